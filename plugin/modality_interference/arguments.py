@@ -1,0 +1,196 @@
+"""The plugin's YAML keys: one documented dataclass, and their validation."""
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from .errors import ModalityInterferenceError
+from .modality import KINDS
+
+
+PLUGIN_NAME = "modality_interference"
+CONSISTENCY_METHODS = ("none", "kl", "reverse_kl", "js", "mse")
+ADVERSARIAL_METHODS = ("none", "gaussian", "fgsm", "pgd", "freelb")
+ADVERSARIAL_UPDATES = ("gradient", "sign", "normalized")
+ALL_TWINS = "all"
+
+
+@dataclass
+class PluginArguments:
+    """Keys that the plugin adds to a LLaMA-Factory recipe. Defaults are those of arXiv 2505.19616 (section 5.1)."""
+
+    plugin: str | None = field(
+        default=None,
+        metadata={"help": "Name of the plugin to train with. `modality_interference` turns on all keys below."},
+    )
+    consistency_method: str = field(
+        default="js",
+        metadata={
+            "help": "Distance between the answers to a clean row and to its variants (twins and adversarial copies).",
+            "choices": CONSISTENCY_METHODS,
+        },
+    )
+    consistency_weight: float = field(
+        default=0.01, metadata={"help": "Weight (lambda) of the consistency loss; 0 turns it off."}
+    )
+    consistency_temperature: float = field(
+        default=1.0,
+        metadata={"help": "Temperature T that softens both answer distributions; the loss is scaled by T^2."},
+    )
+    adversarial_method: str = field(
+        default="pgd",
+        metadata={
+            "help": "How adversarial copies of a row are made, on the embeddings of its irrelevant modalities.",
+            "choices": ADVERSARIAL_METHODS,
+        },
+    )
+    adversarial_steps: int = field(default=2, metadata={"help": "Ascent steps K of pgd and freelb."})
+    adversarial_step_size: float = field(default=0.1, metadata={"help": "Step size (alpha) of pgd and freelb."})
+    adversarial_epsilon: float = field(
+        default=0.001,
+        metadata={"help": "Radius of the L-infinity ball of fgsm, pgd and freelb; standard deviation of gaussian."},
+    )
+    adversarial_update: str = field(
+        default="gradient",
+        metadata={
+            "help": "Ascent direction: the raw gradient (the paper), its sign (Madry et al.), or the gradient divided "
+            "by its norm over the row (FreeLB, SMART).",
+            "choices": ADVERSARIAL_UPDATES,
+        },
+    )
+    adversarial_weight: float = field(
+        default=1.0,
+        metadata={"help": "Weight of the cross-entropy of the adversarial copies; 0 turns the attack off."},
+    )
+    batch_mix: str | None = field(
+        default=None,
+        metadata={
+            "help": "Composition of every device batch by what its examples depend on, such as "
+            f"`image=2,text=2,both=4` (kinds: {', '.join(KINDS)}). Unset: plain shuffling."
+        },
+    )
+    twins_per_example: str = field(
+        default=ALL_TWINS,
+        metadata={"help": "`all`, or how many of an example's twins to train on, drawn afresh each epoch."},
+    )
+
+    @property
+    def adversarial_on(self) -> bool:
+        """Whether training rows get adversarial copies."""
+        return self.adversarial_method != "none" and self.adversarial_weight > 0
+
+    @property
+    def consistency_on(self) -> bool:
+        """Whether the consistency loss is computed."""
+        return self.consistency_method != "none" and self.consistency_weight > 0
+
+    @property
+    def twins_limit(self) -> int | None:
+        """The number behind `twins_per_example`, None for all of them."""
+        return None if self.twins_per_example == ALL_TWINS else int(self.twins_per_example)
+
+
+PLUGIN_KEYS = tuple(item.name for item in fields(PluginArguments) if item.name != "plugin")
+DEFAULTS = {item.name: item.default for item in fields(PluginArguments)}
+
+
+def refuse_without_flag(given: dict[str, Any] | list[str], arguments: PluginArguments) -> None:
+    """Refuse the plugin's keys in a recipe that does not turn the plugin on.
+
+    Args:
+        given: what the user wrote, a recipe or command-line words.
+        arguments: the same, parsed.
+
+    Raises:
+        ModalityInterferenceError: naming the keys and the flag.
+    """
+    if isinstance(given, dict):
+        written = {str(key) for key in given}
+    else:
+        written = {word.lstrip("-").split("=")[0].replace("-", "_") for word in given if word.startswith("--")}
+
+    stray = [key for key in PLUGIN_KEYS if key in written or getattr(arguments, key) != DEFAULTS[key]]
+    if stray:
+        raise ModalityInterferenceError(
+            f"{_quoted(stray)} {'is a key' if len(stray) == 1 else 'are keys'} of the modality_interference plugin, "
+            f"which is off. Add `plugin: {PLUGIN_NAME}` to the recipe, or remove {'it' if len(stray) == 1 else 'them'}."
+        )
+
+
+def validate(arguments: PluginArguments) -> None:
+    """Check every key's value, and settle `twins_per_example` (YAML may bring a number).
+
+    Raises:
+        ModalityInterferenceError: naming the key, what was found and what is allowed.
+    """
+    if arguments.plugin != PLUGIN_NAME:
+        raise ModalityInterferenceError(f"`plugin` is {arguments.plugin!r}; the only one is `{PLUGIN_NAME}`.")
+
+    for key, allowed in (
+        ("consistency_method", CONSISTENCY_METHODS),
+        ("adversarial_method", ADVERSARIAL_METHODS),
+        ("adversarial_update", ADVERSARIAL_UPDATES),
+    ):
+        if getattr(arguments, key) not in allowed:
+            raise ModalityInterferenceError(f"`{key}` is {getattr(arguments, key)!r}; allowed: {', '.join(allowed)}.")
+
+    for key in ("consistency_weight", "adversarial_weight", "adversarial_epsilon"):
+        _check_number(arguments, key, positive=False)
+
+    for key in ("consistency_temperature", "adversarial_step_size"):
+        _check_number(arguments, key, positive=True)
+
+    steps = arguments.adversarial_steps
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise ModalityInterferenceError(
+            f"`adversarial_steps` is {steps!r}; it must be a whole number of at least 1 "
+            "(for no attack, use `adversarial_method: none`)."
+        )
+
+    _check_twins_per_example(arguments)
+    if arguments.batch_mix is not None:
+        parse_batch_mix(arguments.batch_mix)
+
+
+def parse_batch_mix(text: str) -> dict[str, int]:
+    """Read `image=2,text=2,both=4`.
+
+    Raises:
+        ModalityInterferenceError: for anything but distinct known kinds with counts of at least 1.
+    """
+    mix: dict[str, int] = {}
+    for part in str(text).split(","):
+        kind, separator, count = (piece.strip() for piece in part.partition("="))
+        if not separator or kind not in KINDS or kind in mix or not count.isascii() or not count.isdigit():
+            break
+
+        mix[kind] = int(count[:6])
+    else:
+        if all(mix.values()):
+            return mix
+
+    raise ModalityInterferenceError(
+        f"`batch_mix` is {text!r}; write counts of at least 1 for different kinds, such as `image=2,text=2,both=4` "
+        f"(kinds: {', '.join(KINDS)})."
+    )
+
+
+def _check_number(arguments: PluginArguments, key: str, positive: bool) -> None:
+    value = getattr(arguments, key)
+    numeric = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not numeric or not (0 < value < float("inf") or (value == 0 and not positive)):
+        bound = "above 0" if positive else "of at least 0"
+        raise ModalityInterferenceError(f"`{key}` is {value!r}; it must be a finite number {bound}.")
+
+
+def _check_twins_per_example(arguments: PluginArguments) -> None:
+    text = str(arguments.twins_per_example)
+    if text != ALL_TWINS and not (text.isascii() and text.isdigit() and 0 < int(text[:6])):
+        raise ModalityInterferenceError(
+            f"`twins_per_example` is {arguments.twins_per_example!r}; it must be `all` or a whole number of at least 1."
+        )
+
+    arguments.twins_per_example = text
+
+
+def _quoted(keys: list[str]) -> str:
+    return ", ".join(f"`{key}`" for key in keys)

@@ -1,0 +1,1 @@
+"""Diagnosis: scores per perturbation, reports, attention."""

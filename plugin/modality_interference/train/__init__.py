@@ -1,0 +1,1 @@
+"""The training method: attack, consistency, the decoder hook and the trainer."""

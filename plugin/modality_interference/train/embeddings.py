@@ -1,0 +1,139 @@
+"""The decoder hook: sees and edits what enters the text decoder and the language-model head of any family.
+
+No per-family model code: a pre-forward hook on the text decoder sees the merged `inputs_embeds`, and one on the head keeps
+the answer positions. Hooks live for one forward only.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import ModalityInterferenceError
+from .vision import PictureFeatures
+
+
+Edit = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class ModelParts:
+    """The modules of a multimodal model that the method touches.
+
+    Attributes:
+        decoder: the text decoder, which receives `inputs_embeds`.
+        head: the language-model head.
+        picture_owner: the module with `get_image_features`, None for models that see no pictures.
+        towers: what encodes and projects media: the owner's children other than the decoder.
+        width: width of an input embedding.
+    """
+
+    decoder: nn.Module
+    head: nn.Module
+    picture_owner: nn.Module | None
+    towers: list[nn.Module]
+    width: int
+
+    @classmethod
+    def of(cls, model: nn.Module) -> "ModelParts":
+        """Find the parts of a (PEFT or plain) model.
+
+        Raises:
+            ModalityInterferenceError: naming the model class and what it lacks.
+        """
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        decoder = base.get_decoder() if hasattr(base, "get_decoder") else None
+        head = base.get_output_embeddings() if hasattr(base, "get_output_embeddings") else None
+        if decoder is None or head is None or decoder is base:
+            lacks = "text decoder (`get_decoder()`)" if head is not None else "language-model head"
+            raise ModalityInterferenceError(
+                f"{type(base).__name__} does not say where its {lacks} is, so modality_interference cannot perturb its "
+                "embeddings. Tried families: LLaVA-1.5, LLaVA-NeXT, Qwen2-VL, Qwen2.5-VL, Qwen3-VL, InternVL3 (HF), Gemma 3."
+            )
+
+        owner = next((module for module in (getattr(base, "model", None), base) if _sees_pictures(module)), None)
+        towers = [child for child in owner.children() if child is not decoder] if owner is not None else []
+        towers = [tower for tower in towers if tower is not head]
+        return cls(decoder, head, owner, towers, decoder.config.hidden_size)
+
+    @contextmanager
+    def hooked(
+        self,
+        edit: Edit | None = None,
+        positions: Tensor | None = None,
+        pictures: PictureFeatures | None = None,
+        record: bool = False,
+    ) -> Iterator[None]:
+        """Arrange one forward of the model.
+
+        Args:
+            edit: maps the decoder's keyword arguments to those that it shall get.
+            positions: (rows, tokens) positions of the decoder's output that the head shall see; the model's logits are
+                then (positions, vocabulary).
+            pictures: shares and replays picture features.
+            record: let `pictures` record for a later forward.
+        """
+
+        def before_decoder(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+            if kwargs.get("inputs_embeds") is None:
+                raise ModalityInterferenceError(
+                    f"{type(module).__name__} was not called with `inputs_embeds`: only models that merge media into "
+                    "the text decoder's embeddings can be perturbed."
+                )
+
+            return args, edit(kwargs) if edit is not None else kwargs
+
+        def before_head(module: nn.Module, args: tuple) -> tuple:
+            return (args[0][positions], *args[1:])
+
+        with ExitStack() as stack:
+            if edit is not None:
+                handle = self.decoder.register_forward_pre_hook(before_decoder, with_kwargs=True)
+                stack.callback(handle.remove)
+
+            if positions is not None:
+                stack.callback(self.head.register_forward_pre_hook(before_head).remove)
+
+            if pictures is not None:
+                stack.enter_context(pictures.installed(record))
+
+            yield
+
+    def pictures(self, image_index: Tensor | None) -> PictureFeatures | None:
+        """Picture features for the forwards of one step."""
+        if self.picture_owner is None:
+            return None
+
+        return PictureFeatures(self.picture_owner, self.towers, image_index)
+
+
+def perturb(embeds: Tensor, mask: Tensor, delta: Tensor) -> Tensor:
+    """Add `mask * delta` to input embeddings.
+
+    Args:
+        embeds: (rows, tokens, hidden).
+        mask: (rows, tokens).
+        delta: (rows, tokens, hidden) float32.
+    """
+    return embeds + torch.where(mask[..., None], delta, 0).to(embeds.dtype)
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Without dropout and without gradient checkpointing (`torch.autograd.grad` does not work through the reentrant kind)."""
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def _sees_pictures(module: nn.Module | None) -> bool:
+    return callable(getattr(type(module), "get_image_features", None))

@@ -1,0 +1,140 @@
+"""The loss of DESIGN section 2, and the figures that are logged beside it.
+
+`Loss = L_sft + adversarial_weight * L_adv + consistency_weight * L_cons` (arXiv 2505.19616, equation 8).
+"""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ..arguments import PluginArguments
+from ..batch import Answers, TwinBatch
+from .consistency import consistency_sum
+
+
+LOSS_SFT = "loss_sft"
+LOSS_ADVERSARIAL = "loss_adversarial"
+LOSS_CONSISTENCY = "loss_consistency"
+TWIN_FLIP_RATE = "twin_flip_rate"
+ADVERSARIAL_FLIP_RATE = "adversarial_flip_rate"
+ADVERSARIAL_GAIN = "adversarial_gain"
+FIGURES = (LOSS_SFT, LOSS_ADVERSARIAL, LOSS_CONSISTENCY, TWIN_FLIP_RATE, ADVERSARIAL_FLIP_RATE, ADVERSARIAL_GAIN)
+
+
+@dataclass
+class Totals:
+    """Denominators of an optimizer step, over all its batches on all ranks.
+
+    Sums divided by them give means over the global batch, however unevenly tokens and rows fall on batches and ranks.
+
+    Attributes:
+        tokens: answer tokens of clean rows and twins.
+        adversarial_tokens: answer tokens of adversarial copies.
+        groups: clean rows that have a twin or an adversarial copy.
+        attacked: rows that get an adversarial copy; 0 means that no rank attacks.
+    """
+
+    tokens: Tensor
+    adversarial_tokens: Tensor
+    groups: Tensor
+    attacked: Tensor
+
+    @classmethod
+    def count(cls, batch: TwinBatch, arguments: PluginArguments) -> Tensor:
+        """(4,) one batch's share of the totals."""
+        adversarial = arguments.adversarial_on
+        positions = batch.answer_positions
+        copies = batch.masked_rows if adversarial else batch.masked_rows[:0]
+        groups = len(batch.rows_with_variants(adversarial))
+        return torch.tensor([int(positions.sum()), int(positions[copies].sum()), groups, len(copies)])
+
+
+@dataclass
+class Figures:
+    """Running means of what is logged: numerators and denominators since the last log."""
+
+    sums: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, name: str, numerator: Tensor, denominator: Tensor | int) -> None:
+        """Add one batch's share of a mean."""
+        denominator = torch.as_tensor(denominator, device=numerator.device)
+        share = torch.stack([numerator.detach().double(), denominator.double()])
+        self.sums[name] = self.sums.get(name, torch.zeros_like(share)) + share
+
+    def take(self, reduce, device: torch.device) -> dict[str, float]:
+        """The means over all ranks since the last call, those without a denominator left out; starts anew.
+
+        Args:
+            reduce: sums a tensor over ranks.
+            device: where to reduce.
+        """
+        nothing = torch.zeros(2, dtype=torch.float64, device=device)
+        shares = reduce(torch.stack([self.sums.get(name, nothing) for name in FIGURES]))
+        self.sums = {}
+        return {name: (share[0] / share[1]).item() for name, share in zip(FIGURES, shares) if share[1] > 0}
+
+
+def objective(
+    answers: Answers, batch: TwinBatch, copies_of: Tensor, totals: Totals, arguments: PluginArguments, figures: Figures
+) -> Tensor:
+    """This batch's share of the loss of the optimizer step.
+
+    Args:
+        answers: logits of all rows of the batch, then of the adversarial copies.
+        batch: the rows.
+        copies_of: (copies,) the row that each copy is of.
+        totals: the denominators.
+        arguments: methods and weights.
+        figures: where the logged figures go.
+
+    Returns:
+        a scalar; summed over the step's batches and ranks it is the loss.
+    """
+    rows = len(batch.labels)
+    own = answers.row < rows
+    sft = answers.cross_entropy[own].sum()
+    adversarial = answers.cross_entropy[~own].sum()
+    figures.add(LOSS_SFT, sft, own.sum())
+    loss = sft / totals.tokens
+    if len(copies_of):
+        loss = loss + adversarial_share(arguments) * adversarial / totals.adversarial_tokens
+        _log_adversarial(answers, batch, copies_of, figures)
+
+    return loss + arguments.consistency_weight * _consistency(answers, batch, copies_of, totals, arguments, figures)
+
+
+def adversarial_share(arguments: PluginArguments) -> float:
+    """Weight of one pass over adversarial copies: freelb averages over its K ascent steps."""
+    passes = arguments.adversarial_steps if arguments.adversarial_method == "freelb" else 1
+    return arguments.adversarial_weight / passes
+
+
+def _consistency(
+    answers: Answers, batch: TwinBatch, copies_of: Tensor, totals: Totals, arguments: PluginArguments, figures: Figures
+) -> Tensor:
+    rows = torch.arange(len(batch.labels), device=batch.twin_of.device)
+    twins = rows[(batch.twin_of != rows) & batch.answered]
+    if len(twins):
+        figures.add(TWIN_FLIP_RATE, answers.flips(twins, batch.twin_of[twins]).sum(), len(twins))
+
+    copies = torch.arange(len(copies_of), device=rows.device) + len(rows)
+    variants = torch.cat([twins, copies])
+    if not arguments.consistency_on or not len(variants):
+        return answers.logits.new_zeros(())
+
+    sources = torch.cat([batch.twin_of[twins], batch.twin_of[copies_of]])
+    total = consistency_sum(
+        answers, variants, sources, arguments.consistency_method, arguments.consistency_temperature
+    )
+    figures.add(LOSS_CONSISTENCY, total, len(torch.unique(sources)))
+    return total / totals.groups
+
+
+def _log_adversarial(answers: Answers, batch: TwinBatch, copies_of: Tensor, figures: Figures) -> None:
+    copies = torch.arange(len(copies_of), device=copies_of.device) + len(batch.labels)
+    sums, lengths = answers.row_sums(answers.cross_entropy.detach()), answers.lengths
+    figures.add(LOSS_ADVERSARIAL, sums[copies].sum(), lengths[copies].sum())
+    figures.add(ADVERSARIAL_GAIN, (sums[copies] - sums[copies_of]).sum(), lengths[copies].sum())
+    flips = answers.flips(copies, batch.twin_of[copies_of])
+    figures.add(ADVERSARIAL_FLIP_RATE, flips.sum(), len(copies))

@@ -1,0 +1,108 @@
+"""One training batch: attack, then one forward of rows and copies together, on any engine."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..arguments import PluginArguments
+from ..batch import Answers, TwinBatch
+from .adversarial import ascend
+from .attack import Attack, Perturbation
+from .decoder_inputs import append_rows, take_rows
+from .embeddings import ModelParts
+from .objective import Figures, Totals, adversarial_share, objective
+from .vision import PictureFeatures
+
+
+class TwinStep:
+    """Computes this batch's share of the step's loss.
+
+    Args:
+        model: the model as the engine wrapped it.
+        parts: its parts.
+        arguments: the method.
+        figures: where the logged figures go.
+    """
+
+    def __init__(self, model: nn.Module, parts: ModelParts, arguments: PluginArguments, figures: Figures) -> None:
+        self.model = model
+        self.parts = parts
+        self.arguments = arguments
+        self.figures = figures
+
+    def loss(self, batch: TwinBatch, totals: Totals, attack: Attack) -> Tensor:
+        """Loss share with gaussian, fgsm or pgd copies, or none.
+
+        Args:
+            batch: clean rows and twins.
+            totals: denominators of the optimizer step.
+            attack: finds the perturbations.
+        """
+        pictures = self.parts.pictures(batch.image_index)
+        if not self.arguments.adversarial_on or not totals.attacked:
+            return self.training_forward(batch, None, totals, pictures)
+
+        return self.training_forward(batch, attack.find(batch, pictures), totals, pictures)
+
+    def training_forward(
+        self,
+        batch: TwinBatch,
+        perturbation: Perturbation | None,
+        totals: Totals,
+        pictures: PictureFeatures | None,
+    ) -> Tensor:
+        """The one wrapped forward whose graph reaches the parameters: rows and, behind them, adversarial copies."""
+        rows = len(batch.labels)
+        copies_of = batch.masked_rows[:0] if perturbation is None else perturbation.rows
+
+        def edit(kwargs: dict[str, Any]) -> dict[str, Any]:
+            embeds = kwargs["inputs_embeds"]
+            copies = perturbation.on(embeds[copies_of])
+            return {**append_rows(kwargs, copies_of, rows), "inputs_embeds": torch.cat([embeds, copies])}
+
+        labels = torch.cat([batch.labels, batch.labels[copies_of]])
+        positions = torch.cat([batch.answer_positions, batch.answer_positions[copies_of]])
+        with self.parts.hooked(edit if len(copies_of) else None, positions, pictures):
+            logits = self.model(**batch.inputs, use_cache=False).logits
+
+        return objective(Answers.of(logits, labels), batch, copies_of, totals, self.arguments, self.figures)
+
+    def ascent_loss(self, batch: TwinBatch, perturbation: Perturbation, totals: Totals) -> Tensor:
+        """FreeLB's intermediate term: the copies alone, in the graph of the parameters and of delta.
+
+        Args:
+            batch: clean rows and twins.
+            perturbation: the copies, `delta` requiring gradients.
+            totals: denominators of the optimizer step.
+
+        Returns:
+            adversarial_weight / K times this batch's share of L_adv.
+        """
+        rows = perturbation.rows
+
+        def edit(kwargs: dict[str, Any]) -> dict[str, Any]:
+            taken = take_rows(kwargs, rows, len(batch.labels))
+            return {**taken, "inputs_embeds": perturbation.on(taken["inputs_embeds"])}
+
+        pictures = self.parts.pictures(batch.image_index)
+        with self.parts.hooked(edit, batch.answer_positions[rows], pictures):
+            logits = self.model(**batch.inputs, use_cache=False).logits
+
+        answers = Answers.of(logits, batch.labels[rows])
+        return adversarial_share(self.arguments) * answers.cross_entropy.sum() / totals.adversarial_tokens
+
+    def climb(self, batch: TwinBatch, perturbation: Perturbation, totals: Totals, scale: float) -> Perturbation:
+        """FreeLB's ascent: turn the gradient of `ascent_loss` into that of each row's own mean answer loss.
+
+        Args:
+            batch: clean rows and twins.
+            perturbation: the copies, after the backward of their ascent loss times `scale`.
+            totals: denominators of the optimizer step.
+            scale: what the loss was multiplied by before its backward.
+        """
+        lengths = batch.answer_positions[perturbation.rows].sum(dim=1)
+        weight = adversarial_share(self.arguments)
+        gradient = perturbation.delta.grad * (totals.adversarial_tokens / (lengths * weight * scale))[:, None, None]
+        delta = ascend(perturbation.delta.detach(), gradient, self.arguments)
+        return Perturbation(perturbation.rows, perturbation.mask, delta)

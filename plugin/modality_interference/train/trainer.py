@@ -1,0 +1,214 @@
+"""The trainer: LLaMA-Factory's, with the loss of DESIGN section 2 and scores per perturbation at evaluation."""
+
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import torch
+from llamafactory.extras import logging
+from llamafactory.train.sft.trainer import CustomSeq2SeqTrainer
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from transformers import TrainerCallback
+from typing_extensions import override
+
+from ..arguments import parse_batch_mix
+from ..batch import Answers, TwinBatch
+from ..diagnose.scores import TwinScores
+from ..errors import ModalityInterferenceError
+from ..twins.sampler import BatchMixSampler
+from .attack import Attack, Perturbation, first_row
+from .embeddings import ModelParts
+from .objective import Figures, Totals
+from .step import TwinStep
+
+
+if TYPE_CHECKING:
+    from transformers import TrainerControl, TrainerState
+    from transformers.trainer_utils import EvalLoopOutput
+
+
+logger = logging.get_logger(__name__)
+
+
+class InterferenceTrainer(CustomSeq2SeqTrainer):
+    """Fine-tunes on clean rows, twins and adversarial copies, with the consistency loss (arXiv 2505.19616).
+
+    Takes what `CustomSeq2SeqTrainer` takes; `finetuning_args` carries the plugin's keys.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if self.args.n_gpu > 1:
+            raise ModalityInterferenceError(
+                "torch.nn.DataParallel (several GPUs in one process) is not supported: start with FORCE_TORCHRUN=1."
+            )
+
+        # sums are divided by the whole step's totals, so neither accumulation steps nor ranks may divide again
+        self.model_accepts_loss_kwargs = True
+        self.parts = ModelParts.of(self.model)
+        self.figures = Figures()
+        self.scores = TwinScores()
+        self._perturbation: Perturbation | None = None
+        self._sampler: BatchMixSampler | None = None
+        self.add_callback(_EpochCallback(self))
+
+    # --- data ---------------------------------------------------------------------------------------------------------
+
+    @override
+    def _get_train_sampler(self, *args: Any, **kwargs: Any) -> torch.utils.data.Sampler | None:
+        if self.finetuning_args.batch_mix is None:
+            return super()._get_train_sampler(*args, **kwargs)
+
+        self._sampler = BatchMixSampler(
+            self.train_dataset["relevant"],
+            parse_batch_mix(self.finetuning_args.batch_mix),
+            self.args.data_seed or self.args.seed,
+            shuffle=not self.finetuning_args.disable_shuffling,
+        )
+        logger.info_rank0(self._sampler.summary(self.args.world_size))
+        return self._sampler
+
+    @override
+    def _get_dataloader(self, *args: Any, is_training: bool = False, **kwargs: Any) -> torch.utils.data.DataLoader:
+        if is_training:
+            return super()._get_dataloader(*args, is_training=is_training, **kwargs)
+
+        with self._evaluation_collator():
+            return super()._get_dataloader(*args, is_training=is_training, **kwargs)
+
+    @contextmanager
+    def _evaluation_collator(self):
+        training = self.data_collator
+        self.data_collator = training.for_evaluation(twins=not self._stock_evaluation)
+        try:
+            yield
+        finally:
+            self.data_collator = training
+
+    def start_epoch(self, epoch: int) -> None:
+        """Everything drawn afresh each epoch depends on its number only."""
+        self.data_collator.set_epoch(epoch)
+        if self._sampler is not None:
+            self._sampler.set_epoch(epoch)
+
+    # --- training -----------------------------------------------------------------------------------------------------
+
+    @override
+    def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> Tensor | None:
+        if not batch_samples:
+            return None
+
+        shares = [Totals.count(TwinBatch.split(inputs), self.finetuning_args) for inputs in batch_samples]
+        return self.accelerator.reduce(torch.stack(shares).sum(dim=0).to(device), reduction="sum")
+
+    @override
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
+    ) -> Tensor:
+        if self.finetuning_args.adversarial_method == "freelb" and self.finetuning_args.adversarial_on:
+            self._climb(model, inputs, Totals(*num_items_in_batch))
+
+        try:
+            return super().training_step(model, inputs, num_items_in_batch)
+        finally:
+            self._perturbation = None
+
+    @override
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Tensor:
+        batch = TwinBatch.split(inputs)
+        totals = Totals(*num_items_in_batch)
+        step = TwinStep(model, self.parts, self.finetuning_args, self.figures)
+        if self._perturbation is not None:
+            loss = step.training_forward(batch, self._perturbation, totals, self.parts.pictures(batch.image_index))
+        else:
+            loss = step.loss(batch, totals, self._attack(model))
+
+        return loss * self.accelerator.num_processes  # engines average gradients over ranks
+
+    def _attack(self, model: nn.Module) -> Attack:
+        scale = self.accelerator.scaler.get_scale() if self.accelerator.scaler is not None else 1.0
+        return Attack(model, self.parts, self.finetuning_args, (self.args.seed, self.state.global_step), scale)
+
+    def _climb(self, model: nn.Module, inputs: dict[str, Any], totals: Totals) -> None:
+        """FreeLB: K - 1 ascent steps, each leaving its parameter gradients; the K-th is the training forward."""
+        if not totals.attacked:
+            return
+
+        model.train()
+        batch = TwinBatch.split(self._prepare_inputs(inputs))
+        step = TwinStep(model, self.parts, self.finetuning_args, self.figures)
+        attack = self._attack(model)
+        found = attack.start(batch)
+        found.delta = found.delta * self.finetuning_args.adversarial_epsilon
+        idle = not len(found.rows)
+        current = first_row(batch, self.parts.width) if idle else found
+        scale = attack.gradient_scale * self.accelerator.num_processes
+        for _ in range(self.finetuning_args.adversarial_steps - 1):
+            current.delta.requires_grad_()
+            with model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext():
+                loss = step.ascent_loss(batch, current, totals) * self.accelerator.num_processes
+                self.accelerator.backward(loss * 0 if idle else loss)
+
+            current = current if idle else step.climb(batch, current, totals, scale)
+
+        self._perturbation = found if idle else current
+
+    @override
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs:
+            logs.update(self.figures.take(lambda share: self.accelerator.reduce(share, "sum"), self.args.device))
+
+        super().log(logs, start_time)
+
+    # --- evaluation ---------------------------------------------------------------------------------------------------
+
+    @property
+    def _stock_evaluation(self) -> bool:
+        """Generation and LLaMA-Factory's own metrics look at clean rows, through its own code."""
+        return self.args.predict_with_generate or self.compute_metrics is not None
+
+    @override
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+        **gen_kwargs: Any,
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        if self._stock_evaluation:
+            return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys, **gen_kwargs)
+
+        batch = TwinBatch.split(self._prepare_inputs(inputs))
+        pictures = self.parts.pictures(batch.image_index)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            with self.parts.hooked(positions=batch.answer_positions, pictures=pictures):
+                logits = model(**batch.inputs, use_cache=False).logits
+
+            answers = Answers.of(logits, batch.labels)
+            self.scores.add(batch, answers)
+            clean = answers.cross_entropy[torch.isin(answers.row, batch.clean_rows)]
+
+        return clean.mean(), None, None
+
+    @override
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> "EvalLoopOutput":
+        self.scores = TwinScores()
+        output = super().evaluation_loop(*args, **kwargs)
+        output.metrics.update(self.scores.metrics(kwargs.get("metric_key_prefix", "eval")))
+        return output
+
+
+class _EpochCallback(TrainerCallback):
+    def __init__(self, trainer: InterferenceTrainer) -> None:
+        self.trainer = trainer
+
+    def on_epoch_begin(self, args: Any, state: "TrainerState", control: "TrainerControl", **kwargs: Any) -> None:
+        # the tolerance: a checkpoint of a finished epoch may carry 0.9999...
+        self.trainer.start_epoch(int((state.epoch or 0) + 1e-6))
