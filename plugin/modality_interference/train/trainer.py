@@ -106,12 +106,13 @@ class InterferenceTrainer(CustomSeq2SeqTrainer):
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
     ) -> Tensor:
         if self.finetuning_args.adversarial_method == "freelb" and self.finetuning_args.adversarial_on:
-            self._climb(model, inputs, Totals(*num_items_in_batch))
+            climbed = self._climb(model, inputs, Totals(*num_items_in_batch))
+            try:
+                return climbed + super().training_step(model, inputs, num_items_in_batch)
+            finally:
+                self._perturbation = None
 
-        try:
-            return super().training_step(model, inputs, num_items_in_batch)
-        finally:
-            self._perturbation = None
+        return super().training_step(model, inputs, num_items_in_batch)
 
     @override
     def compute_loss(
@@ -135,10 +136,15 @@ class InterferenceTrainer(CustomSeq2SeqTrainer):
         scale = self.accelerator.scaler.get_scale() if self.accelerator.scaler is not None else 1.0
         return Attack(model, self.parts, self.finetuning_args, (self.args.seed, self.state.global_step), scale)
 
-    def _climb(self, model: nn.Module, inputs: dict[str, Any], totals: Totals) -> None:
-        """FreeLB: K - 1 ascent steps, each leaving its parameter gradients; the K-th is the training forward."""
+    def _climb(self, model: nn.Module, inputs: dict[str, Any], totals: Totals) -> Tensor:
+        """FreeLB: K - 1 ascent steps, each leaving its parameter gradients; the K-th is the training forward.
+
+        Returns:
+            the steps' share of the loss.
+        """
+        climbed = torch.zeros((), device=self.args.device)
         if not totals.attacked:
-            return
+            return climbed
 
         model.train()
         batch = TwinBatch.split(self._prepare_inputs(inputs))
@@ -153,11 +159,14 @@ class InterferenceTrainer(CustomSeq2SeqTrainer):
             current.delta.requires_grad_()
             with model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext():
                 loss = step.ascent_loss(batch, current, totals) * self.accelerator.num_processes
-                self.accelerator.backward(loss * 0 if idle else loss)
+                loss = loss * 0 if idle else loss
+                self.accelerator.backward(loss)
 
+            climbed += loss.detach()
             current = current if idle else step.climb(batch, current, totals, scale)
 
         self._perturbation = found if idle else current
+        return climbed
 
     @override
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from typing import Any
 
 import torch
@@ -25,7 +26,9 @@ class PictureFeatures:
         self.owner = owner
         self.towers = towers
         self.image_index = image_index
-        self.frozen = not any(parameter.requires_grad for tower in towers for parameter in tower.parameters())
+        own = owner.parameters(recurse=False)  # LLaVA-NeXT's `image_newline`, which LLaMA-Factory never freezes
+        parameters = chain(own, *(tower.parameters() for tower in towers))
+        self.frozen = not any(parameter.requires_grad for parameter in parameters)
         self.features: Any = None
         self.outputs: dict[nn.Module, list[Any]] = {}
 

@@ -1,0 +1,135 @@
+"""The one door to LLaMA-Factory's internals.
+
+`install` runs once, right after `llamafactory.hparams.parser` was imported: it adds the plugin's keys to the recipe. Everything
+else is swapped in by `activate` when a recipe turns the plugin on and swapped out by `deactivate` when one does not, so a run
+without the flag meets LLaMA-Factory's own objects only.
+"""
+
+import importlib
+from dataclasses import dataclass
+from functools import partial, wraps
+from importlib.metadata import entry_points, version
+from types import ModuleType
+from typing import Any
+
+from ..arguments import PluginArguments, refuse_without_flag, validate
+from ..errors import ModalityInterferenceError
+from .recipe import check_recipe
+
+
+SUPPORTED = "0.9.5"
+EXTENSION_GROUP = "modality_interference.extensions"  # entry points of third-party perturbations and formats
+
+_stock: dict[tuple[Any, str], Any] = {}  # what `activate` has swapped out
+
+
+def require(module: str, *names: str) -> Any:
+    """Import a module of LLaMA-Factory and check that it has these names.
+
+    Raises:
+        ModalityInterferenceError: naming what is missing, the version found and those supported.
+    """
+    try:
+        found: Any = importlib.import_module(module)
+        for name in names:
+            owner: Any = found
+            for part in name.split("."):
+                owner = getattr(owner, part)
+    except (ImportError, AttributeError) as error:
+        raise ModalityInterferenceError(
+            f"LLaMA-Factory {version('llamafactory')} has no {module}: {error}. "
+            f"modality_interference supports LLaMA-Factory {SUPPORTED}."
+        ) from error
+
+    return found
+
+
+def install(parser: ModuleType) -> None:
+    """Add the plugin's keys to LLaMA-Factory's arguments and watch the recipes that it parses.
+
+    Args:
+        parser: the freshly imported `llamafactory.hparams.parser`.
+
+    Raises:
+        ModalityInterferenceError: if this is a LLaMA-Factory that the plugin does not know.
+    """
+    names = ("FinetuningArguments", "get_train_args", "read_args", "_TRAIN_ARGS", "_TRAIN_MCA_ARGS")
+    module = require(parser.__name__, *names)
+    stock_arguments, stock_get = module.FinetuningArguments, module.get_train_args
+    extended = dataclass(type(stock_arguments.__name__, (PluginArguments, stock_arguments), {}))
+    for arguments in (module._TRAIN_ARGS, module._TRAIN_MCA_ARGS):
+        arguments[:] = [extended if item is stock_arguments else item for item in arguments]
+
+    @wraps(stock_get)
+    def get_train_args(args: Any = None) -> Any:
+        parsed = stock_get(args)
+        model_args, data_args, training_args, finetuning_args, _ = parsed
+        _register_formats()
+        if finetuning_args.plugin is None:
+            refuse_without_flag(module.read_args(args), finetuning_args)
+            deactivate()
+        else:
+            validate(finetuning_args)
+            check_recipe(model_args, data_args, training_args, finetuning_args)
+            activate(training_args, finetuning_args)
+
+        return parsed
+
+    module.get_train_args = get_train_args
+
+
+def activate(training_args: Any, finetuning_args: Any) -> None:
+    """Let LLaMA-Factory's SFT use the plugin's data path, collator and trainer."""
+    deactivate()
+    for entry in entry_points(group=EXTENSION_GROUP):
+        entry.load()
+
+    from ..train.trainer import InterferenceTrainer
+    from ..twins.collator import TwinCollator
+    from . import data_path
+    from .logs import twin_log_callback, twin_plot_loss
+
+    attributes = require("llamafactory.data.parser", "DatasetAttr.join").DatasetAttr
+    _swap(attributes, "join", data_path.join(attributes.join))
+    loader = require("llamafactory.data.loader", "get_dataset_list", "align_dataset", "_get_preprocessed_dataset")
+    _swap(loader, "get_dataset_list", data_path.get_dataset_list(loader.get_dataset_list))
+    _swap(loader, "align_dataset", data_path.align_dataset(loader.align_dataset))
+    _swap(loader, "_get_preprocessed_dataset", data_path.preprocess_dataset(loader._get_preprocessed_dataset))
+
+    names = ("SFTDataCollatorWith4DAttentionMask", "CustomSeq2SeqTrainer", "plot_loss")
+    workflow = require("llamafactory.train.sft.workflow", *names)
+    collator = partial(TwinCollator, seed=training_args.seed, twins_limit=finetuning_args.twins_limit)
+    _swap(workflow, "SFTDataCollatorWith4DAttentionMask", collator)
+    _swap(workflow, "CustomSeq2SeqTrainer", InterferenceTrainer)
+    _swap(workflow, "plot_loss", twin_plot_loss(workflow.plot_loss))
+    tuner = require("llamafactory.train.tuner", "LogCallback")
+    _swap(tuner, "LogCallback", twin_log_callback(tuner.LogCallback))
+
+
+def deactivate() -> None:
+    """Give LLaMA-Factory its own objects back."""
+    while _stock:
+        (owner, name), value = _stock.popitem()
+        setattr(owner, name, value)
+
+
+def _register_formats() -> None:
+    """Let LLaMA-Factory know the twin formats; a recipe that uses one without the flag is told so."""
+    from ..twins.registry import formats
+
+    module = require("llamafactory.data.converter", "DATASET_CONVERTERS", "register_dataset_converter")
+    for name in formats():
+        if name not in module.DATASET_CONVERTERS:
+            module.register_dataset_converter(name, partial(_refuse_format, name))
+
+
+def _refuse_format(name: str, dataset_attr: Any, data_args: Any) -> None:
+    raise ModalityInterferenceError(
+        f"Dataset {dataset_attr}: the format `{name}` belongs to the modality_interference plugin, which is off. "
+        "Add `plugin: modality_interference` to the recipe."
+    )
+
+
+def _swap(owner: Any, name: str, replacement: Any) -> None:
+    _stock[owner, name] = getattr(owner, name)
+    setattr(owner, name, replacement)

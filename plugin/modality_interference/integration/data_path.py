@@ -1,0 +1,157 @@
+"""The plugin's data path through LLaMA-Factory's loader: read the twins block, align rows, tokenize, drop bad rows.
+
+Each function takes LLaMA-Factory's own and returns its replacement. Plain datasets go the stock way.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from datasets import Dataset, IterableDataset
+from llamafactory.data import converter as stock_converters
+from llamafactory.extras import logging
+
+from ..errors import ModalityInterferenceError
+from ..twins import features
+from ..twins.dropping import keep_good_rows
+from ..twins.formats import make_converter
+from ..twins.processor import TwinProcessor
+from ..twins.registry import formats
+from ..twins.spec import TwinsSpec
+
+
+logger = logging.get_logger(__name__)
+AnyDataset = Dataset | IterableDataset
+
+
+def join(stock: Callable[..., None]) -> Callable[..., None]:
+    """`DatasetAttr.join`, which also keeps the `twins` block and all columns."""
+
+    @wraps(stock)
+    def join_with_twins(self: Any, attr: dict[str, Any]) -> None:
+        stock(self, attr)
+        self.twins = attr.get("twins")
+        self.twin_columns = attr.get("columns") or {}
+
+    return join_with_twins
+
+
+def get_dataset_list(stock: Callable[..., list]) -> Callable[..., list]:
+    """`get_dataset_list`, which also validates the `twins` blocks and remembers the datasets' names."""
+
+    @wraps(stock)
+    def get_list(dataset_names: list[str] | None, dataset_dir: str | dict) -> list:
+        attributes = stock(dataset_names, dataset_dir)
+        for name, attribute in zip(dataset_names or [], attributes):
+            attribute.twin_name = name
+            attribute.twins = _parse_twins(name, attribute)
+
+        return attributes
+
+    return get_list
+
+
+def _parse_twins(name: str, attribute: Any) -> TwinsSpec | None:
+    block = getattr(attribute, "twins", None)
+    if attribute.formatting in formats():
+        return TwinsSpec.parse(block, dataset=name, formatting=attribute.formatting)
+
+    if block is not None:
+        raise ModalityInterferenceError(
+            f"Dataset {name}: it has a `twins` block, but `formatting: {attribute.formatting}` makes no twins. "
+            f"Use one of {', '.join(sorted(formats()))}, or remove the block."
+        )
+
+    return None
+
+
+def align_dataset(stock: Callable[..., AnyDataset]) -> Callable[..., AnyDataset]:
+    """`align_dataset`, which makes aligned rows with twins for datasets that have a `twins` block."""
+
+    @wraps(stock)
+    def align(dataset: Any, dataset_attr: Any, data_args: Any, training_args: Any) -> AnyDataset:
+        if dataset_attr.twins is None:
+            return stock(dataset, dataset_attr, data_args, training_args)
+
+        class_names = features.class_names(dataset)
+        dataset = features.undecoded(dataset)
+        column_names = features.column_names(dataset)
+        base = _base_converter(dataset_attr, data_args)
+        converter = make_converter(
+            formatting=dataset_attr.formatting,
+            spec=dataset_attr.twins,
+            columns=dataset_attr.twin_columns,
+            dataset_name=dataset_attr.twin_name,
+            column_names=column_names,
+            base_converter=base,
+            dataset_dir=data_args.dataset_dir if isinstance(data_args.dataset_dir, str) else None,
+            class_names=class_names,
+            other_rows=None if data_args.streaming else dataset,
+            find_media=base._find_medias,
+            seed=training_args.seed,
+        )
+        return dataset.map(
+            converter,
+            with_indices=True,
+            remove_columns=column_names,
+            features=features.aligned(dataset, dataset_attr),
+            **_map_options(data_args, training_args, "Making twins"),
+        )
+
+    return align
+
+
+def _base_converter(dataset_attr: Any, data_args: Any) -> Any:
+    """LLaMA-Factory's converter behind a twin format; its media lookup serves formats without one too."""
+    name = formats()[dataset_attr.formatting].base or "alpaca"
+    return stock_converters.DATASET_CONVERTERS[name](dataset_attr, data_args)
+
+
+def preprocess_dataset(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """`_get_preprocessed_dataset`, which tokenizes twins too; generation keeps to clean rows and the stock way."""
+
+    @wraps(stock)
+    def preprocess(
+        dataset: Any,
+        data_args: Any,
+        training_args: Any,
+        stage: str,
+        template: Any,
+        tokenizer: Any,
+        processor: Any = None,
+        is_eval: bool = False,
+    ) -> AnyDataset | None:
+        if dataset is None or stage != "sft" or (is_eval and training_args.predict_with_generate):
+            return stock(dataset, data_args, training_args, stage, template, tokenizer, processor, is_eval)
+
+        twin_processor = TwinProcessor(
+            template=template, tokenizer=tokenizer, processor=processor, data_args=data_args
+        )
+        dataset = features.undecoded(dataset)
+        tokenized = dataset.map(
+            twin_processor.preprocess_dataset,
+            batched=True,
+            batch_size=data_args.preprocessing_batch_size,
+            remove_columns=features.column_names(dataset),
+            features=features.tokenized(dataset),
+            **_map_options(data_args, training_args, "Running tokenizer on dataset and twins"),
+        )
+        tokenized = keep_good_rows(tokenized, logger.warning_rank0)
+        if training_args.should_log:
+            print("eval example:" if is_eval else "training example:")
+            twin_processor.print_data_example(next(iter(tokenized)))
+
+        return tokenized
+
+    return preprocess
+
+
+def _map_options(data_args: Any, training_args: Any, description: str) -> dict[str, Any]:
+    if data_args.streaming:
+        return {}
+
+    return dict(
+        num_proc=data_args.preprocessing_num_workers,
+        load_from_cache_file=not data_args.overwrite_cache or training_args.local_process_index != 0,
+        desc=description,
+    )

@@ -1,0 +1,47 @@
+"""Carry the plugin's figures into LLaMA-Factory's own log file and loss plots."""
+
+import json
+import os
+from collections import deque
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from ..train.objective import FIGURES
+
+
+def twin_log_callback(stock: type) -> type:
+    """LLaMA-Factory's LogCallback, which also writes `FIGURES` into `trainer_log.jsonl`."""
+
+    class TwinLogCallback(stock):  # type: ignore[misc, valid-type]
+        def __init__(self) -> None:
+            super().__init__()
+            self._waiting: deque[dict[str, Any]] = (
+                deque()
+            )  # one entry per line that the writing thread has not yet got
+
+        def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if args.should_save and self.thread_pool is not None:
+                latest = state.log_history[-1]
+                self._waiting.append({name: latest[name] for name in FIGURES if name in latest})
+
+            super().on_log(args, state, control, **kwargs)
+
+        def _write_log(self, output_dir: str, logs: dict[str, Any]) -> None:
+            super()._write_log(output_dir, {**logs, **self._waiting.popleft()})
+
+    TwinLogCallback.__name__ = TwinLogCallback.__qualname__ = stock.__name__  # loggers name callbacks by their class
+    return TwinLogCallback
+
+
+def twin_plot_loss(stock: Callable[..., None]) -> Callable[..., None]:
+    """LLaMA-Factory's `plot_loss`, which also plots those of `FIGURES` that the run logged."""
+
+    @wraps(stock)
+    def plot_loss(save_dictionary: str, keys: list[str]) -> None:
+        with open(os.path.join(save_dictionary, "trainer_state.json"), encoding="utf-8") as file:
+            logged = {name for entry in json.load(file)["log_history"] for name in entry}
+
+        stock(save_dictionary, keys=[*keys, *(name for name in FIGURES if name in logged)])
+
+    return plot_loss

@@ -1,0 +1,78 @@
+"""Which LLaMA-Factory settings the plugin cannot work with: refused before anything is loaded."""
+
+from typing import Any
+
+from ..arguments import parse_batch_mix
+from ..errors import ModalityInterferenceError
+
+
+def check_recipe(model_args: Any, data_args: Any, training_args: Any, finetuning_args: Any) -> None:
+    """Refuse combinations that would be wrong or would not run.
+
+    Raises:
+        ModalityInterferenceError: naming the key, why, and what to use instead.
+    """
+    if finetuning_args.stage != "sft":
+        _refuse(
+            f"stage: {finetuning_args.stage}", "the method is defined for supervised fine-tuning", "use `stage: sft`"
+        )
+
+    for owner, keys in _INCOMPATIBLE.items():
+        arguments = {"model": model_args, "data": data_args, "training": training_args, "finetuning": finetuning_args}[
+            owner
+        ]
+        for key, (why, instead) in keys.items():
+            if value := getattr(arguments, key, None):
+                _refuse(f"{key}: {str(value).lower()}", why, instead)
+
+    if finetuning_args.batch_mix is not None and training_args.do_train:
+        _check_batch_mix(data_args, training_args, finetuning_args)
+
+
+_OWN_LOSS = ("it replaces the cross-entropy that the plugin's loss is made of", "remove it")
+_OWN_TRAINER = ("it brings a trainer or kernels of its own, in which embeddings cannot be perturbed", "remove it")
+_INCOMPATIBLE: dict[str, dict[str, tuple[str, str]]] = {
+    "data": {
+        "neat_packing": ("packed sequences have no rows to pair with twins", "remove it"),
+        "packing": ("packed sequences have no rows to pair with twins", "set `packing: false`"),
+        "train_on_prompt": (
+            "a twin's prompt differs from its clean row's, so only answers can be compared",
+            "remove it",
+        ),
+    },
+    "model": {
+        "use_unsloth": _OWN_TRAINER,
+        "use_kt": _OWN_TRAINER,
+        "shift_attn": ("shifted sparse attention mixes neighbouring rows", "remove it"),
+    },
+    "finetuning": {
+        "use_dft_loss": _OWN_LOSS,
+        "use_asft_loss": _OWN_LOSS,
+        "use_eaft_loss": _OWN_LOSS,
+        "use_mca": _OWN_TRAINER,
+        "use_hyper_parallel": _OWN_TRAINER,
+    },
+    "training": {"label_smoothing_factor": _OWN_LOSS},
+}
+
+
+def _check_batch_mix(data_args: Any, training_args: Any, finetuning_args: Any) -> None:
+    mix = parse_batch_mix(finetuning_args.batch_mix)
+    if data_args.streaming:
+        _refuse("batch_mix", "a stream does not say which kinds are coming", "remove it or `streaming: true`")
+
+    if sum(mix.values()) != training_args.per_device_train_batch_size:
+        raise ModalityInterferenceError(
+            f"`batch_mix: {finetuning_args.batch_mix}` adds up to {sum(mix.values())} examples, but "
+            f"`per_device_train_batch_size` is {training_args.per_device_train_batch_size}. Make them equal "
+            "(twins and adversarial copies come on top)."
+        )
+
+    if getattr(training_args, "train_sampling_strategy", "random") != "random":
+        _refuse(
+            "batch_mix", "`train_sampling_strategy` decides the order of the examples too", "remove one of the two"
+        )
+
+
+def _refuse(what: str, why: str, instead: str) -> None:
+    raise ModalityInterferenceError(f"`{what}` does not go with `plugin: modality_interference`: {why}; {instead}.")

@@ -1,0 +1,86 @@
+"""Take rows that cannot be trained on out of a tokenized dataset, and say so once."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from datasets import Dataset, IterableDataset
+
+from ..errors import ModalityInterferenceError
+
+
+COLUMNS = ["dropped", "dropped_twins"]
+SHOWN_KINDS = 20
+
+
+def keep_good_rows(dataset: Dataset | IterableDataset, warn: Callable[[str], None]) -> Dataset | IterableDataset:
+    """Drop the rows that carry a reason in `dropped`.
+
+    Args:
+        dataset: a tokenized dataset. Of a stream the rows are dropped as they come, each with a warning.
+        warn: gets one summary per dataset: how many rows of each kind of problem, and the first of each.
+
+    Raises:
+        ModalityInterferenceError: if no row is left.
+    """
+    if isinstance(dataset, IterableDataset):
+        return dataset.filter(_StreamFilter(warn)).remove_columns(COLUMNS)
+
+    dropped = dataset["dropped"]
+    good = [index for index, reason in enumerate(dropped) if not reason]
+    rows = zip(dataset["dataset"], dataset["row"], dropped, dataset["dropped_twins"])
+    problems = [
+        (name, row, reasons) for name, row, reason, twins in rows if (reasons := [reason] if reason else twins)
+    ]
+    for summary in summaries(problems, Counter(dataset["dataset"])):
+        warn(summary)
+
+    if not good:
+        raise ModalityInterferenceError(
+            f"No row of the dataset can be used. {' '.join(summaries(problems, Counter(dataset['dataset'])))}"
+        )
+
+    if len(good) < len(dataset):
+        dataset = dataset.select(good)
+
+    return dataset.remove_columns(COLUMNS)
+
+
+def summaries(problems: Iterable[tuple[str, int, list[str]]], sizes: Counter) -> list[str]:
+    """One text per dataset.
+
+    Args:
+        problems: (dataset, row, reasons), a reason being `kind: detail`.
+        sizes: rows of each dataset.
+    """
+    counts: dict[str, Counter] = {}
+    first: dict[tuple[str, str], str] = {}
+    for name, row, reasons in problems:
+        for reason in reasons:
+            kind = reason.split(":")[0]
+            counts.setdefault(name, Counter())[kind] += 1
+            first.setdefault((name, kind), f"row {row}: {reason[:300]}")
+
+    return [
+        f"Dataset {name or '(plain)'}: dropped {sum(kinds.values())} rows or twins of {sizes[name]} rows: "
+        + "; ".join(f"{count} x {kind} (first: {first[name, kind]})" for kind, count in kinds.most_common(SHOWN_KINDS))
+        + "."
+        for name, kinds in counts.items()
+    ]
+
+
+class _StreamFilter:
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        self.warn = warn
+        self.seen: set[str] = set()
+
+    def __call__(self, example: dict[str, Any]) -> bool:
+        reason = example["dropped"]
+        kind = reason.split(":")[0]
+        if reason and kind not in self.seen:  # the first of each kind; a stream has no end to sum up at
+            self.seen.add(kind)
+            self.warn(
+                f"Dataset {example['dataset']}: dropping rows: {reason[:300]} (row {example['row']}; first of its kind)."
+            )
+
+        return not reason

@@ -1,0 +1,91 @@
+"""The columns of aligned and of tokenized datasets, with their types.
+
+Types are given, not guessed: a guess from the first thousand rows fails on a dataset whose first pictures come later.
+"""
+
+from typing import Any
+
+from datasets import ClassLabel, Dataset, Features, Image, IterableDataset, List, Value
+
+
+AnyDataset = Dataset | IterableDataset
+BORROWED = {"bytes": Value("binary"), "path": Value("string")}  # pictures of other rows, as the converter gives them
+MESSAGES = List({"role": Value("string"), "content": Value("string")})
+
+
+def column_names(dataset: AnyDataset) -> list[str]:
+    """The dataset's columns; a stream may have to show its first row for them."""
+    return list(dataset.column_names or next(iter(dataset)))
+
+
+def _known(dataset: AnyDataset) -> dict[str, Any]:
+    return dict(dataset.features or {})
+
+
+def class_names(dataset: AnyDataset) -> dict[str, list[str]]:
+    """Names of the classes of every ClassLabel column."""
+    return {name: feature.names for name, feature in _known(dataset).items() if isinstance(feature, ClassLabel)}
+
+
+def undecoded(dataset: AnyDataset) -> AnyDataset:
+    """Leave embedded pictures as bytes: a truncated one must not kill the run where a row is read."""
+    for name, feature in _known(dataset).items():
+        if isinstance(feature, Image):
+            dataset = dataset.cast_column(name, Image(decode=False))
+        elif isinstance(feature, List) and isinstance(feature.feature, Image):
+            dataset = dataset.cast_column(name, List(Image(decode=False)))
+
+    return dataset
+
+
+def aligned(dataset: AnyDataset, dataset_attr: Any) -> Features:
+    """Columns of an aligned dataset with twins: LLaMA-Factory's, `_twin_images` and `_twins`."""
+    picture = _media(_known(dataset).get(dataset_attr.images or ""))
+    return Features(
+        {
+            "_prompt": MESSAGES,
+            "_response": MESSAGES,
+            "_system": Value("string"),
+            "_tools": Value("string"),
+            "_images": picture,
+            "_videos": _media(_known(dataset).get(dataset_attr.videos or "")),
+            "_audios": _media(_known(dataset).get(dataset_attr.audios or "")),
+            "_twin_images": List(BORROWED),
+            "_twins": Value("string"),
+        }
+    )
+
+
+def tokenized(dataset: AnyDataset) -> Features:
+    """Columns of a tokenized dataset: see `TwinProcessor`."""
+    known = _known(dataset)
+    token_ids = {"input_ids": List(Value("int32")), "labels": List(Value("int32"))}
+    pictures = {"image_references": List(Value("string")), "image_tokens": List(Value("int32"))}
+    names = {"perturbation": Value("string"), "planted": Value("string")}
+    return Features(
+        {
+            **token_ids,
+            "attention_mask": List(Value("int8")),
+            "images": _media(known.get("_images")),
+            "videos": _media(known.get("_videos")),
+            "audios": _media(known.get("_audios")),
+            "twin_images": List(BORROWED),
+            **pictures,
+            "variants": List({**token_ids, **pictures, **names}),
+            "relevant": Value("int64"),
+            "key": Value("int64"),
+            "dataset": Value("string"),
+            "row": Value("int64"),
+            "dropped": Value("string"),
+            "dropped_twins": List(Value("string")),
+        }
+    )
+
+
+def _media(feature: Any) -> Any:
+    """The type of a list of media, from the type of the column that they come from."""
+    item = feature.feature if isinstance(feature, List) else feature
+    if item is None or (isinstance(item, Value) and item.dtype == "null"):
+        item = Value("string")
+
+    return List(item)

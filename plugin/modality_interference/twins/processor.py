@@ -1,0 +1,141 @@
+"""Tokenize aligned rows and their twins; drop what cannot be trained on, with a reason."""
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from llamafactory.data.processor import SupervisedDatasetProcessor
+from llamafactory.extras.constants import IMAGE_PLACEHOLDER
+
+from ..errors import ModalityInterferenceError
+from ..modality import IGNORE_LABEL, Modality
+from .media import load_image
+from .tokens import modality_tokens
+
+
+ROW_COLUMNS = ("_twins", "_twin_images")
+
+
+@dataclass
+class TwinProcessor(SupervisedDatasetProcessor):
+    """LLaMA-Factory's processor for SFT, for rows that bring twins.
+
+    An example is one dataset row: the clean row in LLaMA-Factory's own columns, its twins in `variants`. So `val_size`,
+    `max_samples`, shuffling and mixing act on whole examples, and an example's twins are always in its batch.
+    """
+
+    _tokens_of_size: dict[tuple[int, int], int] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        self.image_token = modality_tokens(self.tokenizer, self.processor, self.template).media.get(Modality.IMAGE)
+
+    def preprocess_dataset(self, examples: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        """Tokenize a batch of aligned rows. No row is lost here: bad ones carry the reason in `dropped`."""
+        outputs: dict[str, list[Any]] = defaultdict(list)
+        for index in range(len(examples["_prompt"])):
+            row = {key: values[index] for key, values in examples.items()}
+            for key, value in self._example(row).items():
+                outputs[key].append(value)
+
+        return outputs
+
+    def _example(self, row: dict[str, Any]) -> dict[str, Any]:
+        about = json.loads(row.get("_twins") or "{}")
+        example: dict[str, Any] = {
+            "input_ids": [],
+            "attention_mask": [],
+            "labels": [],
+            "images": row["_images"] or None,
+            "videos": row["_videos"] or None,
+            "audios": row["_audios"] or None,
+            "twin_images": row.get("_twin_images") or None,
+            "image_references": [],
+            "image_tokens": [],
+            "variants": [],
+            "relevant": about.get("relevant", 0),
+            "key": about.get("key", 0),
+            "dataset": about.get("dataset", ""),
+            "row": about.get("row", -1),
+            "dropped": about.get("dropped", ""),
+            "dropped_twins": [],
+        }
+        if not example["dropped"]:
+            try:
+                self._fill(example, row, about)
+            except ModalityInterferenceError as error:
+                example["dropped"] = str(error)
+
+        return example
+
+    def _fill(self, example: dict[str, Any], row: dict[str, Any], about: dict[str, Any]) -> None:
+        references = about.get("images", [f"row:{index}" for index in range(len(row["_images"] or []))])
+        clean = self._encode(row, row["_prompt"], row["_system"], references)
+        example |= clean | {"attention_mask": [1] * len(clean["input_ids"])}
+        answer = _answer(clean["labels"])
+        for variant in about.get("variants", []):
+            try:
+                twin = self._encode(row, variant["prompt"], variant["system"], variant["images"])
+                if _answer(twin["labels"]) != answer:
+                    raise ModalityInterferenceError(
+                        f"answer truncated by cutoff_len: {self.data_args.cutoff_len} tokens are too few for the twin"
+                    )
+            except ModalityInterferenceError as error:
+                example["dropped_twins"].append(f"{variant['perturbation']} twin, {error}")
+            else:
+                name, planted = variant["perturbation"], variant.get("planted") or ""
+                example["variants"].append(twin | {"perturbation": name, "planted": planted})
+
+    def _encode(
+        self, row: dict[str, Any], prompt: list[dict[str, str]], system: str | None, references: list[str]
+    ) -> dict[str, Any]:
+        response = row["_response"]
+        if len(prompt) % 2 != 1 or len(response) != 1:
+            raise ModalityInterferenceError(
+                "no assistant turn: an example needs user and assistant turns in alternation"
+            )
+
+        images = [
+            load_image(reference, row["_images"] or [], row.get("_twin_images") or []) for reference in references
+        ]
+        media = (images, row["_videos"] or [], row["_audios"] or [])
+        try:
+            input_ids, labels = self._encode_data_example(prompt, response, system, row["_tools"], *media)
+        except ValueError as error:  # LLaMA-Factory's mm_plugin: placeholders and media do not match
+            raise ModalityInterferenceError(f"media do not match the text: {str(error)[:200]}") from error
+
+        counts = [self._count_tokens(image) for image in images]
+        self._check_truncation(input_ids, labels, counts)
+        return {"input_ids": input_ids, "labels": labels, "image_references": references, "image_tokens": counts}
+
+    def _check_truncation(self, input_ids: list[int], labels: list[int], counts: list[int]) -> None:
+        limit = f"cutoff_len: {self.data_args.cutoff_len} tokens are too few"
+        if not _answer(labels):
+            raise ModalityInterferenceError(f"answer truncated by {limit} for this row")
+
+        if self.image_token is not None and input_ids.count(self.image_token) < sum(counts):
+            raise ModalityInterferenceError(f"picture truncated by {limit} for its {sum(counts)} image tokens")
+
+    def _count_tokens(self, image: Any) -> int:
+        """Tokens that one picture takes. Every mm_plugin decides by the size alone, so sizes are looked up."""
+        if self.image_token is None:
+            return 0
+
+        if image.size not in self._tokens_of_size:
+            message = [{"role": "user", "content": IMAGE_PLACEHOLDER}]
+            text = self.template.mm_plugin.process_messages(message, [image], [], [], self.processor)[0]["content"]
+            token_ids = self.tokenizer.encode(text, add_special_tokens=False)
+            self._tokens_of_size[image.size] = token_ids.count(self.image_token)
+
+        return self._tokens_of_size[image.size]
+
+    def print_data_example(self, example: dict[str, Any]) -> None:
+        """Print the clean row as LLaMA-Factory does, then its twins' inputs."""
+        super().print_data_example(example)
+        for variant in example.get("variants") or []:
+            text = self.tokenizer.decode(variant["input_ids"], skip_special_tokens=False)
+            print(f"twin ({variant['perturbation']}):\n{text[:2000]}")
+
+
+def _answer(labels: list[int]) -> list[int]:
+    return [label for label in labels if label != IGNORE_LABEL]

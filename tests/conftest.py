@@ -1,0 +1,29 @@
+"""Fixtures shared by all tests."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("DISABLE_VERSION_CHECK", "0")
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Tiny random model of a family, built once."""
+    from tiny_models import build
+
+    folder = tmp_path_factory.mktemp("models")
+    return lambda family: build(family, folder)
+
+
+@pytest.fixture(scope="session")
+def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The dataset_dir of `runs.write_datasets`."""
+    from runs import write_datasets
+
+    return write_datasets(tmp_path_factory.mktemp("data"))

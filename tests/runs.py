@@ -1,0 +1,80 @@
+"""Small datasets and recipes for runs of the real `run_exp` on tiny models."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+
+COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "white", "black")
+LETTERS = "ABCD"
+COLUMNS = {"question": "question", "choices": "choices", "answer": "answer", "images": "images"}
+
+
+def write_datasets(folder: Path, rows: int = 8) -> Path:
+    """A LLaMA-Factory dataset_dir with `pictures`, `sums` and `both` (twins) and `plain` (alpaca, text only).
+
+    Answers are four-letter words of unequal token counts, not single letters, so that answer positions matter.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures, sums, both, plain = [], [], [], []
+    for index in range(rows):
+        colour = COLOURS[index % len(COLOURS)]
+        name = f"{colour}_{index}.png"
+        Image.new("RGB", (40 + 8 * (index % 2), 40), colour).save(folder / name)
+        choices = [COLOURS[(index + shift) % len(COLOURS)] for shift in range(4)]
+        pictures.append({"question": "Which colour is shown?", "choices": choices, "answer": "A", "images": [name]})
+        numbers = [str(index + shift) for shift in range(4)]
+        sums.append({"question": f"What is {index} plus 1?", "choices": numbers, "answer": "B", "images": []})
+        both.append({"question": "Name the colour twice.", "choices": choices[::-1], "answer": "D", "images": [name]})
+        plain.append({"instruction": f"Say {colour}.", "input": "", "output": colour})
+
+    about_pictures = {"relevant": ["image"], "perturbations": ["misleading_text", "unrelated_text"], "answer": "text"}
+    about_sums = {"relevant": ["text"], "perturbations": ["random_pixels", "black_image"], "answer": "text"}
+    about_both = {"relevant": ["image", "text"], "answer": "text"}
+    info: dict[str, Any] = {"plain": {"file_name": "plain.json"}}
+    for name, data, twins in (
+        ("pictures", pictures, about_pictures),
+        ("sums", sums, about_sums),
+        ("both", both, about_both),
+    ):
+        (folder / f"{name}.json").write_text(json.dumps(data))
+        info[name] = {
+            "file_name": f"{name}.json",
+            "formatting": "multiple_choice_twins",
+            "columns": COLUMNS,
+            "twins": twins,
+        }
+
+    (folder / "plain.json").write_text(json.dumps(plain))
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    return folder
+
+
+def recipe(checkpoint: Path, template: str, dataset_dir: Path, output_dir: Path, **overrides: Any) -> dict[str, Any]:
+    """A recipe with the plugin on and everything else as plain as possible; None removes a key."""
+    keys = {
+        "model_name_or_path": str(checkpoint),
+        "template": template,
+        "stage": "sft",
+        "do_train": True,
+        "finetuning_type": "full",
+        "freeze_vision_tower": False,
+        "freeze_multi_modal_projector": False,
+        "dataset_dir": str(dataset_dir),
+        "media_dir": str(dataset_dir),
+        "dataset": "pictures,sums,both",
+        "cutoff_len": 4096,
+        "output_dir": str(output_dir),
+        "per_device_train_batch_size": 2,
+        "max_steps": 1,
+        "learning_rate": 1.0e-3,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": "none",
+        "use_cpu": True,
+        "seed": 7,
+        "plugin": "modality_interference",
+    }
+    return {key: value for key, value in {**keys, **overrides}.items() if value is not None}

@@ -1,0 +1,461 @@
+"""Tiny random vision-language models, one per family, that stock LLaMA-Factory loads and trains on a CPU.
+
+Nothing is downloaded. `build("qwen2_vl", folder)` makes a model, a byte-level tokenizer and a processor, and saves
+them as a checkpoint folder for `model_name_or_path`. `FAMILIES` says what a test must know of each family. Every model
+has two text layers of hidden size 32, about 600 tokens in its vocabulary and 4 to 16 tokens per image.
+"""
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    AutoModelForImageTextToText,
+    CLIPImageProcessor,
+    Gemma3Config,
+    Gemma3ImageProcessor,
+    Gemma3Processor,
+    GotOcr2ImageProcessor,
+    InternVLConfig,
+    InternVLProcessor,
+    InternVLVideoProcessor,
+    LlavaConfig,
+    LlavaNextConfig,
+    LlavaNextImageProcessor,
+    LlavaNextProcessor,
+    LlavaProcessor,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    ProcessorMixin,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLProcessor,
+    Qwen2VLConfig,
+    Qwen2VLImageProcessor,
+    Qwen2VLProcessor,
+    Qwen2VLVideoProcessor,
+    Qwen3VLConfig,
+    Qwen3VLProcessor,
+    Qwen3VLVideoProcessor,
+)
+
+
+HIDDEN = 32
+HEADS = 2
+HEAD_DIM = HIDDEN // HEADS
+LAYERS = 2
+WEIGHT_STD = 0.2  # about 1 / sqrt(HIDDEN): activations neither vanish nor explode, so every input moves the output
+VOCAB_SIZE = 600
+
+SPLIT_PATTERN = r"'s|'t|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+"  # Qwen2's, shortened
+CORPUS = (
+    "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, "
+    "and polite answers to the user's questions. USER: ASSISTANT:",
+    "你是书生·万象，英文名是InternVL，是由上海人工智能实验室、清华大学及多家合作单位联合开发的多模态大语言模型。",
+    "You are a helpful assistant. system user model assistant",
+    "What is shown in the image? Which digit is shown? Answer with the letter of the right option.\nA. one\nB. two\n",
+    "This picture seems to depict a seven. The answer is three. What is 10 plus 23? Not 345 but 33.",
+    '{"question": "Which color is it?", "choices": ["red", "green", "blue"], "answer": 0}',
+    "zero one two three four five six seven eight nine ten, red, green, blue, white, black, dog, cat",
+)
+
+
+@dataclass(frozen=True)
+class Family:
+    """A model family: how to build it, and what a test must know of it.
+
+    Attributes:
+        template: LLaMA-Factory's `template`.
+        image_token: The token that the merged sequence holds once per image feature.
+        vision_tower: Path of the vision module inside the model, for `model.get_submodule`.
+        projector: Path of the module that maps vision features to the text model's width.
+        builder: Makes the model's config and the processor for a tokenizer.
+        special_tokens: The family's special tokens, apart from the named ones.
+        named_tokens: Special tokens that the tokenizer knows by a role, such as `eos_token`.
+        deepstack: Whether image features also enter between the text layers (`deepstack_visual_embeds`).
+        mrope: Whether `position_ids` are 3-D, with the batch on dimension 1.
+        needs_token_type_ids: Whether the model refuses to train without `token_type_ids`.
+    """
+
+    template: str
+    image_token: str
+    vision_tower: str
+    projector: str
+    builder: Callable[[PreTrainedTokenizerFast], tuple[PreTrainedConfig, ProcessorMixin]]
+    special_tokens: tuple[str, ...] = ()
+    named_tokens: dict[str, str] = field(default_factory=dict)
+    deepstack: bool = False
+    mrope: bool = False
+    needs_token_type_ids: bool = False
+
+
+def build(family: str, folder: Path, seed: int = 0) -> Path:
+    """Build a family's tiny checkpoint below a folder, or find the one that an earlier call left there.
+
+    Args:
+        family: A key of `FAMILIES`.
+        folder: Where checkpoints are kept; shared by all families and seeds, and safe to share between processes.
+        seed: Seed of the weights.
+
+    Returns:
+        The checkpoint, for `model_name_or_path`.
+    """
+    checkpoint = Path(folder) / f"{family}-{seed}-{_recipe_digest()}"
+    if not checkpoint.exists():
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(dir=checkpoint.parent, prefix=".unfinished-"))
+        _save_checkpoint(FAMILIES[family], unfinished, seed)
+        _publish(unfinished, checkpoint)
+    return checkpoint
+
+
+def make_tokenizer(family: Family) -> PreTrainedTokenizerFast:
+    """Train a byte-level BPE tokenizer with the family's special tokens on the built-in text."""
+    special_tokens = [*family.named_tokens.values(), *family.special_tokens]
+    tokenizer = Tokenizer(models.BPE())
+    split = pre_tokenizers.Split(Regex(SPLIT_PATTERN), behavior="isolated")
+    to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, to_bytes])
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCAB_SIZE,
+        min_frequency=0,
+        show_progress=False,
+        special_tokens=[AddedToken(token, special=True, normalized=False) for token in dict.fromkeys(special_tokens)],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+    )
+    tokenizer.train_from_iterator(CORPUS, trainer)
+    standard = {"bos_token", "eos_token", "pad_token", "unk_token"}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        extra_special_tokens={role: token for role, token in family.named_tokens.items() if role not in standard},
+        **{role: token for role, token in family.named_tokens.items() if role in standard},
+    )
+
+
+def make_model(config: PreTrainedConfig, seed: int) -> PreTrainedModel:
+    """Make a model with random weights, none of them left at zero, without touching the global random state."""
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(seed)
+        model = AutoModelForImageTextToText.from_config(config, dtype=torch.float32)
+        for parameter in model.parameters():
+            if not parameter.any():  # biases, and Gemma 3's projector, which would blind the model
+                parameter.normal_(std=WEIGHT_STD)
+    return model
+
+
+def _save_checkpoint(family: Family, folder: Path, seed: int) -> None:
+    tokenizer = make_tokenizer(family)
+    config, processor = family.builder(tokenizer)
+    make_model(config, seed).save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+def _publish(unfinished: Path, checkpoint: Path) -> None:
+    """Move a finished folder into place, unless another process was faster."""
+    try:
+        unfinished.rename(checkpoint)
+    except OSError:
+        if not checkpoint.exists():
+            raise
+        shutil.rmtree(unfinished)
+
+
+def _recipe_digest() -> str:
+    """Name what a checkpoint depends on, so that a kept folder never serves an outdated one."""
+    return hashlib.sha256(Path(__file__).read_bytes() + transformers.__version__.encode()).hexdigest()[:8]
+
+
+def _text_config(tokenizer: PreTrainedTokenizerFast, **family_keys: Any) -> dict:
+    return {
+        "vocab_size": len(tokenizer),
+        "hidden_size": HIDDEN,
+        "intermediate_size": 2 * HIDDEN,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": HEADS,
+        "num_key_value_heads": 1,
+        "max_position_embeddings": 4096,
+        "initializer_range": WEIGHT_STD,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        **family_keys,
+    }
+
+
+def _vision_config(**family_keys: Any) -> dict:
+    """Keys that CLIP, SigLIP and InternVL's vision model share."""
+    return {
+        "hidden_size": HIDDEN,
+        "intermediate_size": 2 * HIDDEN,
+        "num_hidden_layers": LAYERS,
+        "num_attention_heads": HEADS,
+        "initializer_range": WEIGHT_STD,
+        **family_keys,
+    }
+
+
+def _llava(tokenizer: PreTrainedTokenizerFast) -> tuple[LlavaConfig, LlavaProcessor]:
+    """LLaVA-1.5: CLIP without its last layer, every image cut to 24 x 24 pixels and 9 tokens."""
+    image_size, patch_size = 24, 8
+    config = LlavaConfig(
+        text_config=_text_config(tokenizer, model_type="llama"),
+        vision_config=_vision_config(model_type="clip_vision_model", image_size=image_size, patch_size=patch_size),
+        image_token_index=tokenizer.image_token_id,
+        image_seq_length=(image_size // patch_size) ** 2,
+        vision_feature_layer=-2,
+        vision_feature_select_strategy="default",
+    )
+    processor = LlavaProcessor(
+        CLIPImageProcessor(size={"shortest_edge": image_size}, crop_size={"height": image_size, "width": image_size}),
+        tokenizer,
+        patch_size=patch_size,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+    )
+    return config, processor
+
+
+def _llava_next(tokenizer: PreTrainedTokenizerFast) -> tuple[LlavaNextConfig, LlavaNextProcessor]:
+    """LLaVA-NeXT: a 16 x 16 view and 1 or 2 tiles, 4 tokens each, and a newline token per row of tile patches."""
+    image_size, patch_size = 16, 8
+    pinpoints = [[image_size, image_size], [image_size, 2 * image_size], [2 * image_size, image_size]]
+    config = LlavaNextConfig(
+        text_config=_text_config(tokenizer, model_type="llama"),
+        vision_config=_vision_config(model_type="clip_vision_model", image_size=image_size, patch_size=patch_size),
+        image_token_index=tokenizer.image_token_id,
+        image_grid_pinpoints=pinpoints,
+        image_seq_length=(image_size // patch_size) ** 2,
+        vision_feature_layer=-2,
+        vision_feature_select_strategy="default",
+    )
+    processor = LlavaNextProcessor(
+        LlavaNextImageProcessor(
+            size={"shortest_edge": image_size},
+            crop_size={"height": image_size, "width": image_size},
+            image_grid_pinpoints=pinpoints,
+        ),
+        tokenizer,
+        patch_size=patch_size,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+    )
+    return config, processor
+
+
+def _internvl(tokenizer: PreTrainedTokenizerFast) -> tuple[InternVLConfig, InternVLProcessor]:
+    """InternVL3: every image 16 x 16 pixels, 16 patches that pixel shuffling makes 4 tokens."""
+    image_size, patch_size, image_tokens = 16, 4, 4
+    size = {"height": image_size, "width": image_size}
+    config = InternVLConfig(
+        text_config=_text_config(tokenizer, model_type="qwen2"),
+        vision_config=_vision_config(image_size=image_size, patch_size=patch_size),
+        image_token_id=tokenizer.context_image_token_id,
+        image_seq_length=image_tokens,
+        tie_word_embeddings=False,
+    )
+    processor = InternVLProcessor(
+        GotOcr2ImageProcessor(size=size, crop_to_patches=False),
+        tokenizer,
+        InternVLVideoProcessor(size=size),
+        image_seq_length=image_tokens,
+    )
+    return config, processor
+
+
+def _gemma3(tokenizer: PreTrainedTokenizerFast) -> tuple[Gemma3Config, Gemma3Processor]:
+    """Gemma 3: SigLIP, every image 16 x 16 pixels and 4 tokens; a sliding-window layer, then a full one; tied head."""
+    image_size, image_tokens = 16, 4
+    text_config = _text_config(
+        tokenizer,
+        head_dim=HEAD_DIM,
+        query_pre_attn_scalar=HEAD_DIM,
+        sliding_window=32,
+        layer_types=["sliding_attention", "full_attention"],
+    )
+    config = Gemma3Config(
+        text_config=text_config,
+        vision_config=_vision_config(image_size=image_size, patch_size=4, vision_use_head=False),
+        mm_tokens_per_image=image_tokens,
+        boi_token_index=tokenizer.boi_token_id,
+        eoi_token_index=tokenizer.eoi_token_id,
+        image_token_index=tokenizer.image_token_id,
+        initializer_range=WEIGHT_STD,
+    )
+    image_processor = Gemma3ImageProcessor(size={"height": image_size, "width": image_size})
+    return config, Gemma3Processor(image_processor, tokenizer, image_seq_length=image_tokens)
+
+
+def _qwen_vision_config(**family_keys: Any) -> dict:
+    return {"num_heads": HEADS, "patch_size": 8, "initializer_range": WEIGHT_STD, **family_keys}
+
+
+def _qwen_token_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
+    return {
+        "image_token_id": tokenizer.convert_tokens_to_ids("<|image_pad|>"),
+        "video_token_id": tokenizer.convert_tokens_to_ids("<|video_pad|>"),
+        "vision_start_token_id": tokenizer.convert_tokens_to_ids("<|vision_start|>"),
+        "vision_end_token_id": tokenizer.convert_tokens_to_ids("<|vision_end|>"),
+    }
+
+
+def _qwen_media_settings() -> dict:
+    """Patches of 8 x 8 pixels, merged two by two, and images of 32 x 32 to 64 x 64 pixels: 4 to 16 tokens."""
+    return {"patch_size": 8, "size": {"shortest_edge": 32 * 32, "longest_edge": 64 * 64}}
+
+
+def _mrope(section: list[int]) -> dict:
+    """Rotary position settings whose temporal, height and width parts fill half a head."""
+    return {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": section}
+
+
+def _qwen2_vl(tokenizer: PreTrainedTokenizerFast) -> tuple[Qwen2VLConfig, Qwen2VLProcessor]:
+    """Qwen2-VL: dynamic resolution; its vision config calls the text width `hidden_size`."""
+    config = Qwen2VLConfig(
+        text_config=_text_config(tokenizer, rope_parameters=_mrope([2, 3, 3])),
+        vision_config=_qwen_vision_config(depth=1, embed_dim=HIDDEN, hidden_size=HIDDEN, mlp_ratio=2),
+        **_qwen_token_ids(tokenizer),
+    )
+    image_processor = Qwen2VLImageProcessor(**_qwen_media_settings())
+    return config, Qwen2VLProcessor(image_processor, tokenizer, Qwen2VLVideoProcessor(**_qwen_media_settings()))
+
+
+def _qwen2_5_vl(tokenizer: PreTrainedTokenizerFast) -> tuple[Qwen2_5_VLConfig, Qwen2_5_VLProcessor]:
+    """Qwen2.5-VL: one vision block with windows of 2 x 2 tokens, then one with full attention."""
+    vision_config = _qwen_vision_config(
+        depth=2,
+        hidden_size=HIDDEN,
+        intermediate_size=2 * HIDDEN,
+        out_hidden_size=HIDDEN,
+        window_size=32,
+        fullatt_block_indexes=[1],
+    )
+    config = Qwen2_5_VLConfig(
+        text_config=_text_config(tokenizer, rope_parameters=_mrope([2, 3, 3])),
+        vision_config=vision_config,
+        **_qwen_token_ids(tokenizer),
+    )
+    image_processor = Qwen2VLImageProcessor(**_qwen_media_settings())
+    return config, Qwen2_5_VLProcessor(image_processor, tokenizer, Qwen2VLVideoProcessor(**_qwen_media_settings()))
+
+
+def _qwen3_vl(tokenizer: PreTrainedTokenizerFast) -> tuple[Qwen3VLConfig, Qwen3VLProcessor]:
+    """Qwen3-VL: features of the first vision block are added after the first text layer (DeepStack)."""
+    vision_config = _qwen_vision_config(
+        depth=2,
+        hidden_size=HIDDEN,
+        intermediate_size=2 * HIDDEN,
+        out_hidden_size=HIDDEN,
+        num_position_embeddings=16,
+        deepstack_visual_indexes=[0],
+    )
+    config = Qwen3VLConfig(
+        text_config=_text_config(tokenizer, head_dim=HEAD_DIM, rope_parameters=_mrope([4, 2, 2])),
+        vision_config=vision_config,
+        **_qwen_token_ids(tokenizer),
+    )
+    image_processor = Qwen2VLImageProcessor(**_qwen_media_settings())
+    return config, Qwen3VLProcessor(image_processor, tokenizer, Qwen3VLVideoProcessor(**_qwen_media_settings()))
+
+
+LLAMA_TOKENS = {
+    "unk_token": "<unk>",
+    "bos_token": "<s>",
+    "eos_token": "</s>",
+    "pad_token": "<pad>",
+    "image_token": "<image>",
+}
+QWEN_TOKENS = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
+QWEN_SPECIAL_TOKENS = ("<|im_start|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+INTERNVL_TOKENS = {
+    **QWEN_TOKENS,
+    "start_image_token": "<img>",
+    "end_image_token": "</img>",
+    "context_image_token": "<IMG_CONTEXT>",
+    "video_token": "<video>",
+}
+GEMMA_TOKENS = {
+    "pad_token": "<pad>",
+    "eos_token": "<eos>",
+    "bos_token": "<bos>",
+    "unk_token": "<unk>",
+    "boi_token": "<start_of_image>",
+    "eoi_token": "<end_of_image>",
+    "image_token": "<image_soft_token>",
+}
+
+FAMILIES: dict[str, Family] = {
+    "llava": Family(
+        template="llava",
+        image_token="<image>",
+        vision_tower="model.vision_tower",
+        projector="model.multi_modal_projector",
+        builder=_llava,
+        named_tokens=LLAMA_TOKENS,
+    ),
+    "llava_next": Family(
+        template="llava_next",
+        image_token="<image>",
+        vision_tower="model.vision_tower",
+        projector="model.multi_modal_projector",
+        builder=_llava_next,
+        named_tokens=LLAMA_TOKENS,
+    ),
+    "internvl": Family(
+        template="intern_vl",
+        image_token="<IMG_CONTEXT>",
+        vision_tower="model.vision_tower",
+        projector="model.multi_modal_projector",
+        builder=_internvl,
+        special_tokens=("<|im_start|>",),
+        named_tokens=INTERNVL_TOKENS,
+    ),
+    "gemma3": Family(
+        template="gemma3",
+        image_token="<image_soft_token>",
+        vision_tower="model.vision_tower",
+        projector="model.multi_modal_projector",
+        builder=_gemma3,
+        special_tokens=("<start_of_turn>", "<end_of_turn>"),
+        named_tokens=GEMMA_TOKENS,
+        needs_token_type_ids=True,
+    ),
+    "qwen2_vl": Family(
+        template="qwen2_vl",
+        image_token="<|image_pad|>",
+        vision_tower="model.visual",
+        projector="model.visual.merger",
+        builder=_qwen2_vl,
+        special_tokens=QWEN_SPECIAL_TOKENS,
+        named_tokens=QWEN_TOKENS,
+        mrope=True,
+    ),
+    "qwen2_5_vl": Family(
+        template="qwen2_vl",
+        image_token="<|image_pad|>",
+        vision_tower="model.visual",
+        projector="model.visual.merger",
+        builder=_qwen2_5_vl,
+        special_tokens=QWEN_SPECIAL_TOKENS,
+        named_tokens=QWEN_TOKENS,
+        mrope=True,
+    ),
+    "qwen3_vl": Family(
+        template="qwen3_vl_nothink",
+        image_token="<|image_pad|>",
+        vision_tower="model.visual",
+        projector="model.visual.merger",
+        builder=_qwen3_vl,
+        special_tokens=QWEN_SPECIAL_TOKENS,
+        named_tokens=QWEN_TOKENS,
+        deepstack=True,
+        mrope=True,
+    ),
+}

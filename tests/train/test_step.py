@@ -1,0 +1,88 @@
+"""One real `run_exp` step against the plain reference: total loss and every parameter gradient."""
+
+import pytest
+import torch
+from llamafactory.train.tuner import run_exp
+from runs import recipe
+from step_reference import Row, reference_loss
+from transformers import TrainerCallback
+
+from modality_interference.arguments import PluginArguments
+from modality_interference.twins.collator import row_key
+
+
+class Compare(TrainerCallback):
+    """Before the optimizer moves anything, computes the reference on the same model and keeps both gradients."""
+
+    def __init__(self, arguments: PluginArguments, examples: int) -> None:
+        self.arguments = arguments
+        self.examples = examples
+
+    def on_pre_optimizer_step(self, args, state, control, model=None, train_dataloader=None, **kwargs):
+        self.gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+        collator = train_dataloader.collate_fn
+        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        groups = []
+        for index in range(self.examples):
+            example = train_dataloader.dataset[index]
+            rows = [example, *example["variants"]]
+            groups.append([Row(base, collator, example, row, row_key(example, row)) for row in rows])
+
+        model.eval()
+        parameters = {name: value for name, value in model.named_parameters() if value.requires_grad}
+        loss = reference_loss(groups, self.arguments, (args.seed, state.global_step))
+        gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+        model.train()
+        self.loss = loss.item()
+        self.reference = {name: grad for name, grad in zip(parameters, gradients) if grad is not None}
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if "loss" in logs:
+            self.logged = logs["loss"]
+
+
+CASES = [
+    *[dict(consistency_method=method, consistency_weight=1.0) for method in ("none", "kl", "reverse_kl", "js", "mse")],
+    dict(consistency_method="kl", consistency_weight=0.5, consistency_temperature=2.0, finetuning_type="lora"),
+    dict(consistency_method="js", consistency_weight=0.5, gradient_accumulation_steps=2),
+    dict(finetuning_type="lora", gradient_accumulation_steps=2, adversarial_weight=0.3, lora_target="all"),
+    dict(adversarial_method="none"),
+    dict(adversarial_method="gaussian", adversarial_epsilon=0.1),
+    dict(adversarial_method="fgsm", adversarial_epsilon=0.05),
+    dict(adversarial_update="sign", adversarial_step_size=0.01, adversarial_epsilon=0.02),
+    dict(adversarial_update="normalized", adversarial_epsilon=0.05, adversarial_steps=3),
+    dict(adversarial_method="freelb", adversarial_steps=3, adversarial_epsilon=0.05),
+    dict(adversarial_method="freelb", gradient_accumulation_steps=2, adversarial_epsilon=0.05, finetuning_type="lora"),
+    dict(freeze_vision_tower=True),  # trainable projector: the frozen blocks are replayed
+    dict(freeze_vision_tower=True, freeze_multi_modal_projector=True),
+    dict(finetuning_type="freeze", freeze_trainable_layers=1),
+    dict(disable_gradient_checkpointing=True),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(str(value) for value in case.values()))
+def test_loss_and_gradients_equal_the_reference(case, checkpoint, datasets, tmp_path):
+    batch_size = 3
+    defaults = dict(adversarial_step_size=0.01, adversarial_epsilon=0.02)
+    keys = recipe(
+        checkpoint("qwen2_5_vl"),
+        "qwen2_vl",
+        datasets,
+        tmp_path / "out",
+        mix_strategy="interleave_under",
+        interleave_probs="0.4,0.4,0.2",
+        disable_shuffling=True,
+        per_device_train_batch_size=batch_size,
+        max_grad_norm=0.0,
+        **{**defaults, **case},
+    )
+    known = PluginArguments.__dataclass_fields__
+    arguments = PluginArguments(**{key: value for key, value in keys.items() if key in known})
+    compare = Compare(arguments, case.get("gradient_accumulation_steps", 1) * batch_size)
+    run_exp(keys, callbacks=[compare])
+
+    assert compare.gradients.keys() == compare.reference.keys()
+    assert abs(compare.logged - compare.loss) < 1e-4
+    scale = max(gradient.abs().max() for gradient in compare.reference.values())
+    for name, gradient in compare.reference.items():
+        torch.testing.assert_close(compare.gradients[name], gradient, atol=1e-5 * float(scale), rtol=1e-3, msg=name)
