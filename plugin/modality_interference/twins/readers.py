@@ -1,0 +1,180 @@
+"""The built-in formats: how a raw row becomes a question with its answer."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from .answers import LETTERS, parse_answer, parse_options
+from .media import row_reference
+from .messages import shown
+from .registry import register_format
+from .row import BadRow, Message, Reading, Row, without_placeholders
+from .source import Source, present_media
+
+
+_MEDIA = ("images", "videos", "audios")
+_CHAT = ("system", "tools", *_MEDIA, "choices", "answer", "facts")
+_ASKED = {"letter": "Answer with the letter of the right option.", "text": "Answer with the text of the right option."}
+
+
+@register_format(
+    "multiple_choice_twins",
+    columns=("question", "choices", "answer"),
+    optional=(*_MEDIA, "facts"),
+    keys=("answer",),
+)
+def read_multiple_choice(example: Mapping[str, Any], source: Source, draw: random.Random) -> Reading:
+    """Question, options, answer and media: the form of most benchmarks."""
+    question = source.cell(example, "question")
+    if not isinstance(question, str) or not without_placeholders(question).strip():
+        raise BadRow("empty question", f"found {shown(question)}")
+
+    options = parse_options(source.cell(example, "choices"))
+    answer = parse_answer(source.cell(example, "answer"), options)
+    row = _ask(question, options.texts, answer, source.spec.answer)
+    reading = _with_media(row, {column: source.media(example, column) for column in _MEDIA}, example, source)
+    return replace(reading, row=reading.row.with_missing_placeholders())
+
+
+def _check_classes(source: Source) -> None:
+    if len(_classes(source)) < 2:
+        raise source.error(
+            f"the label column `{source.columns['label']}` has no class names. Give a list of at least two names as "
+            "`twins.classes`, or make the column a ClassLabel."
+        )
+
+    named = source.class_names.get(source.columns["label"])
+    if source.spec.classes is not None and named is not None and len(named) != len(source.spec.classes):
+        raise source.error(
+            f"`twins.classes` has {len(source.spec.classes)} names, but the ClassLabel column "
+            f"`{source.columns['label']}` has {len(named)} classes. Give as many names, or remove the key."
+        )
+
+    if len(set(_classes(source))) < len(_classes(source)):
+        raise source.error("`twins.classes` names a class twice; give every class a name of its own.")
+
+
+@register_format(
+    "image_classification_twins",
+    columns=("images", "label"),
+    optional=("facts",),
+    keys=("answer", "classes", "options", "question"),
+    check=_check_classes,
+)
+def read_image_classification(example: Mapping[str, Any], source: Source, draw: random.Random) -> Reading:
+    """A picture and its class; the wrong options are drawn among the other classes."""
+    classes = _classes(source)
+    right = _find_class(source.cell(example, "label"), classes)
+    images = source.media(example, "images")
+    if not images:
+        raise BadRow("no image", "the row has a label but no picture")
+
+    others = [name for index, name in enumerate(classes) if index != right]
+    options = [classes[right], *draw.sample(others, min(source.spec.options, len(classes)) - 1)]
+    draw.shuffle(options)
+    row = _ask(source.spec.question, tuple(options), options.index(classes[right]), source.spec.answer)
+    reading = _with_media(row, {"images": images}, example, source)
+    return replace(reading, row=reading.row.with_missing_placeholders())
+
+
+@register_format(
+    "alpaca_twins",
+    columns=("prompt", "response"),
+    optional=("query", "history", *_CHAT),
+    base="alpaca",
+    defaults={"prompt": "instruction", "query": "input", "response": "output"},
+)
+@register_format(
+    "sharegpt_twins",
+    columns=("messages",),
+    optional=_CHAT,
+    base="sharegpt",
+    defaults={"messages": "conversations"},
+)
+@register_format(
+    "openai_twins",
+    columns=("messages",),
+    optional=_CHAT,
+    base="openai",
+    defaults={"messages": "conversations"},
+)
+def read_chat(example: Mapping[str, Any], source: Source, draw: random.Random) -> Reading:
+    """What LLaMA-Factory's own converter makes of the row, with options and facts where the dataset has them."""
+    if source.base_converter is None:
+        raise source.error(f"the format `{source.formatting}` needs LLaMA-Factory's converter, and none was given.")
+
+    try:
+        aligned = source.base_converter(dict(example))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise BadRow("unreadable row", f"LLaMA-Factory's converter: {type(error).__name__}: {error}") from error
+
+    prompt, response = _messages(aligned["_prompt"]), _messages(aligned["_response"])
+    if not response or not response[0]["content"].strip():
+        raise BadRow("no assistant turn", "the turns end without an answer, or do not alternate as the format demands")
+
+    row = Row(prompt, response[:1], system=aligned["_system"] or "", tools=aligned["_tools"] or "")
+    choices = source.cell(example, "choices")
+    if choices is not None:
+        options = parse_options(choices)
+        answer = parse_answer(source.cell(example, "answer"), options)
+        row = replace(row, choices=options.texts, answer=answer)
+
+    media = {column: present_media(aligned[f"_{column}"]) for column in _MEDIA}
+    return _with_media(row, media, example, source)
+
+
+def _ask(question: str, options: Sequence[str], answer: int, how: str) -> Row:
+    """The question in the paper's words (arXiv 2505.19616), and a line that says what an answer looks like."""
+    lines = [f"{LETTERS[index]}: {option}" for index, option in enumerate(options)]
+    content = "\n".join(["Question:", question, "Option:", *lines, _ASKED[how]])
+    right = LETTERS[answer] if how == "letter" else options[answer]
+    prompt, response = [{"role": "user", "content": content}], [{"role": "assistant", "content": right}]
+    return Row(prompt, response, choices=tuple(options), answer=answer)
+
+
+def _with_media(row: Row, media: dict[str, list[Any]], example: Mapping[str, Any], source: Source) -> Reading:
+    images, videos, audios = (media.get(column, []) for column in _MEDIA)
+    row = replace(
+        row,
+        images=_references(images),
+        videos=_references(videos),
+        audios=_references(audios),
+        facts=_facts(source.cell(example, "facts")),
+    )
+    return Reading(row, images, videos, audios)
+
+
+def _references(media: list[Any]) -> tuple[str, ...]:
+    return tuple(row_reference(index) for index in range(len(media)))
+
+
+def _facts(value: Any) -> tuple[str, ...]:
+    items = value if isinstance(value, (list, tuple)) else [value]
+    texts = [without_placeholders(item).strip() for item in items if isinstance(item, str)]
+    return tuple(text for text in texts if text)
+
+
+def _messages(messages: list[dict[str, Any]]) -> list[Message]:
+    for message in messages:
+        if not isinstance(message["content"], str):
+            raise BadRow("unreadable row", f"the content of a turn must be text, found {shown(message['content'])}")
+
+    return [{"role": message["role"], "content": message["content"]} for message in messages]
+
+
+def _classes(source: Source) -> Sequence[str]:
+    return source.spec.classes or source.class_names.get(source.columns["label"]) or ()
+
+
+def _find_class(label: Any, classes: Sequence[str]) -> int:
+    if isinstance(label, str) and label.strip() in classes:
+        return classes.index(label.strip())
+
+    if isinstance(label, str) and label.strip().isascii() and label.strip().isdecimal() and len(label) < 10:
+        label = int(label)  # a CSV's index
+
+    if isinstance(label, int) and not isinstance(label, bool) and 0 <= label < len(classes):
+        return label
+
+    raise BadRow("label outside the class list", f"label {shown(label)}, {len(classes)} classes: {shown(classes)}")
