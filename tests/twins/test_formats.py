@@ -15,7 +15,8 @@ from PIL import Image
 
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.modality import Modality, to_bits
-from modality_interference.twins.formats import TwinConverter, aligned_features, make_converter
+from modality_interference.twins import features
+from modality_interference.twins.formats import TwinConverter, make_converter
 from modality_interference.twins.row_key import row_key, seeded
 from modality_interference.twins.spec import TwinsSpec
 
@@ -457,7 +458,8 @@ PROGRAM = """
 import json, sys
 from datasets import Dataset, disable_progress_bars
 from datasets.fingerprint import Hasher
-from modality_interference.twins.formats import aligned_features, make_converter
+from modality_interference.twins import features
+from modality_interference.twins.formats import make_converter
 from modality_interference.twins.spec import TwinsSpec
 disable_progress_bars()
 names = ["unrelated_text", "misleading_text", "ocr_text"]
@@ -466,7 +468,7 @@ columns = {"question": "q", "choices": "options", "answer": "a"}
 raw = Dataset.from_list([{"q": f"Which pet {i}?", "options": ["dog", "cat", "owl"], "a": "B"} for i in range(40)])
 convert = make_converter(formatting="multiple_choice_twins", spec=spec, columns=columns, dataset_name="pets",
                          column_names=raw.column_names, other_rows=raw)
-features = aligned_features(raw.features, convert)
+features = features.aligned(raw, columns)
 workers = int(sys.argv[1])
 options = {"num_proc": workers} if workers else {}
 done = raw.map(convert, with_indices=True, remove_columns=raw.column_names, features=features, **options)
@@ -492,8 +494,8 @@ def test_the_first_picture_may_come_after_thousands_of_rows():
     raw = Dataset.from_list(rows)
     block = {"relevant": ["text"], "perturbations": ["irrelevant_image"]}
     convert = converter(block=block, other_rows=raw.select(range(1500, 1502)))
-    features = aligned_features(raw.features, convert)
-    done = raw.map(convert, with_indices=True, remove_columns=raw.column_names, features=features)
+    columns = features.aligned(raw, convert.source.columns)
+    done = raw.map(convert, with_indices=True, remove_columns=raw.column_names, features=columns)
     assert done[0]["_images"] is None
     assert done[1500]["_images"] == ["x.png"]
     assert done[1500]["_twin_images"][0]["path"] in ("x.png", "y.png")
@@ -502,8 +504,8 @@ def test_the_first_picture_may_come_after_thousands_of_rows():
 def test_features_of_embedded_pictures():
     import datasets
 
-    raw = datasets.Features({"image": datasets.Image(decode=False), "q": datasets.Value("string")})
-    features = aligned_features(raw, converter())
-    assert features["_images"] == datasets.List({"bytes": datasets.Value("binary"), "path": datasets.Value("string")})
-    assert features["_videos"] == datasets.Value("null")
-    assert aligned_features(None, converter()) is None
+    columns = datasets.Features({"image": datasets.Image(decode=False), "q": datasets.Value("string")})
+    raw = datasets.Dataset.from_dict({"image": [], "q": []}, features=columns)
+    made = features.aligned(raw, {"images": "image", "question": "q"})
+    assert made["_images"] == datasets.List(datasets.Image(decode=False))
+    assert made["_videos"] == datasets.List(datasets.Value("string"))

@@ -94,7 +94,7 @@ def align_dataset(stock: Callable[..., AnyDataset]) -> Callable[..., AnyDataset]
             converter,
             with_indices=True,
             remove_columns=column_names,
-            features=features.aligned(dataset, dataset_attr),
+            features=features.aligned(dataset, converter.source.columns),
             **_map_options(data_args, training_args, "Making twins"),
         )
 

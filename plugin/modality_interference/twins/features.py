@@ -3,6 +3,7 @@
 Types are given, not guessed: a guess from the first thousand rows fails on a dataset whose first pictures come later.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from datasets import ClassLabel, Dataset, Features, Image, IterableDataset, List, Value
@@ -38,18 +39,23 @@ def undecoded(dataset: AnyDataset) -> AnyDataset:
     return dataset
 
 
-def aligned(dataset: AnyDataset, dataset_attr: Any) -> Features:
-    """Columns of an aligned dataset with twins: LLaMA-Factory's, `_twin_images` and `_twins`."""
-    picture = _media(_known(dataset).get(dataset_attr.images or ""))
+def aligned(dataset: AnyDataset, columns: Mapping[str, str]) -> Features:
+    """Columns of an aligned dataset with twins: LLaMA-Factory's, `_twin_images` and `_twins`.
+
+    Args:
+        dataset: the raw rows.
+        columns: the dataset's column of `images`, `videos` and `audios`, where it has them.
+    """
+    known = _known(dataset)
     return Features(
         {
             "_prompt": MESSAGES,
             "_response": MESSAGES,
             "_system": Value("string"),
             "_tools": Value("string"),
-            "_images": picture,
-            "_videos": _media(_known(dataset).get(dataset_attr.videos or "")),
-            "_audios": _media(_known(dataset).get(dataset_attr.audios or "")),
+            "_images": _media(known.get(columns.get("images", ""))),
+            "_videos": _media(known.get(columns.get("videos", ""))),
+            "_audios": _media(known.get(columns.get("audios", ""))),
             "_twin_images": List(BORROWED),
             "_twins": Value("string"),
         }

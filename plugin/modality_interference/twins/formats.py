@@ -3,21 +3,18 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .. import __version__
 from ..errors import ModalityInterferenceError
 from ..modality import Modality, to_bits
-from .messages import listed, shown, suggestion
+from .messages import listed, suggestion
 from .registry import Format, formats, perturbations
 from .row import BadRow, Reading, Row
 from .row_key import row_key, seeded
 from .source import Context, Source
 from .spec import PerturbationSpec, TwinsSpec, read_relevant
 
-
-if TYPE_CHECKING:
-    from datasets import Features
 
 OPTIONS_PURPOSE = "options"  # of the draws that a format makes; perturbations draw under their label
 
@@ -172,41 +169,6 @@ def make_converter(
         item.parameters.check(source)
 
     return TwinConverter(source)
-
-
-def aligned_features(features: "Features | None", converter: TwinConverter) -> "Features | None":
-    """The features of the aligned dataset, for `dataset.map(..., features=...)`.
-
-    Without them Arrow takes every type from the first thousand rows, and fails on the first picture after those.
-
-    Args:
-        features: of the raw dataset, pictures undecoded; None where they are not known (streaming).
-        converter: of the dataset.
-    """
-    if features is None:
-        return None
-
-    from datasets import Features, List, Value
-
-    text, picture = Value("string"), {"bytes": Value("binary"), "path": Value("string")}
-    message = {"role": text, "content": text}
-    fixed = {"_prompt": List(message), "_response": List(message), "_system": text, "_tools": text}
-    media = {f"_{column}": _media_feature(features, converter, column) for column in ("images", "videos", "audios")}
-    return Features(fixed | media | {"_twin_images": List(picture), "_twins": text})
-
-
-def _media_feature(features: "Features", converter: TwinConverter, column: str) -> Any:
-    from datasets import Image, List, Value
-
-    feature = features.get(converter.source.columns.get(column, ""))
-    if feature is None:
-        return Value("null")
-
-    item = getattr(feature, "feature", None) or (feature[0] if isinstance(feature, list) else feature)
-    if isinstance(item, Image):
-        item = {"bytes": Value("binary"), "path": Value("string")}
-
-    return List(item)
 
 
 def _check_columns_block(columns: Any, dataset: str) -> None:
