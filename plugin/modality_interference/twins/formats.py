@@ -8,7 +8,7 @@ from typing import Any
 from .. import __version__
 from ..errors import ModalityInterferenceError
 from ..modality import Modality, to_bits
-from .messages import listed, suggestion
+from .messages import listed, shown, suggestion
 from .registry import Format, formats, perturbations
 from .row import BadRow, Reading, Row
 from .row_key import row_key, seeded

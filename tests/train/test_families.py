@@ -1,0 +1,168 @@
+"""The decoder hook and the attack on every family, and a whole training step with everything on."""
+
+import copy
+
+import pytest
+import torch
+from llamafactory.train.tuner import run_exp
+from runs import recipe
+from tiny_models import FAMILIES
+from transformers import TrainerCallback
+
+from modality_interference.batch import Answers, TwinBatch
+from modality_interference.train.attack import Attack, Perturbation
+from modality_interference.train.embeddings import perturb
+from modality_interference.train.objective import FIGURES
+
+
+class KeepBatch(TrainerCallback):
+    """Keeps the model and a training batch of all three kinds."""
+
+    def on_train_begin(self, args, state, control, model=None, train_dataloader=None, **kwargs):
+        dataset = train_dataloader.dataset
+        kinds = {dataset[index]["dataset"]: index for index in range(len(dataset))}
+        examples = [dataset[index] for index in kinds.values()]
+        self.batch = TwinBatch.split(train_dataloader.collate_fn(copy.deepcopy(examples)))
+        self.alone = [TwinBatch.split(train_dataloader.collate_fn([copy.deepcopy(example)])) for example in examples]
+        self.model = model
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if "loss" in logs:
+            self.logs = dict(logs)
+
+
+@pytest.fixture(scope="module", params=list(FAMILIES))
+def family(request, checkpoint, datasets, tmp_path_factory):
+    """One real step of a family through `run_exp`, and what it left behind."""
+    from modality_interference.train.embeddings import ModelParts
+
+    kept = KeepBatch()
+    output = tmp_path_factory.mktemp(request.param)
+    keys = recipe(
+        checkpoint(request.param), FAMILIES[request.param].template, datasets, output / "out",
+        batch_mix="image=1,text=1,both=1", per_device_train_batch_size=3, adversarial_epsilon=0.05,
+        adversarial_step_size=0.05, adversarial_steps=3, adversarial_update="sign",
+    )  # fmt: skip
+    run_exp(keys, callbacks=[kept])
+    kept.parts = ModelParts.of(kept.model)
+    kept.arguments = type("Arguments", (), keys | {"adversarial_method": "pgd"})
+    kept.model.eval()
+    return kept
+
+
+def logits(family, batch, edit=None, parts=True):
+    positions = batch.answer_positions
+    pictures = family.parts.pictures(batch.image_index)
+    with torch.no_grad(), family.parts.hooked(edit, positions, pictures):
+        return family.model(**batch.inputs, use_cache=False).logits
+
+
+def attack(family, seed=0):
+    return Attack(family.model, family.parts, family.arguments, (seed,))
+
+
+def test_a_step_with_everything_on(family):
+    assert set(FIGURES) <= set(family.logs)
+    assert all(torch.isfinite(torch.tensor(family.logs[name])) for name in ("loss", *FIGURES))
+    expected = family.logs["loss_sft"] + family.logs["loss_adversarial"] + 0.01 * family.logs["loss_consistency"]
+    assert family.logs["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_zero_delta_gives_the_clean_logits_exactly(family):
+    rows = torch.arange(len(family.batch.labels))
+    zero = torch.zeros(*family.batch.labels.shape, family.parts.width)
+
+    def edit(kwargs):
+        embeds = kwargs["inputs_embeds"]
+        return {**kwargs, "inputs_embeds": perturb(embeds, family.batch.perturbation_mask[rows], zero)}
+
+    assert torch.equal(logits(family, family.batch, edit), logits(family, family.batch))
+
+
+def test_delta_on_masked_out_positions_changes_nothing(family):
+    mask = family.batch.perturbation_mask
+    delta = torch.randn(*mask.shape, family.parts.width)
+
+    def with_delta(masked):
+        return lambda kwargs: {**kwargs, "inputs_embeds": perturb(kwargs["inputs_embeds"], mask, masked)}
+
+    clean = logits(family, family.batch)
+    assert torch.equal(logits(family, family.batch, with_delta(torch.where(mask[..., None], 0, delta))), clean)
+    row = Answers.of(clean, family.batch.labels).row
+    changed = (logits(family, family.batch, with_delta(delta)) != clean).any(dim=1)
+    attacked = torch.isin(row, family.batch.masked_rows)
+    assert changed[attacked].all() and not changed[~attacked].any()
+
+
+def test_shared_pictures_give_the_logits_of_repeated_ones(family):
+    """Rows of a batch, pictures encoded once, equal each example alone up to the padding's rounding."""
+    together = Answers.of(logits(family, family.batch), family.batch.labels)
+    alone = [Answers.of(logits(family, batch), batch.labels).logits for batch in family.alone]
+    torch.testing.assert_close(together.logits, torch.cat(alone), atol=2e-4, rtol=1e-3)
+    assert family.batch.image_index is not None
+
+
+def test_copies_behind_the_batch_equal_copies_in_its_place(family):
+    from modality_interference.train.decoder_inputs import append_rows
+
+    batch, rows = family.batch, family.batch.masked_rows
+    perturbation = Perturbation(
+        rows, batch.perturbation_mask[rows], torch.randn(len(rows), batch.labels.shape[1], family.parts.width)
+    )
+    total = len(batch.labels)
+
+    def append(kwargs):
+        embeds = kwargs["inputs_embeds"]
+        return {
+            **append_rows(kwargs, rows, total),
+            "inputs_embeds": torch.cat([embeds, perturbation.on(embeds[rows])]),
+        }
+
+    def replace(kwargs):
+        embeds = kwargs["inputs_embeds"].clone()
+        embeds[rows] = perturbation.on(embeds[rows])
+        return {**kwargs, "inputs_embeds": embeds}
+
+    positions = torch.cat([batch.answer_positions, batch.answer_positions[rows]])
+    with torch.no_grad(), family.parts.hooked(append, positions, family.parts.pictures(batch.image_index)):
+        both = family.model(**batch.inputs, use_cache=False).logits
+
+    own = int(batch.answer_positions.sum())
+    torch.testing.assert_close(both[:own], logits(family, batch), atol=2e-4, rtol=1e-3)
+    row = Answers.of(both[:own], batch.labels).row
+    replaced = logits(family, batch, replace)[torch.isin(row, rows)]
+    torch.testing.assert_close(both[own:], replaced, atol=2e-4, rtol=1e-3)
+
+
+def test_the_attack_raises_the_loss_and_leaves_no_gradients(family):
+    batch = family.batch
+    found = attack(family).find(batch, family.parts.pictures(batch.image_index))
+    assert all(parameter.grad is None for parameter in family.model.parameters())
+    assert found.delta.abs().max() <= 0.05 + 1e-7
+    assert not found.delta[~found.mask].any()
+
+    def edit(kwargs):
+        embeds = kwargs["inputs_embeds"].clone()
+        embeds[found.rows] = found.on(embeds[found.rows])
+        return {**kwargs, "inputs_embeds": embeds}
+
+    before = Answers.of(logits(family, batch), batch.labels)
+    after = Answers.of(logits(family, batch, edit), batch.labels)
+    gains = after.row_means(after.cross_entropy) - before.row_means(before.cross_entropy)
+    assert gains[found.rows].mean() > 0
+    assert (gains[found.rows] > 0).float().mean() >= 0.8  # each row by itself, but for a rare overshoot
+
+
+def test_a_rows_delta_does_not_depend_on_its_batch(family):
+    together = attack(family).find(family.batch, family.parts.pictures(family.batch.image_index))
+    start = 0
+    for batch in family.alone:
+        found = attack(family).find(batch, family.parts.pictures(batch.image_index))
+        for index in range(len(found.rows)):
+            own = together.delta[start + index][together.mask[start + index]]
+            # signs of near-zero gradients may differ by rounding: compare all but a few coordinates
+            same = torch.isclose(own, found.delta[index][found.mask[index]], atol=1e-6)
+            assert same.float().mean() > 0.999
+        start += len(found.rows)
+
+    assert start == len(together.rows)
