@@ -56,7 +56,7 @@ def install(parser: ModuleType) -> None:
     names = ("FinetuningArguments", "get_train_args", "read_args", "_TRAIN_ARGS", "_TRAIN_MCA_ARGS")
     module = require(parser.__name__, *names)
     stock_arguments, stock_get = module.FinetuningArguments, module.get_train_args
-    extended = dataclass(type(stock_arguments.__name__, (PluginArguments, stock_arguments), {}))
+    extended: Any = dataclass(type(stock_arguments.__name__, (PluginArguments, stock_arguments), {}))
     for arguments in (module._TRAIN_ARGS, module._TRAIN_MCA_ARGS):
         arguments[:] = [extended if item is stock_arguments else item for item in arguments]
 

@@ -5,7 +5,7 @@ Each function takes LLaMA-Factory's own and returns its replacement. Plain datas
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, TypeAlias
 
 from datasets import Dataset, IterableDataset
 from llamafactory.data import converter as stock_converters
@@ -21,7 +21,7 @@ from ..twins.spec import TwinsSpec
 
 
 logger = logging.get_logger(__name__)
-AnyDataset = Dataset | IterableDataset
+AnyDataset: TypeAlias = Dataset | IterableDataset
 
 
 def join(stock: Callable[..., None]) -> Callable[..., None]:
@@ -70,11 +70,12 @@ def align_dataset(stock: Callable[..., AnyDataset]) -> Callable[..., AnyDataset]
 
     @wraps(stock)
     def align(dataset: Any, dataset_attr: Any, data_args: Any, training_args: Any) -> AnyDataset:
-        if dataset_attr.twins is None:
-            return stock(dataset, dataset_attr, data_args, training_args)
-
+        _check_shards(dataset)
         class_names = features.class_names(dataset)
         dataset = features.undecoded(dataset)
+        if dataset_attr.twins is None:
+            return features.mixable(stock(dataset, dataset_attr, data_args, training_args))
+
         column_names = features.column_names(dataset)
         base = _base_converter(dataset_attr, data_args)
         converter = make_converter(
@@ -99,6 +100,14 @@ def align_dataset(stock: Callable[..., AnyDataset]) -> Callable[..., AnyDataset]
         )
 
     return align
+
+
+def _check_shards(dataset: AnyDataset) -> None:
+    if isinstance(dataset, IterableDataset) and not dataset.num_shards:
+        raise ModalityInterferenceError(
+            "`streaming: true` reads nothing: LLaMA-Factory cuts local files into as many parts as there are workers. "
+            "Set `dataloader_num_workers: 1` or more, or remove `streaming`."
+        )
 
 
 def _base_converter(dataset_attr: Any, data_args: Any) -> Any:
@@ -139,11 +148,18 @@ def preprocess_dataset(stock: Callable[..., Any]) -> Callable[..., Any]:
         tokenized = keep_good_rows(tokenized, logger.warning_rank0)
         if training_args.should_log:
             print("eval example:" if is_eval else "training example:")
-            twin_processor.print_data_example(next(iter(tokenized)))
+            twin_processor.print_data_example(_first(tokenized))
 
         return tokenized
 
     return preprocess
+
+
+def _first(tokenized: AnyDataset) -> dict[str, Any]:
+    for example in tokenized:
+        return example
+
+    raise ModalityInterferenceError("No row of the stream can be used; the warnings above say why.")
 
 
 def _map_options(data_args: Any, training_args: Any, description: str) -> dict[str, Any]:

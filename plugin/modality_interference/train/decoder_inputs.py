@@ -73,7 +73,7 @@ def detach(value: Any) -> Any:
 
 
 def _per_row(kwargs: dict[str, Any], total: int, index, tokens) -> dict[str, Any]:
-    result = {}
+    result: dict[str, Any] = {}
     for key, value in kwargs.items():
         if isinstance(value, dict):
             result[key] = _per_row(value, total, index, tokens)

@@ -44,7 +44,8 @@ class ModelParts:
         Raises:
             ModalityInterferenceError: naming the model class and what it lacks.
         """
-        base = model.get_base_model() if hasattr(model, "get_base_model") else model
+        given: Any = model
+        base = given.get_base_model() if hasattr(given, "get_base_model") else given
         decoder = base.get_decoder() if hasattr(base, "get_decoder") else None
         head = base.get_output_embeddings() if hasattr(base, "get_output_embeddings") else None
         if decoder is None or head is None or decoder is base:

@@ -58,6 +58,7 @@ class TwinStep:
 
         def edit(kwargs: dict[str, Any]) -> dict[str, Any]:
             embeds = kwargs["inputs_embeds"]
+            assert perturbation is not None  # hooked only where there are copies
             copies = perturbation.on(embeds[copies_of])
             return {**append_rows(kwargs, copies_of, rows), "inputs_embeds": torch.cat([embeds, copies])}
 
@@ -103,6 +104,7 @@ class TwinStep:
         """
         lengths = batch.answer_positions[perturbation.rows].sum(dim=1)
         weight = adversarial_share(self.arguments)
+        assert perturbation.delta.grad is not None
         gradient = perturbation.delta.grad * (totals.adversarial_tokens / (lengths * weight * scale))[:, None, None]
         delta = ascend(perturbation.delta.detach(), gradient, self.arguments)
         return Perturbation(perturbation.rows, perturbation.mask, delta)

@@ -36,6 +36,8 @@ class InterferenceTrainer(CustomSeq2SeqTrainer):
     Takes what `CustomSeq2SeqTrainer` takes; `finetuning_args` carries the plugin's keys.
     """
 
+    data_collator: Any  # a TwinCollator
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if self.args.n_gpu > 1:
@@ -102,9 +104,7 @@ class InterferenceTrainer(CustomSeq2SeqTrainer):
         return self.accelerator.reduce(torch.stack(shares).sum(dim=0).to(device), reduction="sum")
 
     @override
-    def training_step(
-        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None = None
-    ) -> Tensor:
+    def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         if self.finetuning_args.adversarial_method == "freelb" and self.finetuning_args.adversarial_on:
             climbed = self._climb(model, inputs, Totals(*num_items_in_batch))
             try:
@@ -120,7 +120,7 @@ class InterferenceTrainer(CustomSeq2SeqTrainer):
         model: nn.Module,
         inputs: dict[str, Any],
         return_outputs: bool = False,
-        num_items_in_batch: Tensor | int | None = None,
+        num_items_in_batch: Any = None,
     ) -> Tensor:
         batch = TwinBatch.split(inputs)
         totals = Totals(*num_items_in_batch)

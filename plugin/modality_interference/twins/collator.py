@@ -49,7 +49,8 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
         return other
 
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
-        rows, twin_of, examples = [], [], []
+        rows: list[dict[str, Any]] = []
+        twin_of, examples = [], []
         for feature in features:
             first = len(rows)
             for variant in self._variants(feature):
@@ -69,7 +70,7 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
         )
         batch["twin_of"] = torch.tensor(twin_of)
         batch["row_key"] = torch.tensor([row_key(example, row) for example, row in zip(examples, rows)])
-        batch["image_index"] = self._shared.token_index if self._sharing else None
+        batch["image_index"] = None if self._sharing is None else self._sharing.token_index
         batch["datasets"] = [example.get("dataset") or "" for example in examples]
         batch["perturbations"] = [row.get("perturbation") or CLEAN for row in rows]
         return batch
@@ -94,14 +95,16 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
 
     def _compute_rope_position_ids(self, features: dict[str, Tensor], mm_inputs: dict[str, Any]) -> None:
         # positions are those of all rows' pictures, of which `mm_inputs` holds the distinct ones
-        if self._sharing and mm_inputs.get("image_grid_thw") is not None:
-            mm_inputs = {**mm_inputs, "image_grid_thw": mm_inputs["image_grid_thw"][self._shared.picture_index]}
+        grid = mm_inputs.get("image_grid_thw")
+        if self._sharing is not None and grid is not None:
+            mm_inputs = {**mm_inputs, "image_grid_thw": grid[self._sharing.picture_index]}
 
         super()._compute_rope_position_ids(features, mm_inputs)
 
     @property
-    def _sharing(self) -> bool:
-        return self._shared is not None and not self._shared.nothing_shared
+    def _sharing(self) -> SharedPictures | None:
+        """The current batch's shared pictures, None where every picture stands in one place."""
+        return None if self._shared is None or self._shared.nothing_shared else self._shared
 
 
 def row_key(example: dict[str, Any], row: dict[str, Any]) -> int:

@@ -4,13 +4,14 @@ Types are given, not guessed: a guess from the first thousand rows fails on a da
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from datasets import ClassLabel, Dataset, Features, Image, IterableDataset, List, Value
 
 
-AnyDataset = Dataset | IterableDataset
+AnyDataset: TypeAlias = Dataset | IterableDataset
 BORROWED = {"bytes": Value("binary"), "path": Value("string")}  # pictures of other rows, as the converter gives them
+PICTURES = List(Image(decode=False))  # bytes or a path: one type for all datasets, or they could not be mixed
 MESSAGES = List({"role": Value("string"), "content": Value("string")})
 
 
@@ -39,6 +40,17 @@ def undecoded(dataset: AnyDataset) -> AnyDataset:
     return dataset
 
 
+def mixable(dataset: AnyDataset) -> AnyDataset:
+    """Give a plain aligned dataset the types that those with twins have, so that all can be mixed."""
+    if isinstance(dataset, Dataset):
+        pictures = _known(dataset).get("_images")
+        return dataset.cast_column("_images", PICTURES) if isinstance(pictures, List) else dataset
+
+    guessed = Dataset.from_list([next(iter(dataset))]).features  # a stream does not say
+    media = {name: _media(guessed[name]) for name in ("_videos", "_audios")}
+    return dataset.cast(Features({**guessed, **media, "_images": PICTURES}))
+
+
 def aligned(dataset: AnyDataset, columns: Mapping[str, str]) -> Features:
     """Columns of an aligned dataset with twins: LLaMA-Factory's, `_twin_images` and `_twins`.
 
@@ -53,7 +65,7 @@ def aligned(dataset: AnyDataset, columns: Mapping[str, str]) -> Features:
             "_response": MESSAGES,
             "_system": Value("string"),
             "_tools": Value("string"),
-            "_images": _media(known.get(columns.get("images", ""))),
+            "_images": PICTURES,
             "_videos": _media(known.get(columns.get("videos", ""))),
             "_audios": _media(known.get(columns.get("audios", ""))),
             "_twin_images": List(BORROWED),
@@ -72,7 +84,7 @@ def tokenized(dataset: AnyDataset) -> Features:
         {
             **token_ids,
             "attention_mask": List(Value("int8")),
-            "images": _media(known.get("_images")),
+            "images": PICTURES,
             "videos": _media(known.get("_videos")),
             "audios": _media(known.get("_audios")),
             "twin_images": List(BORROWED),

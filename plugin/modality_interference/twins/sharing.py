@@ -37,7 +37,8 @@ class SharedPictures:
             examples: the example that each row belongs to.
         """
         places: dict[tuple[int, str], tuple[int, int]] = {}  # (example, reference) -> (picture, first token)
-        tokens_so_far, new, pictures, tokens = 0, [], [], []
+        new: list[list[Any]] = []
+        tokens_so_far, pictures, tokens = 0, [], []
         for row, example in zip(rows, examples):
             new.append([])
             for reference, count in zip(row["image_references"], row["image_tokens"]):

@@ -1,0 +1,28 @@
+# Two commands for newcomers: `make demo` and `make test`. Everything lives in .venv.
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: install demo test lint clean
+
+install: .venv/.installed
+
+.venv/.installed: setup.cfg constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[demo,test]'
+	touch $@
+
+demo: install
+	$(BIN)/python examples/digits/demo.py
+
+lint: install
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+# one thread per worker: the tiny models are faster so, and the workers do not fight over cores
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --quiet
+
+clean:
+	rm -rf .venv examples/digits/data examples/digits/work
