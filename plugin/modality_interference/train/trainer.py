@@ -122,6 +122,9 @@ class InterferenceTrainer(CustomSeq2SeqTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Tensor:
+        if num_items_in_batch is None:  # LLaMA-Factory's own metrics, on clean rows
+            return super().compute_loss(model, inputs, return_outputs)
+
         batch = TwinBatch.split(inputs)
         totals = Totals(*num_items_in_batch)
         step = TwinStep(model, self.parts, self.finetuning_args, self.figures)

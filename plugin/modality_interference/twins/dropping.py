@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from datasets import Dataset, IterableDataset
+from datasets import Dataset, Features, IterableDataset
 
 from ..errors import ModalityInterferenceError
 
@@ -24,7 +24,11 @@ def keep_good_rows(dataset: Dataset | IterableDataset, warn: Callable[[str], Non
         ModalityInterferenceError: if no row is left.
     """
     if isinstance(dataset, IterableDataset):
-        return dataset.filter(_StreamFilter(warn)).remove_columns(COLUMNS)
+        kept = {name: feature for name, feature in dataset.features.items() if name not in COLUMNS}
+        # a map that leaves rows out: datasets 4.0 cannot filter a mapped stream of known types
+        return dataset.map(
+            _StreamFilter(warn), batched=True, batch_size=1, remove_columns=COLUMNS, features=Features(kept)
+        )
 
     dropped = dataset["dropped"]
     good = [index for index, reason in enumerate(dropped) if not reason]
@@ -74,13 +78,18 @@ class _StreamFilter:
         self.warn = warn
         self.seen: set[str] = set()
 
-    def __call__(self, example: dict[str, Any]) -> bool:
-        reason = example["dropped"]
-        kind = reason.split(":")[0]
-        if reason and kind not in self.seen:  # the first of each kind; a stream has no end to sum up at
-            self.seen.add(kind)
-            self.warn(
-                f"Dataset {example['dataset']}: dropping rows: {reason[:300]} (row {example['row']}; first of its kind)."
-            )
+    def __call__(self, examples: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        dropped = examples["dropped"]
+        for index, reason in enumerate(dropped):
+            for problem in [reason] if reason else examples["dropped_twins"][index]:
+                self._warn_once(problem, examples["dataset"][index], examples["row"][index])
 
-        return not reason
+        good = [index for index, reason in enumerate(dropped) if not reason]
+        kept = {name: values for name, values in examples.items() if name not in COLUMNS}
+        return {name: [values[index] for index in good] for name, values in kept.items()}
+
+    def _warn_once(self, problem: str, dataset: str, row: int) -> None:
+        kind = problem.split(":")[0]
+        if kind not in self.seen:  # the first of each kind; a stream has no end to sum up at
+            self.seen.add(kind)
+            self.warn(f"Dataset {dataset}: dropping rows or twins: {problem[:300]} (row {row}; first of its kind).")

@@ -1,0 +1,147 @@
+"""What a run leaves behind: logged figures, plots, evaluation, generation, mixed precision."""
+
+import json
+import math
+
+import pytest
+import torch
+from llamafactory.train.tuner import run_exp
+from runs import recipe
+
+from modality_interference.train.objective import FIGURES
+
+
+FAMILY, TEMPLATE = "qwen2_5_vl", "qwen2_vl"
+
+
+def results(folder, name="eval_results"):
+    return json.loads((folder / f"{name}.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def trained(checkpoint, datasets, tmp_path_factory):
+    """Three steps with evaluation, plots and a tracker."""
+    folder = tmp_path_factory.mktemp("trained") / "out"
+    keys = recipe(
+        checkpoint(FAMILY), TEMPLATE, datasets, folder,
+        max_steps=3, plot_loss=True, eval_dataset="pictures,sums", eval_on_each_dataset=True, do_eval=True,
+        eval_strategy="steps", eval_steps=2, per_device_eval_batch_size=3,
+    )  # fmt: skip
+    run_exp(keys)
+    return folder
+
+
+def test_figures_reach_the_log_file_and_the_state(trained):
+    state = json.loads((trained / "trainer_state.json").read_text())["log_history"]
+    steps = [entry for entry in state if "loss" in entry]
+    lines = [json.loads(line) for line in (trained / "trainer_log.jsonl").read_text().splitlines()]
+    logged = [line for line in lines if "loss" in line]
+    assert len(steps) == len(logged) == 3
+    for entry, line in zip(steps, logged):
+        assert {name: line[name] for name in FIGURES if name in line} == {n: entry[n] for n in FIGURES if n in entry}
+        assert entry["loss"] == pytest.approx(
+            entry["loss_sft"] + entry.get("loss_adversarial", 0) + 0.01 * entry.get("loss_consistency", 0), rel=1e-5
+        )
+
+    assert set(FIGURES) <= {name for entry in steps for name in entry}
+    assert not any(name in line for line in lines if "eval_loss" in line for name in FIGURES)
+
+
+@pytest.mark.parametrize("name", ["loss", *FIGURES])
+def test_figures_are_plotted(trained, name):
+    assert (trained / f"training_{name}.png").stat().st_size > 1000
+
+
+def test_every_perturbation_is_evaluated(trained):
+    metrics = results(trained)
+    expected = {"pictures": ("misleading_text", "unrelated_text"), "sums": ("random_pixels", "black_image")}
+    for dataset, perturbations in expected.items():
+        assert math.isfinite(metrics[f"eval_{dataset}_loss"])
+        for perturbation in ("clean", *perturbations):
+            assert 0 <= metrics[f"eval_{dataset}_{perturbation}_accuracy"] <= 1
+        for perturbation in perturbations:
+            assert 0 <= metrics[f"eval_{dataset}_{perturbation}_flip_rate"] <= 1
+
+
+def evaluate(checkpoint, datasets, folder, **keys):
+    defaults = dict(
+        do_train=False, do_eval=True, dataset=None, eval_dataset="pictures,sums", max_steps=None,
+        per_device_eval_batch_size=3,
+    )  # fmt: skip
+    run_exp(recipe(checkpoint, TEMPLATE, datasets, folder, **{**defaults, **keys}))
+    return results(folder)
+
+
+def test_eval_loss_is_that_of_stock_llamafactory_on_clean_rows(checkpoint, datasets, tmp_path):
+    """The stock run reads the same clean rows as alpaca data."""
+    rows = []
+    for row in json.loads((datasets / "pictures.json").read_text()):
+        options = [f"{letter}: {option}" for letter, option in zip("ABCD", row["choices"])]
+        lines = ["<image>Question:", row["question"], "Option:", *options, "Answer with the text of the right option."]
+        images = [str(datasets / name) for name in row["images"]]
+        rows.append({"prompt": "\n".join(lines), "answer": row["choices"][0], "images": images})
+
+    columns = {"prompt": "prompt", "response": "answer", "images": "images"}
+    (tmp_path / "clean.json").write_text(json.dumps(rows))
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"clean": {"file_name": "clean.json", "columns": columns}}))
+    ours = evaluate(checkpoint(FAMILY), datasets, tmp_path / "ours", eval_dataset="pictures")
+    stock = evaluate(checkpoint(FAMILY), tmp_path, tmp_path / "stock", eval_dataset="clean", plugin=None)
+    assert ours["eval_loss"] == pytest.approx(stock["eval_loss"], rel=1e-5)
+
+
+def test_a_model_that_knows_the_answers_scores_one(checkpoint, datasets, tmp_path):
+    """Overfit on all rows: accuracy 1 and flip rate 0 on clean rows and twins; before, accuracy 0."""
+    before = evaluate(checkpoint(FAMILY), datasets, tmp_path / "before")
+    keys = recipe(
+        checkpoint(FAMILY), TEMPLATE, datasets, tmp_path / "out",
+        dataset="pictures,sums", max_steps=60, per_device_train_batch_size=16, learning_rate=5e-3,
+        do_eval=True, eval_dataset="pictures,sums", adversarial_method="none",
+    )  # fmt: skip
+    run_exp(keys)
+    after = results(tmp_path / "out")
+    assert before["eval_pictures_clean_accuracy"] == 0
+    assert after["eval_pictures_clean_accuracy"] == 1
+    assert after["eval_pictures_misleading_text_accuracy"] == 1
+    assert after["eval_sums_random_pixels_flip_rate"] == 0
+
+
+def test_eval_batch_size_and_accumulation_do_not_matter(checkpoint, datasets, tmp_path):
+    first = evaluate(checkpoint(FAMILY), datasets, tmp_path / "a", per_device_eval_batch_size=1)
+    second = evaluate(checkpoint(FAMILY), datasets, tmp_path / "b", per_device_eval_batch_size=5)
+    rates = [name for name in first if name.endswith(("_accuracy", "_flip_rate"))]
+    assert len(rates) == 10
+    assert {name: first[name] for name in rates} == {name: second[name] for name in rates}
+
+
+def test_generation_and_llamafactorys_accuracy_look_at_clean_rows(checkpoint, datasets, tmp_path):
+    accuracy = evaluate(checkpoint(FAMILY), datasets, tmp_path / "a", compute_accuracy=True)
+    assert "eval_accuracy" in accuracy and "eval_pictures_clean_accuracy" not in accuracy
+    pytest.importorskip("jieba")
+    generated = evaluate(checkpoint(FAMILY), datasets, tmp_path / "b", predict_with_generate=True, max_new_tokens=3)
+    assert "eval_bleu-4" in generated
+
+
+@pytest.mark.parametrize("tuning", ["full", "lora"])
+def test_bf16_trains_close_to_fp32(tuning, checkpoint, datasets, tmp_path):
+    losses = {}
+    for precision in (True, False):
+        folder = tmp_path / str(precision)
+        run_exp(recipe(checkpoint(FAMILY), TEMPLATE, datasets, folder, bf16=precision, finetuning_type=tuning))
+        losses[precision] = json.loads((folder / "trainer_log.jsonl").read_text().splitlines()[0])["loss"]
+
+    assert losses[True] == pytest.approx(losses[False], rel=0.02)
+    assert losses[True] != losses[False]
+
+
+def test_training_learns_and_saves_a_loadable_model(checkpoint, datasets, tmp_path):
+    from transformers import AutoModelForImageTextToText
+
+    keys = recipe(checkpoint(FAMILY), TEMPLATE, datasets, tmp_path / "out", max_steps=25, learning_rate=3e-3)
+    run_exp(keys)
+    losses = [
+        json.loads(line)["loss"] for line in (tmp_path / "out" / "trainer_log.jsonl").read_text().splitlines()[:-1]
+    ]
+    assert sum(losses[-3:]) < sum(losses[:3]) / 2
+    model = AutoModelForImageTextToText.from_pretrained(tmp_path / "out")
+    before = AutoModelForImageTextToText.from_pretrained(checkpoint(FAMILY))
+    assert not torch.equal(model.lm_head.weight, before.lm_head.weight)
