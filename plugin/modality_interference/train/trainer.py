@@ -97,7 +97,7 @@ class InterferenceTrainer(CustomSeq2SeqTrainer):
 
     @override
     def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> Tensor | None:
-        if not batch_samples:
+        if not batch_samples or "twin_of" not in batch_samples[0]:  # the latter: LLaMA-Factory's own evaluation
             return None
 
         shares = [Totals.count(TwinBatch.split(inputs), self.finetuning_args) for inputs in batch_samples]
