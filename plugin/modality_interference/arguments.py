@@ -16,7 +16,7 @@ ALL_TWINS = "all"
 
 @dataclass
 class PluginArguments:
-    """Keys that the plugin adds to a LLaMA-Factory recipe. Defaults are those of arXiv 2505.19616 (section 5.1)."""
+    """Keys that the plugin adds to a LLaMA-Factory recipe. Defaults are those of arXiv 2505.19616 and its code."""
 
     plugin: str | None = field(
         default=None,

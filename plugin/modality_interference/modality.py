@@ -90,7 +90,7 @@ def perturbation_mask(
     """The tokens that an adversarial copy may change.
 
     True on tokens of irrelevant modalities that are neither padding nor labels nor template special tokens
-    (DESIGN section 2; the paper's code perturbs all non-visual resp. all visual tokens, arXiv 2505.19616, 4.2).
+    (DESIGN section 2; the paper's code perturbs all non-visual resp. all visual tokens, arXiv 2505.19616).
 
     Args:
         input_ids: (rows, tokens).

@@ -81,6 +81,8 @@ def install(parser: ModuleType) -> None:
 def activate(training_args: Any, finetuning_args: Any) -> None:
     """Let LLaMA-Factory's SFT use the plugin's data path, collator and trainer."""
     deactivate()
+    # of a stream, accelerate would let the main process cut up batches for the others, and twins from their clean rows
+    training_args.accelerator_config.dispatch_batches = False
     for entry in entry_points(group=EXTENSION_GROUP):
         entry.load()
 

@@ -20,7 +20,7 @@ from ..twins.registry import formats
 from ..twins.spec import TwinsSpec
 
 
-logger = logging.get_logger(__name__)
+logger = logging.get_logger(f"llamafactory.{__name__}")  # below its root logger, which has the handlers
 AnyDataset: TypeAlias = Dataset | IterableDataset
 
 
@@ -70,7 +70,7 @@ def align_dataset(stock: Callable[..., AnyDataset]) -> Callable[..., AnyDataset]
 
     @wraps(stock)
     def align(dataset: Any, dataset_attr: Any, data_args: Any, training_args: Any) -> AnyDataset:
-        _check_shards(dataset)
+        _check_stream(dataset, dataset_attr)
         class_names = features.class_names(dataset)
         dataset = features.undecoded(dataset)
         if dataset_attr.twins is None:
@@ -102,11 +102,11 @@ def align_dataset(stock: Callable[..., AnyDataset]) -> Callable[..., AnyDataset]
     return align
 
 
-def _check_shards(dataset: AnyDataset) -> None:
-    if isinstance(dataset, IterableDataset) and not dataset.num_shards:
+def _check_stream(dataset: AnyDataset, dataset_attr: Any) -> None:
+    if isinstance(dataset, IterableDataset) and not any(True for _ in dataset.take(1)):
         raise ModalityInterferenceError(
-            "`streaming: true` reads nothing: LLaMA-Factory cuts local files into as many parts as there are workers. "
-            "Set `dataloader_num_workers: 1` or more, or remove `streaming`."
+            f"Dataset {dataset_attr.twin_name}: its stream has no rows. LLaMA-Factory cuts a local file into as many "
+            "parts as there are workers: set `dataloader_num_workers: 1` or more, or remove `streaming`."
         )
 
 

@@ -17,6 +17,9 @@ def check_recipe(model_args: Any, data_args: Any, training_args: Any, finetuning
             f"stage: {finetuning_args.stage}", "the method is defined for supervised fine-tuning", "use `stage: sft`"
         )
 
+    if why := _TEMPLATES.get(str(data_args.template)):
+        _refuse(f"template: {data_args.template}", why, "use a model of a family that the README lists")
+
     for owner, keys in _INCOMPATIBLE.items():
         arguments = {"model": model_args, "data": data_args, "training": training_args, "finetuning": finetuning_args}[
             owner
@@ -25,10 +28,21 @@ def check_recipe(model_args: Any, data_args: Any, training_args: Any, finetuning
             if value := getattr(arguments, key, None):
                 _refuse(f"{key}: {str(value).lower()}", why, instead)
 
+    for key in ("dispatch_batches", "split_batches"):
+        if getattr(training_args.accelerator_config, key, None):
+            _refuse(
+                f"accelerator_config: {key}", "it cuts batches apart, and twins from their clean rows", "remove it"
+            )
+
     if finetuning_args.batch_mix is not None and training_args.do_train:
         _check_batch_mix(data_args, training_args, finetuning_args)
 
 
+_TEMPLATES = {
+    "mllama": "its pictures enter through cross-attention, not as embeddings of the text decoder",
+    "minicpm_v": "its model takes a nested batch, in which rows cannot be told apart",
+    "minicpm_o": "its model takes a nested batch, in which rows cannot be told apart",
+}
 _OWN_LOSS = ("it replaces the cross-entropy that the plugin's loss is made of", "remove it")
 _OWN_TRAINER = ("it brings a trainer or kernels of its own, in which embeddings cannot be perturbed", "remove it")
 _INCOMPATIBLE: dict[str, dict[str, tuple[str, str]]] = {

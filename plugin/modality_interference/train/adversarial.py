@@ -1,4 +1,7 @@
-"""Adversarial perturbations of embeddings: noise, ascent steps, projection (arXiv 2505.19616, section 4.2)."""
+"""Adversarial perturbations of embeddings: noise, ascent steps, projection.
+
+The "modality-masked adversarial perturbation" of arXiv 2505.19616, and the other methods of the recipe.
+"""
 
 from collections.abc import Callable
 from hashlib import blake2b

@@ -1,6 +1,6 @@
 """Distances between the answer distributions of a clean row and of its variants (DESIGN section 2).
 
-The paper's equation (6) is the KL form, (7) the JS form (arXiv 2505.19616, section 4.3); its code computes `reverse_kl`.
+arXiv 2505.19616, "Consistency Regularization", has the KL and the JS form; its code computes `reverse_kl`.
 """
 
 import math

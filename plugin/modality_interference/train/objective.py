@@ -1,6 +1,6 @@
 """The loss of DESIGN section 2, and the figures that are logged beside it.
 
-`Loss = L_sft + adversarial_weight * L_adv + consistency_weight * L_cons` (arXiv 2505.19616, equation 8).
+`Loss = L_sft + adversarial_weight * L_adv + consistency_weight * L_cons` (the final objective of arXiv 2505.19616).
 """
 
 from dataclasses import dataclass, field

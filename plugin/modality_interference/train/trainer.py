@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from transformers.trainer_utils import EvalLoopOutput
 
 
-logger = logging.get_logger(__name__)
+logger = logging.get_logger(f"llamafactory.{__name__}")  # below its root logger, which has the handlers
 
 
 class InterferenceTrainer(CustomSeq2SeqTrainer):

@@ -1,0 +1,44 @@
+"""The demo's table: accuracy and flip rate of every kind of question and perturbation, for three models."""
+
+from pathlib import Path
+
+
+KINDS = {"image": "digit in the picture", "text": "sum in the text", "both": "digit plus number"}
+UNSEEN = ("ocr_text",)  # held out of training
+MODELS = {"base": "base", "plain": "plain tuning", "plugin": "with the plugin"}
+
+
+def print_table(results: dict[str, dict[str, float]], path: Path) -> None:
+    """Print the table, and write it as Markdown.
+
+    Args:
+        results: each model's `eval_results.json`.
+        path: of the Markdown file.
+    """
+    lines = [
+        "| question | perturbation | " + " | ".join(f"{name}: accuracy (flips)" for name in MODELS.values()) + " |",
+        "| --- | --- |" + " ---: |" * len(MODELS),
+    ]
+    for kind, title in KINDS.items():
+        prefix = f"eval_digits_{kind}_test_"
+        for perturbation in perturbations(results["base"], prefix):
+            name = f"{perturbation} (never trained on)" if perturbation in UNSEEN else perturbation
+            cells = [cell(results[model], prefix + perturbation) for model in MODELS]
+            lines.append(f"| {title} | {name} | " + " | ".join(cells) + " |")
+
+    text = "\n".join(lines) + "\n"
+    path.write_text(text, encoding="utf-8")
+    print("\n" + text)
+
+
+def perturbations(metrics: dict[str, float], prefix: str) -> list[str]:
+    """Names of the perturbations that were evaluated, `clean` first, the unseen last."""
+    names = [name[len(prefix) :].removesuffix("_accuracy") for name in metrics if name.startswith(prefix)]
+    found = [name for name in dict.fromkeys(names) if f"{prefix}{name}_accuracy" in metrics]
+    return sorted(found, key=lambda name: (name != "clean", name in UNSEEN, name))
+
+
+def cell(metrics: dict[str, float], name: str) -> str:
+    """Accuracy in per cent, and the flip rate where there is one."""
+    flips = metrics.get(f"{name}_flip_rate")
+    return f"{100 * metrics[f'{name}_accuracy']:.1f} %" + ("" if flips is None else f" ({100 * flips:.1f} %)")
