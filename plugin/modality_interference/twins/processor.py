@@ -8,6 +8,7 @@ from typing import Any
 from llamafactory.data.processor import SupervisedDatasetProcessor
 from llamafactory.extras.constants import IMAGE_PLACEHOLDER
 
+from .. import __version__
 from ..errors import ModalityInterferenceError
 from ..modality import IGNORE_LABEL, Modality
 from .media import load_image
@@ -25,6 +26,8 @@ class TwinProcessor(SupervisedDatasetProcessor):
     `max_samples`, shuffling and mixing act on whole examples, and an example's twins are always in its batch.
     """
 
+    # in the fingerprint of cached datasets: a new release tokenizes anew
+    version: str = field(default=__version__, init=False)
     _tokens_of_size: dict[tuple[int, int], int] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
