@@ -497,7 +497,7 @@ def test_the_first_picture_may_come_after_thousands_of_rows():
     columns = features.aligned(raw, convert.source.columns)
     done = raw.map(convert, with_indices=True, remove_columns=raw.column_names, features=columns)
     assert done[0]["_images"] is None
-    assert done[1500]["_images"] == ["x.png"]
+    assert done[1500]["_images"] == [{"bytes": None, "path": "x.png"}]
     assert done[1500]["_twin_images"][0]["path"] in ("x.png", "y.png")
 
 

@@ -31,17 +31,25 @@ def require(module: str, *names: str) -> Any:
     """
     try:
         found: Any = importlib.import_module(module)
-        for name in names:
-            owner: Any = found
-            for part in name.split("."):
-                owner = getattr(owner, part)
-    except (ImportError, AttributeError) as error:
-        raise ModalityInterferenceError(
-            f"LLaMA-Factory {version('llamafactory')} has no {module}: {error}. "
-            f"modality_interference supports LLaMA-Factory {SUPPORTED}."
-        ) from error
+    except ImportError as error:
+        raise _unknown_version(module) from error
+
+    for name in names:
+        owner: Any = found
+        for part in name.split("."):
+            if not hasattr(owner, part):
+                raise _unknown_version(f"{module}.{name}")
+
+            owner = getattr(owner, part)
 
     return found
+
+
+def _unknown_version(missing: str) -> ModalityInterferenceError:
+    return ModalityInterferenceError(
+        f"LLaMA-Factory {version('llamafactory')} has no `{missing}`. "
+        f"modality_interference supports LLaMA-Factory {SUPPORTED}."
+    )
 
 
 def install(parser: ModuleType) -> None:

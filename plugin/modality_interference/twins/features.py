@@ -10,8 +10,8 @@ from datasets import ClassLabel, Dataset, Features, Image, IterableDataset, List
 
 
 AnyDataset: TypeAlias = Dataset | IterableDataset
-BORROWED = {"bytes": Value("binary"), "path": Value("string")}  # pictures of other rows, as the converter gives them
-PICTURES = List(Image(decode=False))  # bytes or a path: one type for all datasets, or they could not be mixed
+PICTURE = {"bytes": Value("binary"), "path": Value("string")}  # a picture, as the converter gives those of other rows
+ALIGNED_PICTURES = List(Image(decode=False))  # one type for all datasets, or they could not be mixed
 MESSAGES = List({"role": Value("string"), "content": Value("string")})
 
 
@@ -44,11 +44,11 @@ def mixable(dataset: AnyDataset) -> AnyDataset:
     """Give a plain aligned dataset the types that those with twins have, so that all can be mixed."""
     if isinstance(dataset, Dataset):
         pictures = _known(dataset).get("_images")
-        return dataset.cast_column("_images", PICTURES) if isinstance(pictures, List) else dataset
+        return dataset.cast_column("_images", ALIGNED_PICTURES) if isinstance(pictures, List) else dataset
 
     guessed = Dataset.from_list([next(iter(dataset))]).features  # a stream does not say
     media = {name: _media(guessed[name]) for name in ("_videos", "_audios")}
-    return dataset.cast(Features({**guessed, **media, "_images": PICTURES}))
+    return dataset.cast(Features({**guessed, **media, "_images": ALIGNED_PICTURES}))
 
 
 def aligned(dataset: AnyDataset, columns: Mapping[str, str]) -> Features:
@@ -65,10 +65,10 @@ def aligned(dataset: AnyDataset, columns: Mapping[str, str]) -> Features:
             "_response": MESSAGES,
             "_system": Value("string"),
             "_tools": Value("string"),
-            "_images": PICTURES,
+            "_images": ALIGNED_PICTURES,
             "_videos": _media(known.get(columns.get("videos", ""))),
             "_audios": _media(known.get(columns.get("audios", ""))),
-            "_twin_images": List(BORROWED),
+            "_twin_images": List(PICTURE),
             "_twins": Value("string"),
         }
     )
@@ -84,10 +84,10 @@ def tokenized(dataset: AnyDataset) -> Features:
         {
             **token_ids,
             "attention_mask": List(Value("int8")),
-            "images": PICTURES,
+            "images": List(PICTURE),  # not ALIGNED_PICTURES: `tokenized_path` would get a copy of every file
             "videos": _media(known.get("_videos")),
             "audios": _media(known.get("_audios")),
-            "twin_images": List(BORROWED),
+            "twin_images": List(PICTURE),
             **pictures,
             "variants": List({**token_ids, **pictures, **names}),
             "relevant": Value("int64"),

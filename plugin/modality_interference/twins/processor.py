@@ -49,7 +49,7 @@ class TwinProcessor(SupervisedDatasetProcessor):
             "input_ids": [],
             "attention_mask": [],
             "labels": [],
-            "images": row["_images"] or None,
+            "images": [_as_dict(picture) for picture in row["_images"] or []] or None,
             "videos": row["_videos"] or None,
             "audios": row["_audios"] or None,
             "twin_images": row.get("_twin_images") or None,
@@ -138,6 +138,10 @@ class TwinProcessor(SupervisedDatasetProcessor):
         for variant in example.get("variants") or []:
             text = self.tokenizer.decode(variant["input_ids"], skip_special_tokens=False)
             print(f"twin ({variant['perturbation']}):\n{text[:2000]}")
+
+
+def _as_dict(picture: Any) -> Any:
+    return {"bytes": None, "path": picture} if isinstance(picture, str) else picture  # a stream may bring paths
 
 
 def _answer(labels: list[int]) -> list[int]:
