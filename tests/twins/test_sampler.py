@@ -178,29 +178,31 @@ RUN = dict(
     max_steps=12,
     lr_scheduler_type="constant",
     save_strategy="steps",
-    finetuning_type="lora",  # of a full checkpoint of Qwen2.5-VL, transformers 5.5 does not find the weights again
+    finetuning_type="lora",
     lora_target="all",
 )
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "adapter_model.safetensors")
+    full = folder / "model.safetensors"
+    return load_file(full if full.exists() else folder / "adapter_model.safetensors")
 
 
 @pytest.mark.parametrize(
-    ("workers", "accumulation", "stop"),
+    ("settings", "accumulation", "stop"),
     [
         (dict(), 1, 3),  # in the first epoch (8 batches each)
         (dict(), 1, 8),  # between two epochs
         (dict(), 1, 11),
         (dict(), 3, 4),  # accumulation that does not divide an epoch
         (dict(dataloader_num_workers=1, dataloader_persistent_workers=True), 1, 10),
+        (dict(finetuning_type="full"), 1, 3),
     ],
-    ids=["first epoch", "between epochs", "second epoch", "accumulation", "persistent worker"],
+    ids=["first epoch", "between epochs", "second epoch", "accumulation", "persistent worker", "full tuning"],
 )
-def test_resuming_is_exact(checkpoint, datasets, tmp_path, workers, accumulation, stop):
+def test_resuming_is_exact(checkpoint, datasets, tmp_path, settings, accumulation, stop):
     def run(name: str, watch: Watch, **overrides: Any) -> Path:
-        keys = dict(gradient_accumulation_steps=accumulation, save_steps=stop) | RUN | workers | overrides
+        keys = dict(gradient_accumulation_steps=accumulation, save_steps=stop) | RUN | settings | overrides
         run_exp(recipe(checkpoint("qwen2_5_vl"), "qwen2_vl", datasets, tmp_path / name, **keys), callbacks=[watch])
         return tmp_path / name
 
@@ -214,7 +216,7 @@ def test_resuming_is_exact(checkpoint, datasets, tmp_path, workers, accumulation
     for name in expected:
         assert torch.equal(expected[name], found[name]), name
 
-    if not workers:
+    if not settings:
         assert rest.seen == whole.seen[-len(rest.seen) :] and 0 < len(rest.seen) < len(whole.seen)
         for names, perturbations in whole.seen:
             assert Counter(names) == {"pictures": 2, "sums": 2, "": 1}

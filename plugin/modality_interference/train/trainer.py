@@ -8,7 +8,7 @@ from llamafactory.extras import logging
 from llamafactory.train.sft.trainer import CustomSeq2SeqTrainer
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from transformers import TrainerCallback
+from transformers import PreTrainedModel, TrainerCallback
 from typing_extensions import override
 
 from ..arguments import parse_batch_mix
@@ -170,6 +170,20 @@ class InterferenceTrainer(CustomSeq2SeqTrainer):
 
         self._perturbation = found if idle else current
         return climbed
+
+    @override
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        """Load weights to resume from, none left out.
+
+        transformers 5.5 saves a VLM under the key names that it was published with, but its Trainer does not translate them
+        back: a fully tuned model would silently start again from the base weights, with a warning about missing keys.
+        """
+        model = model if model is not None else self.model
+        if self.is_deepspeed_enabled or self.is_fsdp_enabled or not isinstance(model, PreTrainedModel):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            saved = type(model).from_pretrained(resume_from_checkpoint, dtype="auto")
+            model.load_state_dict(saved.state_dict())
 
     @override
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

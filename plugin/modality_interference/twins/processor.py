@@ -79,15 +79,22 @@ class TwinProcessor(SupervisedDatasetProcessor):
         for variant in about.get("variants", []):
             try:
                 twin = self._encode(row, variant["prompt"], variant["system"], variant["images"])
-                if _answer(twin["labels"]) != answer:
-                    raise ModalityInterferenceError(
-                        f"answer truncated by cutoff_len: {self.data_args.cutoff_len} tokens are too few for the twin"
-                    )
+                self._compare(twin, clean, answer)
             except ModalityInterferenceError as error:
                 example["dropped_twins"].append(f"{variant['perturbation']} twin, {error}")
             else:
                 name, planted = variant["perturbation"], variant.get("planted") or ""
                 example["variants"].append(twin | {"perturbation": name, "planted": planted})
+
+    def _compare(self, twin: dict[str, Any], clean: dict[str, Any], answer: list[int]) -> None:
+        """Refuse a twin of which `cutoff_len` has cut off more than of its clean row."""
+        limit = self.data_args.cutoff_len
+        if _answer(twin["labels"]) != answer:
+            raise ModalityInterferenceError(f"answer truncated by cutoff_len: {limit} tokens are too few for the twin")
+
+        # LLaMA-Factory cuts a prompt's end, the question and the assistant's header
+        if len(twin["input_ids"]) >= limit > len(clean["input_ids"]):
+            raise ModalityInterferenceError(f"prompt truncated by cutoff_len: {limit} tokens are too few for the twin")
 
     def _encode(
         self, row: dict[str, Any], prompt: list[dict[str, str]], system: str | None, references: list[str]
