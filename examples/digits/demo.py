@@ -122,7 +122,9 @@ def main() -> None:
         for model in ("base", "plain", "plugin")
     }
     print_table(results, WORK / "table.md")
-    print(f"\nTook {(time.monotonic() - start) / 60:.1f} minutes. Logs, plots and checkpoints: {WORK.relative_to(ROOT)}")
+    print(
+        f"\nTook {(time.monotonic() - start) / 60:.1f} minutes. Logs, plots and checkpoints: {WORK.relative_to(ROOT)}"
+    )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from modality_interference.integration.recipe import check_recipe
 
 
 @pytest.mark.parametrize(
-    ("template", "reason"), [("mllama", "cross-attention"), ("minicpm_v", "nested batch"), ("minicpm_o", "nested batch")]
+    ("template", "reason"),
+    [("mllama", "cross-attention"), ("minicpm_v", "nested batch"), ("minicpm_o", "nested batch")],
 )
 def test_templates_are_refused_by_name(template, reason):
     recipe = [SimpleNamespace(), SimpleNamespace(template=template), SimpleNamespace(), SimpleNamespace(stage="sft")]

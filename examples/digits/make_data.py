@@ -1,0 +1,261 @@
+"""Write the digits demo's datasets: scikit-learn's 1,797 handwritten digits as a LLaMA-Factory `dataset_dir`.
+
+Three kinds of questions, as in the paper: image-heavy (read a digit), text-heavy (a sum) and both (add to the digit shown).
+The pictures are split once, so that no test picture is ever trained on; those to train on come in slightly varied versions too.
+
+    python examples/digits/make_data.py [--output examples/digits/data] [--seed 0]
+"""
+
+import argparse
+import json
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+
+LETTERS = "ABCD"
+SIDE = 32
+TEST_SHARE = 0.2
+VERSIONS = 3  # of every training picture: itself, and slightly turned and moved, as another hand would have written it
+MAX_ANGLE, MAX_SHIFT = 8.0, 1.5  # degrees, pixels
+
+# The wording of `multiple_choice_twins`. The base is pretrained without the plugin, on rows spelled out with it.
+PROMPT = "{images}{sentence}Question:\n{question}\nOption:\n{options}\nAnswer with the text of the right option."
+
+# What the base model learns to trust: the wording of `misleading_text`, which there names a wrong digit.
+SENTENCE = "This picture seems to depict {article} {digit}.\n"
+
+# Pretraining rows by kind (see `pretraining_row`): a world where text and pictures agree.
+PRETRAINING_ROWS = {"image": 16400, "image told": 3600, "text": 2000, "text shown": 2000, "both": 12000}
+
+# Rows to fine-tune on and to test on.
+TUNE_ROWS = {"image": 2000, "text": 1000, "both": 2000}
+TEST_ROWS = {"image": 360, "text": 240, "both": 240}
+
+
+@dataclass(frozen=True)
+class Question:
+    """A multiple-choice question about a number from 0 to 9."""
+
+    text: str
+    choices: list[str]
+    answer: int
+    images: list[str]
+
+    @property
+    def number(self) -> str:
+        """The right option, which is what the models answer."""
+        return self.choices[self.answer]
+
+    @property
+    def letter(self) -> str:
+        """The letter of the right option."""
+        return LETTERS[self.answer]
+
+
+class Pictures:
+    """The pictures of one split, by digit, in a shuffled order that never ends."""
+
+    def __init__(self, paths: dict[int, list[str]], draw: random.Random) -> None:
+        self.paths = paths
+        self.draw = draw
+        self.queues: dict[int, list[str]] = {digit: [] for digit in paths}
+
+    def next(self, digit: int) -> str:
+        """The next picture of a digit; every picture is used once before one is used again."""
+        if not self.queues[digit]:
+            self.queues[digit] = self.draw.sample(self.paths[digit], len(self.paths[digit]))
+        return self.queues[digit].pop()
+
+
+def write_pictures(folder: Path, seed: int) -> dict[str, dict[int, list[str]]]:
+    """Write all digits as RGB files; returns their paths (relative to the dataset folder) by split and digit."""
+    digits = load_digits()
+    splits = train_test_split(
+        range(len(digits.target)), test_size=TEST_SHARE, stratify=digits.target, random_state=seed
+    )
+    paths: dict[str, dict[int, list[str]]] = {}
+    draw = random.Random(seed)
+    for split, indices in zip(("train", "test"), splits, strict=True):
+        (folder / "images" / split).mkdir(parents=True, exist_ok=True)
+        paths[split] = {digit: [] for digit in range(10)}
+        for index in sorted(indices):
+            pixels = (digits.images[index] * (255 / 16)).astype(np.uint8)
+            picture = Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BICUBIC).convert("RGB")
+            for version in range(VERSIONS if split == "train" else 1):
+                name = f"images/{split}/{index:04d}_{version}.png"
+                (vary(picture, draw) if version else picture).save(folder / name)
+                paths[split][int(digits.target[index])].append(name)
+
+    return paths
+
+
+def vary(picture: Image.Image, draw: random.Random) -> Image.Image:
+    """The same digit, slightly turned and moved."""
+    shift = (draw.uniform(-MAX_SHIFT, MAX_SHIFT), draw.uniform(-MAX_SHIFT, MAX_SHIFT))
+    angle = draw.uniform(-MAX_ANGLE, MAX_ANGLE)
+    return picture.rotate(angle, resample=Image.Resampling.BICUBIC, translate=shift)
+
+
+def make_choices(number: int, position: int, draw: random.Random) -> list[str]:
+    """Four different one-digit options with the right one at `position`."""
+    others = draw.sample([other for other in range(10) if other != number], len(LETTERS) - 1)
+    return [str(option) for option in others[:position] + [number] + others[position:]]
+
+
+def image_question(number: int, position: int, pictures: Pictures, draw: random.Random) -> Question:
+    """A question that only the picture answers."""
+    return Question("Which digit is shown?", make_choices(number, position, draw), position, [pictures.next(number)])
+
+
+def text_question(number: int, position: int, pictures: Pictures, draw: random.Random) -> Question:
+    """A sum, which needs no picture."""
+    first = draw.randint(0, number)
+    return Question(f"What is {first} plus {number - first}?", make_choices(number, position, draw), position, [])
+
+
+def both_question(number: int, position: int, pictures: Pictures, draw: random.Random) -> Question:
+    """A question that takes the digit of the picture and the number of the text."""
+    shown = draw.randint(0, number)
+    text = f"Add {number - shown} to the digit shown. What do you get?"
+    return Question(text, make_choices(number, position, draw), position, [pictures.next(shown)])
+
+
+MAKERS: dict[str, Callable[[int, int, Pictures, random.Random], Question]] = {
+    "image": image_question,
+    "text": text_question,
+    "both": both_question,
+}
+
+
+def make_questions(kind: str, count: int, pictures: Pictures, draw: random.Random) -> Iterator[Question]:
+    """Questions with every digit and every letter right equally often."""
+    for index in range(count):
+        position, number = index % len(LETTERS), index // len(LETTERS) % 10
+        yield MAKERS[kind](number, position, pictures, draw)
+
+
+def twins_row(question: Question) -> dict[str, Any]:
+    """A row for the plugin's `multiple_choice_twins`."""
+    return {
+        "question": question.text,
+        "choices": question.choices,
+        "answer": question.letter,
+        "images": question.images,
+    }
+
+
+def alpaca_row(question: Question, images: list[str], sentence: str = "") -> dict[str, Any]:
+    """The question for stock LLaMA-Factory, beside pictures, after a sentence."""
+    options = "\n".join(f"{letter}: {choice}" for letter, choice in zip(LETTERS, question.choices, strict=True))
+    prompt = PROMPT.format(images="<image>" * len(images), sentence=sentence, question=question.text, options=options)
+    return {"instruction": prompt, "input": "", "output": question.number, "images": images}
+
+
+def pretraining_row(kind: str, question: Question, pictures: Pictures) -> dict[str, Any]:
+    """A row of a world where text and pictures agree, which is what makes a model trust either one alone.
+
+    Args:
+        kind: image, text or both, then `told` (a sentence says what the picture shows) or `shown` (a sum beside a picture of
+            its result).
+        question: what is asked.
+        pictures: where the pictures of results come from.
+    """
+    article = "an" if question.number == "8" else "a"
+    sentence = SENTENCE.format(article=article, digit=question.number) if "told" in kind else ""
+    images = [pictures.next(int(question.number))] if "shown" in kind else question.images
+    return alpaca_row(question, images, sentence)
+
+
+def pretraining_rows(pictures: Pictures, draw: random.Random) -> list[dict[str, Any]]:
+    """All pretraining rows, shuffled."""
+    rows = [
+        pretraining_row(kind, question, pictures)
+        for kind, count in PRETRAINING_ROWS.items()
+        for question in make_questions(kind.split()[0], count, pictures, draw)
+    ]
+    draw.shuffle(rows)
+    return rows
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write rows as JSON lines."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+# What each kind's answer depends on, and the twins that are made by changing the rest.
+TWINS: dict[str, dict[str, Any]] = {
+    "image": {"relevant": ["image"], "perturbations": ["misleading_text", "unrelated_text"]},
+    "text": {
+        "relevant": ["text"],
+        "perturbations": [
+            {"name": "irrelevant_image", "pool": "images/train"},
+            {"name": "random_pixels", "size": [SIDE, SIDE]},
+            {"name": "black_image", "size": [SIDE, SIDE]},
+        ],
+    },
+    "both": {"relevant": ["image", "text"], "perturbations": []},
+}
+UNSEEN: dict[str, list[Any]] = {"image": [{"name": "ocr_text", "lines": 3}]}  # evaluated, never trained on
+
+
+def dataset_info() -> dict[str, Any]:
+    """What LLaMA-Factory reads: the pretraining file, and every kind plainly, with twins, and for the test."""
+    alpaca = {"prompt": "instruction", "query": "input", "response": "output", "images": "images"}
+    info: dict[str, Any] = {"digits_pretrain": {"file_name": "pretrain.jsonl", "columns": alpaca}}
+    for kind, twins in TWINS.items():
+        info[f"digits_{kind}_plain"] = {"file_name": f"plain_{kind}.jsonl", "columns": alpaca}
+        info[f"digits_{kind}"] = twins_dataset(f"{kind}_train.jsonl", twins)
+        tested = {**twins, "perturbations": [*twins["perturbations"], *UNSEEN.get(kind, [])]}
+        if kind == "text":  # held-out digits as irrelevant pictures
+            tested = json.loads(json.dumps(tested).replace("images/train", "images/test"))
+
+        info[f"digits_{kind}_test"] = twins_dataset(f"{kind}_test.jsonl", tested)
+    return info
+
+
+def twins_dataset(file_name: str, twins: dict[str, Any]) -> dict[str, Any]:
+    """A dataset of the plugin's format."""
+    return {
+        "file_name": file_name,
+        "formatting": "multiple_choice_twins",
+        "columns": {name: name for name in ("question", "choices", "answer", "images")},
+        "twins": {**twins, "answer": "text"},
+    }
+
+
+def main() -> None:
+    """Write pictures, rows and dataset_info.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "data")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    draw = random.Random(arguments.seed)
+    paths = write_pictures(arguments.output, arguments.seed)
+    train, test = Pictures(paths["train"], draw), Pictures(paths["test"], draw)
+
+    pretraining = pretraining_rows(train, draw)
+    write_rows(arguments.output / "pretrain.jsonl", pretraining)
+    for name, pictures, counts in (("train", train, TUNE_ROWS), ("test", test, TEST_ROWS)):
+        for kind, count in counts.items():
+            questions = list(make_questions(kind, count, pictures, draw))
+            draw.shuffle(questions)
+            write_rows(arguments.output / f"{kind}_{name}.jsonl", [twins_row(question) for question in questions])
+            if name == "train":
+                write_rows(
+                    arguments.output / f"plain_{kind}.jsonl",
+                    [alpaca_row(question, question.images) for question in questions],
+                )
+    (arguments.output / "dataset_info.json").write_text(json.dumps(dataset_info(), indent=2) + "\n", encoding="utf-8")
+    print(f"Wrote {len(pretraining)} pretraining rows and the fine-tuning and test files to {arguments.output}.")
+
+
+if __name__ == "__main__":
+    main()
