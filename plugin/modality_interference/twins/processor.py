@@ -15,9 +15,6 @@ from .media import load_image
 from .tokens import modality_tokens
 
 
-ROW_COLUMNS = ("_twins", "_twin_images")
-
-
 @dataclass
 class TwinProcessor(SupervisedDatasetProcessor):
     """LLaMA-Factory's processor for SFT, for rows that bring twins.
