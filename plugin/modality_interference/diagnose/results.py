@@ -1,0 +1,254 @@
+"""What a diagnosis found: the figures of `interference.json` and the rows of `interference_rows.jsonl`.
+
+Both files are data that people share, so they are read through pydantic models and never trusted.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import ModalityInterferenceError
+
+
+JSON_FILE = "interference.json"
+ROWS_FILE = "interference_rows.jsonl"
+SCHEMA = 1
+RATES = ("accuracy", "flip_rate", "causal_effect", "misled_rate", "unparsable_rate")
+RateName = Literal["accuracy", "flip_rate", "causal_effect", "misled_rate", "unparsable_rate"]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Result(BaseModel):
+    """Base of all results: strict about types, deaf to keys of later releases."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+class ScoredRow(Result):
+    """One answer of the model, to a clean row or to a twin.
+
+    Attributes:
+        dataset: name in `dataset_info.json`.
+        row: the row's index in the dataset.
+        key: identity of the row's content; runs are compared on rows with the same key.
+        kind: what the answer depends on, a name that `batch_mix` knows.
+        perturbation: its label, `clean` for the clean row.
+        answer: the model's, an option's text where the row has options; None where it could not be parsed.
+        correct: whether it is the right one.
+        flipped: whether it differs from the answer to the clean row; None for clean rows.
+        causal_effect: Jensen-Shannon divergence between the answer distributions of the clean row and of this one, in
+            bits; None for clean rows, and where answers are generated.
+        misled: whether it is the wrong option that the perturbation planted; None where it planted none.
+    """
+
+    dataset: str
+    row: int
+    key: int
+    kind: str
+    perturbation: str
+    correct: bool
+    answer: str | None = None
+    flipped: bool | None = None
+    causal_effect: float | None = None
+    misled: bool | None = None
+
+    @property
+    def identity(self) -> tuple[str, int, str]:
+        """What distinguishes the row from all others of a run."""
+        return self.dataset, self.row, self.perturbation
+
+
+class Rate(Result):
+    """A mean over examples with its bootstrap interval.
+
+    Attributes:
+        value: the mean.
+        low: lower end of the 95 % interval.
+        high: upper end.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+class PerturbationResult(Result):
+    """The figures of one dataset under one perturbation.
+
+    Attributes:
+        rows: how many rows were scored.
+        rates: those of `RATES` that apply: `clean` has no flip_rate, causal_effect and misled_rate; misled_rate needs a
+            planted option; causal_effect needs likelihoods; unparsable_rate needs generated answers.
+    """
+
+    rows: int = Field(ge=0)
+    rates: dict[RateName, Rate]
+
+
+class DatasetResult(Result):
+    """The figures of one dataset.
+
+    Attributes:
+        examples: number of examples.
+        kind: what their answers depend on: image, text, video, audio, both or mixed.
+        perturbations: results by perturbation, `clean` first.
+    """
+
+    examples: int = Field(ge=0)
+    kind: str
+    perturbations: dict[str, PerturbationResult]
+
+
+class Flip(Result):
+    """One of the worst flips, for the gallery.
+
+    Attributes:
+        dataset: its dataset.
+        row: its index there.
+        perturbation: what flipped the answer.
+        prompt: what the model read of the clean row, media as `<image>` and the like.
+        perturbed_prompt: of the twin.
+        pictures: the clean row's pictures, as `data:image/...;base64,` URIs.
+        perturbed_pictures: the twin's.
+        right_answer: what would have been right.
+        clean_answer: what the model said to the clean row.
+        perturbed_answer: what it said to the twin.
+        planted: the wrong option that the perturbation planted.
+        causal_effect: in bits.
+    """
+
+    dataset: str
+    row: int
+    perturbation: str
+    prompt: str
+    perturbed_prompt: str
+    pictures: list[str] = []
+    perturbed_pictures: list[str] = []
+    right_answer: str
+    clean_answer: str | None
+    perturbed_answer: str | None
+    planted: str | None = None
+    causal_effect: float | None = None
+
+
+class Diagnosis(Result):
+    """All of `interference.json`.
+
+    Attributes:
+        schema_version: of this file's layout.
+        created: when, ISO 8601 in UTC.
+        model: `name_or_path`, `adapter_name_or_path`, `template` and what else describes the model.
+        data: `dataset_dir`, `eval_dataset` and what else describes the data.
+        run: `output_dir`, `step`, ... of the run.
+        versions: of the packages.
+        seed: of twins and of the bootstrap.
+        scoring: `likelihood` or `generate`.
+        resamples: of the bootstrap.
+        datasets: results by dataset.
+        notes: what a reader should know, in plain words.
+        gallery: the worst flips, worst first.
+    """
+
+    schema_version: int = SCHEMA
+    created: str
+    model: dict[str, Any]
+    data: dict[str, Any]
+    run: dict[str, Any]
+    versions: dict[str, str]
+    seed: int
+    scoring: Literal["likelihood", "generate"]
+    resamples: int
+    datasets: dict[str, DatasetResult]
+    notes: list[str] = []
+    gallery: list[Flip] = []
+
+
+def write_results(folder: Path, diagnosis: Diagnosis, rows: Iterable[ScoredRow]) -> None:
+    """Write both files, each at once or not at all.
+
+    Raises:
+        ModalityInterferenceError: the folder cannot be written.
+    """
+    write_text(folder / ROWS_FILE, "".join(row.model_dump_json(exclude_none=True) + "\n" for row in rows))
+    write_text(folder / JSON_FILE, diagnosis.model_dump_json(indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that a failure leaves the old one, never half of the new one.
+
+    Raises:
+        ModalityInterferenceError: naming the path and what to do.
+    """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """`write_text`, of bytes."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = file.name
+            file.write(data)
+
+        os.chmod(temporary, 0o644)  # temporary files are private; reports are to be shared
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+
+        raise ModalityInterferenceError(
+            f"cannot write {path}: {error.strerror or error}. Free some space or make the folder writable, or choose "
+            "another output folder, and run again; what stood there before is untouched."
+        ) from error
+
+
+def read_diagnosis(folder: Path) -> Diagnosis:
+    """Read `interference.json` of a run.
+
+    Raises:
+        ModalityInterferenceError: it is missing or not what a diagnosis writes; names the file and the key.
+    """
+    path = folder / JSON_FILE
+    return _parse(Diagnosis, _read_text(path), str(path))
+
+
+def read_rows(folder: Path) -> list[ScoredRow]:
+    """Read `interference_rows.jsonl` of a run.
+
+    Raises:
+        ModalityInterferenceError: it is missing or not what a diagnosis writes; names the file and the line.
+    """
+    path = folder / ROWS_FILE
+    lines = enumerate(_read_text(path).splitlines(), start=1)
+    return [_parse(ScoredRow, line, f"{path}, line {number}") for number, line in lines if line.strip()]
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ModalityInterferenceError(
+            f"cannot read {path}: {reason}. A diagnosis writes it: run `llamafactory-cli train` with "
+            "`plugin: modality_interference` and `do_eval: true`, and name its output_dir."
+        ) from error
+
+
+def _parse(model: type[Model], text: str, where: str) -> Model:
+    try:
+        return model.model_validate(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        detail = str(error)
+        if isinstance(error, ValidationError):
+            first = error.errors(include_url=False)[0]
+            detail = f"`{'.'.join(map(str, first['loc']))}`: {first['msg']}"
+
+        raise ModalityInterferenceError(
+            f"{where} is not what a diagnosis writes ({detail[:300]}). Run the diagnosis again."
+        ) from error
