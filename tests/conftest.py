@@ -27,3 +27,13 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from runs import write_datasets
 
     return write_datasets(tmp_path_factory.mktemp("data"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
+    """In CI, which installs all system packages, a test that skips for want of one fails."""
+    report = yield
+    if report.skipped and os.environ.get("CI") and "apt-get install" in str(report.longrepr):
+        report.outcome = "failed"
+
+    return report

@@ -1,0 +1,119 @@
+"""Differences between two runs with paired bootstrap intervals, on the examples that both scored."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import computed_field
+from scipy import stats
+
+from ..diagnose.results import RateName, Result, ScoredRow
+from .bars import ConditionName
+
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+_CHUNK = 5_000_000  # values that the bootstrap holds in memory at a time
+
+_VALUES: dict[RateName, Callable[[ScoredRow], float | None]] = {
+    "accuracy": lambda row: row.correct,
+    "flip_rate": lambda row: row.flipped,
+    "causal_effect": lambda row: row.causal_effect,
+    "misled_rate": lambda row: row.misled,
+    "unparsable_rate": lambda row: row.answer is None,
+}
+
+
+class Difference(Result):
+    """A rate of one run minus the same rate of the reference.
+
+    Attributes:
+        value: the mean difference over the shared examples.
+        low: lower end of its 95 % interval; None where one example alone allows no interval.
+        high: upper end.
+        examples: how many both runs scored.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    examples: int
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval lies on one side of zero."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The rows of one condition that two runs both scored.
+
+    Attributes:
+        reference: the reference's rows.
+        other: the other run's, in the same order.
+    """
+
+    reference: Sequence[ScoredRow]
+    other: Sequence[ScoredRow]
+
+    @property
+    def planted_differently(self) -> int:
+        """On how many rows only one of the two runs planted a wrong option."""
+        return sum((a.misled is None) != (b.misled is None) for a, b in zip(self.reference, self.other))
+
+    def differences(self, rates: Sequence[RateName], seed: int) -> dict[RateName, Difference]:
+        """Those of `rates` that both runs have; the same examples are resampled for all."""
+        found = {}
+        for rate in rates:
+            value = _VALUES[rate]
+            pairs = [(value(a), value(b)) for a, b in zip(self.reference, self.other)]
+            changes = np.array([float(b) - float(a) for a, b in pairs if a is not None and b is not None])
+            if len(changes):
+                found[rate] = _difference(changes, seed)
+
+        return found
+
+
+def pair(reference: Sequence[ScoredRow], other: Sequence[ScoredRow]) -> dict[ConditionName, Pairs]:
+    """Match the rows of two runs by dataset, content and perturbation.
+
+    Rows with the same content, repeated in a dataset, are matched in their order.
+    """
+    theirs = _by_content(other)
+    matches: dict[ConditionName, list[tuple[ScoredRow, ScoredRow]]] = defaultdict(list)
+    for content, row in _by_content(reference).items():
+        if content in theirs:
+            matches[row.dataset, row.perturbation].append((row, theirs[content]))
+
+    return {name: Pairs([a for a, _ in rows], [b for _, b in rows]) for name, rows in matches.items()}
+
+
+def _by_content(rows: Sequence[ScoredRow]) -> dict[tuple[str, str, int, int], ScoredRow]:
+    seen: Counter[tuple[str, str, int]] = Counter()
+    found = {}
+    for row in sorted(rows, key=lambda row: row.row):
+        content = row.dataset, row.perturbation, row.key
+        found[*content, seen[content]] = row
+        seen[content] += 1
+
+    return found
+
+
+def _difference(changes: np.ndarray, seed: int) -> Difference:
+    value, examples = float(changes.mean()), len(changes)
+    if examples == 1:
+        return Difference(value=value, low=None, high=None, examples=1)
+
+    interval = stats.bootstrap(
+        (changes,),
+        np.mean,
+        n_resamples=RESAMPLES,
+        batch=max(1, _CHUNK // examples),
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(abs(seed)),  # a seed out of a file may be negative
+    ).confidence_interval
+    return Difference(value=value, low=float(interval.low), high=float(interval.high), examples=examples)

@@ -1,0 +1,22 @@
+// The button that switches between light and dark. Until it is used, the page follows the system.
+(() => {
+  "use strict";
+  const button = document.getElementById("theme");
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  let chosen = null;
+
+  const isDark = () => (chosen === null ? system.matches : chosen === "dark");
+  const show = () => button.setAttribute("aria-pressed", String(isDark()));
+
+  button.addEventListener("click", () => {
+    chosen = isDark() ? "light" : "dark";
+    document.documentElement.dataset.theme = chosen;
+    for (const source of document.querySelectorAll("picture > source")) {
+      source.media = chosen === "dark" ? "all" : "not all";  // the dark variant of a plot
+    }
+    show();
+  });
+  system.addEventListener("change", show);
+  show();
+  button.hidden = false;
+})();

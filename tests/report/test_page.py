@@ -1,0 +1,372 @@
+"""The report of one diagnosis: its words, its files, and the page in a real browser."""
+
+import http.server
+import re
+import resource
+import threading
+from pathlib import Path
+
+import pytest
+from diagnoses import diagnosis, flip, picture_uri, result, scored
+from hypothesis import given
+from hypothesis import strategies as st
+from pages import background, open_page, overflow, requested, shown, texts
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select
+
+from modality_interference.diagnose.results import Diagnosis
+from modality_interference.errors import ModalityInterferenceError
+from modality_interference.report.conditions import conditions
+from modality_interference.report.gallery import exhibit
+from modality_interference.report.page import write_report
+from modality_interference.report.summary import summary
+
+
+ROWS = scored(perturbation="misleading_text", correct=[False] * 4, causal_effect=[0.1, 0.7, 0.9, 1.0])
+GALLERY = [
+    flip(),
+    flip(row=5, perturbation="unrelated_text", prompt="Which bird?", perturbed_prompt="It rains. Which bird?"),
+    flip(dataset="sums", row=8, perturbation="black_image", prompt="2 plus 2?", perturbed_prompt="2 plus 2?"),
+]
+HOSTILE = "<script>window.hacked=1</script>\"><img src=x onerror='window.hacked=1'>{{ 7 * 7 }}"
+ATTEMPTS = """
+    const done = arguments[0];
+    new Image().src = "/picture";
+    for (const tag of ["script", "iframe"]) {
+      const element = document.createElement(tag);
+      element.src = "/" + tag;
+      document.body.append(element);
+    }
+    fetch("/fetch").catch(() => {}).finally(() => setTimeout(done, 300));
+"""
+
+
+def plain(sentences: list) -> str:
+    """Summary sentences without markup and with ordinary spaces."""
+    return re.sub("<[^>]+>", "", " ".join(sentences)).replace("\N{NO-BREAK SPACE}", " ")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a diagnosis with three datasets."""
+    folder = tmp_path_factory.mktemp("report")
+    return write_report(folder, diagnosis(gallery=GALLERY, notes=["One row was dropped."]), ROWS)[0]
+
+
+class TestSummary:
+    def test_names_the_most_and_the_least_vulnerable_with_figures_and_intervals(self) -> None:
+        words = plain(summary(conditions(diagnosis())))
+
+        assert (
+            "most vulnerable to misleading_text on pictures: 84.0 % (79.0 to 89.0) of the answers change, accuracy falls "
+            "from 97.0 % to 16.0 % (11.0 to 21.0) and the mean causal effect is 0.700 bits." in words
+        )
+        assert "least vulnerable to unrelated_text on pictures: 19.0 % (14.0 to 24.0)" in words
+        assert "By misleading_text on pictures it is misled to the planted wrong option in 79.0 %" in words
+        assert "both has clean rows only: interference was not measured on it." in words
+
+    def test_one_perturbation_is_neither_most_nor_least(self) -> None:
+        figures = {"clean": result(accuracy=0.5), "black_image": result(accuracy=0.5, flip_rate=0.1)}
+
+        words = plain(summary(conditions(diagnosis({"sums": figures}))))
+
+        assert "vulnerable" not in words
+        expected = "Under black_image on sums, 10.0 % (5.0 to 15.0) of the answers change and accuracy stays at 50.0 %"
+        assert expected in words
+
+    def test_says_when_nothing_changed(self) -> None:
+        figures = {"clean": result(accuracy=1.0), **{name: result(accuracy=1.0, flip_rate=0.0) for name in ("a", "b")}}
+
+        assert "No perturbation changed any answer." in plain(summary(conditions(diagnosis({"sums": figures}))))
+
+    def test_equal_flip_rates_are_not_ranked(self) -> None:
+        figures = {name: result(accuracy=0.5, flip_rate=0.4) for name in ("a", "b")}
+
+        words = plain(summary(conditions(diagnosis({"sums": figures}))))
+
+        assert "All perturbations change equally many answers: 40.0 % (35.0 to 45.0)." in words
+
+    def test_clean_rows_only(self) -> None:
+        figures = {"one": {"clean": result(accuracy=0.5)}, "two": {"clean": result(accuracy=0.6)}}
+
+        words = plain(summary(conditions(diagnosis(figures))))
+
+        assert words.endswith("one and two have clean rows only: interference was not measured on them.")
+
+    def test_counts_unparsable_answers(self) -> None:
+        figures = {"clean": result(accuracy=0.5, unparsable_rate=0.25)}
+
+        assert "Up to 25.0 % of the generated answers could not be parsed (worst: clean on sums)" in plain(
+            summary(conditions(diagnosis({"sums": figures}, scoring="generate")))
+        )
+
+    def test_accuracy_can_rise(self) -> None:
+        figures = {"clean": result(accuracy=0.5), "black_image": result(accuracy=0.6, flip_rate=0.1)}
+
+        assert "accuracy rises from 50.0 % to 60.0 %" in plain(summary(conditions(diagnosis({"sums": figures}))))
+
+
+class TestGallery:
+    def test_marks_what_was_inserted(self) -> None:
+        pieces = [(piece.change, piece.text) for piece in exhibit(flip()).pieces]
+
+        assert pieces == [
+            ("same", "<image>"),
+            ("added", "This picture seems to depict a dog.\n"),
+            ("same", "Which animal is shown?"),
+        ]
+
+    def test_a_picture_that_the_twin_keeps_is_shown_once(self) -> None:
+        assert exhibit(flip()).perturbed_pictures == []
+        assert len(exhibit(flip(perturbed_pictures=[picture_uri("blue")])).perturbed_pictures) == 1
+
+    def test_only_embedded_pictures_are_shown(self) -> None:
+        addresses = ["https://example.org/a.png", "javascript:alert(1)", "data:text/html,hello", "file:///etc/passwd"]
+
+        assert exhibit(flip(pictures=[*addresses, picture_uri("red")])).pictures == [picture_uri("red")]
+
+    def test_long_insertions_are_shortened(self) -> None:
+        shown = exhibit(flip(prompt="Which?", perturbed_prompt="Which? " + "x" * 9_999))
+
+        assert sum(len(piece.text) for piece in shown.pieces) < 1_000
+        assert "9,200 characters" in shown.pieces[-1].text  # a space and 9,999 letters, less the 800 shown
+
+    @given(st.text("ab .\n", max_size=60), st.text("ab .\n", max_size=60))
+    def test_pieces_spell_both_prompts(self, clean: str, perturbed: str) -> None:
+        pieces = exhibit(flip(prompt=clean, perturbed_prompt=perturbed)).pieces
+
+        assert "".join(piece.text for piece in pieces if piece.change != "removed") == perturbed
+        assert "".join(piece.text for piece in pieces if piece.change != "added") == clean
+
+
+class TestFiles:
+    def test_writes_the_page_and_three_plots(self, page: Path) -> None:
+        assert {path.name for path in page.parent.iterdir()} == {
+            "interference.html",
+            "interference_rates.png",
+            "interference_radar.png",
+            "interference_effects.png",
+        }
+
+    def test_without_causal_effects_their_plot_of_an_earlier_run_goes(self, tmp_path: Path) -> None:
+        write_report(tmp_path, diagnosis(), ROWS)
+        generated = scored(perturbation="misleading_text", correct=[False])
+        files = write_report(tmp_path, diagnosis(scoring="generate"), generated)
+
+        assert not (tmp_path / "interference_effects.png").exists()
+        assert all(path.exists() for path in files)
+
+    @pytest.mark.parametrize("datasets", [{}, {"empty": {}}, {"sums": {"clean": result(rows=0)}}])
+    def test_a_diagnosis_without_figures_still_has_a_page(self, tmp_path: Path, datasets: dict) -> None:
+        assert "How to read the figures" in write_report(tmp_path, diagnosis(datasets), [])[0].read_text()
+
+    def test_a_failing_write_leaves_the_old_page(self, tmp_path: Path) -> None:
+        page, *plots = write_report(tmp_path, diagnosis(), ROWS)
+        before = page.read_bytes()
+        largest_plot = max(path.stat().st_size for path in plots)
+        assert len(before) > largest_plot + 10_000
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_plot + 5_000, limits[1]))  # plots fit, the page does not
+        try:
+            with pytest.raises(ModalityInterferenceError, match="cannot write .*interference.html"):
+                write_report(tmp_path, diagnosis(seed=8), ROWS)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+        assert page.read_bytes() == before
+        assert {path.name for path in tmp_path.iterdir()} == {path.name for path in (page, *plots)}
+
+    def test_a_folder_that_cannot_be_made(self, tmp_path: Path) -> None:
+        (tmp_path / "taken").write_text("a file")
+
+        with pytest.raises(ModalityInterferenceError, match="cannot write"):
+            write_report(tmp_path / "taken", diagnosis(), ROWS)
+
+    def test_text_that_no_file_can_hold(self, tmp_path: Path) -> None:
+        odd = Diagnosis.model_validate({**diagnosis().model_dump(), "model": {"name_or_path": "\ud800"}})
+
+        assert "<title>Modality interference of ?</title>" in write_report(tmp_path, odd, ROWS)[0].read_text()
+
+    def test_says_when_the_diagnosis_was_made(self, page: Path) -> None:
+        assert "diagnosed on 12 January 2026, 10:31 UTC by option likelihood" in page.read_text()
+
+
+class TestBrowser:
+    def test_loads_without_console_messages_or_requests(self, chromium, page: Path) -> None:
+        open_page(chromium, page)
+
+        assert chromium.title == "Modality interference of models/base"
+        assert chromium.get_log("browser") == []
+        assert {url for url in requested(chromium) if not url.startswith("data:image/png;base64,")} <= {
+            page.as_uri(),
+            "data:,",
+        }
+        loaded = "return [...document.images].every(image => image.complete && image.naturalWidth > 0)"
+        assert chromium.execute_script(loaded)
+        assert len(chromium.find_elements(By.TAG_NAME, "picture")) == 3
+
+    def test_the_policy_forbids_every_request(self, chromium, page: Path) -> None:
+        guarded = page.read_bytes()
+        served = {"/guarded": guarded, "/bare": re.sub(rb"<meta http-equiv[^>]+>", b"", guarded)}
+        asked: list[str] = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                asked.append(self.path)
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(served.get(self.path, b""))
+
+            def log_message(self, *_: object) -> None:
+                """Quiet."""
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            for path in served:
+                chromium.get(f"http://127.0.0.1:{server.server_port}{path}")
+                chromium.execute_async_script(ATTEMPTS)
+        finally:
+            server.shutdown()
+            server.server_close()
+
+        assert asked[0] == "/guarded" and asked[1] == "/bare"  # nothing between them, and then
+        assert set(asked[2:]) == {"/picture", "/script", "/iframe", "/fetch"}
+
+    @pytest.mark.parametrize("with_policy", [True, False])
+    def test_text_from_data_stays_text(self, chromium, tmp_path: Path, with_policy: bool) -> None:
+        figures = {"clean": result(accuracy=1.0), HOSTILE: result(accuracy=0.5, flip_rate=0.5, misled_rate=0.5)}
+        evil = flip(
+            dataset=HOSTILE,
+            perturbation=HOSTILE,
+            prompt=HOSTILE,
+            perturbed_prompt=HOSTILE + HOSTILE,
+            right_answer=HOSTILE,
+            clean_answer=HOSTILE,
+            perturbed_answer=HOSTILE,
+            planted=HOSTILE,
+            pictures=[
+                'data:image/png;base64,"><script>window.hacked=1</script>',
+                "data:image/svg+xml,<svg onload='window.hacked=1'/>",
+            ],
+        )
+        texts_of = {
+            "model": {"name_or_path": HOSTILE, HOSTILE: HOSTILE},
+            "data": {HOSTILE: [HOSTILE]},
+            "notes": [HOSTILE],
+        }
+        hostile = diagnosis({HOSTILE: figures}, [evil], created=HOSTILE, run={"x": {"y": HOSTILE}}, **texts_of)
+        page = write_report(tmp_path, hostile, scored(HOSTILE, HOSTILE, [True], causal_effect=[0.5]))[0]
+        if not with_policy:  # escaping must hold by itself
+            page.write_text(re.sub("<meta http-equiv[^>]+>", "", page.read_text()))
+
+        open_page(chromium, page)
+
+        assert chromium.execute_script("return window.hacked") is None
+        assert chromium.find_elements(By.CSS_SELECTOR, "img[src='x'], [onerror], [onload], svg") == []
+        assert len(chromium.find_elements(By.TAG_NAME, "script")) == 2
+        assert chromium.title == f"Modality interference of {HOSTILE}"
+        for selector in ("td", "th[scope=row]", ".prompt", "dd", "dt", "li", ".flip h3", "option"):
+            assert any(HOSTILE in text for text in texts(chromium, selector)), selector
+
+    def test_filters_by_words(self, chromium, page: Path) -> None:
+        open_page(chromium, page)
+        assert texts(chromium, "output") == ["Showing 7 of 7 table rows, 3 of 3 flips"]
+
+        chromium.find_element(By.NAME, "text").send_keys("PICTURES text")
+
+        assert texts(chromium, "tbody th") == ["misleading_text", "unrelated_text"]
+        assert len(shown(chromium, ".flip")) == 2
+        assert texts(chromium, "output") == ["Showing 2 of 7 table rows, 2 of 3 flips"]
+        chromium.find_element(By.CSS_SELECTOR, "button[type=reset]").click()
+        assert len(shown(chromium, "tbody tr")) == 7
+
+    def test_filters_by_dataset_and_perturbation(self, chromium, page: Path) -> None:
+        open_page(chromium, page)
+
+        Select(chromium.find_element(By.NAME, "dataset")).select_by_visible_text("sums")
+        assert texts(chromium, "tbody th") == ["clean", "black_image", "random_pixels"]
+        Select(chromium.find_element(By.NAME, "perturbation")).select_by_visible_text("misleading_text")
+
+        assert shown(chromium, "tbody tr") == []
+        assert texts(chromium, "[data-empty]") == ["No row matches the filter.", "No flip matches the filter."]
+
+    def test_finds_flips_by_their_question(self, chromium, page: Path) -> None:
+        open_page(chromium, page)
+
+        chromium.find_element(By.NAME, "text").send_keys("bird")
+
+        assert texts(chromium, ".flip h3") == ["unrelated_text on pictures, row 5"]
+
+    def test_sorts_by_figures_with_missing_ones_last(self, chromium, page: Path) -> None:
+        open_page(chromium, page)
+        header = next(item for item in shown(chromium, "thead th") if item.text.startswith("Flip rate"))
+        button = header.find_element(By.TAG_NAME, "button")
+        flips = "tbody td:nth-child(6)"
+
+        def order() -> list[str]:
+            return [text.split(" %")[0] for text in texts(chromium, flips)]
+
+        button.click()
+        assert header.get_attribute("aria-sort") == "ascending"
+        assert order() == ["19.0", "20.0", "71.0", "84.0", "–", "–", "–"]
+        button.click()
+        assert header.get_attribute("aria-sort") == "descending"
+        assert order() == ["84.0", "71.0", "20.0", "19.0", "–", "–", "–"]
+
+    def test_sorts_by_name_with_the_keyboard(self, chromium, page: Path) -> None:
+        open_page(chromium, page)
+        search = chromium.find_element(By.NAME, "text")
+        search.click()
+
+        for _ in range(6):  # dataset, perturbation, reset, the scrolling region, then the first two headers
+            chromium.switch_to.active_element.send_keys(Keys.TAB)
+
+        assert chromium.switch_to.active_element.text.startswith("Perturbation")
+        chromium.switch_to.active_element.send_keys(Keys.ENTER)
+
+        names = texts(chromium, "tbody th")
+        assert names == sorted(names)
+        assert [item.get_attribute("aria-sort") for item in shown(chromium, "thead th")[:2]] == ["none", "ascending"]
+
+    @pytest.mark.parametrize("system_is_dark", [False, True])
+    def test_the_button_switches_page_and_plots(self, chromium, page: Path, system_is_dark: bool) -> None:
+        plot = "return document.querySelector('picture img').currentSrc"
+        open_page(chromium, page, dark=not system_is_dark)
+        other = background(chromium), chromium.execute_script(plot)
+        open_page(chromium, page, dark=system_is_dark)
+        own = background(chromium), chromium.execute_script(plot)
+        assert own[0] != other[0] and own[1] != other[1]
+        button = chromium.find_element(By.ID, "theme")
+        assert button.get_attribute("aria-pressed") == str(system_is_dark).lower()
+
+        button.click()
+        assert (background(chromium), chromium.execute_script(plot)) == other
+        assert button.get_attribute("aria-pressed") == str(not system_is_dark).lower()
+        button.click()
+        assert (background(chromium), chromium.execute_script(plot)) == own
+
+    @pytest.mark.parametrize("width", [360, 1280])
+    def test_never_scrolls_sideways(self, chromium, tmp_path: Path, width: int) -> None:
+        long = "a_name_without_any_place_to_break_it_" * 5
+        figures = {"clean": result(accuracy=1.0), long: result(accuracy=0.5, flip_rate=0.5, causal_effect=0.1)}
+        gallery = [flip(dataset=long, perturbation=long, perturbed_prompt="x" * 3000, perturbed_answer=long)]
+        wide = diagnosis({long: figures, "b": figures}, gallery, model={"name_or_path": long}, notes=[long])
+        page = write_report(tmp_path, wide, ROWS)[0]
+
+        open_page(chromium, page, width=width, height=740)
+
+        assert overflow(chromium) <= 0
+        assert min(element.size["width"] for element in shown(chromium, ".card")) > 200
+
+    def test_on_a_phone_figures_keep_their_names(self, chromium, page: Path) -> None:
+        open_page(chromium, page, width=360, height=740)
+        second = shown(chromium, "tbody tr")[1]
+
+        labels = chromium.execute_script(
+            "return [...arguments[0].cells].map(cell => getComputedStyle(cell, '::before').content)", second
+        )
+
+        assert labels[4:8] == ['"Accuracy"', '"Flip rate"', '"Causal effect"', '"Misled rate"']
+        assert all(element.size["width"] <= 360 for element in second.find_elements(By.CSS_SELECTOR, "td, th"))
