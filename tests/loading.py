@@ -7,7 +7,7 @@ from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
 from llamafactory.hparams import get_train_args
 from llamafactory.model import load_tokenizer
 
-from modality_interference.twins.collator import TwinCollator
+from modality_interference.twins.collator import TwinCollator, row_key
 
 
 @dataclass
@@ -37,3 +37,13 @@ def load_data(keys: dict[str, Any]) -> Loaded:
     return Loaded(
         module.get("train_dataset"), module.get("eval_dataset"), template, **tokenizer_module, arguments=arguments
     )
+
+
+def row_names(batch: dict[str, Any], examples: Any) -> list[tuple[str, str]]:
+    """(dataset, perturbation) of every row of a collated batch, by the rows' keys."""
+    known = {
+        row_key(example, row): (example["dataset"], row.get("perturbation") or "clean")
+        for example in examples
+        for row in (example, *example["variants"])
+    }
+    return [known[key] for key in batch["row_key"].tolist()]

@@ -11,6 +11,7 @@ PLUGIN_NAME = "modality_interference"
 CONSISTENCY_METHODS = ("none", "kl", "reverse_kl", "js", "mse")
 ADVERSARIAL_METHODS = ("none", "gaussian", "fgsm", "pgd", "freelb")
 ADVERSARIAL_UPDATES = ("gradient", "sign", "normalized")
+DIAGNOSIS_SCORINGS = ("likelihood", "generate")
 ALL_TWINS = "all"
 
 
@@ -72,6 +73,14 @@ class PluginArguments:
         default=ALL_TWINS,
         metadata={"help": "`all`, or how many of an example's twins to train on, drawn afresh each epoch."},
     )
+    diagnosis_scoring: str = field(
+        default="likelihood",
+        metadata={
+            "help": "How an evaluation scores answers: by their `likelihood` (the most likely option), or `generate` them "
+            "and look for an option (needs `predict_with_generate: true`).",
+            "choices": DIAGNOSIS_SCORINGS,
+        },
+    )
 
     @property
     def adversarial_on(self) -> bool:
@@ -129,6 +138,7 @@ def validate(arguments: PluginArguments) -> None:
         ("consistency_method", CONSISTENCY_METHODS),
         ("adversarial_method", ADVERSARIAL_METHODS),
         ("adversarial_update", ADVERSARIAL_UPDATES),
+        ("diagnosis_scoring", DIAGNOSIS_SCORINGS),
     ):
         if getattr(arguments, key) not in allowed:
             raise ModalityInterferenceError(f"`{key}` is {getattr(arguments, key)!r}; allowed: {', '.join(allowed)}.")

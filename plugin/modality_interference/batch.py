@@ -11,8 +11,56 @@ from .errors import ModalityInterferenceError
 from .modality import IGNORE_LABEL
 
 
-ROW_KEYS = ("twin_of", "row_key", "perturbation_mask", "image_index", "datasets", "perturbations")
-CLEAN = "clean"  # what `perturbations` says of a clean row
+ROW_KEYS = ("twin_of", "row_key", "perturbation_mask", "image_index", "questions")
+CLEAN = "clean"  # the perturbation of a clean row
+
+
+@dataclass(frozen=True)
+class OptionTokens:
+    """Where a batch shows how likely an option is.
+
+    Attributes:
+        row: the batch's row whose answer positions predict the option's tokens.
+        offset: the first of them among that row's answer positions.
+        tokens: what tells this option from the others.
+    """
+
+    row: int
+    offset: int
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the diagnosis knows of a clean row or twin in a batch.
+
+    Attributes:
+        dataset: the dataset's name.
+        row: the example's index there.
+        key: identity of the example's content.
+        kind: what the answer depends on, one of `modality.KINDS`.
+        perturbation: its label, `CLEAN` for the clean row.
+        batch_row: where the row stands in the batch.
+        clean: where its clean row's question stands among the batch's questions.
+        choices: the options, empty where the answer is free.
+        answer: the index of the right option, None where the answer is free.
+        planted: the index of the option that the perturbation claims to be right, None where it claims none.
+        options: for every option, where it is scored; empty where the answer is free, and for generation.
+        response: the right answer as a text, for generation.
+    """
+
+    dataset: str
+    row: int
+    key: int
+    kind: str
+    perturbation: str
+    batch_row: int
+    clean: int
+    choices: tuple[str, ...] = ()
+    answer: int | None = None
+    planted: int | None = None
+    options: tuple[OptionTokens, ...] = ()
+    response: str = ""
 
 
 @dataclass
@@ -27,8 +75,8 @@ class TwinBatch:
         perturbation_mask: (rows, tokens) tokens that an adversarial copy may change.
         image_index: (image tokens of all rows,) for each image token, in row-major order, its place among the tokens of
             the pictures in `inputs`; None where every picture stands in `inputs` as often as in the rows.
-        datasets: name of each row's dataset.
-        perturbations: name of each row's perturbation, `CLEAN` for clean rows.
+        questions: of the clean rows and twins that the diagnosis scores; None in training. Behind those rows then come
+            rows that only bring further options of a question.
     """
 
     inputs: dict[str, Any]
@@ -37,8 +85,7 @@ class TwinBatch:
     row_key: Tensor
     perturbation_mask: Tensor
     image_index: Tensor | None
-    datasets: list[str]
-    perturbations: list[str]
+    questions: list[Question] | None
 
     @classmethod
     def split(cls, inputs: dict[str, Any]) -> "TwinBatch":

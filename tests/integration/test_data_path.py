@@ -136,7 +136,7 @@ def shape(example: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def names(dataset: Any) -> list[str]:
-    return [example["dataset"] or "plain" for example in dataset]
+    return [example["dataset"] for example in dataset]
 
 
 # mixing
@@ -159,10 +159,10 @@ def test_interleaving_is_llamafactorys(keys, strategy, probs):
     stopping = {"interleave_under": "first_exhausted", "interleave_over": "all_exhausted"}[strategy]
     weights = [float(part) for part in probs.split(",")] if probs else None
     expected = interleave_datasets(rows, probabilities=weights, seed=7, stopping_strategy=stopping).to_list()
-    assert names(mixed) == [{"few": "plain"}.get(row["name"], row["name"]) for row in expected]
+    assert names(mixed) == [row["name"] for row in expected]
     found = [(row["name"], example["row"]) for row, example in zip(expected, mixed) if row["name"] == "pictures"]
     assert found == [(row["name"], row["row"]) for row in expected if row["name"] == "pictures"]
-    assert all(len(example["variants"]) == (2 if example["dataset"] else 0) for example in mixed)
+    assert all(len(example["variants"]) == (2 if example["dataset"] == "pictures" else 0) for example in mixed)
 
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["all at once", "streaming"])
@@ -262,7 +262,7 @@ def test_eval_on_each_dataset(keys, tmp_path):
     assert {name: set(names(rows)) for name, rows in loaded.evaluation.items()} == {
         "pictures": {"pictures"},
         "sums": {"sums"},
-        "few": {"plain"},
+        "few": {"few"},
     }
     run_exp(keys("both", **each, per_device_eval_batch_size=2))
     results = json.loads((tmp_path / "out" / "all_results.json").read_text())
@@ -274,7 +274,9 @@ def test_eval_on_each_dataset(keys, tmp_path):
 
     assert found >= expected
     assert all(results[f"eval_{name}_loss"] > 0 for name in ("pictures", "sums", "few"))
-    assert not any(name.startswith("eval_few_clean") for name in results)
+    assert [name for name in results if name.startswith("eval_few_") and "clean" in name] == [
+        "eval_few_clean_accuracy"
+    ]
 
 
 # formats
@@ -328,7 +330,7 @@ def test_relevant_as_a_column(keys):
 
 def test_bad_rows_are_dropped_and_counted(keys, warnings):
     loaded = load_data(keys("some_bad,few", cutoff_len=160, overwrite_cache=True))
-    assert names(loaded.train) == ["some_bad"] * 2 + ["plain"] * 3
+    assert names(loaded.train) == ["some_bad"] * 2 + ["few"] * 3
     assert [example["row"] for example in loaded.train][:2] == [0, 7]
     (text,) = [text for text in warnings if text.startswith("Dataset some_bad: dropped")]
     assert text.startswith("Dataset some_bad: dropped 6 rows or twins of 8 rows: ")

@@ -1,5 +1,6 @@
 """Every way into the plugin, and that it leaves no trace where it is not asked for."""
 
+import configparser
 import importlib
 import json
 import os
@@ -433,15 +434,16 @@ def test_the_wheel_holds_everything(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         (points,) = [name for name in names if name.endswith("entry_points.txt")]
-        assert archive.read(points).decode().split() == [
-            "[torch.backends]",
-            "modality_interference",
-            "=",
-            "modality_interference.bootstrap:install",
-        ]
+        declared = configparser.ConfigParser()
+        declared.read_string(archive.read(points).decode())
+        assert {section: dict(declared[section]) for section in declared.sections()} == {
+            "torch.backends": {"modality_interference": "modality_interference.bootstrap:install"},
+            "console_scripts": {"modality-interference": "modality_interference.cli:main"},
+        }
 
     package = ROOT / "plugin" / "modality_interference"
-    expected = {str(path.relative_to(package.parent)) for path in package.rglob("*.py")}
+    kinds = {".py", ".j2", ".css", ".js"}
+    expected = {str(path.relative_to(package.parent)) for path in package.rglob("*") if path.suffix in kinds}
     assert expected | {"modality_interference/py.typed"} <= names
     assert {
         "modality_interference/twins/perturbations/text.py",

@@ -90,7 +90,7 @@ def test_eval_loss_is_that_of_stock_llamafactory_on_clean_rows(checkpoint, datas
 
 
 def test_a_model_that_knows_the_answers_scores_one(checkpoint, datasets, tmp_path):
-    """Overfit on all rows: accuracy 1 and flip rate 0 on clean rows and twins; before, accuracy 0."""
+    """Overfit on all rows: accuracy 1 and flip rate 0 on clean rows and twins, but not before."""
     before = evaluate(checkpoint(FAMILY), datasets, tmp_path / "before")
     keys = recipe(
         checkpoint(FAMILY), TEMPLATE, datasets, tmp_path / "out",
@@ -99,7 +99,7 @@ def test_a_model_that_knows_the_answers_scores_one(checkpoint, datasets, tmp_pat
     )  # fmt: skip
     run_exp(keys)
     after = results(tmp_path / "out")
-    assert before["eval_pictures_clean_accuracy"] == 0
+    assert before["eval_pictures_clean_accuracy"] < 1
     assert after["eval_pictures_clean_accuracy"] == 1
     assert after["eval_pictures_misleading_text_accuracy"] == 1
     assert after["eval_sums_random_pixels_flip_rate"] == 0

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 import torch
 from llamafactory.data import SFTDataCollatorWith4DAttentionMask
-from loading import Loaded, load_data
+from loading import Loaded, load_data, row_names
 from runs import recipe, write_datasets
 from tiny_models import FAMILIES
 from transformers import AutoModelForImageTextToText
 
 from modality_interference.batch import ROW_KEYS
 from modality_interference.modality import Modality
-from modality_interference.twins.collator import TwinCollator, row_key
+from modality_interference.twins.collator import Purpose, TwinCollator, row_key
 from modality_interference.twins.media import load_image
 
 
@@ -71,7 +71,7 @@ def loaded(checkpoint, folder, tmp_path_factory):
 
 
 def of_dataset(data: Loaded, *names: str) -> list[dict[str, Any]]:
-    """The examples of some datasets, "" being the plain one."""
+    """The examples of some datasets."""
     return [example for example in data.train if example["dataset"] in names]
 
 
@@ -124,7 +124,7 @@ BATCHES = {
     "shared pictures": ("pictures",),
     "pictures in twins only": ("sums",),
     "several pictures": ("chats", "read_chats"),
-    "everything": ("pictures", "sums", "both", "", "chats", "read_chats"),
+    "everything": ("pictures", "sums", "both", "plain", "chats", "read_chats"),
 }
 
 
@@ -161,12 +161,10 @@ def test_the_batch_is_llamafactorys_with_every_picture_once(loaded, family, batc
 
 def test_what_the_batch_knows_of_its_rows(loaded):
     data, model = loaded("qwen2_5_vl")
-    examples = [of_dataset(data, name)[0] for name in ("pictures", "", "sums", "both")]
+    examples = [of_dataset(data, name)[0] for name in ("pictures", "plain", "sums", "both")]
     batch = data.collator(model=model)(examples)
     assert batch["twin_of"].tolist() == [0, 0, 0, 3, 4, 4, 4, 7]
-    assert batch["datasets"] == ["pictures"] * 3 + [""] + ["sums"] * 3 + ["both"]
-    pictures, sums = ["clean", "misleading_text", "unrelated_text"], ["clean", "random_pixels", "black_image"]
-    assert batch["perturbations"] == [*pictures, "clean", *sums, "clean"]
+    assert batch["questions"] is None
     assert batch["row_key"].tolist() == [row_key(example, row) for example, row in flatten(examples)]
     assert len(set(batch["row_key"].tolist())) == 8 and batch["row_key"].dtype == torch.int64
     again = data.collator(model=model)(examples[::-1])  # a row's identity is its own, wherever it stands
@@ -229,7 +227,7 @@ def test_dummy_pictures_are_never_masked(loaded, family):
     """LLaMA-Factory appends a picture that nobody sees to batches without any."""
     data, model = loaded(family)
     examples = [example | {"variants": []} for example in of_dataset(data, "sums")]
-    examples.append(of_dataset(data, "")[0] | {"relevant": IMAGE})
+    examples.append(of_dataset(data, "plain")[0] | {"relevant": IMAGE})
     batch = data.collator(model=model)(examples)
     image = data.tokenizer.convert_tokens_to_ids(FAMILIES[family].image_token)
     dummy = batch["input_ids"] == image
@@ -267,7 +265,7 @@ def drawn(collator: TwinCollator, examples: list[dict[str, Any]], epoch: int) ->
     collator.set_epoch(epoch)
     batch = collator(examples)
     result: list[list[str]] = []
-    for row, name in enumerate(batch["perturbations"]):
+    for row, (_, name) in enumerate(row_names(batch, examples)):
         if batch["twin_of"][row] == row:
             result.append([])
         else:
@@ -308,13 +306,43 @@ def test_limits_of_twins(loaded, limit, expected):
     assert names == sorted(names, key=order.index)
 
 
-def test_for_evaluation(loaded):
+def test_for_the_diagnosis_all_twins_and_all_options_are_there(loaded):
     data, model = loaded("qwen2_5_vl")
-    examples = of_dataset(data, "pictures", "sums")
+    examples = of_dataset(data, "pictures", "sums", "plain")
     collator = data.collator(model=model, twins_limit=1)
-    everything = collator.for_evaluation(twins=True)(examples)
-    assert len(everything["perturbations"]) == 8 * 3
-    assert len(collator(examples)["perturbations"]) == 8 * 2  # training draws as before
+    batch = collator.for_evaluation(Purpose.LIKELIHOOD)(examples)
+    asked = batch["questions"]
+    pictures, sums = ["clean", "misleading_text", "unrelated_text"], ["clean", "random_pixels", "black_image"]
+    assert [question.perturbation for question in asked] == pictures * 4 + sums * 4 + ["clean"] * 4
+    assert [question.batch_row for question in asked] == list(range(28))
+    assert [question.clean for question in asked[:6]] == [0, 0, 0, 3, 3, 3]
+    for question in asked[:24]:
+        labels = [batch["labels"][option.row] for option in question.options]
+        for option, row, choice in zip(question.options, labels, question.choices, strict=True):
+            tokens = [*option.tokens]
+            assert data.tokenizer.decode(tokens).strip() == choice
+            shown = row[row != -100].tolist()[option.offset :][: len(tokens)]
+            assert shown == tokens or len(tokens) == 1  # one token is scored at the first position of the row itself
+
+    assert all(not question.choices and not question.options for question in asked[24:])
+    planted = [question.planted for question in asked if question.perturbation == "misleading_text"]
+    assert None not in planted and 0 not in planted  # the right option is the first
+    assert len(row_names(collator(examples), examples)) == 8 * 2 + 4  # training draws as before
+
+
+def test_for_generation_prompts_end_where_the_answer_starts(loaded):
+    data, _ = loaded("qwen2_5_vl")
+    examples = of_dataset(data, "pictures")
+    batch = data.collator().for_evaluation(Purpose.GENERATION)(examples)  # without a model, as LLaMA-Factory has it
+    assert data.tokenizer.padding_side == "right"
+    for (_, row), found, mask in zip(flatten(examples), batch["input_ids"], batch["attention_mask"], strict=True):
+        prompt = [token for token, label in zip(row["input_ids"], row["labels"]) if label == -100]
+        assert found[mask.bool()].tolist() == prompt and mask[-1] == 1
+
+    assert [question.response for question in batch["questions"]][::3] == [
+        example["choices"][example["answer"]] for example in examples
+    ]
+    assert batch["image_index"] is None and "position_ids" not in batch
 
 
 @pytest.mark.parametrize("family", FAMILIES_TRIED)
@@ -324,7 +352,7 @@ def test_evaluation_without_twins_is_llamafactorys(loaded, family):
     keys = ("input_ids", "attention_mask", "labels", "images", "videos", "audios")
     stock = data.collator(SFTDataCollatorWith4DAttentionMask, model=model)
     theirs = stock([{key: example[key] for key in keys} for example in examples])
-    ours = data.collator(model=model).for_evaluation(twins=False)(examples)
+    ours = data.collator(model=model).for_evaluation(Purpose.STOCK)(examples)
     assert set(ours) == set(theirs)
     for key in theirs:
         assert torch.equal(ours[key], theirs[key]), key
@@ -333,7 +361,7 @@ def test_evaluation_without_twins_is_llamafactorys(loaded, family):
 def test_rows_that_were_tokenized_without_the_plugin(loaded):
     data, model = loaded("qwen2_5_vl")
     keys = ("input_ids", "attention_mask", "labels", "images", "videos", "audios")
-    examples = [{key: example[key] for key in keys} for example in of_dataset(data, "pictures", "")]
+    examples = [{key: example[key] for key in keys} for example in of_dataset(data, "pictures", "plain")]
     stock = data.collator(SFTDataCollatorWith4DAttentionMask, model=model)
     theirs = stock([dict(example) for example in examples])
     ours = data.collator(model=model)(examples)

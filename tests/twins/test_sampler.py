@@ -11,6 +11,7 @@ from accelerate.data_loader import BatchSamplerShard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from llamafactory.train.tuner import run_exp
+from loading import row_names
 from runs import recipe
 from safetensors.torch import load_file
 from torch.utils.data import BatchSampler
@@ -164,7 +165,7 @@ class Watch(TrainerCallback):
             class Watched(collate.__class__):
                 def __call__(own, features):
                     batch = inner(own, features)
-                    self.seen.append((tuple(batch["datasets"]), tuple(batch["perturbations"])))
+                    self.seen.append(row_names(batch, features))
                     return batch
 
             collate.__class__ = Watched
@@ -218,9 +219,9 @@ def test_resuming_is_exact(checkpoint, datasets, tmp_path, settings, accumulatio
 
     if not settings:
         assert rest.seen == whole.seen[-len(rest.seen) :] and 0 < len(rest.seen) < len(whole.seen)
-        for names, perturbations in whole.seen:
-            assert Counter(names) == {"pictures": 2, "sums": 2, "": 1}
-            assert Counter(name == "clean" for name in perturbations) == {True: 3, False: 2}
+        for rows in whole.seen:
+            assert Counter(name for name, _ in rows) == {"pictures": 2, "sums": 2, "plain": 1}
+            assert Counter(perturbation == "clean" for _, perturbation in rows) == {True: 3, False: 2}
 
 
 def test_a_persistent_worker_learns_of_the_epoch(checkpoint, datasets, tmp_path):
@@ -241,7 +242,7 @@ def test_twins_change_with_the_epoch(checkpoint, datasets, tmp_path):
     keys = RUN | dict(save_strategy="no", max_steps=16)
     run_exp(recipe(checkpoint("qwen2_5_vl"), "qwen2_vl", datasets, tmp_path / "out", **keys), callbacks=[watch])
     epochs = [watch.seen[:8], watch.seen[8:16]]
-    drawn = [Counter(name for _, names in epoch for name in names) for epoch in epochs]
+    drawn = [Counter(perturbation for rows in epoch for _, perturbation in rows) for epoch in epochs]
     for counts in drawn:
         assert counts["clean"] == 24 and sum(counts.values()) == 40
 

@@ -79,14 +79,14 @@ def install(parser: ModuleType) -> None:
         else:
             validate(finetuning_args)
             check_recipe(model_args, data_args, training_args, finetuning_args)
-            activate(training_args, finetuning_args)
+            activate(model_args, data_args, training_args, finetuning_args)
 
         return parsed
 
     module.get_train_args = get_train_args
 
 
-def activate(training_args: Any, finetuning_args: Any) -> None:
+def activate(model_args: Any, data_args: Any, training_args: Any, finetuning_args: Any) -> None:
     """Let LLaMA-Factory's SFT use the plugin's data path, collator and trainer."""
     deactivate()
     # of a stream, accelerate would let the main process cut up batches for the others, and twins from their clean rows
@@ -97,6 +97,7 @@ def activate(training_args: Any, finetuning_args: Any) -> None:
     from ..train.trainer import InterferenceTrainer
     from ..twins.collator import TwinCollator
     from . import data_path
+    from .facts import run_facts
     from .logs import twin_log_callback, twin_plot_loss
 
     attributes = require("llamafactory.data.parser", "DatasetAttr.join").DatasetAttr
@@ -104,13 +105,16 @@ def activate(training_args: Any, finetuning_args: Any) -> None:
     loader = require("llamafactory.data.loader", "get_dataset_list", "align_dataset", "_get_preprocessed_dataset")
     _swap(loader, "get_dataset_list", data_path.get_dataset_list(loader.get_dataset_list))
     _swap(loader, "align_dataset", data_path.align_dataset(loader.align_dataset))
-    _swap(loader, "_get_preprocessed_dataset", data_path.preprocess_dataset(loader._get_preprocessed_dataset))
+    stock_evaluation = training_args.predict_with_generate and finetuning_args.diagnosis_scoring != "generate"
+    preprocess = data_path.preprocess_dataset(loader._get_preprocessed_dataset, stock_evaluation)
+    _swap(loader, "_get_preprocessed_dataset", preprocess)
 
     names = ("SFTDataCollatorWith4DAttentionMask", "CustomSeq2SeqTrainer", "plot_loss")
     workflow = require("llamafactory.train.sft.workflow", *names)
     collator = partial(TwinCollator, seed=training_args.seed, twins_limit=finetuning_args.twins_limit)
     _swap(workflow, "SFTDataCollatorWith4DAttentionMask", collator)
-    _swap(workflow, "CustomSeq2SeqTrainer", InterferenceTrainer)
+    facts = run_facts(model_args, data_args, training_args, finetuning_args)
+    _swap(workflow, "CustomSeq2SeqTrainer", partial(InterferenceTrainer, facts=facts))
     _swap(workflow, "plot_loss", twin_plot_loss(workflow.plot_loss))
     tuner = require("llamafactory.train.tuner", "LogCallback")
     _swap(tuner, "LogCallback", twin_log_callback(tuner.LogCallback))

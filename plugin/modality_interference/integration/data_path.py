@@ -14,7 +14,8 @@ from llamafactory.extras import logging
 from ..errors import ModalityInterferenceError
 from ..twins import features
 from ..twins.dropping import keep_good_rows
-from ..twins.formats import make_converter
+from ..twins.formats import TwinConverter, make_converter
+from ..twins.plain import PlainRow
 from ..twins.processor import TwinProcessor
 from ..twins.registry import formats
 from ..twins.spec import TwinsSpec
@@ -71,35 +72,51 @@ def align_dataset(stock: Callable[..., AnyDataset]) -> Callable[..., AnyDataset]
     @wraps(stock)
     def align(dataset: Any, dataset_attr: Any, data_args: Any, training_args: Any) -> AnyDataset:
         _check_stream(dataset, dataset_attr)
-        class_names = features.class_names(dataset)
         dataset = features.undecoded(dataset)
         if dataset_attr.twins is None:
-            return features.mixable(stock(dataset, dataset_attr, data_args, training_args))
+            aligned = features.mixable(stock(dataset, dataset_attr, data_args, training_args))
+            return aligned.map(
+                PlainRow(dataset_attr.twin_name),
+                with_indices=True,
+                features=features.named(aligned),
+                **_map_options(data_args, training_args, "Naming rows"),
+            )
 
-        column_names = features.column_names(dataset)
-        base = _base_converter(dataset_attr, data_args)
-        converter = make_converter(
-            formatting=dataset_attr.formatting,
-            spec=dataset_attr.twins,
-            columns=dataset_attr.twin_columns,
-            dataset_name=dataset_attr.twin_name,
-            column_names=column_names,
-            base_converter=base,
-            dataset_dir=data_args.dataset_dir if isinstance(data_args.dataset_dir, str) else None,
-            class_names=class_names,
-            other_rows=None if data_args.streaming else dataset,
-            find_media=base._find_medias,
-            seed=training_args.seed,
-        )
+        converter = twin_converter(dataset, dataset_attr, data_args, training_args.seed)
         return dataset.map(
             converter,
             with_indices=True,
-            remove_columns=column_names,
+            remove_columns=features.column_names(dataset),
             features=features.aligned(dataset, converter.source.columns),
             **_map_options(data_args, training_args, "Making twins"),
         )
 
     return align
+
+
+def twin_converter(dataset: AnyDataset, dataset_attr: Any, data_args: Any, seed: int) -> TwinConverter:
+    """The converter of a dataset with a `twins` block.
+
+    Args:
+        dataset: its raw rows, pictures undecoded.
+        dataset_attr: what `get_dataset_list` above makes of its entry.
+        data_args: LLaMA-Factory's; `dataset_dir`, `media_dir` and `streaming` are read.
+        seed: of every random choice.
+    """
+    base = _base_converter(dataset_attr, data_args)
+    return make_converter(
+        formatting=dataset_attr.formatting,
+        spec=dataset_attr.twins,
+        columns=dataset_attr.twin_columns,
+        dataset_name=dataset_attr.twin_name,
+        column_names=features.column_names(dataset),
+        base_converter=base,
+        dataset_dir=data_args.dataset_dir if isinstance(data_args.dataset_dir, str) else None,
+        class_names=features.class_names(dataset),
+        other_rows=None if data_args.streaming else dataset,
+        find_media=base._find_medias,
+        seed=seed,
+    )
 
 
 def _check_stream(dataset: AnyDataset, dataset_attr: Any) -> None:
@@ -116,8 +133,13 @@ def _base_converter(dataset_attr: Any, data_args: Any) -> Any:
     return stock_converters.DATASET_CONVERTERS[name](dataset_attr, data_args)
 
 
-def preprocess_dataset(stock: Callable[..., Any]) -> Callable[..., Any]:
-    """`_get_preprocessed_dataset`, which tokenizes twins too; generation keeps to clean rows and the stock way."""
+def preprocess_dataset(stock: Callable[..., Any], stock_evaluation: bool) -> Callable[..., Any]:
+    """`_get_preprocessed_dataset`, which tokenizes twins too.
+
+    Args:
+        stock: LLaMA-Factory's.
+        stock_evaluation: whether LLaMA-Factory's own generation evaluates, on clean rows in the layout that it wants.
+    """
 
     @wraps(stock)
     def preprocess(
@@ -130,7 +152,7 @@ def preprocess_dataset(stock: Callable[..., Any]) -> Callable[..., Any]:
         processor: Any = None,
         is_eval: bool = False,
     ) -> AnyDataset | None:
-        if dataset is None or stage != "sft" or (is_eval and training_args.predict_with_generate):
+        if dataset is None or stage != "sft" or (is_eval and stock_evaluation):
             return stock(dataset, data_args, training_args, stage, template, tokenizer, processor, is_eval)
 
         twin_processor = TwinProcessor(

@@ -34,6 +34,9 @@ def check_recipe(model_args: Any, data_args: Any, training_args: Any, finetuning
                 f"accelerator_config: {key}", "it cuts batches apart, and twins from their clean rows", "remove it"
             )
 
+    if finetuning_args.diagnosis_scoring == "generate":
+        _check_generation(training_args, finetuning_args)
+
     if finetuning_args.batch_mix is not None and training_args.do_train:
         _check_batch_mix(data_args, training_args, finetuning_args)
 
@@ -68,6 +71,21 @@ _INCOMPATIBLE: dict[str, dict[str, tuple[str, str]]] = {
     },
     "training": {"label_smoothing_factor": _OWN_LOSS},
 }
+
+
+def _check_generation(training_args: Any, finetuning_args: Any) -> None:
+    if not training_args.predict_with_generate:
+        raise ModalityInterferenceError(
+            "`diagnosis_scoring: generate` needs `predict_with_generate: true`. Add that, or use "
+            "`diagnosis_scoring: likelihood`."
+        )
+
+    if training_args.do_predict:
+        _refuse(
+            "do_predict: true",
+            "`diagnosis_scoring: generate` brings twins into the evaluation dataset, which prediction does not know",
+            "use `do_eval: true`",
+        )
 
 
 def _check_batch_mix(data_args: Any, training_args: Any, finetuning_args: Any) -> None:

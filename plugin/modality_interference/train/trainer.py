@@ -1,19 +1,18 @@
-"""The trainer: LLaMA-Factory's, with the loss of DESIGN section 2 and scores per perturbation at evaluation."""
+"""The trainer: LLaMA-Factory's, with the loss of DESIGN section 2; its evaluation is the diagnosis."""
 
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 from llamafactory.extras import logging
-from llamafactory.train.sft.trainer import CustomSeq2SeqTrainer
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel, TrainerCallback
 from typing_extensions import override
 
 from ..arguments import parse_batch_mix
-from ..batch import Answers, TwinBatch
-from ..diagnose.scores import TwinScores
+from ..batch import TwinBatch
+from ..diagnose.evaluation import DiagnosisTrainer
 from ..errors import ModalityInterferenceError
 from ..twins.sampler import BatchMixSampler
 from .attack import Attack, Perturbation, first_row
@@ -24,19 +23,16 @@ from .step import TwinStep
 
 if TYPE_CHECKING:
     from transformers import TrainerControl, TrainerState
-    from transformers.trainer_utils import EvalLoopOutput
 
 
 logger = logging.get_logger(f"llamafactory.{__name__}")  # below its root logger, which has the handlers
 
 
-class InterferenceTrainer(CustomSeq2SeqTrainer):
+class InterferenceTrainer(DiagnosisTrainer):
     """Fine-tunes on clean rows, twins and adversarial copies, with the consistency loss (arXiv 2505.19616).
 
-    Takes what `CustomSeq2SeqTrainer` takes; `finetuning_args` carries the plugin's keys.
+    Takes what `DiagnosisTrainer` takes; `finetuning_args` carries the plugin's keys.
     """
-
-    data_collator: Any  # a TwinCollator
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -49,7 +45,6 @@ class InterferenceTrainer(CustomSeq2SeqTrainer):
         self.model_accepts_loss_kwargs = True
         self.parts = ModelParts.of(self.model)
         self.figures = Figures()
-        self.scores = TwinScores()
         self._perturbation: Perturbation | None = None
         self._sampler: BatchMixSampler | None = None
         self.add_callback(_EpochCallback(self))
@@ -69,23 +64,6 @@ class InterferenceTrainer(CustomSeq2SeqTrainer):
         )
         logger.info_rank0(self._sampler.summary(self.args.world_size))
         return self._sampler
-
-    @override
-    def _get_dataloader(self, *args: Any, is_training: bool = False, **kwargs: Any) -> torch.utils.data.DataLoader:
-        if is_training:
-            return super()._get_dataloader(*args, is_training=is_training, **kwargs)
-
-        with self._evaluation_collator():
-            return super()._get_dataloader(*args, is_training=is_training, **kwargs)
-
-    @contextmanager
-    def _evaluation_collator(self):
-        training = self.data_collator
-        self.data_collator = training.for_evaluation(twins=not self._stock_evaluation)
-        try:
-            yield
-        finally:
-            self.data_collator = training
 
     def start_epoch(self, epoch: int) -> None:
         """Everything drawn afresh each epoch depends on its number only."""
@@ -191,44 +169,6 @@ class InterferenceTrainer(CustomSeq2SeqTrainer):
             logs.update(self.figures.take(lambda share: self.accelerator.reduce(share, "sum"), self.args.device))
 
         super().log(logs, start_time)
-
-    # --- evaluation ---------------------------------------------------------------------------------------------------
-
-    @property
-    def _stock_evaluation(self) -> bool:
-        """Generation and LLaMA-Factory's own metrics look at clean rows, through its own code."""
-        return self.args.predict_with_generate or self.compute_metrics is not None
-
-    @override
-    def prediction_step(
-        self,
-        model: nn.Module,
-        inputs: dict[str, Any],
-        prediction_loss_only: bool,
-        ignore_keys: list[str] | None = None,
-        **gen_kwargs: Any,
-    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        if self._stock_evaluation:
-            return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys, **gen_kwargs)
-
-        batch = TwinBatch.split(self._prepare_inputs(inputs))
-        pictures = self.parts.pictures(batch.image_index)
-        with torch.no_grad(), self.compute_loss_context_manager():
-            with self.parts.hooked(positions=batch.answer_positions, pictures=pictures):
-                logits = model(**batch.inputs, use_cache=False).logits
-
-            answers = Answers.of(logits, batch.labels)
-            self.scores.add(batch, answers)
-            clean = answers.cross_entropy[torch.isin(answers.row, batch.clean_rows)]
-
-        return clean.mean(), None, None
-
-    @override
-    def evaluation_loop(self, *args: Any, **kwargs: Any) -> "EvalLoopOutput":
-        self.scores = TwinScores()
-        output = super().evaluation_loop(*args, **kwargs)
-        output.metrics.update(self.scores.metrics(kwargs.get("metric_key_prefix", "eval")))
-        return output
 
 
 class _EpochCallback(TrainerCallback):

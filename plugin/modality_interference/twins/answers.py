@@ -1,6 +1,7 @@
 """Options and answers, in the ways that benchmarks write them."""
 
 import json
+import math
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -61,6 +62,17 @@ def parse_options(value: Any) -> Options:
         values.pop()
 
     return _checked(values, labels[: len(values)])
+
+
+def present(value: Any) -> Any:
+    """The value of a cell; None where the cell says that there is none.
+
+    Benchmarks that went through pandas have NaN there, or the text "nan" (MMBench's hints and options, say).
+    """
+    if isinstance(value, str):
+        return None if value.strip() in ("", "nan") else value
+
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def parse_answer(value: Any, options: Options) -> int:

@@ -51,6 +51,11 @@ def mixable(dataset: AnyDataset) -> AnyDataset:
     return dataset.cast(Features({**guessed, **media, "_images": ALIGNED_PICTURES}))
 
 
+def named(dataset: AnyDataset) -> Features:
+    """Columns of a plain aligned dataset once its rows are named."""
+    return Features({**_known(dataset), "_twins": Value("string")})
+
+
 def aligned(dataset: AnyDataset, columns: Mapping[str, str]) -> Features:
     """Columns of an aligned dataset with twins: LLaMA-Factory's, `_twin_images` and `_twins`.
 
@@ -89,6 +94,9 @@ def tokenized(dataset: AnyDataset) -> Features:
             "audios": _media(known.get("_audios")),
             "twin_images": List(PICTURE),
             **pictures,
+            "choices": List(Value("string")),
+            "answer": Value("int32"),
+            "option_ids": List(List(Value("int32"))),
             "variants": List({**token_ids, **pictures, **names}),
             "relevant": Value("int64"),
             "key": Value("int64"),

@@ -12,6 +12,7 @@ from .. import __version__
 from ..errors import ModalityInterferenceError
 from ..modality import IGNORE_LABEL, Modality
 from .media import load_image
+from .options import OptionEncoder
 from .tokens import modality_tokens
 
 
@@ -29,6 +30,7 @@ class TwinProcessor(SupervisedDatasetProcessor):
 
     def __post_init__(self) -> None:
         self.image_token = modality_tokens(self.tokenizer, self.processor, self.template).media.get(Modality.IMAGE)
+        self._options = OptionEncoder(self._encode_answer)
 
     def preprocess_dataset(self, examples: dict[str, list[Any]]) -> dict[str, list[Any]]:
         """Tokenize a batch of aligned rows. No row is lost here: bad ones carry the reason in `dropped`."""
@@ -52,6 +54,9 @@ class TwinProcessor(SupervisedDatasetProcessor):
             "twin_images": row.get("_twin_images") or None,
             "image_references": [],
             "image_tokens": [],
+            "choices": about.get("choices") or [],
+            "answer": -1 if about.get("answer") is None else about["answer"],
+            "option_ids": [],
             "variants": [],
             "relevant": about.get("relevant", 0),
             "key": about.get("key", 0),
@@ -70,12 +75,19 @@ class TwinProcessor(SupervisedDatasetProcessor):
 
     def _fill(self, example: dict[str, Any], row: dict[str, Any], about: dict[str, Any]) -> None:
         references = about.get("images", [f"row:{index}" for index in range(len(row["_images"] or []))])
-        clean = self._encode(row, row["_prompt"], row["_system"], references)
+        pictures: dict[str, Any] = {}  # by reference: a clean row and its twins share most
+        clean = self._encode(row, row["_prompt"], row["_system"], references, pictures)
         example |= clean | {"attention_mask": [1] * len(clean["input_ids"])}
         answer = _answer(clean["labels"])
+        if example["choices"] and example["answer"] >= 0:
+            response, last_turn = row["_response"][0]["content"], clean["labels"][last_turn_start(clean["labels"]) :]
+            example["option_ids"] = self._options.option_ids(
+                example["choices"], example["answer"], response, last_turn
+            )
+
         for variant in about.get("variants", []):
             try:
-                twin = self._encode(row, variant["prompt"], variant["system"], variant["images"])
+                twin = self._encode(row, variant["prompt"], variant["system"], variant["images"], pictures)
                 self._compare(twin, clean, answer)
             except ModalityInterferenceError as error:
                 example["dropped_twins"].append(f"{variant['perturbation']} twin, {error}")
@@ -93,8 +105,18 @@ class TwinProcessor(SupervisedDatasetProcessor):
         if len(twin["input_ids"]) >= limit > len(clean["input_ids"]):
             raise ModalityInterferenceError(f"prompt truncated by cutoff_len: {limit} tokens are too few for the twin")
 
+    def _encode_answer(self, text: str) -> list[int]:
+        """The label ids of an answer."""
+        prompt, response = [{"role": "user", "content": "?"}], [{"role": "assistant", "content": text}]
+        return _answer(self._encode_data_example(prompt, response, None, None, [], [], [])[1])
+
     def _encode(
-        self, row: dict[str, Any], prompt: list[dict[str, str]], system: str | None, references: list[str]
+        self,
+        row: dict[str, Any],
+        prompt: list[dict[str, str]],
+        system: str | None,
+        references: list[str],
+        pictures: dict[str, Any],
     ) -> dict[str, Any]:
         response = row["_response"]
         if len(prompt) % 2 != 1 or len(response) != 1:
@@ -102,9 +124,11 @@ class TwinProcessor(SupervisedDatasetProcessor):
                 "no assistant turn: an example needs user and assistant turns in alternation"
             )
 
-        images = [
-            load_image(reference, row["_images"] or [], row.get("_twin_images") or []) for reference in references
-        ]
+        for reference in references:
+            if reference not in pictures:
+                pictures[reference] = load_image(reference, row["_images"] or [], row.get("_twin_images") or [])
+
+        images = [pictures[reference] for reference in references]
         media = (images, row["_videos"] or [], row["_audios"] or [])
         try:
             input_ids, labels = self._encode_data_example(prompt, response, system, row["_tools"], *media)
@@ -146,6 +170,15 @@ class TwinProcessor(SupervisedDatasetProcessor):
 
 def _as_dict(picture: Any) -> Any:
     return {"bytes": None, "path": picture} if isinstance(picture, str) else picture  # a stream may bring paths
+
+
+def last_turn_start(labels: list[int]) -> int:
+    """Where the labels of the last turn start; earlier turns may have labels too."""
+    start = len(labels)
+    while start > 0 and labels[start - 1] != IGNORE_LABEL:
+        start -= 1
+
+    return start
 
 
 def _answer(labels: list[int]) -> list[int]:

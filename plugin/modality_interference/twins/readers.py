@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from .answers import LETTERS, parse_answer, parse_options
+from .answers import LETTERS, Options, parse_answer, parse_options, present
 from .media import row_reference
 from .messages import shown
 from .registry import register_format
@@ -21,20 +21,31 @@ _ASKED = {"letter": "Answer with the letter of the right option.", "text": "Answ
 @register_format(
     "multiple_choice_twins",
     columns=("question", "choices", "answer"),
-    optional=(*_MEDIA, "facts"),
+    optional=(*_MEDIA, "context", "facts"),
     keys=("answer",),
 )
 def read_multiple_choice(example: Mapping[str, Any], source: Source, draw: random.Random) -> Reading:
     """Question, options, answer and media: the form of most benchmarks."""
-    question = source.cell(example, "question")
-    if not isinstance(question, str) or not without_placeholders(question).strip():
-        raise BadRow("empty question", f"found {shown(question)}")
+    return _read_question(
+        example, source, parse_options(source.cell(example, "choices")), source.cell(example, "answer")
+    )
 
-    options = parse_options(source.cell(example, "choices"))
-    answer = parse_answer(source.cell(example, "answer"), options)
-    row = _ask(question, options.texts, answer, source.spec.answer)
-    reading = _with_media(row, {column: source.media(example, column) for column in _MEDIA}, example, source)
-    return replace(reading, row=reading.row.with_missing_placeholders())
+
+@register_format(
+    "lettered_choice_twins",
+    columns=("question", "A", "B", "answer"),
+    optional=(*LETTERS[2:], *_MEDIA, "context", "facts"),
+    keys=("answer",),
+)
+def read_lettered_choice(example: Mapping[str, Any], source: Source, draw: random.Random) -> Reading:
+    """The same with a column for every option, as MMBench and SEED-Bench have; `columns` names them by letter."""
+    letters = [letter for letter in LETTERS if source.columns.get(letter)]
+    options = parse_options({letter: present(source.cell(example, letter)) for letter in letters})
+    answer = source.cell(example, "answer")
+    if isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(letters):
+        answer = letters[answer]  # a number counts the columns, empty ones too
+
+    return _read_question(example, source, options, answer)
 
 
 def _check_classes(source: Source) -> None:
@@ -105,7 +116,7 @@ def read_chat(example: Mapping[str, Any], source: Source, draw: random.Random) -
         raise source.error(f"the format `{source.formatting}` needs LLaMA-Factory's converter, and none was given.")
 
     try:
-        aligned = source.base_converter(dict(example))
+        aligned = source.base_converter(_one_response(example, source, draw))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise BadRow("unreadable row", f"LLaMA-Factory's converter: {type(error).__name__}: {error}") from error
 
@@ -121,7 +132,31 @@ def read_chat(example: Mapping[str, Any], source: Source, draw: random.Random) -
         row = replace(row, choices=options.texts, answer=answer)
 
     media = {column: present_media(aligned[f"_{column}"]) for column in _MEDIA}
-    return _with_media(row, media, example, source)
+    reading = _with_media(row, media, example, source)
+    # unlike a chat, an instruction need not say where its picture stands: captions have no placeholder at all
+    return replace(reading, row=reading.row.with_missing_placeholders()) if "response" in source.columns else reading
+
+
+def _one_response(example: Mapping[str, Any], source: Source, draw: random.Random) -> dict[str, Any]:
+    """The row; where its response is a list of texts (captions, references), with one of them, drawn."""
+    texts = source.cell(example, "response")
+    if not isinstance(texts, (list, tuple)):
+        return dict(example)
+
+    texts = [text for text in texts if isinstance(text, str) and text.strip()]
+    return {**example, source.columns["response"]: draw.choice(texts) if texts else None}
+
+
+def _read_question(example: Mapping[str, Any], source: Source, options: Options, answer: Any) -> Reading:
+    question = source.cell(example, "question")
+    if not isinstance(question, str) or not without_placeholders(question).strip():
+        raise BadRow("empty question", f"found {shown(question)}")
+
+    context = present(source.cell(example, "context"))
+    asked = f"{context}\n{question}" if isinstance(context, str) else question
+    row = _ask(asked, options.texts, parse_answer(answer, options), source.spec.answer)
+    reading = _with_media(row, {column: source.media(example, column) for column in _MEDIA}, example, source)
+    return replace(reading, row=reading.row.with_missing_placeholders())
 
 
 def _ask(question: str, options: Sequence[str], answer: int, how: str) -> Row:

@@ -6,8 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .media import load_image
-
 
 @dataclass
 class SharedPictures:
@@ -29,26 +27,24 @@ class SharedPictures:
         return len(self.picture_index) == sum(map(len, self.new))
 
     @classmethod
-    def of(cls, rows: list[dict[str, Any]], examples: list[dict[str, Any]]) -> "SharedPictures":
+    def of(cls, rows: list[dict[str, Any]], pictures_of: list[dict[str, Any]]) -> "SharedPictures":
         """Find them.
 
         Args:
             rows: clean rows and twins, with `image_references` and `image_tokens`.
-            examples: the example that each row belongs to.
+            pictures_of: for each row, the pictures of its example by reference, the same dict for all its rows.
         """
         places: dict[tuple[int, str], tuple[int, int]] = {}  # (example, reference) -> (picture, first token)
         new: list[list[Any]] = []
         tokens_so_far, pictures, tokens = 0, [], []
-        for row, example in zip(rows, examples):
+        for row, loaded in zip(rows, pictures_of):
             new.append([])
             for reference, count in zip(row["image_references"], row["image_tokens"]):
-                place = (id(example), reference)
+                place = (id(loaded), reference)
                 if place not in places:
                     places[place] = (len(places), tokens_so_far)
                     tokens_so_far += count
-                    new[-1].append(
-                        load_image(reference, example.get("images") or [], example.get("twin_images") or [])
-                    )
+                    new[-1].append(loaded[reference])
 
                 picture, first = places[place]
                 pictures.append(picture)

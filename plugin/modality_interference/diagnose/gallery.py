@@ -1,0 +1,145 @@
+"""The worst flips, with what the model saw: for the report's gallery."""
+
+import base64
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import groupby, zip_longest
+from typing import Any
+
+from datasets import Dataset
+from PIL import Image
+
+from ..batch import CLEAN
+from ..errors import ModalityInterferenceError
+from ..modality import ModalityTokens
+from ..twins.media import load_image
+from ..twins.processor import last_turn_start
+from .results import Flip, ScoredRow
+
+
+SIZE = 24  # flips in the gallery
+THUMBNAIL = (256, 256)  # pixels
+_SMALL = 64  # pixels; smaller pictures are kept as they are, without JPEG's blur
+Example = dict[str, Any]
+
+
+@dataclass
+class Gallery:
+    """Makes the gallery of one diagnosis.
+
+    Attributes:
+        tokenizer: turns prompts back into text.
+        tokens: which token ids stand for media.
+    """
+
+    tokenizer: Any
+    tokens: ModalityTokens
+
+    def flips(self, rows: list[ScoredRow], datasets: list[Any]) -> list[Flip]:
+        """The worst flips, every perturbation's worst first.
+
+        Args:
+            rows: all scored rows.
+            datasets: the tokenized evaluation datasets.
+        """
+        worst = worst_flips(rows)
+        clean = {(row.dataset, row.row): row for row in rows if row.perturbation == CLEAN}
+        examples = _find(datasets, {(row.dataset, row.row) for row in worst})
+        return [
+            self._flip(row, clean[row.dataset, row.row], examples[row.dataset, row.row])
+            for row in worst
+            if (row.dataset, row.row) in examples and (row.dataset, row.row) in clean
+        ]
+
+    def _flip(self, row: ScoredRow, clean: ScoredRow, example: Example) -> Flip:
+        twin = next(item for item in example["variants"] if item["perturbation"] == row.perturbation)
+        return Flip(
+            dataset=row.dataset,
+            row=row.row,
+            perturbation=row.perturbation,
+            prompt=self._prompt(example),
+            perturbed_prompt=self._prompt(twin),
+            pictures=_thumbnails(example, example["image_references"]),
+            perturbed_pictures=_thumbnails(example, twin["image_references"]),
+            right_answer=self._right_answer(example),
+            clean_answer=clean.answer,
+            perturbed_answer=row.answer,
+            planted=twin["planted"] or None,
+            causal_effect=row.causal_effect,
+        )
+
+    def _prompt(self, row: Example) -> str:
+        """What the model reads, a medium's tokens as `<image>` and the like, without the template's marks."""
+        names = {token_id: f"<{modality}>" for modality, token_id in self.tokens.media.items()}
+        prompt = row["input_ids"][: last_turn_start(row["labels"])]
+        parts = []
+        for token_id, run in groupby(prompt, key=lambda token_id: token_id if token_id in names else None):
+            text = [item for item in run if item not in self.tokens.special]
+            parts.append(self.tokenizer.decode(text) if token_id is None else names[token_id])
+
+        return "".join(parts).strip()
+
+    def _right_answer(self, example: Example) -> str:
+        if example["option_ids"]:
+            return example["choices"][example["answer"]]
+
+        answer = example["labels"][last_turn_start(example["labels"]) :]
+        return self.tokenizer.decode(answer, skip_special_tokens=True).strip()
+
+
+def worst_flips(rows: Iterable[ScoredRow]) -> list[ScoredRow]:
+    """At most `SIZE` flips, taken from every dataset and perturbation in turn: lost right answers, then largest effects."""
+    right = {(row.dataset, row.row) for row in rows if row.perturbation == CLEAN and row.correct}
+    groups: dict[tuple[str, str], list[ScoredRow]] = defaultdict(list)
+    for row in rows:
+        if row.flipped:
+            groups[row.dataset, row.perturbation].append(row)
+
+    for members in groups.values():
+        members.sort(key=lambda row: ((row.dataset, row.row) not in right, -(row.causal_effect or 0), row.row))
+
+    ordered = [row for turn in zip_longest(*groups.values()) for row in turn if row is not None]
+    return ordered[:SIZE]
+
+
+def _find(datasets: list[Any], wanted: set[tuple[str, int]]) -> dict[tuple[str, int], Example]:
+    found: dict[tuple[str, int], Example] = {}
+    for dataset in datasets:
+        for example in _candidates(dataset, wanted):
+            found.setdefault((example.get("dataset") or "", example.get("row", -1)), example)
+            if len(found) >= len(wanted) and wanted <= set(found):
+                return found
+
+    return found
+
+
+def _candidates(dataset: Any, wanted: set[tuple[str, int]]) -> Iterator[Example]:
+    if not isinstance(dataset, Dataset):
+        yield from dataset
+        return
+
+    for index, where in enumerate(zip(dataset["dataset"], dataset["row"])):
+        if where in wanted:
+            yield dataset[index]
+
+
+def _thumbnails(example: Example, references: list[str]) -> list[str]:
+    images, extra = example.get("images") or [], example.get("twin_images") or []
+    found = []
+    for reference in references:
+        try:
+            found.append(_data_uri(load_image(reference, images, extra)))
+        except ModalityInterferenceError:  # gone since it was scored
+            continue
+
+    return found
+
+
+def _data_uri(image: Image.Image) -> str:
+    kind = "PNG" if max(image.size) <= _SMALL else "JPEG"
+    image.thumbnail(THUMBNAIL)
+    stream = BytesIO()
+    image.save(stream, kind)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"

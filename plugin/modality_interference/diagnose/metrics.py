@@ -1,0 +1,127 @@
+"""Figures of a diagnosis: rates per dataset and perturbation, with bootstrap intervals over examples."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..batch import CLEAN
+from .results import RATES, DatasetResult, PerturbationResult, Rate, ScoredRow
+
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+MIXED = "mixed"  # the kind of a dataset whose rows are of several kinds
+_CHUNK = 5_000_000  # values that the bootstrap holds in memory at a time
+
+_VALUES: dict[str, Callable[[ScoredRow], float | bool | None]] = {
+    "accuracy": lambda row: row.correct,
+    "flip_rate": lambda row: row.flipped,
+    "causal_effect": lambda row: row.causal_effect,
+    "misled_rate": lambda row: row.misled,
+    "unparsable_rate": lambda row: row.answer is None,
+}
+
+
+def unique_rows(rows: Iterable[ScoredRow]) -> list[ScoredRow]:
+    """Rows in the order of the datasets, each once: ranks repeat rows to even out their batches."""
+    found = {row.identity: row for row in rows}
+    return [found[identity] for identity in sorted(found, key=lambda key: (key[0], key[1], key[2] != CLEAN, key[2]))]
+
+
+def means(rows: Iterable[ScoredRow], generated: bool) -> dict[tuple[str, str], dict[str, float]]:
+    """The rates of each (dataset, perturbation), those that apply; see `summarise`."""
+    groups: dict[tuple[str, str], list[ScoredRow]] = defaultdict(list)
+    for row in rows:
+        groups[row.dataset, row.perturbation].append(row)
+
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    for key, members in groups.items():
+        values = {name: [_VALUES[name](row) for row in members] for name in _names(generated)}
+        present = {name: [value for value in column if value is not None] for name, column in values.items()}
+        found[key] = {name: float(np.mean(column)) for name, column in present.items() if column}
+
+    return found
+
+
+def summarise(rows: list[ScoredRow], seed: int, generated: bool) -> dict[str, DatasetResult]:
+    """All figures with their intervals.
+
+    Every rate of a dataset is a column of one table with a line per example; the bootstrap (percentile method) resamples
+    lines, so that all rates, flips and accuracies alike, are of the same resamples.
+
+    Args:
+        rows: unique ones.
+        seed: of the resampling.
+        generated: whether answers were generated, and may have been unparsable.
+    """
+    datasets: dict[str, list[ScoredRow]] = defaultdict(list)
+    for row in rows:
+        datasets[row.dataset].append(row)
+
+    return {name: _dataset(members, seed, generated) for name, members in datasets.items()}
+
+
+def _names(generated: bool) -> list[str]:
+    return [name for name in RATES if generated or name != "unparsable_rate"]
+
+
+def _dataset(rows: list[ScoredRow], seed: int, generated: bool) -> DatasetResult:
+    examples = {row_index: line for line, row_index in enumerate(sorted({row.row for row in rows}))}
+    columns: dict[tuple[str, str], NDArray[np.float64]] = {}
+    for row in rows:
+        for name in _names(generated):
+            value = _VALUES[name](row)
+            if value is not None:
+                key = (row.perturbation, name)
+                columns.setdefault(key, np.full(len(examples), np.nan))[examples[row.row]] = value
+
+    table = np.stack(list(columns.values()))
+    rates: dict[str, dict] = defaultdict(dict)
+    for (perturbation, name), rate in zip(columns, _intervals(table, seed)):
+        rates[perturbation][name] = rate
+
+    counts = Counter(row.perturbation for row in rows)
+    kinds = {row.kind for row in rows}
+    return DatasetResult(
+        examples=len(examples),
+        kind=kinds.pop() if len(kinds) == 1 else MIXED,
+        perturbations={
+            name: PerturbationResult(rows=counts[name], rates=rates[name])
+            for name in sorted(counts, key=lambda name: (name != CLEAN, name))
+        },
+    )
+
+
+def _intervals(table: NDArray[np.float64], seed: int) -> list[Rate]:
+    """The mean of each column and its interval.
+
+    Args:
+        table: (columns, examples), nan where an example has no value.
+        seed: of the resampling.
+    """
+    present = ~np.isnan(table)
+    filled = np.where(present, table, 0.0)
+    values = filled.sum(axis=-1) / present.sum(axis=-1)
+    resampled = np.concatenate(list(_resampled_means(filled, present, np.random.default_rng(seed))))
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.nanquantile(resampled, [tail, 1 - tail], axis=0)  # nan: no example with a value was drawn
+    return [
+        Rate(value=value, low=lower, high=upper)
+        for value, lower, upper in zip(values.tolist(), low.tolist(), high.tolist())
+    ]
+
+
+def _resampled_means(
+    filled: NDArray[np.float64], present: NDArray[np.bool_], draw: np.random.Generator
+) -> Iterator[NDArray[np.float64]]:
+    """(some resamples, columns) at a time. How often each example is drawn does for all columns, as a matrix product."""
+    examples = filled.shape[1]
+    chunk = max(1, _CHUNK // examples)
+    for start in range(0, RESAMPLES, chunk):
+        size = min(chunk, RESAMPLES - start)
+        drawn = draw.integers(examples, size=(size, examples)) + np.arange(size)[:, None] * examples
+        counts = np.bincount(drawn.ravel(), minlength=size * examples).reshape(size, examples).astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            yield (counts @ filled.T) / (counts @ present.T)

@@ -1,0 +1,178 @@
+"""Rows of a recipe's own files through the plugin's data path: without model, tokenizer and network.
+
+Recipes come from strangers: only files inside the folder are opened, by LLaMA-Factory's loader and by PIL.
+"""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import entry_points
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any
+
+import datasets
+from datasets import Dataset
+
+from ..errors import ModalityInterferenceError
+from ..recipes.examples import Example, read_example
+from ..twins import features
+from ..twins.registry import formats
+from . import EXTENSION_GROUP, data_path, deactivate, require
+
+
+Converter = Callable[[dict[str, Any], int], dict[str, Any]]
+
+
+@dataclass
+class LocalDataset:
+    """A dataset of the recipe folder.
+
+    Attributes:
+        name: in `dataset_info.json`.
+        folder: the recipe.
+        rows: the raw rows, pictures undecoded.
+        make_converter: makes what turns a raw row and its index into an aligned row.
+    """
+
+    name: str
+    folder: Path
+    rows: Dataset
+    make_converter: Callable[[], Converter]
+
+    def examples(self, indexes: Iterable[int]) -> Iterator[Example]:
+        """Convert rows and load their pictures; see `read_example`.
+
+        Raises:
+            ModalityInterferenceError: the entry does not fit the data.
+        """
+        convert = self.make_converter()
+        for index in indexes:
+            yield read_example(lambda: convert(self.rows[index], index), index, self.folder)
+
+
+@contextmanager
+def open_dataset(name: str, entry: dict[str, Any], folder: Path, seed: int) -> Iterator[LocalDataset]:
+    """Load a dataset as LLaMA-Factory does.
+
+    Args:
+        name: in `dataset_info.json`.
+        entry: its entry, which names a file and in which the checks of `recipes` find nothing.
+        folder: the recipe.
+        seed: of the twins, as a run's `seed`.
+
+    Raises:
+        ModalityInterferenceError: LLaMA-Factory or the plugin refuses the entry or cannot read the data.
+    """
+    folder = folder.resolve()
+    with _quiet(), TemporaryDirectory(prefix="modality_interference_") as cache:
+        attribute = _attribute(name, entry)
+        data_args = require("llamafactory.hparams", "DataArguments").DataArguments(dataset_dir=str(folder))
+        rows = features.undecoded(_load(attribute, data_args, cache))
+        _check_rows(name, rows)
+        yield LocalDataset(name, folder, rows, partial(_converter, rows, attribute, data_args, seed))
+
+
+def known_formats() -> set[str]:
+    """LLaMA-Factory's formats and those of twins, with what installed extensions add."""
+    for entry in entry_points(group=EXTENSION_GROUP):
+        entry.load()
+
+    return {*require("llamafactory.data.converter", "DATASET_CONVERTERS").DATASET_CONVERTERS, *formats()}
+
+
+def _attribute(name: str, entry: dict[str, Any]) -> Any:
+    deactivate()  # a run of this process may have left the plugin in place
+    parser = require("llamafactory.data.parser", "get_dataset_list", "DatasetAttr.join")
+    try:
+        with _swapped(parser.DatasetAttr, "join", data_path.join(parser.DatasetAttr.join)):
+            return data_path.get_dataset_list(parser.get_dataset_list)([name], {name: entry})[0]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _refused(name, "LLaMA-Factory cannot read its entry", error) from error
+
+
+def _load(attribute: Any, data_args: Any, cache: str) -> Dataset:
+    """LLaMA-Factory's own loading, up to where rows are aligned."""
+    loader = require("llamafactory.data.loader", "_load_single_dataset", "align_dataset")
+    model_args = SimpleNamespace(cache_dir=cache, hf_hub_token=None)
+    attribute.num_samples = None  # of all rows, as they stand in the file
+    try:
+        with _swapped(loader, "align_dataset", lambda rows, *_: rows):
+            return loader._load_single_dataset(attribute, model_args, data_args, training_args=None)
+    except Exception as error:  # from pyarrow, pandas, json, datasets, the file system
+        raise _refused(attribute.twin_name, "its data cannot be read", error.__cause__ or error) from error
+
+
+def _refused(name: str, what: str, error: BaseException) -> ModalityInterferenceError:
+    if isinstance(error, ModalityInterferenceError):
+        return error
+
+    reason = " ".join(str(error).split())[:300]
+    return ModalityInterferenceError(f"dataset `{name}`: {what}: {type(error).__name__}: {reason}")
+
+
+def _check_rows(name: str, rows: Dataset) -> None:
+    if len(rows) == 0:
+        raise ModalityInterferenceError(f"dataset `{name}`: it has no rows")
+
+    for column, feature in rows.features.items():
+        if _decodes_pictures(feature):  # by PIL without `PICTURE_FORMATS`, whose EPS reader starts Ghostscript
+            raise ModalityInterferenceError(
+                f"dataset `{name}`: column `{column}` holds pictures inside of objects. Move them to a column of "
+                "their own, of pictures or lists of pictures."
+            )
+
+
+def _decodes_pictures(feature: Any) -> bool:
+    if isinstance(feature, datasets.Image):
+        return feature.decode
+
+    if isinstance(feature, dict):
+        return any(map(_decodes_pictures, feature.values()))
+
+    return hasattr(feature, "feature") and _decodes_pictures(feature.feature)
+
+
+def _converter(rows: Dataset, attribute: Any, data_args: Any, seed: int) -> Converter:
+    if attribute.twins is not None:
+        return data_path.twin_converter(rows, attribute, data_args, seed)
+
+    module = require("llamafactory.data.converter", "get_dataset_converter")
+    converter = module.get_dataset_converter(attribute.formatting, attribute, data_args)
+    return lambda row, index: converter(row)
+
+
+@contextmanager
+def _swapped(owner: Any, name: str, replacement: Any) -> Iterator[None]:
+    stock = getattr(owner, name)
+    setattr(owner, name, replacement)
+    try:
+        yield
+    finally:
+        setattr(owner, name, stock)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what the libraries say about files and rows from the terminal: the caller says it once, and better."""
+    loggers = [logging.getLogger(name) for name in ("llamafactory", "datasets")]
+    levels = [logger.level for logger in loggers]
+    bars = not datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)
+
+        if bars:
+            datasets.enable_progress_bars()
