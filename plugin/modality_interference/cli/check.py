@@ -1,0 +1,172 @@
+"""`modality-interference check`: all problems of a recipe folder, without model and network."""
+
+import argparse
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ModalityInterferenceError
+from .arguments import add_command, count, recipe_folder, stay_offline
+from .terminal import Paint, printable, say
+
+
+if TYPE_CHECKING:
+    from ..integration.offline import LocalDataset
+
+EXAMPLES = """\
+  modality-interference check data_recipes/modality_interference_train
+  modality-interference check my_recipe --rows 1000"""
+SEED = 42  # any: a check looks at whether twins can be made
+
+
+@dataclass
+class Findings:
+    """What was found out about a recipe.
+
+    Attributes:
+        notes: by dataset, what was tried.
+        problems: what must be mended.
+    """
+
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+
+def add_parser(commands: Any) -> None:
+    """Add the subcommand."""
+    parser = add_command(
+        commands,
+        "check",
+        "Validate a recipe folder and list all problems. Looks at dataset_info.json, the card README.md, the files and "
+        "pools, and converts the first rows of every dataset whose data is in the folder. Works offline, opens nothing "
+        "outside the folder and runs none of its code. What `cutoff_len` would cut off needs a tokenizer and is not "
+        "looked at. Exits with 1 if there is a problem.",
+        EXAMPLES,
+    )
+    parser.add_argument("recipe", metavar="RECIPE_DIR", help="a folder with a dataset_info.json (`dataset_dir`)")
+    parser.add_argument(
+        "--rows", type=count, default=32, metavar="N", help="rows of each dataset to try (default: 32)"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check, and print what was found."""
+    folder = recipe_folder(arguments.recipe)
+    stay_offline()
+    findings = check_recipe_folder(folder, arguments.rows)
+    _print(folder, findings)
+    return 1 if findings.problems else 0
+
+
+def check_recipe_folder(folder: Path, rows: int) -> Findings:
+    """Look for everything that is wrong with a recipe folder.
+
+    Args:
+        folder: the recipe.
+        rows: how many rows of each dataset to convert.
+    """
+    from ..integration.offline import known_formats
+    from ..recipes.card import card_problems
+    from ..recipes.contents import content_problems
+    from ..recipes.info import read_info
+
+    info = read_info(folder)
+    findings = Findings(problems=[*info.problems, *card_problems(folder), *content_problems(folder)])
+    formats = known_formats()
+    for name, entry in info.datasets.items():
+        _check_dataset(name, entry, folder, formats, rows, findings)
+
+    return findings
+
+
+def _check_dataset(name: str, entry: Any, folder: Path, formats: set[str], rows: int, findings: Findings) -> None:
+    from ..integration.offline import open_dataset
+    from ..recipes.columns import absent_columns
+    from ..recipes.dataset import about, dataset_problems
+    from ..recipes.entry import comes_from
+
+    findings.notes[name] = ["rows not tried, because of its problems"]
+    if problems := dataset_problems(name, entry, folder, formats):
+        findings.problems += problems
+        return
+
+    if elsewhere := comes_from(entry):
+        findings.notes[name] = [f"data not checked: not on this machine ({elsewhere})"]
+        return
+
+    try:
+        with open_dataset(name, entry, folder, SEED) as dataset:
+            problems = absent_columns(entry, dataset.rows.column_names)
+            if not problems:
+                findings.notes[name], problems = _try_rows(dataset, rows)
+    except ModalityInterferenceError as error:
+        findings.problems.append(str(error))
+    else:
+        findings.problems += (about(name, problem) for problem in problems)
+
+
+def _try_rows(dataset: "LocalDataset", rows: int) -> tuple[list[str], list[str]]:
+    """Convert the first rows; returns notes and problems."""
+    from ..twins.dropping import summaries
+
+    tried = min(rows, len(dataset.rows))
+    twins, good = Counter[str](), 0
+    dropped: list[tuple[str, int, list[str]]] = []
+    problems: list[tuple[int, str]] = []
+    for example in dataset.examples(range(tried)):
+        problems += ((example.index, problem) for problem in example.problems)
+        if reasons := [example.dropped] if example.dropped else example.dropped_twins:
+            dropped.append((dataset.name, example.index, reasons))
+
+        if not example.dropped and not example.problems:
+            good += 1
+            twins.update(twin["perturbation"] for twin in example.twins)
+
+    made = ", ".join(f"{number} {label}" for label, number in twins.items()) or "none"
+    note = f"{good} of {tried} rows tried are good ({len(dataset.rows):,} in all); twins: {made}"
+    found = _by_kind(problems)
+    if not good and not found:
+        found.append(f"none of the first {tried} rows can be used")
+
+    return [note, *summaries(dropped, Counter({dataset.name: tried}))], found
+
+
+def _by_kind(problems: list[tuple[int, str]]) -> list[str]:
+    """One text per kind of problem: the first row that has it, and how many there are."""
+    rows: dict[str, list[int]] = {}
+    first: dict[str, str] = {}
+    for row, problem in problems:
+        kind = problem.split(":")[0]
+        rows.setdefault(kind, []).append(row)
+        first.setdefault(kind, problem)
+
+    return [f"{problem} ({_named(sorted(set(rows[kind])))})" for kind, problem in first.items()]
+
+
+def _named(rows: list[int]) -> str:
+    return f"row {rows[0]}" + (f" and {len(rows) - 1} more" if len(rows) > 1 else "")
+
+
+def _print(folder: Path, findings: Findings) -> None:
+    paint = Paint.for_stdout()
+    say(paint.bold(f"Recipe {printable(str(folder))}"))
+    for name, notes in findings.notes.items():
+        say(f"  {paint.bold(printable(name))}")
+        for note in notes:
+            say(f"    {_line(note)}")
+
+    if not findings.problems:
+        say(paint.good("No problems found."))
+        return
+
+    say(paint.bad(f"{len(findings.problems)} problem{'s' if len(findings.problems) > 1 else ''}:"))
+    for problem in findings.problems:
+        say(f"- {_line(problem)}")
+
+
+def _line(text: str) -> str:
+    """A text of strangers' data as one line, which programs can search for."""
+    text = printable(" ".join(text.split()))
+    return text if text.endswith(".") else f"{text}."

@@ -1,0 +1,164 @@
+"""What a preview shows of each row, in the terminal and on the page."""
+
+import base64
+import os
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ..modality import kind_of
+from ..recipes.examples import Example
+from ..report.changes import Piece, changes
+from ..twins.answers import LETTERS
+
+
+_THUMBNAIL = (256, 256)  # pixels
+_SMALL = 64  # pixels; smaller pictures are kept as they are, without JPEG's blur
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as a preview shows it.
+
+    Attributes:
+        caption: where it comes from.
+        size: (width, height) in pixels.
+        uri: a thumbnail, as a `data:` URI.
+    """
+
+    caption: str
+    size: tuple[int, int]
+    uri: str
+
+
+@dataclass(frozen=True)
+class TwinExhibit:
+    """A twin beside its clean row.
+
+    Attributes:
+        perturbation: its label.
+        pieces: its prompt against the clean row's.
+        pictures: its pictures; None where they are the clean row's.
+        planted: the wrong option that it claims.
+    """
+
+    perturbation: str
+    pieces: list[Piece]
+    pictures: list[Picture] | None
+    planted: str | None
+
+    @property
+    def changes_text(self) -> bool:
+        """Whether its prompt differs from the clean row's."""
+        return any(piece.change != "same" for piece in self.pieces)
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A clean row and its twins, or why there is none.
+
+    Attributes:
+        row: its index.
+        kind: what its answer depends on, a name that `batch_mix` knows.
+        reasons: why a run would drop the row or some of its twins.
+        dropped: whether it would drop the row.
+        prompt: what the model is asked, media as placeholders.
+        options: letters, texts, and whether each is the right one.
+        answer: what the model shall answer.
+        pictures: of the clean row.
+        clips: names of its videos and sounds.
+        twins: in the order of `perturbations`.
+    """
+
+    row: int
+    kind: str = ""
+    reasons: list[str] = field(default_factory=list)
+    dropped: bool = False
+    prompt: str = ""
+    options: list[tuple[str, str, bool]] = field(default_factory=list)
+    answer: str = ""
+    pictures: list[Picture] = field(default_factory=list)
+    clips: list[str] = field(default_factory=list)
+    twins: list[TwinExhibit] = field(default_factory=list)
+
+
+def exhibit(example: Example, folder: Path) -> Exhibit:
+    """Prepare a row for a preview.
+
+    Args:
+        example: the row.
+        folder: the recipe, from which paths are shown.
+    """
+    if example.dropped or example.problems:
+        reasons = [example.dropped] if example.dropped else example.problems
+        return Exhibit(example.index, reasons=_relative(reasons, folder), dropped=True)
+
+    about, aligned = example.about, example.aligned
+    prompt = _prompt(aligned["_system"], aligned["_prompt"])
+    shown = {reference: _picture(reference, example, folder) for reference in example.pictures}
+    return Exhibit(
+        row=example.index,
+        kind=kind_of(about.get("relevant") or 0),
+        reasons=_relative(example.dropped_twins, folder),
+        prompt=prompt,
+        options=[
+            (letter, option, index == about["answer"])
+            for index, (letter, option) in enumerate(zip(LETTERS, about.get("choices") or ()))
+        ],
+        answer=aligned["_response"][0]["content"],
+        pictures=[shown[reference] for reference in about["images"]],
+        clips=[_clip(clip, folder) for column in ("_videos", "_audios") for clip in aligned[column]],
+        twins=[_twin(variant, prompt, about["images"], shown) for variant in example.twins],
+    )
+
+
+def _relative(reasons: list[str], folder: Path) -> list[str]:
+    """Reasons without the place of the folder on this machine: pages are shared."""
+    return [reason.replace(f"{folder}{os.sep}", "") for reason in reasons]
+
+
+def _twin(variant: dict[str, Any], clean: str, images: list[str], shown: dict[str, Picture]) -> TwinExhibit:
+    same = variant["images"] == images
+    return TwinExhibit(
+        perturbation=variant["perturbation"],
+        pieces=changes(clean, _prompt(variant["system"], variant["prompt"])),
+        pictures=None if same else [shown[reference] for reference in variant["images"]],
+        planted=variant["planted"],
+    )
+
+
+def _prompt(system: str | None, messages: list[dict[str, str]]) -> str:
+    """The turns before the answer; with their roles where there are several."""
+    turns = [("system", system)] if system else []
+    turns += [(message["role"], message["content"]) for message in messages]
+    return "\n\n".join(f"[{role}] {content}" for role, content in turns) if len(turns) > 1 else turns[0][1]
+
+
+def _picture(reference: str, example: Example, folder: Path) -> Picture:
+    image = example.pictures[reference]
+    kind, _, rest = reference.partition(":")
+    if kind == "canvas":
+        caption = {"noise": "random pixels"}.get(rest.split(":")[0], f"{rest.split(':')[0]} canvas")
+    elif kind == "file":
+        caption = os.path.relpath(rest, folder)
+    else:
+        stored = example.aligned["_images" if kind == "row" else "_twin_images"][int(rest)]
+        caption = _clip(stored, folder) + (" (another row's)" if kind == "extra" else "")
+
+    return Picture(caption, image.size, _data_uri(image))
+
+
+def _clip(medium: Any, folder: Path) -> str:
+    path = medium.get("path") if isinstance(medium, dict) else medium
+    return os.path.relpath(path, folder) if isinstance(path, str) else "embedded"
+
+
+def _data_uri(image: Image.Image) -> str:
+    kind = "PNG" if max(image.size) <= _SMALL else "JPEG"
+    thumbnail, stream = image.copy(), BytesIO()
+    thumbnail.thumbnail(_THUMBNAIL)
+    thumbnail.save(stream, kind)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"
