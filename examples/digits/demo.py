@@ -14,12 +14,13 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from table import print_table
+from table import MODELS, print_table
 
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 WORK = HERE / "work"
+COMPARISON = WORK / "comparison"
 POLL = 0.5  # seconds
 REPORT_EVERY = 15.0  # seconds between progress lines where the output is not a terminal
 
@@ -55,6 +56,14 @@ def evaluate(title: str, model: str) -> Step:
     return train(title, name, "evaluate.yaml", name, f"model_name_or_path=examples/digits/work/{model}")
 
 
+def compare() -> Step:
+    """The page with all three models side by side."""
+    cli = Path(sys.executable).parent / "modality-interference"
+    runs = [str((WORK / f"evaluate_{model}").relative_to(ROOT)) for model in MODELS]
+    words = ("--names", ",".join(MODELS), "-o", str(COMPARISON.relative_to(ROOT)))
+    return Step("Comparing the three models", "compare", (str(cli), "report", *runs, *words))
+
+
 def steps() -> list[Step]:
     """All steps, in order."""
     return [
@@ -66,6 +75,7 @@ def steps() -> list[Step]:
         evaluate("Evaluating the plain model", "plain"),
         train("Fine-tuning with the plugin", "plugin", "finetune_interference.yaml", "plugin"),
         evaluate("Evaluating the plugin's model", "plugin"),
+        compare(),
     ]
 
 
@@ -117,14 +127,10 @@ def main() -> None:
     for number, step in enumerate(every, start=1):
         run(step, number, len(every))
 
-    results = {
-        model: json.loads((WORK / f"evaluate_{model}" / "eval_results.json").read_text())
-        for model in ("base", "plain", "plugin")
-    }
+    results = {model: json.loads((WORK / f"evaluate_{model}" / "eval_results.json").read_text()) for model in MODELS}
     print_table(results, WORK / "table.md")
-    print(
-        f"\nTook {(time.monotonic() - start) / 60:.1f} minutes. Logs, plots and checkpoints: {WORK.relative_to(ROOT)}"
-    )
+    print(f"\nThe three models side by side: {COMPARISON.relative_to(ROOT) / 'comparison.html'}")
+    print(f"Took {(time.monotonic() - start) / 60:.1f} minutes. Logs, plots, checkpoints: {WORK.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":
