@@ -50,10 +50,9 @@ def train(title: str, name: str, recipe: str, output: str, *overrides: str) -> S
     return Step(title, name, command, path)
 
 
-def evaluate(title: str, model: str) -> Step:
-    """Evaluate a saved checkpoint on the held-out digits."""
-    name = f"evaluate_{model}"
-    return train(title, name, "evaluate.yaml", name, f"model_name_or_path=examples/digits/work/{model}")
+def evaluate() -> Step:
+    """Diagnose the three checkpoints on the held-out digits."""
+    return Step("Diagnosing the three models", "evaluate", (sys.executable, str(HERE / "evaluate.py"), *MODELS))
 
 
 def compare() -> Step:
@@ -70,11 +69,9 @@ def steps() -> list[Step]:
         Step("Writing the digits datasets", "data", (sys.executable, str(HERE / "make_data.py"))),
         Step("Building a tiny Qwen2.5-VL", "build", (sys.executable, str(HERE / "build_base.py"))),
         train("Pretraining the base model", "pretrain", "pretrain.yaml", "base"),
-        evaluate("Evaluating the base model", "base"),
         train("Fine-tuning plainly", "plain", "finetune_plain.yaml", "plain"),
-        evaluate("Evaluating the plain model", "plain"),
         train("Fine-tuning with the plugin", "plugin", "finetune_interference.yaml", "plugin"),
-        evaluate("Evaluating the plugin's model", "plugin"),
+        evaluate(),
         compare(),
     ]
 

@@ -12,7 +12,6 @@ from .modality import IGNORE_LABEL
 
 
 ROW_KEYS = ("twin_of", "row_key", "perturbation_mask", "image_index", "questions")
-CLEAN = "clean"  # the perturbation of a clean row
 
 
 @dataclass(frozen=True)

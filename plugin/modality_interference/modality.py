@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+CLEAN = "clean"  # the perturbation of a clean row
 IGNORE_LABEL = -100  # the label that cross-entropy skips, everywhere in torch, transformers and LLaMA-Factory
 
 

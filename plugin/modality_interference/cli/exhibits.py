@@ -1,22 +1,15 @@
 """What a preview shows of each row, in the terminal and on the page."""
 
-import base64
 import os
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 from ..modality import kind_of
 from ..recipes.examples import Example
 from ..report.changes import Piece, changes
 from ..twins.answers import LETTERS
-
-
-_THUMBNAIL = (256, 256)  # pixels
-_SMALL = 64  # pixels; smaller pictures are kept as they are, without JPEG's blur
+from ..twins.thumbnails import thumbnail_uri
 
 
 @dataclass(frozen=True)
@@ -148,17 +141,9 @@ def _picture(reference: str, example: Example, folder: Path) -> Picture:
         stored = example.aligned["_images" if kind == "row" else "_twin_images"][int(rest)]
         caption = _clip(stored, folder) + (" (another row's)" if kind == "extra" else "")
 
-    return Picture(caption, image.size, _data_uri(image))
+    return Picture(caption, image.size, thumbnail_uri(image))
 
 
 def _clip(medium: Any, folder: Path) -> str:
     path = medium.get("path") if isinstance(medium, dict) else medium
     return os.path.relpath(path, folder) if isinstance(path, str) else "embedded"
-
-
-def _data_uri(image: Image.Image) -> str:
-    kind = "PNG" if max(image.size) <= _SMALL else "JPEG"
-    thumbnail, stream = image.copy(), BytesIO()
-    thumbnail.thumbnail(_THUMBNAIL)
-    thumbnail.save(stream, kind)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"

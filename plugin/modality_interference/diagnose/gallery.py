@@ -1,27 +1,22 @@
 """The worst flips, with what the model saw: for the report's gallery."""
 
-import base64
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import groupby, zip_longest
 from typing import Any
 
 from datasets import Dataset
-from PIL import Image
 
-from ..batch import CLEAN
 from ..errors import ModalityInterferenceError
-from ..modality import ModalityTokens
+from ..modality import CLEAN, ModalityTokens
 from ..twins.media import load_image
 from ..twins.processor import last_turn_start
+from ..twins.thumbnails import thumbnail_uri
 from .results import Flip, ScoredRow
 
 
 SIZE = 24  # flips in the gallery
-THUMBNAIL = (256, 256)  # pixels
-_SMALL = 64  # pixels; smaller pictures are kept as they are, without JPEG's blur
 Example = dict[str, Any]
 
 
@@ -130,16 +125,8 @@ def _thumbnails(example: Example, references: list[str]) -> list[str]:
     found = []
     for reference in references:
         try:
-            found.append(_data_uri(load_image(reference, images, extra)))
+            found.append(thumbnail_uri(load_image(reference, images, extra)))
         except ModalityInterferenceError:  # gone since it was scored
             continue
 
     return found
-
-
-def _data_uri(image: Image.Image) -> str:
-    kind = "PNG" if max(image.size) <= _SMALL else "JPEG"
-    image.thumbnail(THUMBNAIL)
-    stream = BytesIO()
-    image.save(stream, kind)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(stream.getvalue()).decode()}"

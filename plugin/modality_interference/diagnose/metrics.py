@@ -1,27 +1,19 @@
 """Figures of a diagnosis: rates per dataset and perturbation, with bootstrap intervals over examples."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..batch import CLEAN
-from .results import RATES, DatasetResult, PerturbationResult, Rate, ScoredRow
+from ..modality import CLEAN
+from .results import RATES, DatasetResult, PerturbationResult, Rate, RateName, ScoredRow
 
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
 MIXED = "mixed"  # the kind of a dataset whose rows are of several kinds
 _CHUNK = 5_000_000  # values that the bootstrap holds in memory at a time
-
-_VALUES: dict[str, Callable[[ScoredRow], float | bool | None]] = {
-    "accuracy": lambda row: row.correct,
-    "flip_rate": lambda row: row.flipped,
-    "causal_effect": lambda row: row.causal_effect,
-    "misled_rate": lambda row: row.misled,
-    "unparsable_rate": lambda row: row.answer is None,
-}
 
 
 def unique_rows(rows: Iterable[ScoredRow]) -> list[ScoredRow]:
@@ -38,7 +30,7 @@ def means(rows: Iterable[ScoredRow], generated: bool) -> dict[tuple[str, str], d
 
     found: dict[tuple[str, str], dict[str, float]] = {}
     for key, members in groups.items():
-        values = {name: [_VALUES[name](row) for row in members] for name in _names(generated)}
+        values = {name: [row.value(name) for row in members] for name in _names(generated)}
         present = {name: [value for value in column if value is not None] for name, column in values.items()}
         found[key] = {name: float(np.mean(column)) for name, column in present.items() if column}
 
@@ -63,7 +55,7 @@ def summarise(rows: list[ScoredRow], seed: int, generated: bool) -> dict[str, Da
     return {name: _dataset(members, seed, generated) for name, members in datasets.items()}
 
 
-def _names(generated: bool) -> list[str]:
+def _names(generated: bool) -> list[RateName]:
     return [name for name in RATES if generated or name != "unparsable_rate"]
 
 
@@ -71,10 +63,10 @@ def _dataset(rows: list[ScoredRow], seed: int, generated: bool) -> DatasetResult
     examples = {row_index: line for line, row_index in enumerate(sorted({row.row for row in rows}))}
     columns: dict[tuple[str, str], NDArray[np.float64]] = {}
     for row in rows:
-        for name in _names(generated):
-            value = _VALUES[name](row)
+        for rate_name in _names(generated):
+            value = row.value(rate_name)
             if value is not None:
-                key = (row.perturbation, name)
+                key = (row.perturbation, rate_name)
                 columns.setdefault(key, np.full(len(examples), np.nan))[examples[row.row]] = value
 
     table = np.stack(list(columns.values()))

@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -18,8 +18,9 @@ from ..errors import ModalityInterferenceError
 JSON_FILE = "interference.json"
 ROWS_FILE = "interference_rows.jsonl"
 SCHEMA = 1
-RATES = ("accuracy", "flip_rate", "causal_effect", "misled_rate", "unparsable_rate")
+ROUNDING = 1e-6
 RateName = Literal["accuracy", "flip_rate", "causal_effect", "misled_rate", "unparsable_rate"]
+RATES: tuple[RateName, ...] = get_args(RateName)
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -62,6 +63,18 @@ class ScoredRow(Result):
         """What distinguishes the row from all others of a run."""
         return self.dataset, self.row, self.perturbation
 
+    def value(self, rate: RateName) -> float | None:
+        """The row's share in a rate, None where it has none."""
+        values: dict[RateName, float | bool | None] = {
+            "accuracy": self.correct,
+            "flip_rate": self.flipped,
+            "causal_effect": self.causal_effect,
+            "misled_rate": self.misled,
+            "unparsable_rate": self.answer is None,
+        }
+        found = values[rate]
+        return None if found is None else float(found)
+
 
 class Rate(Result):
     """A mean over examples with its bootstrap interval.
@@ -72,9 +85,9 @@ class Rate(Result):
         high: upper end.
     """
 
-    value: float
-    low: float
-    high: float
+    value: float = Field(ge=-ROUNDING, le=1 + ROUNDING)
+    low: float = Field(ge=-ROUNDING, le=1 + ROUNDING)
+    high: float = Field(ge=-ROUNDING, le=1 + ROUNDING)
 
 
 class PerturbationResult(Result):

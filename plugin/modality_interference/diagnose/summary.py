@@ -9,8 +9,7 @@ from typing import Any, Literal
 
 from datasets import Dataset
 
-from ..batch import CLEAN
-from ..modality import ModalityTokens
+from ..modality import CLEAN, ModalityTokens
 from ..report.page import write_report
 from .gallery import Gallery
 from .metrics import RESAMPLES, summarise

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ..diagnose.results import Rate, RateName
-from .conditions import CLEAN, RATE_TITLES
+from ..modality import CLEAN
+from .conditions import RATE_TITLES
 from .drawing import Look, label
 
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from ..diagnose.results import RateName
+from ..modality import CLEAN
 from .comparison import ComparedCondition, Comparison, verdict
-from .conditions import CLEAN, RATE_TITLES
+from .conditions import RATE_TITLES
 from .differences import Difference
 from .wording import change, ends, listed, percent
 

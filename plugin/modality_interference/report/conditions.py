@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..diagnose.results import Diagnosis, Rate, RateName
+from ..modality import CLEAN
 
 
-CLEAN = "clean"  # what results call the clean rows
 RATE_TITLES: dict[RateName, str] = {
     "accuracy": "Accuracy",
     "flip_rate": "Flip rate",

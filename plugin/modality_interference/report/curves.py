@@ -11,8 +11,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ..diagnose.results import write_bytes
+from ..modality import CLEAN
 from .bars import ConditionName
-from .conditions import CLEAN
 from .drawing import Look, label, png
 
 

@@ -1,28 +1,19 @@
 """Differences between two runs with paired bootstrap intervals, on the examples that both scored."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from pydantic import computed_field
 from scipy import stats
 
+from ..diagnose.metrics import CONFIDENCE, RESAMPLES
 from ..diagnose.results import RateName, Result, ScoredRow
 from .bars import ConditionName
 
 
-RESAMPLES = 2000
-CONFIDENCE = 0.95
 _CHUNK = 5_000_000  # values that the bootstrap holds in memory at a time
-
-_VALUES: dict[RateName, Callable[[ScoredRow], float | None]] = {
-    "accuracy": lambda row: row.correct,
-    "flip_rate": lambda row: row.flipped,
-    "causal_effect": lambda row: row.causal_effect,
-    "misled_rate": lambda row: row.misled,
-    "unparsable_rate": lambda row: row.answer is None,
-}
 
 
 class Difference(Result):
@@ -68,9 +59,8 @@ class Pairs:
         """Those of `rates` that both runs have; the same examples are resampled for all."""
         found = {}
         for rate in rates:
-            value = _VALUES[rate]
-            pairs = [(value(a), value(b)) for a, b in zip(self.reference, self.other)]
-            changes = np.array([float(b) - float(a) for a, b in pairs if a is not None and b is not None])
+            pairs = [(a.value(rate), b.value(rate)) for a, b in zip(self.reference, self.other)]
+            changes = np.array([b - a for a, b in pairs if a is not None and b is not None])
             if len(changes):
                 found[rate] = _difference(changes, seed)
 

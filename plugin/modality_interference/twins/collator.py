@@ -15,9 +15,9 @@ from llamafactory.data import SFTDataCollatorWith4DAttentionMask
 from llamafactory.extras import logging
 from torch import Tensor
 
-from ..batch import CLEAN, Question
+from ..batch import Question
 from ..errors import ModalityInterferenceError
-from ..modality import IGNORE_LABEL, perturbation_mask
+from ..modality import CLEAN, IGNORE_LABEL, perturbation_mask
 from .media import load_image
 from .processor import last_turn_start
 from .questions import ask, prompt_of, question

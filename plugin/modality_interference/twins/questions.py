@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ..batch import CLEAN, OptionTokens, Question
-from ..modality import IGNORE_LABEL, kind_of
+from ..batch import OptionTokens, Question
+from ..modality import CLEAN, IGNORE_LABEL, kind_of
 from .processor import last_turn_start
 
 
