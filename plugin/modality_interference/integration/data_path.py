@@ -3,11 +3,13 @@
 Each function takes LLaMA-Factory's own and returns its replacement. Plain datasets go the stock way.
 """
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeAlias
 
-from datasets import Dataset, IterableDataset
+from datasets import Dataset, IterableDataset, config
+from huggingface_hub.constants import HF_HUB_CACHE
 from llamafactory.data import converter as stock_converters
 from llamafactory.extras import logging
 
@@ -15,10 +17,12 @@ from ..errors import ModalityInterferenceError
 from ..twins import features
 from ..twins.dropping import keep_good_rows
 from ..twins.formats import TwinConverter, make_converter
+from ..twins.media_folders import MediaFolders
 from ..twins.plain import PlainRow
 from ..twins.processor import TwinProcessor
 from ..twins.registry import formats
 from ..twins.spec import TwinsSpec
+from ..twins.valid_text import mark_invalid_text
 
 
 logger = logging.get_logger(f"llamafactory.{__name__}")  # below its root logger, which has the handlers
@@ -82,7 +86,9 @@ def align_dataset(stock: Callable[..., AnyDataset]) -> Callable[..., AnyDataset]
                 **_map_options(data_args, training_args, "Naming rows"),
             )
 
-        converter = twin_converter(dataset, dataset_attr, data_args, training_args.seed)
+        dataset = mark_invalid_text(dataset)
+        folders = _media_folders(data_args)
+        converter = twin_converter(dataset, dataset_attr, data_args, training_args.seed, folders)
         return dataset.map(
             converter,
             with_indices=True,
@@ -94,7 +100,16 @@ def align_dataset(stock: Callable[..., AnyDataset]) -> Callable[..., AnyDataset]
     return align
 
 
-def twin_converter(dataset: AnyDataset, dataset_attr: Any, data_args: Any, seed: int) -> TwinConverter:
+def _media_folders(data_args: Any) -> MediaFolders:
+    """`media_dir`, `dataset_dir`, and where Hugging Face keeps the files of datasets that it has downloaded."""
+    named = (data_args.media_dir, data_args.dataset_dir, str(config.HF_DATASETS_CACHE), HF_HUB_CACHE)
+    folders = [os.path.realpath(folder) for folder in named if isinstance(folder, str) and os.path.isdir(folder)]
+    return MediaFolders(str(data_args.media_dir), tuple(dict.fromkeys(folders)))
+
+
+def twin_converter(
+    dataset: AnyDataset, dataset_attr: Any, data_args: Any, seed: int, media_folders: MediaFolders | None = None
+) -> TwinConverter:
     """The converter of a dataset with a `twins` block.
 
     Args:
@@ -102,6 +117,7 @@ def twin_converter(dataset: AnyDataset, dataset_attr: Any, data_args: Any, seed:
         dataset_attr: what `get_dataset_list` above makes of its entry.
         data_args: LLaMA-Factory's; `dataset_dir`, `media_dir` and `streaming` are read.
         seed: of every random choice.
+        media_folders: where media may lie; None where the caller looks at their paths itself.
     """
     base = _base_converter(dataset_attr, data_args)
     return make_converter(
@@ -115,6 +131,7 @@ def twin_converter(dataset: AnyDataset, dataset_attr: Any, data_args: Any, seed:
         class_names=features.class_names(dataset),
         other_rows=None if data_args.streaming else dataset,
         find_media=base._find_medias,
+        media_folders=media_folders,
         seed=seed,
     )
 

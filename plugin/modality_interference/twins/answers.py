@@ -41,7 +41,7 @@ def parse_options(value: Any) -> Options:
         The options.
 
     Raises:
-        BadRow: `fewer than two options`, `more than 26 options`, or `options not understood`.
+        BadRow: `fewer than two options`, `more than 26 options`, `duplicated options`, or `options not understood`.
     """
     if isinstance(value, str) and value.strip():
         value = _from_json(value)
@@ -116,6 +116,9 @@ def _checked(values: list[Any], labels: list[str]) -> Options:
     texts = tuple(str(option).strip() for option in values if isinstance(option, (str, int, float)))
     if len(texts) < len(values) or not all(texts):
         raise BadRow("options not understood", f"an option is empty or neither text nor a number: {shown(values)}")
+
+    if len(set(texts)) < len(texts):  # nobody could tell which of them is meant
+        raise BadRow("duplicated options", f"found {shown(list(texts))}")
 
     if labels and (len(labels) != len(values) or len(set(labels)) != len(labels)):
         raise BadRow("options not understood", f"{len(values)} options with the labels {shown(labels)}")

@@ -10,7 +10,7 @@ from ..errors import ModalityInterferenceError
 
 
 COLUMNS = ["dropped", "dropped_twins"]
-SHOWN_KINDS = 20
+SHOWN_KINDS = 40
 
 
 def keep_good_rows(dataset: Dataset | IterableDataset, warn: Callable[[str], None]) -> Dataset | IterableDataset:
@@ -61,16 +61,20 @@ def summaries(problems: Iterable[tuple[str, int, list[str]]], sizes: Counter) ->
     first: dict[tuple[str, str], str] = {}
     for name, row, reasons in problems:
         for reason in reasons:
-            kind = reason.split(":")[0]
+            kind, _, detail = reason.partition(": ")
             counts.setdefault(name, Counter())[kind] += 1
-            first.setdefault((name, kind), f"row {row}: {reason[:300]}")
+            first.setdefault((name, kind), f"row {row}: {detail[:300]}")
 
-    return [
-        f"Dataset {name or '(plain)'}: dropped {sum(kinds.values())} rows or twins of {sizes[name]} rows: "
-        + "; ".join(f"{count} x {kind} (first: {first[name, kind]})" for kind, count in kinds.most_common(SHOWN_KINDS))
-        + "."
-        for name, kinds in counts.items()
-    ]
+    return [_summary(name, kinds, sizes[name], first) for name, kinds in counts.items()]
+
+
+def _summary(name: str, kinds: Counter, size: int, first: dict[tuple[str, str], str]) -> str:
+    parts = [f"{count} x {kind} (first: {first[name, kind]})" for kind, count in kinds.most_common(SHOWN_KINDS)]
+    if len(kinds) > SHOWN_KINDS:
+        parts.append(f"{len(kinds) - SHOWN_KINDS} more kinds")
+
+    dropped = f"dropped {sum(kinds.values())} rows or twins of {size} rows"
+    return f"Dataset {name or '(plain)'}: {dropped}: {'; '.join(parts)}."
 
 
 class _StreamFilter:

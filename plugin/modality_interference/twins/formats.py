@@ -8,14 +8,19 @@ from typing import Any
 from .. import __version__
 from ..errors import ModalityInterferenceError
 from ..modality import Modality, to_bits
+from .media_folders import MediaFolders
 from .messages import listed, shown, suggestion
-from .registry import Format, formats, perturbations
+from .registry import Format, Perturbation, formats, perturbations
 from .row import BadRow, Reading, Row
 from .row_key import row_key, seeded
 from .source import Context, Source
 from .spec import PerturbationSpec, TwinsSpec, read_relevant
 
 
+MAX_CHARACTERS = 1_000_000  # of a row's texts together: more than any model reads, and tokenizing takes a second
+INVALID_TEXT = "_invalid_text"  # the column that marks rows whose text is no UTF-8, see `valid_text`
+MAX_REASON = 600  # characters
+_JSON = json.JSONEncoder(ensure_ascii=False)  # made once, not for every row
 OPTIONS_PURPOSE = "options"  # of the draws that a format makes; perturbations draw under their label
 
 
@@ -50,10 +55,15 @@ class TwinConverter:
         key = row_key(self.source.dataset, example)
         about = {"dataset": self.source.dataset, "row": index, "key": key}
         try:
+            if example.get(INVALID_TEXT):
+                raise BadRow(
+                    "invalid UTF-8", "a text of the row holds bytes that are no UTF-8; save the file as UTF-8"
+                )
+
             relevant = self._relevant(example)
             reading = self._read(example, key)
         except BadRow as bad:
-            return _aligned(None, [], about | {"dropped": str(bad)})
+            return _aligned(None, [], about | {"dropped": _reason(bad)})
 
         context = Context(self.source, index, reading.images)
         row = reading.row
@@ -79,21 +89,26 @@ class TwinConverter:
     def _read(self, example: Mapping[str, Any], key: int) -> Reading:
         draw = seeded(self.source.seed, self.source.dataset, key, OPTIONS_PURPOSE)
         reading = formats()[self.source.formatting].function(example, self.source, draw)
+        _check_texts(reading.row)
         reading.row.check_placeholders()
         return reading
 
     def _variants(self, row: Row, key: int, relevant: frozenset[Modality], context: Context) -> list[dict[str, Any]]:
         variants = []
+        known = perturbations()
         for item in self.source.spec.perturbations:
-            twin = None if item.changes in relevant else self._twin(row, key, item, context)
+            found = known[item.name]
+            twin = None if found.changes in relevant else self._twin(row, key, item, found, context)
             if twin is not None:
                 variants.append(_variant(item.label, twin))
 
         return variants
 
-    def _twin(self, row: Row, key: int, item: PerturbationSpec, context: Context) -> Row | None:
+    def _twin(
+        self, row: Row, key: int, item: PerturbationSpec, perturbation: Perturbation, context: Context
+    ) -> Row | None:
         draw = seeded(self.source.seed, self.source.dataset, key, item.label)
-        twin = perturbations()[item.name].function(row, draw, context, item.parameters)
+        twin = perturbation.function(row, draw, context, item.parameters)
         if twin is None:
             return None
 
@@ -117,6 +132,7 @@ def make_converter(
     class_names: Mapping[str, Sequence[str]] | None = None,
     other_rows: Any = None,
     find_media: Callable[[list[Any]], list[Any] | None] | None = None,
+    media_folders: MediaFolders | None = None,
     seed: int = 0,
 ) -> TwinConverter:
     """Make the converter of a dataset, once everything that can be checked without a row has been checked.
@@ -132,6 +148,7 @@ def make_converter(
         class_names: the names of every column with a ClassLabel feature.
         other_rows: the raw rows by index, pictures undecoded; None for streaming.
         find_media: LLaMA-Factory's `_find_medias`.
+        media_folders: where media may lie; None where the caller looks at their paths itself.
         seed: of every random choice.
 
     Returns:
@@ -159,6 +176,7 @@ def make_converter(
         other_rows=other_rows,
         base_converter=base_converter,
         find_media=find_media,
+        media_folders=media_folders,
     )
     layout = known[formatting]
     _check_columns(source, layout, column_names)
@@ -212,6 +230,24 @@ def _check_columns(source: Source, layout: Format, column_names: Sequence[str]) 
         raise source.error("`columns` names only one of `choices` and `answer`; name both or neither.")
 
 
+def _check_texts(row: Row) -> None:
+    texts = [row.system, row.tools, *(row.choices or ()), *row.facts]
+    texts += [message["content"] for message in (*row.prompt, *row.response)]
+    characters = sum(map(len, texts))
+    if characters > MAX_CHARACTERS:
+        raise BadRow("text too long", f"{characters:,} characters; at most {MAX_CHARACTERS:,} are allowed")
+
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError as error:  # half of a surrogate pair, which JSON can escape and no file can hold
+        raise BadRow("text not encodable", f"it holds {error.object[error.start]!r}") from error
+
+
+def _reason(bad: BadRow) -> str:
+    """The reason as Arrow can hold it, whatever a third party's format has put into it."""
+    return str(bad)[:MAX_REASON].encode("utf-8", "backslashreplace").decode()
+
+
 def _variant(label: str, twin: Row) -> dict[str, Any]:
     return {
         "perturbation": label,
@@ -235,7 +271,7 @@ def _aligned(reading: Reading | None, extra_images: list[Any], about: dict[str, 
         "_videos": (reading.videos or None) if reading is not None else None,
         "_audios": (reading.audios or None) if reading is not None else None,
         "_twin_images": [_as_dict(picture) for picture in extra_images] or None,
-        "_twins": json.dumps(about, ensure_ascii=False),
+        "_twins": _JSON.encode(about),
     }
 
 

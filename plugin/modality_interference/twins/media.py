@@ -16,7 +16,7 @@ from enum import StrEnum
 from io import BytesIO
 from typing import Any, TypeVar
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from ..errors import ModalityInterferenceError
 
@@ -26,6 +26,18 @@ PICTURE_FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP
 MAX_CANVAS_SIDE = 8192  # pixels
 Result = TypeVar("Result")
 _CANVAS_SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
+
+
+class BadPicture(ModalityInterferenceError):
+    """A picture that cannot be used.
+
+    Attributes:
+        kind: `missing`, `empty`, `huge` or `broken picture`, or `not a picture`: by which dropped rows are counted.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class CanvasKind(StrEnum):
@@ -92,8 +104,9 @@ def load_image(reference: str, images: Sequence[Any], extra_images: Sequence[Any
         An RGB picture.
 
     Raises:
-        ModalityInterferenceError: the reference is malformed or names no picture of this row, or the picture is
-            missing, empty, truncated, too large (PIL's decompression bomb limit) or in a format that is not allowed.
+        ModalityInterferenceError: the reference is malformed or names no picture of this row.
+        BadPicture: the picture is missing, empty, truncated, too large (PIL's decompression bomb limit) or in a format
+            that is not allowed.
     """
     kind, _, rest = reference.partition(":")
     if kind == "canvas":
@@ -155,15 +168,30 @@ def _read(picture: Any, take: Callable[[Image.Image], Result]) -> Result:
         with Image.open(stream, formats=PICTURE_FORMATS) as image:
             return take(_not_empty(image))
     except Exception as error:  # on broken files PIL raises whatever its readers stumble over
-        raise ModalityInterferenceError(
+        raise BadPicture(
+            _kind(error),
             f"cannot read {name}: {type(error).__name__}: {error}. Allowed: complete {', '.join(PICTURE_FORMATS)} "
-            "files. Replace the file, or remove its row from the dataset."
+            "files. Replace the file, or remove its row from the dataset.",
         ) from error
+
+
+def _kind(error: Exception) -> str:
+    if isinstance(error, _EmptyPictureError):
+        return "empty picture"
+
+    if isinstance(error, Image.DecompressionBombError):
+        return "huge picture"
+
+    return "not a picture" if isinstance(error, UnidentifiedImageError) else "broken picture"
+
+
+class _EmptyPictureError(ValueError):
+    """A picture without pixels."""
 
 
 def _not_empty(image: Image.Image) -> Image.Image:
     if min(image.size) < 1:
-        raise ValueError(f"it is {image.size[0]} x {image.size[1]} pixels")
+        raise _EmptyPictureError(f"it is {image.size[0]} x {image.size[1]} pixels")
 
     return image
 
@@ -174,21 +202,29 @@ def _stream(picture: Any, name: str) -> str | BytesIO:
     path = picture.get("path") if isinstance(picture, dict) else picture
     if isinstance(data, bytes):
         if not data:
-            raise ModalityInterferenceError(f"cannot read {name}: it is empty. Remove its row from the dataset.")
+            raise _empty(name)
 
         return BytesIO(data)
 
     if not isinstance(path, str):
-        raise ModalityInterferenceError(
-            f"{name} is no picture; allowed: a path, bytes, a dict of both, a PIL picture."
+        raise BadPicture(
+            "not a picture", f"{name} is no picture; allowed: a path, bytes, a dict of both, a PIL picture."
         )
 
     if not os.path.isfile(path):  # a pipe or a device would block for ever
-        raise ModalityInterferenceError(
-            f"cannot read {name}: there is no such file. Paths are relative to `media_dir` (by default `dataset_dir`)."
+        raise BadPicture(
+            "missing picture",
+            f"cannot read {name}: there is no such file. Paths are relative to `media_dir` (by default `dataset_dir`).",
         )
 
+    if not os.path.getsize(path):
+        raise _empty(name)
+
     return path
+
+
+def _empty(name: str) -> BadPicture:
+    return BadPicture("empty picture", f"cannot read {name}: it is empty. Remove its row from the dataset.")
 
 
 def _picture_name(picture: Any) -> str:

@@ -11,7 +11,7 @@ from llamafactory.extras.constants import IMAGE_PLACEHOLDER
 from .. import __version__
 from ..errors import ModalityInterferenceError
 from ..modality import IGNORE_LABEL, Modality
-from .media import load_image
+from .media import BadPicture, load_image
 from .options import OptionEncoder
 from .tokens import modality_tokens
 
@@ -126,7 +126,7 @@ class TwinProcessor(SupervisedDatasetProcessor):
 
         for reference in references:
             if reference not in pictures:
-                pictures[reference] = load_image(reference, row["_images"] or [], row.get("_twin_images") or [])
+                pictures[reference] = _picture(reference, row)
 
         images = [pictures[reference] for reference in references]
         media = (images, row["_videos"] or [], row["_audios"] or [])
@@ -134,6 +134,13 @@ class TwinProcessor(SupervisedDatasetProcessor):
             input_ids, labels = self._encode_data_example(prompt, response, system, row["_tools"], *media)
         except ValueError as error:  # LLaMA-Factory's mm_plugin: placeholders and media do not match
             raise ModalityInterferenceError(f"media do not match the text: {str(error)[:200]}") from error
+        except Exception as error:  # on broken clips and tools its readers raise whatever they stumble over
+            clips = row["_videos"] or row["_audios"]
+            if not clips and not row["_tools"]:
+                raise
+
+            kind = "broken video or audio" if clips else "tools not understood"
+            raise ModalityInterferenceError(f"{kind}: {type(error).__name__}: {str(error)[:200]}") from error
 
         counts = [self._count_tokens(image) for image in images]
         self._check_truncation(input_ids, labels, counts)
@@ -166,6 +173,13 @@ class TwinProcessor(SupervisedDatasetProcessor):
         for variant in example.get("variants") or []:
             text = self.tokenizer.decode(variant["input_ids"], skip_special_tokens=False)
             print(f"twin ({variant['perturbation']}):\n{text[:2000]}")
+
+
+def _picture(reference: str, row: dict[str, Any]) -> Any:
+    try:
+        return load_image(reference, row["_images"] or [], row.get("_twin_images") or [])
+    except BadPicture as error:
+        raise ModalityInterferenceError(f"{error.kind}: {error}") from error
 
 
 def _as_dict(picture: Any) -> Any:

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from .answers import LETTERS, Options, parse_answer, parse_options, present
@@ -86,7 +85,7 @@ def read_image_classification(example: Mapping[str, Any], source: Source, draw: 
     draw.shuffle(options)
     row = _ask(source.spec.question, tuple(options), options.index(classes[right]), source.spec.answer)
     reading = _with_media(row, {"images": images}, example, source)
-    return replace(reading, row=reading.row.with_missing_placeholders())
+    return reading.with_missing_placeholders()
 
 
 @register_format(
@@ -124,17 +123,17 @@ def read_chat(example: Mapping[str, Any], source: Source, draw: random.Random) -
     if not response or not response[0]["content"].strip():
         raise BadRow("no assistant turn", "the turns end without an answer, or do not alternate as the format demands")
 
-    row = Row(prompt, response[:1], system=aligned["_system"] or "", tools=aligned["_tools"] or "")
+    row = Row(prompt, response[:1], system=_text(aligned, "_system"), tools=_text(aligned, "_tools"))
     choices = source.cell(example, "choices")
     if choices is not None:
         options = parse_options(choices)
         answer = parse_answer(source.cell(example, "answer"), options)
-        row = replace(row, choices=options.texts, answer=answer)
+        row = row.changed(choices=options.texts, answer=answer)
 
-    media = {column: present_media(aligned[f"_{column}"]) for column in _MEDIA}
+    media = {column: source.checked_media(present_media(aligned[f"_{column}"]), column) for column in _MEDIA}
     reading = _with_media(row, media, example, source)
     # unlike a chat, an instruction need not say where its picture stands: captions have no placeholder at all
-    return replace(reading, row=reading.row.with_missing_placeholders()) if "response" in source.columns else reading
+    return reading.with_missing_placeholders() if "response" in source.columns else reading
 
 
 def _one_response(example: Mapping[str, Any], source: Source, draw: random.Random) -> dict[str, Any]:
@@ -149,14 +148,17 @@ def _one_response(example: Mapping[str, Any], source: Source, draw: random.Rando
 
 def _read_question(example: Mapping[str, Any], source: Source, options: Options, answer: Any) -> Reading:
     question = source.cell(example, "question")
-    if not isinstance(question, str) or not without_placeholders(question).strip():
+    if question is not None and not isinstance(question, str):
+        raise BadRow("question not understood", f"a question is a text, found {shown(question)}")
+
+    if question is None or not without_placeholders(question).strip():
         raise BadRow("empty question", f"found {shown(question)}")
 
     context = present(source.cell(example, "context"))
     asked = f"{context}\n{question}" if isinstance(context, str) else question
     row = _ask(asked, options.texts, parse_answer(answer, options), source.spec.answer)
     reading = _with_media(row, {column: source.media(example, column) for column in _MEDIA}, example, source)
-    return replace(reading, row=reading.row.with_missing_placeholders())
+    return reading.with_missing_placeholders()
 
 
 def _ask(question: str, options: Sequence[str], answer: int, how: str) -> Row:
@@ -170,8 +172,7 @@ def _ask(question: str, options: Sequence[str], answer: int, how: str) -> Row:
 
 def _with_media(row: Row, media: dict[str, list[Any]], example: Mapping[str, Any], source: Source) -> Reading:
     images, videos, audios = (media.get(column, []) for column in _MEDIA)
-    row = replace(
-        row,
+    row = row.changed(
         images=_references(images),
         videos=_references(videos),
         audios=_references(audios),
@@ -188,6 +189,14 @@ def _facts(value: Any) -> tuple[str, ...]:
     items = value if isinstance(value, (list, tuple)) else [value]
     texts = [without_placeholders(item).strip() for item in items if isinstance(item, str)]
     return tuple(text for text in texts if text)
+
+
+def _text(aligned: Mapping[str, Any], key: str) -> str:
+    value = aligned[key] or ""
+    if not isinstance(value, str):
+        raise BadRow("unreadable row", f"`{key[1:]}` must be text, found {shown(value)}")
+
+    return value
 
 
 def _messages(messages: list[dict[str, Any]]) -> list[Message]:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from ..modality import Modality
@@ -113,36 +113,43 @@ class Row:
             The new row; None where there is no user message to put placeholders into.
         """
         if self.images:
-            return replace(self, images=images)
+            return self.changed(images=images)
 
         users = [index for index, message in enumerate(self.prompt) if message["role"] == "user"]
         if not users:
             return None
 
         content = PLACEHOLDERS[Modality.IMAGE] * len(images) + self.prompt[users[0]]["content"]
-        return replace(self._with_content(users[0], content), images=images)
+        return self._with_content(users[0], content).changed(images=images)
 
     def with_missing_placeholders(self) -> "Row":
         """The row with placeholders in front of its first message for every kind of medium that has none yet."""
         text = "".join(message["content"] for message in self.prompt)
-        missing = [
+        missing = "".join(
             placeholder * len(self.media(modality))
             for modality, placeholder in PLACEHOLDERS.items()
             if placeholder not in text
-        ]
-        return self._with_content(0, "".join(missing) + self.prompt[0]["content"])
+        )
+        return self._with_content(0, missing + self.prompt[0]["content"]) if missing else self
 
     def check_placeholders(self) -> None:
         """Raise `BadRow` unless every media placeholder has its medium and every medium its placeholder.
 
         LLaMA-Factory counts the same way, over prompt and response, and stops the whole run on a difference.
         """
-        contents = [message["content"] for message in (*self.prompt, *self.response)]
-        for modality, placeholder in PLACEHOLDERS.items():
-            found, media = sum(content.count(placeholder) for content in contents), len(self.media(modality))
+        text = "\n".join([message["content"] for message in (*self.prompt, *self.response)])
+        numbers = (len(self.images), len(self.videos), len(self.audios))
+        for (modality, placeholder), media in zip(PLACEHOLDERS.items(), numbers):
+            found = text.count(placeholder)
             if found != media:
                 detail = f"{found} `{placeholder}` in the messages, {media} {modality}(s) in the row"
                 raise BadRow(f"{modality} token without {modality}", detail)
+
+    def changed(self, **changes: Any) -> "Row":
+        """The row with other values; `dataclasses.replace`, without the time that a frozen class's constructor takes."""
+        row = object.__new__(Row)
+        row.__dict__.update(self.__dict__, **changes)
+        return row
 
     def _last_user_message(self) -> int | None:
         users = [index for index, message in enumerate(self.prompt) if message["role"] == "user"]
@@ -151,7 +158,7 @@ class Row:
     def _with_content(self, index: int, content: str) -> "Row":
         prompt = list(self.prompt)
         prompt[index] = {**prompt[index], "content": content}
-        return replace(self, prompt=prompt)
+        return self.changed(prompt=prompt)
 
 
 @dataclass(frozen=True)
@@ -162,6 +169,10 @@ class Reading:
     images: list[Any]
     videos: list[Any]
     audios: list[Any]
+
+    def with_missing_placeholders(self) -> "Reading":
+        """The reading of `Row.with_missing_placeholders`."""
+        return Reading(self.row.with_missing_placeholders(), self.images, self.videos, self.audios)
 
 
 def without_placeholders(text: str) -> str:

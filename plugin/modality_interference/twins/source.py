@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ModalityInterferenceError
 from .media import extra_reference
+from .media_folders import MediaFolders
+from .messages import shown
 from .pools import list_pool
+from .row import BadRow
 
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ class Source:
         other_rows: the raw rows, by index; None where there is no random access (streaming).
         base_converter: LLaMA-Factory's converter, for formats that are made of its result.
         find_media: LLaMA-Factory's `_find_medias`: joins paths with `media_dir`; None for an empty list.
+        media_folders: where media may lie; None where the caller looks at their paths itself.
     """
 
     dataset: str
@@ -43,6 +47,7 @@ class Source:
     other_rows: Any = None
     base_converter: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     find_media: Callable[[list[Any]], list[Any] | None] | None = None
+    media_folders: MediaFolders | None = None
     _pools: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def cell(self, example: Mapping[str, Any], column: str) -> Any:
@@ -51,9 +56,38 @@ class Source:
         return None if name is None else example.get(name)
 
     def media(self, example: Mapping[str, Any], column: str) -> list[Any]:
-        """The raw media of a row (`column` is `images`, `videos` or `audios`), found as LLaMA-Factory finds them."""
+        """The raw media of a row, found as LLaMA-Factory finds them.
+
+        Args:
+            example: the row.
+            column: `images`, `videos` or `audios`.
+
+        Raises:
+            BadRow: see `checked_media`.
+        """
         found = present_media(self.cell(example, column))
-        return (self.find_media(found) or []) if self.find_media is not None and found else found
+        if self.find_media is not None and found:
+            try:
+                found = self.find_media(found) or []
+            except (AttributeError, TypeError, ValueError) as error:  # paths among things that are none
+                raise BadRow("medium not understood", f"found {shown(found)}") from error
+
+        return self.checked_media(found, column)
+
+    def checked_media(self, found: list[Any], column: str) -> list[Any]:
+        """The media, once they have been looked at.
+
+        Raises:
+            BadRow: one is no medium, or its path may not be opened.
+        """
+        for medium in found:
+            if column == "images" and not _is_picture(medium):
+                raise BadRow("medium not understood", f"a picture is a path or bytes, found {shown(medium)}")
+
+            if self.media_folders is not None:
+                self.media_folders.check(medium)
+
+        return found
 
     def pool(self, folder: str) -> tuple[str, ...]:
         """The absolute paths of a pool's pictures, sorted; see `list_pool` for what it refuses."""
@@ -91,12 +125,18 @@ class Context:
         """
         rows = self.source.other_rows
         for _ in range(_TRIES if rows is not None and len(rows) > 1 else 0):
-            pictures = self.source.media(rows[draw.randrange(len(rows))], "images")
+            pictures = self._pictures(rows[draw.randrange(len(rows))])
             picture = draw.choice(pictures) if pictures else None
             if picture is not None and picture not in self.images:  # so never one of this row
                 return extra_reference(self._remember(picture))
 
         return None
+
+    def _pictures(self, other_row: Mapping[str, Any]) -> list[Any]:
+        try:
+            return self.source.media(other_row, "images")
+        except BadRow:  # it will be dropped where its own turn comes
+            return []
 
     def _remember(self, picture: Any) -> int:
         if picture not in self.extra_images:
@@ -109,6 +149,14 @@ def present_media(value: Any) -> list[Any]:
     """A cell of a media column as a list: a lone medium becomes one item, missing ones (None, "") are left out."""
     items = value if isinstance(value, (list, tuple)) else [value]
     return [item for item in items if not _is_missing(item)]
+
+
+def _is_picture(item: Any) -> bool:
+    if isinstance(item, Mapping):
+        data, path = item.get("bytes"), item.get("path")
+        return set(item) <= {"bytes", "path"} and isinstance(data, bytes | None) and isinstance(path, str | None)
+
+    return isinstance(item, (str, bytes)) or hasattr(item, "getpixel")  # a PIL picture, without importing PIL
 
 
 def _is_missing(item: Any) -> bool:

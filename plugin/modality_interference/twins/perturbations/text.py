@@ -2,7 +2,6 @@
 
 import random
 import string
-from dataclasses import replace
 
 from pydantic import Field, field_validator
 
@@ -141,4 +140,4 @@ def _plant(row: Row, draw: random.Random, template: str) -> Row | None:
     wrong = row.wrong_choices
     planted = draw.choice(wrong) if wrong else None
     twin = row.before_question(fill(template, planted)) if planted is not None else None
-    return replace(twin, planted=planted) if twin is not None else None
+    return twin.changed(planted=planted) if twin is not None else None

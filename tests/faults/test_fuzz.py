@@ -1,0 +1,200 @@
+"""Random rows and random `twins` blocks: a good row, a row dropped with a reason, or our own error, never anything else."""
+
+import json
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from datasets import Dataset, Features
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from llamafactory.data import converter as stock_converters
+from llamafactory.data import get_template_and_fix_tokenizer
+from llamafactory.data.parser import DatasetAttr
+from llamafactory.hparams import DataArguments, ModelArguments
+from llamafactory.model import load_tokenizer
+from PIL import Image
+
+from modality_interference.errors import ModalityInterferenceError
+from modality_interference.twins import features
+from modality_interference.twins.formats import TwinConverter, make_converter
+from modality_interference.twins.media_folders import MediaFolders
+from modality_interference.twins.processor import TwinProcessor
+from modality_interference.twins.registry import formats, perturbations
+from modality_interference.twins.spec import TwinsSpec
+
+
+TURNS = [{"from": "human", "value": "<image>Which?"}, {"from": "gpt", "value": "red"}]
+MEDIA = {"images": ["red.png"], "videos": None, "audios": None}
+QUESTION = MEDIA | {"question": "Which colour?", "answer": "A", "context": "Look.", "facts": ["Rain is wet."]}
+CHAT = MEDIA | {"system": "Be kind.", "tools": "", "choices": ["red", "green"], "answer": "A", "facts": None}
+GOOD = {
+    "multiple_choice_twins": QUESTION | {"choices": ["red", "green"]},
+    "lettered_choice_twins": QUESTION | {"A": "red", "B": "green", "C": None},
+    "image_classification_twins": {"images": "red.png", "label": 1, "facts": None},
+    "alpaca_twins": CHAT | {"prompt": "<image>Which?", "response": "red", "query": "", "history": [["a", "b"]]},
+    "sharegpt_twins": CHAT | {"messages": TURNS},
+    "openai_twins": CHAT | {"messages": TURNS},
+}
+WORDS = [
+    "A",
+    "red.png",
+    "<image>",
+    "<image><video>",
+    "../red.png",
+    "https://a/b.png",
+    "/etc/passwd",
+    "a\0",
+    "nan",
+    "[1]",
+]
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.text(st.characters(), max_size=4)  # with surrogates
+    | st.sampled_from(WORDS)
+    | st.binary(max_size=8)
+)
+KEYS = st.sampled_from(["bytes", "path", "text", "label", "from", "value", "role", "content"]) | st.text(max_size=3)
+CELLS = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=8
+)
+TURN_LISTS = st.lists(
+    st.fixed_dictionaries({"from": st.sampled_from(["human", "gpt", "system"]) | CELLS, "value": CELLS}), max_size=4
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("fuzz")
+    Image.new("RGB", (28, 28), "red").save(folder / "red.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def processor(checkpoint, folder) -> TwinProcessor:
+    """As a run makes it."""
+    data_args = DataArguments(template="qwen2_vl", dataset_dir=str(folder), cutoff_len=512)
+    tokenizer_module = load_tokenizer(ModelArguments(model_name_or_path=str(checkpoint("qwen2_5_vl"))))
+    template = get_template_and_fix_tokenizer(tokenizer_module["tokenizer"], data_args)
+    return TwinProcessor(template=template, data_args=data_args, **tokenizer_module)
+
+
+def converter(formatting: str, folder: Path, block: dict[str, Any]) -> TwinConverter:
+    """As the data path makes it, with every column that the format knows."""
+    columns = {name: name for name in GOOD[formatting]}
+    attribute = DatasetAttr("file", "rows.json")
+    attribute.join({"formatting": formatting, "columns": {key: columns[key] for key in columns}})
+    attribute.formatting = formatting
+    data_args = SimpleNamespace(media_dir=str(folder), streaming=False)
+    base = stock_converters.DATASET_CONVERTERS[formats()[formatting].base or "alpaca"](attribute, data_args)
+    return make_converter(
+        formatting=formatting,
+        spec=TwinsSpec.parse(block, "rows", formatting),
+        columns=columns,
+        dataset_name="rows",
+        column_names=[*columns, "kind"],
+        base_converter=base,
+        dataset_dir=str(folder),
+        class_names={"label": ("red", "green", "blue")},
+        other_rows=[GOOD[formatting]] * 3,
+        find_media=base._find_medias,
+        media_folders=MediaFolders(str(folder), (str(folder.resolve()),)),
+        seed=3,
+    )
+
+
+@cache
+def aligned_features() -> Features:
+    """Without clips: their columns have the types of the dataset's own."""
+    known = features.aligned(Dataset.from_list([{"q": "a"}]), {})
+    return Features({name: feature for name, feature in known.items() if name not in ("_videos", "_audios")})
+
+
+def outcome(convert: TwinConverter, processor: TwinProcessor, row: dict[str, Any]) -> str:
+    """The whole way of a row: converted, stored in Arrow's types, tokenized; why it was dropped."""
+    aligned = convert(row, 0)
+    clips = {name: aligned.pop(name) for name in ("_videos", "_audios")}
+    stored = Dataset.from_list([aligned], features=aligned_features())[0]
+    example = processor.preprocess_dataset({name: [value] for name, value in (stored | clips).items()})
+    (reason,) = example["dropped"]
+    assert reason or example["input_ids"][0]
+    assert reason == "" or reason.partition(":")[0].replace("-", " ").strip(), reason
+    return reason
+
+
+@pytest.mark.parametrize("formatting", GOOD)
+def test_the_rows_that_are_changed_are_good(formatting, folder, processor):
+    block = {"relevant": ["image"], "perturbations": ["unrelated_text"]}
+    assert outcome(converter(formatting, folder, block), processor, GOOD[formatting]) == ""
+
+
+@pytest.mark.parametrize("formatting", GOOD)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_any_row_is_good_or_dropped(formatting, folder, processor, data):
+    good = GOOD[formatting]
+    names = data.draw(st.sets(st.sampled_from(sorted(good)), min_size=1, max_size=3), "columns")
+    changed = {name: data.draw(CELLS | TURN_LISTS if name == "messages" else CELLS, name) for name in sorted(names)}
+    block = {"relevant": "kind", "perturbations": ["misleading_text", "given_text", "black_image", "irrelevant_image"]}
+    if formatting == "image_classification_twins":
+        block = {"relevant": ["image"], "perturbations": ["misleading_text", "given_text"]}
+
+    kind = data.draw(st.sampled_from(["image", "text"]) | CELLS, "kind")
+    outcome(converter(formatting, folder, block), processor, good | changed | {"kind": kind})
+
+
+PARAMETERS = {"template", "sentences", "characters", "lines", "size", "pool"}
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    block=st.fixed_dictionaries(
+        {
+            "relevant": st.sampled_from([["image"], ["text"], "kind"]),
+            "perturbations": st.lists(
+                st.sampled_from(sorted(perturbations()))
+                | st.tuples(
+                    st.sampled_from(sorted(perturbations())),
+                    st.dictionaries(st.sampled_from(sorted(PARAMETERS)), JSON | st.integers(0, 99), max_size=1),
+                ).map(lambda item: item[1] | {"name": item[0]}),
+                max_size=3,
+            ),
+        },
+        optional={"answer": st.sampled_from(["letter", "text"]) | JSON},
+    )
+)
+def test_any_block_is_refused_or_makes_twins(folder, processor, block):
+    """What `tests/twins/test_spec.py` shows of parsing, for all that comes after it."""
+    try:
+        convert = converter("multiple_choice_twins", folder, block)
+    except ModalityInterferenceError as error:
+        assert "rows" in str(error)
+        return
+
+    assert outcome(convert, processor, GOOD["multiple_choice_twins"] | {"kind": "image"}) == ""
+
+
+@pytest.mark.parametrize(
+    "template", ["{", "{}", "{0}", "{option.__class__}", "{option!r:>9999999999}", "{option}{option}"]
+)
+def test_a_template_is_no_program(folder, processor, template):
+    block = {"relevant": ["image"], "perturbations": [{"name": "misleading_text", "template": template}]}
+    row = GOOD["multiple_choice_twins"]
+    try:
+        convert = converter("multiple_choice_twins", folder, block)
+    except ModalityInterferenceError:
+        return
+
+    (twin,) = json.loads(convert(row, 0)["_twins"])["variants"]
+    assert template.replace("{option}", "green") in twin["prompt"][0]["content"]
