@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test test-engines lint clean
 
 install: .venv/.installed
 
@@ -22,7 +22,11 @@ lint: install
 
 # one thread per worker: the tiny models are faster so, and the workers do not fight over cores
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --quiet
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --quiet -m 'not engines'
+
+# every engine, tuning, attack and accumulation on two processes; writes tests/engines/table.md
+test-engines: install
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/engines --quiet -m engines
 
 clean:
 	rm -rf .venv examples/digits/data examples/digits/work

@@ -62,6 +62,13 @@ class PluginArguments:
         default=1.0,
         metadata={"help": "Weight of the cross-entropy of the adversarial copies; 0 turns the attack off."},
     )
+    nonfinite_patience: int = field(
+        default=50,
+        metadata={
+            "help": "Stop after this many optimizer steps in a row in which something was left out because it was not "
+            "finite (`dropped_nonfinite` and `skipped_nonfinite` in the log)."
+        },
+    )
     batch_mix: str | None = field(
         default=None,
         metadata={
@@ -149,13 +156,8 @@ def validate(arguments: PluginArguments) -> None:
     for key in ("consistency_temperature", "adversarial_step_size"):
         _check_number(arguments, key, positive=True)
 
-    steps = arguments.adversarial_steps
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise ModalityInterferenceError(
-            f"`adversarial_steps` is {steps!r}; it must be a whole number of at least 1 "
-            "(for no attack, use `adversarial_method: none`)."
-        )
-
+    _check_count(arguments, "adversarial_steps", " (for no attack, use `adversarial_method: none`)")
+    _check_count(arguments, "nonfinite_patience")
     _check_twins_per_example(arguments)
     if arguments.batch_mix is not None:
         parse_batch_mix(arguments.batch_mix)
@@ -182,6 +184,12 @@ def parse_batch_mix(text: str) -> dict[str, int]:
         f"`batch_mix` is {text!r}; write counts of at least 1 for different kinds, such as `image=2,text=2,both=4` "
         f"(kinds: {', '.join(KINDS)})."
     )
+
+
+def _check_count(arguments: PluginArguments, key: str, hint: str = "") -> None:
+    value = getattr(arguments, key)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ModalityInterferenceError(f"`{key}` is {value!r}; it must be a whole number of at least 1{hint}.")
 
 
 def _check_number(arguments: PluginArguments, key: str, positive: bool) -> None:

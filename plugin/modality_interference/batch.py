@@ -181,6 +181,21 @@ class Answers:
         """(positions,) nats."""
         return torch.nn.functional.cross_entropy(self.logits, self.targets, reduction="none")
 
+    @cached_property
+    def finite(self) -> Tensor:
+        """(rows,) whether the cross-entropy of the row's answer is finite."""
+        return torch.isfinite(self.row_sums(self.cross_entropy.detach()))
+
+    def only(self, kept: Tensor) -> "Answers":
+        """The answers of some rows, which are numbered anew.
+
+        Args:
+            kept: (rows,) booleans.
+        """
+        positions = kept[self.row]
+        numbers = kept.cumsum(0) - 1
+        return Answers(self.logits[positions], self.targets[positions], numbers[self.row[positions]], int(kept.sum()))
+
     def row_sums(self, values: Tensor) -> Tensor:
         """Sum (positions,) values over each row's positions: (rows,)."""
         return torch.zeros(self.rows, dtype=values.dtype, device=values.device).index_add(0, self.row, values)

@@ -283,6 +283,22 @@ def test_an_override_without_the_flag_is_refused(keys, monkeypatch, tmp_path):
         get_train_args()
 
 
+@pytest.mark.parametrize("version", [None, "1"])
+def test_fsdp_1_is_refused(keys, monkeypatch, version):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")  # as `accelerate launch` sets them
+    if version is not None:
+        monkeypatch.setenv("FSDP_VERSION", version)
+
+    with pytest.raises(ModalityInterferenceError, match="`fsdp_version: 1` does not go with .* use FSDP 2"):
+        get_train_args(keys())
+
+
+def test_fsdp_2_is_not_refused(keys, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
+    monkeypatch.setenv("FSDP_VERSION", "2")
+    get_train_args(keys())
+
+
 def test_another_plugin_is_refused(keys):
     with pytest.raises(
         ModalityInterferenceError, match="`plugin` is 'other'; the only one is `modality_interference`."

@@ -59,15 +59,37 @@ def test_sum_is_the_mean_over_variants_of_the_mean_over_positions():
     row = torch.repeat_interleave(torch.arange(5), torch.tensor(lengths))
     values = logits(8, 6, 5)
     answers = Answers(values, torch.zeros(8, dtype=torch.long), row, 5)
-    total = consistency_sum(answers, torch.tensor([4, 1, 2]), torch.tensor([3, 0, 0]), "js", 1.0)
+    total, finite = consistency_sum(answers, torch.tensor([4, 1, 2]), torch.tensor([3, 0, 0]), "js", 1.0)
 
     def distance(a: int, b: int) -> torch.Tensor:
         return divergence("js", values[a][None], values[b][None], 1.0)[0]
 
     first = ((distance(0, 2) + distance(1, 3)) / 2 + (distance(0, 4) + distance(1, 5)) / 2) / 2
     torch.testing.assert_close(total, first + distance(6, 7))
+    assert finite.tolist() == [0, 1, 2]
 
 
 def test_no_variants_no_loss():
     answers = Answers(logits(2), torch.zeros(2, dtype=torch.long), torch.tensor([0, 1]), 2)
-    assert consistency_sum(answers, torch.tensor([], dtype=torch.long), torch.tensor([]), "kl", 1.0) == 0
+    nothing = torch.tensor([], dtype=torch.long)
+    total, finite = consistency_sum(answers, nothing, nothing, "kl", 1.0)
+    assert total == 0 and not len(finite)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_term_that_is_not_finite_is_as_if_it_were_not_there(method):
+    values = logits(4, 6, 5).requires_grad_()  # row 0 with twins 1 and 2, row 3 without
+
+    def total(of: torch.Tensor, variants: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        answers = Answers(of, torch.zeros(4, dtype=torch.long), torch.arange(4), 4)
+        return consistency_sum(
+            answers, torch.tensor(variants), torch.zeros(len(variants), dtype=torch.long), method, 1.0
+        )
+
+    broken = values.masked_fill(torch.tensor([False, True, False, False])[:, None], float("nan"))
+    found, finite = total(broken, [1, 2])
+    expected, _ = total(values, [2])
+    assert finite.tolist() == [1]
+    torch.testing.assert_close(found, expected)
+    for one, other in zip(torch.autograd.grad(found, values), torch.autograd.grad(expected, values)):
+        torch.testing.assert_close(one, other)

@@ -8,7 +8,7 @@ import torch
 from llamafactory.train.tuner import run_exp
 from runs import recipe
 
-from modality_interference.train.objective import FIGURES
+from modality_interference.train.objective import COUNTS, FIGURES, MEANS
 
 
 FAMILY, TEMPLATE = "qwen2_5_vl", "qwen2_vl"
@@ -47,9 +47,14 @@ def test_figures_reach_the_log_file_and_the_state(trained):
     assert not any(name in line for line in lines if "eval_loss" in line for name in FIGURES)
 
 
-@pytest.mark.parametrize("name", ["loss", *FIGURES])
+@pytest.mark.parametrize("name", ["loss", *MEANS])
 def test_figures_are_plotted(trained, name):
     assert (trained / f"training_{name}.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_counts_of_nothing_are_not_plotted(trained, name):
+    assert not (trained / f"training_{name}.png").exists()
 
 
 def test_every_perturbation_is_evaluated(trained):

@@ -79,6 +79,9 @@ def install(parser: ModuleType) -> None:
         else:
             validate(finetuning_args)
             check_recipe(model_args, data_args, training_args, finetuning_args)
+            from .resuming import choose_checkpoint
+
+            choose_checkpoint(module.read_args(args), training_args)
             activate(model_args, data_args, training_args, finetuning_args)
 
         return parsed
@@ -96,7 +99,7 @@ def activate(model_args: Any, data_args: Any, training_args: Any, finetuning_arg
 
     from ..train.trainer import InterferenceTrainer
     from ..twins.collator import TwinCollator
-    from . import data_path
+    from . import data_path, storage
     from .facts import run_facts
     from .logs import twin_log_callback, twin_plot_loss
 
@@ -109,8 +112,9 @@ def activate(model_args: Any, data_args: Any, training_args: Any, finetuning_arg
     preprocess = data_path.preprocess_dataset(loader._get_preprocessed_dataset, stock_evaluation)
     _swap(loader, "_get_preprocessed_dataset", preprocess)
 
-    names = ("SFTDataCollatorWith4DAttentionMask", "CustomSeq2SeqTrainer", "plot_loss")
+    names = ("get_dataset", "SFTDataCollatorWith4DAttentionMask", "CustomSeq2SeqTrainer", "plot_loss")
     workflow = require("llamafactory.train.sft.workflow", *names)
+    _swap(workflow, "get_dataset", storage.get_dataset(workflow.get_dataset))
     collator = partial(TwinCollator, seed=training_args.seed, twins_limit=finetuning_args.twins_limit)
     _swap(workflow, "SFTDataCollatorWith4DAttentionMask", collator)
     facts = run_facts(model_args, data_args, training_args, finetuning_args)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from ..train.objective import FIGURES
+from ..train.objective import COUNTS, FIGURES, MEANS
 
 
 def twin_log_callback(stock: type) -> type:
@@ -35,13 +35,15 @@ def twin_log_callback(stock: type) -> type:
 
 
 def twin_plot_loss(stock: Callable[..., None]) -> Callable[..., None]:
-    """LLaMA-Factory's `plot_loss`, which also plots those of `FIGURES` that the run logged."""
+    """LLaMA-Factory's `plot_loss`, which also plots the means that the run logged, and counts that are not always 0."""
 
     @wraps(stock)
     def plot_loss(save_dictionary: str, keys: list[str]) -> None:
         with open(os.path.join(save_dictionary, "trainer_state.json"), encoding="utf-8") as file:
-            logged = {name for entry in json.load(file)["log_history"] for name in entry}
+            entries = json.load(file)["log_history"]
 
-        stock(save_dictionary, keys=[*keys, *(name for name in FIGURES if name in logged)])
+        means = [name for name in MEANS if any(name in entry for entry in entries)]
+        counts = [name for name in COUNTS if any(entry.get(name) for entry in entries)]
+        stock(save_dictionary, keys=[*keys, *means, *counts])
 
     return plot_loss

@@ -1,5 +1,6 @@
 """Which LLaMA-Factory settings the plugin cannot work with: refused before anything is loaded."""
 
+import os
 from typing import Any
 
 from ..arguments import parse_batch_mix
@@ -34,6 +35,7 @@ def check_recipe(model_args: Any, data_args: Any, training_args: Any, finetuning
                 f"accelerator_config: {key}", "it cuts batches apart, and twins from their clean rows", "remove it"
             )
 
+    _check_fsdp(training_args)
     if finetuning_args.diagnosis_scoring == "generate":
         _check_generation(training_args, finetuning_args)
 
@@ -71,6 +73,18 @@ _INCOMPATIBLE: dict[str, dict[str, tuple[str, str]]] = {
     },
     "training": {"label_smoothing_factor": _OWN_LOSS},
 }
+
+
+def _check_fsdp(training_args: Any) -> None:
+    """Refuse FSDP 1, whether the recipe asks for it or `accelerate launch`, which tells its children by variables."""
+    launched = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() in ("1", "true")
+    version = (training_args.fsdp_config or {}).get("version") or os.environ.get("FSDP_VERSION") or 1
+    if (launched or training_args.fsdp) and int(version) != 2:
+        _refuse(
+            "fsdp_version: 1",
+            "PyTorch has deprecated FSDP 1, and the plugin is checked under FSDP 2 only",
+            "use FSDP 2 (`fsdp_version: 2`, see examples/engines/fsdp2_accelerate.yaml) or DeepSpeed ZeRO-3",
+        )
 
 
 def _check_generation(training_args: Any, finetuning_args: Any) -> None:

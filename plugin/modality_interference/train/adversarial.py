@@ -43,6 +43,11 @@ def row_noise(mask: Tensor, hidden: int, row_key: Tensor, seed: tuple[int, ...],
     return noise
 
 
+def finite_rows(gradient: Tensor) -> Tensor:
+    """(rows,) whether all of a row's gradient (rows, tokens, hidden) is finite."""
+    return torch.isfinite(gradient).flatten(1).all(dim=1)
+
+
 def ascend(delta: Tensor, gradient: Tensor, arguments: PluginArguments) -> Tensor:
     """One ascent step and the projection: clip(delta + alpha * g, -epsilon, epsilon).
 
@@ -54,8 +59,7 @@ def ascend(delta: Tensor, gradient: Tensor, arguments: PluginArguments) -> Tenso
     Returns:
         the new delta, in the L-infinity ball whatever the update.
     """
-    finite = torch.isfinite(gradient).flatten(1).all(dim=1)[:, None, None]
-    gradient = torch.where(finite, gradient, 0)
+    gradient = torch.where(finite_rows(gradient)[:, None, None], gradient, 0)
     if arguments.adversarial_update == "sign":  # Madry et al., 2018
         gradient = gradient.sign()
     elif arguments.adversarial_update == "normalized":  # FreeLB (Zhu et al., 2020), SMART (Jiang et al., 2020)

@@ -10,7 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..arguments import PluginArguments
 from ..batch import Answers, TwinBatch, answer_positions
-from .adversarial import find_perturbation, row_noise
+from .adversarial import find_perturbation, finite_rows, row_noise
 from .decoder_inputs import almost_nothing, detach, take_rows
 from .embeddings import ModelParts, evaluation_mode, perturb
 from .vision import PictureFeatures
@@ -33,6 +33,10 @@ class Perturbation:
     def on(self, embeds: Tensor) -> Tensor:
         """The perturbed embeddings (copies, tokens, hidden) of these rows' embeddings."""
         return perturb(embeds, self.mask, self.delta)
+
+    def only(self, kept: Tensor) -> "Perturbation":
+        """Some of the copies: `kept` is (copies,) booleans."""
+        return self if kept.all() else Perturbation(self.rows[kept], self.mask[kept], self.delta[kept])
 
 
 class Attack:
@@ -71,7 +75,11 @@ class Attack:
         return Perturbation(rows, mask, row_noise(mask, self.parts.width, batch.row_key[rows], self.seed, gaussian))
 
     def find(self, batch: TwinBatch, pictures: PictureFeatures | None) -> Perturbation:
-        """Run the attack of `adversarial_method`; see `find_perturbation`."""
+        """Run the attack of `adversarial_method`; see `find_perturbation`.
+
+        Returns:
+            the copies, without those whose gradient was not finite.
+        """
         found = self.start(batch)
         if self.arguments.adversarial_method == "gaussian":
             found.delta = find_perturbation(lambda delta: delta, found.delta, self.arguments)
@@ -80,15 +88,17 @@ class Attack:
         captured = self._capture(batch, pictures)
         idle = not len(found.rows)
         target = first_row(batch, self.parts.width) if idle else found
+        finite = torch.ones(len(target.rows), dtype=torch.bool, device=target.delta.device)
+
+        def gradient_at(delta: Tensor) -> Tensor:
+            gradient = self._gradient(batch, captured, target, delta)
+            finite.logical_and_(finite_rows(gradient))
+            return gradient
+
         with evaluation_mode(self.model), self._without_synchronisation():
-            delta = find_perturbation(
-                lambda value: self._gradient(batch, captured, target, value), target.delta, self.arguments
-            )
+            delta = find_perturbation(gradient_at, target.delta, self.arguments)
 
-        if not idle:
-            found.delta = delta
-
-        return found
+        return found if idle else Perturbation(found.rows, found.mask, delta).only(finite)
 
     def _capture(self, batch: TwinBatch, pictures: PictureFeatures | None) -> dict[str, Any]:
         """The decoder's inputs for all rows. The decoder itself runs on one token only."""

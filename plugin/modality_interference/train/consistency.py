@@ -32,7 +32,9 @@ def divergence(method: str, clean_logits: Tensor, variant_logits: Tensor, temper
     return METHODS[method](clean, variant) * temperature**2
 
 
-def consistency_sum(answers: Answers, variants: Tensor, sources: Tensor, method: str, temperature: float) -> Tensor:
+def consistency_sum(
+    answers: Answers, variants: Tensor, sources: Tensor, method: str, temperature: float
+) -> tuple[Tensor, Tensor]:
     """Sum over clean rows of the mean over their variants of the mean divergence over answer positions.
 
     Args:
@@ -43,13 +45,27 @@ def consistency_sum(answers: Answers, variants: Tensor, sources: Tensor, method:
         temperature: T > 0.
 
     Returns:
-        a scalar; divide by the number of clean rows that have variants for the loss.
+        a scalar (divide by the number of clean rows that have variants for the loss), and (finite variants,) places in
+        `variants` of those whose term is finite: the others are left out, as if they were not there.
     """
+    finite = torch.arange(len(variants), device=answers.logits.device)
+    terms = _row_terms(answers, variants, sources, method, temperature)
+    good = torch.isfinite(terms.detach())
+    if not good.all():  # a term that is merely multiplied by 0 would still make the gradient NaN
+        finite = finite[good]
+        variants, sources = variants[good], sources[good]
+        terms = _row_terms(answers, variants, sources, method, temperature)
+
+    siblings = torch.bincount(sources, minlength=answers.rows)[sources]
+    return (terms / siblings).sum(), finite
+
+
+def _row_terms(answers: Answers, variants: Tensor, sources: Tensor, method: str, temperature: float) -> Tensor:
+    """(variants,) mean divergence over answer positions."""
     if not len(variants):
-        return answers.logits.new_zeros(())
+        return answers.logits.new_zeros(0)
 
     own, clean = answers.partners(variants, sources)
     values = divergence(method, answers.logits[clean], answers.logits[own], temperature)
-    per_row = values.new_zeros(answers.rows).index_add(0, answers.row[own], values)[variants]
-    siblings = torch.bincount(sources, minlength=answers.rows)[sources]
-    return (per_row / answers.lengths[variants].clamp(min=1) / siblings).sum()
+    sums = values.new_zeros(answers.rows).index_add(0, answers.row[own], values)[variants]
+    return sums / answers.lengths[variants].clamp(min=1)

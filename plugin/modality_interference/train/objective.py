@@ -19,7 +19,18 @@ LOSS_CONSISTENCY = "loss_consistency"
 TWIN_FLIP_RATE = "twin_flip_rate"
 ADVERSARIAL_FLIP_RATE = "adversarial_flip_rate"
 ADVERSARIAL_GAIN = "adversarial_gain"
-FIGURES = (LOSS_SFT, LOSS_ADVERSARIAL, LOSS_CONSISTENCY, TWIN_FLIP_RATE, ADVERSARIAL_FLIP_RATE, ADVERSARIAL_GAIN)
+DROPPED_NONFINITE = "dropped_nonfinite"
+SKIPPED_NONFINITE = "skipped_nonfinite"
+MEANS = (
+    LOSS_SFT,
+    LOSS_ADVERSARIAL,
+    LOSS_CONSISTENCY,
+    TWIN_FLIP_RATE,
+    ADVERSARIAL_FLIP_RATE,
+    ADVERSARIAL_GAIN,
+)
+COUNTS = (DROPPED_NONFINITE, SKIPPED_NONFINITE)  # of rows whose term was left out, of skipped optimizer steps
+FIGURES = (*MEANS, *COUNTS)
 
 
 @dataclass
@@ -52,9 +63,10 @@ class Totals:
 
 @dataclass
 class Figures:
-    """Running means of what is logged: numerators and denominators since the last log."""
+    """What is logged: running means, as numerators and denominators, and counts since the last log."""
 
     sums: dict[str, Tensor] = field(default_factory=dict)
+    _faults: int = 0
 
     def add(self, name: str, numerator: Tensor, denominator: Tensor | int) -> None:
         """Add one batch's share of a mean."""
@@ -62,23 +74,36 @@ class Figures:
         share = torch.stack([numerator.detach().double(), denominator.double()])
         self.sums[name] = self.sums.get(name, torch.zeros_like(share)) + share
 
+    def count(self, name: str, number: int) -> None:
+        """Add to a count of what is left out."""
+        self.add(name, torch.tensor(float(number)), 0)
+        self._faults += number
+
+    def take_faults(self) -> int:
+        """The sum of all counts since the last call."""
+        found, self._faults = self._faults, 0
+        return found
+
     def take(self, reduce, device: torch.device) -> dict[str, float]:
-        """The means over all ranks since the last call, those without a denominator left out; starts anew.
+        """The figures of all ranks since the last call, means without a denominator left out; starts anew.
 
         Args:
             reduce: sums a tensor over ranks.
             device: where to reduce.
         """
         nothing = torch.zeros(2, dtype=torch.float64, device=device)
-        shares = reduce(torch.stack([self.sums.get(name, nothing) for name in FIGURES]))
+        shares = reduce(torch.stack([self.sums.get(name, nothing).to(device) for name in FIGURES]))
         self.sums = {}
-        return {name: (share[0] / share[1]).item() for name, share in zip(FIGURES, shares) if share[1] > 0}
+        means = {name: (share[0] / share[1]).item() for name, share in zip(MEANS, shares) if share[1] > 0}
+        return means | {name: share[0].item() for name, share in zip(COUNTS, shares[len(MEANS) :])}
 
 
 def objective(
     answers: Answers, batch: TwinBatch, copies_of: Tensor, totals: Totals, arguments: PluginArguments, figures: Figures
 ) -> Tensor:
     """This batch's share of the loss of the optimizer step.
+
+    Copies and consistency terms that are not finite are left out and counted; the denominators stay.
 
     Args:
         answers: logits of all rows of the batch, then of the adversarial copies.
@@ -92,6 +117,7 @@ def objective(
         a scalar; summed over the step's batches and ranks it is the loss.
     """
     rows = len(batch.labels)
+    answers, copies_of = _finite_copies(answers, rows, copies_of, figures)
     own = answers.row < rows
     sft = answers.cross_entropy[own].sum()
     adversarial = answers.cross_entropy[~own].sum()
@@ -102,6 +128,17 @@ def objective(
         _log_adversarial(answers, batch, copies_of, figures)
 
     return loss + arguments.consistency_weight * _consistency(answers, batch, copies_of, totals, arguments, figures)
+
+
+def _finite_copies(answers: Answers, rows: int, copies_of: Tensor, figures: Figures) -> tuple[Answers, Tensor]:
+    kept = answers.finite.clone()
+    kept[:rows] = True  # clean rows and twins are plain fine-tuning, whose faults are not hidden
+    dropped = len(kept) - int(kept.sum())
+    if not dropped:
+        return answers, copies_of
+
+    figures.count(DROPPED_NONFINITE, dropped)
+    return answers.only(kept), copies_of[kept[rows:]]
 
 
 def adversarial_share(arguments: PluginArguments) -> float:
@@ -124,10 +161,13 @@ def _consistency(
         return answers.logits.new_zeros(())
 
     sources = torch.cat([batch.twin_of[twins], batch.twin_of[copies_of]])
-    total = consistency_sum(
+    total, finite = consistency_sum(
         answers, variants, sources, arguments.consistency_method, arguments.consistency_temperature
     )
-    figures.add(LOSS_CONSISTENCY, total, len(torch.unique(sources)))
+    if len(finite) < len(variants):
+        figures.count(DROPPED_NONFINITE, len(variants) - len(finite))
+
+    figures.add(LOSS_CONSISTENCY, total, len(torch.unique(sources[finite])))
     return total / totals.groups
 
 

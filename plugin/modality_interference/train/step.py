@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from ..arguments import PluginArguments
 from ..batch import Answers, TwinBatch
-from .adversarial import ascend
+from .adversarial import ascend, finite_rows
 from .attack import Attack, Perturbation
 from .decoder_inputs import append_rows, take_rows
 from .embeddings import ModelParts
-from .objective import Figures, Totals, adversarial_share, objective
+from .objective import DROPPED_NONFINITE, Figures, Totals, adversarial_share, objective
 from .vision import PictureFeatures
 
 
@@ -43,7 +43,9 @@ class TwinStep:
         if not self.arguments.adversarial_on or not totals.attacked:
             return self.training_forward(batch, None, totals, pictures)
 
-        return self.training_forward(batch, attack.find(batch, pictures), totals, pictures)
+        found = attack.find(batch, pictures)
+        self._count_dropped(batch.masked_rows, found)
+        return self.training_forward(batch, found, totals, pictures)
 
     def training_forward(
         self,
@@ -91,6 +93,9 @@ class TwinStep:
             logits = self.model(**batch.inputs, use_cache=False).logits
 
         answers = Answers.of(logits, batch.labels[rows])
+        if not answers.finite.all():  # `climb` drops and counts the others
+            answers = answers.only(answers.finite)
+
         return adversarial_share(self.arguments) * answers.cross_entropy.sum() / totals.adversarial_tokens
 
     def climb(self, batch: TwinBatch, perturbation: Perturbation, totals: Totals, scale: float) -> Perturbation:
@@ -101,10 +106,19 @@ class TwinStep:
             perturbation: the copies, after the backward of their ascent loss times `scale`.
             totals: denominators of the optimizer step.
             scale: what the loss was multiplied by before its backward.
+
+        Returns:
+            the copies, without those whose gradient is not finite.
         """
         lengths = batch.answer_positions[perturbation.rows].sum(dim=1)
         weight = adversarial_share(self.arguments)
         assert perturbation.delta.grad is not None
         gradient = perturbation.delta.grad * (totals.adversarial_tokens / (lengths * weight * scale))[:, None, None]
         delta = ascend(perturbation.delta.detach(), gradient, self.arguments)
-        return Perturbation(perturbation.rows, perturbation.mask, delta)
+        kept = Perturbation(perturbation.rows, perturbation.mask, delta).only(finite_rows(gradient))
+        self._count_dropped(perturbation.rows, kept)
+        return kept
+
+    def _count_dropped(self, rows: Tensor, kept: Perturbation) -> None:
+        if len(kept.rows) < len(rows):
+            self.figures.count(DROPPED_NONFINITE, len(rows) - len(kept.rows))

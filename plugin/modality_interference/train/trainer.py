@@ -1,6 +1,7 @@
 """The trainer: LLaMA-Factory's, with the loss of DESIGN section 2; its evaluation is the diagnosis."""
 
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -8,16 +9,19 @@ from llamafactory.extras import logging
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel, TrainerCallback
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 from typing_extensions import override
 
 from ..arguments import parse_batch_mix
 from ..batch import TwinBatch
+from ..checkpoints import begin, finish
 from ..diagnose.evaluation import DiagnosisTrainer
 from ..errors import ModalityInterferenceError
 from ..twins.sampler import BatchMixSampler
 from .attack import Attack, Perturbation, first_row
 from .embeddings import ModelParts
-from .objective import Figures, Totals
+from .faults import Patience, is_finite
+from .objective import SKIPPED_NONFINITE, Figures, Totals
 from .step import TwinStep
 
 
@@ -41,10 +45,14 @@ class InterferenceTrainer(DiagnosisTrainer):
                 "torch.nn.DataParallel (several GPUs in one process) is not supported: start with FORCE_TORCHRUN=1."
             )
 
+        if self.args.device.type == "cpu":  # not `cpu:1`, to which torch cannot restore a rank's optimizer
+            self.args.__dict__["_setup_devices"] = torch.device("cpu")
+
         # sums are divided by the whole step's totals, so neither accumulation steps nor ranks may divide again
         self.model_accepts_loss_kwargs = True
         self.parts = ModelParts.of(self.model)
         self.figures = Figures()
+        self.patience = Patience(self.finetuning_args.nonfinite_patience)
         self._perturbation: Perturbation | None = None
         self._sampler: BatchMixSampler | None = None
         self.add_callback(_EpochCallback(self))
@@ -79,7 +87,11 @@ class InterferenceTrainer(DiagnosisTrainer):
             return None
 
         shares = [Totals.count(TwinBatch.split(inputs), self.finetuning_args) for inputs in batch_samples]
-        return self.accelerator.reduce(torch.stack(shares).sum(dim=0).to(device), reduction="sum")
+        faults = torch.tensor([self.figures.take_faults()])  # of the step before, to save a reduction of its own
+        totals = torch.cat([torch.stack(shares).sum(dim=0), faults]).to(device)
+        *totals, faults = self.accelerator.reduce(totals, reduction="sum")
+        self.patience.end_step(int(faults))
+        return torch.stack(totals)
 
     @override
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
@@ -114,8 +126,16 @@ class InterferenceTrainer(DiagnosisTrainer):
         return loss * self.accelerator.num_processes  # engines average gradients over ranks
 
     def _attack(self, model: nn.Module) -> Attack:
-        scale = self.accelerator.scaler.get_scale() if self.accelerator.scaler is not None else 1.0
-        return Attack(model, self.parts, self.finetuning_args, (self.args.seed, self.state.global_step), scale)
+        return Attack(
+            model, self.parts, self.finetuning_args, (self.args.seed, self.state.global_step), self._loss_scale()
+        )
+
+    def _loss_scale(self) -> float:
+        """What keeps float16 gradients from vanishing: torch's or DeepSpeed's own factor on the loss."""
+        if self.is_deepspeed_enabled:
+            return float(getattr(self._deepspeed.optimizer, "cur_scale", 1.0))
+
+        return self.accelerator.scaler.get_scale() if self.accelerator.scaler is not None else 1.0
 
     def _climb(self, model: nn.Module, inputs: dict[str, Any], totals: Totals) -> Tensor:
         """FreeLB: K - 1 ascent steps, each leaving its parameter gradients; the K-th is the training forward.
@@ -133,21 +153,70 @@ class InterferenceTrainer(DiagnosisTrainer):
         attack = self._attack(model)
         found = attack.start(batch)
         found.delta = found.delta * self.finetuning_args.adversarial_epsilon
-        idle = not len(found.rows)
-        current = first_row(batch, self.parts.width) if idle else found
         scale = attack.gradient_scale * self.accelerator.num_processes
         for _ in range(self.finetuning_args.adversarial_steps - 1):
+            idle = not len(found.rows)
+            current = first_row(batch, self.parts.width) if idle else found
             current.delta.requires_grad_()
             with model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext():
                 loss = step.ascent_loss(batch, current, totals) * self.accelerator.num_processes
                 loss = loss * 0 if idle else loss
-                self.accelerator.backward(loss)
+                self._accumulate(loss)
 
             climbed += loss.detach()
-            current = current if idle else step.climb(batch, current, totals, scale)
+            found = found if idle else step.climb(batch, current, totals, scale)
 
-        self._perturbation = found if idle else current
+        self._perturbation = found
         return climbed
+
+    def _accumulate(self, loss: Tensor) -> None:
+        """A backward pass before the step's last: parameter gradients only."""
+        if not self.is_deepspeed_enabled:
+            self.accelerator.backward(loss)
+            return
+
+        # accelerate would let DeepSpeed step after every backward of a batch that ends an optimizer step
+        self._deepspeed.set_gradient_accumulation_boundary(is_boundary=False)
+        self._deepspeed.backward(loss, scale_wrt_gas=False)
+
+    @override
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        """The gradient norm. Where it is not finite, no gradient is left, so that the optimizer changes nothing.
+
+        A gradient scaler and DeepSpeed skip such steps themselves, and lower the loss scale.
+        """
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        if self.accelerator.scaler is None and not self.is_deepspeed_enabled and not is_finite(norm):
+            self.optimizer.zero_grad(set_to_none=True)
+            self.figures.count(SKIPPED_NONFINITE, int(self.is_world_process_zero()))
+
+        return norm
+
+    @property
+    def _deepspeed(self) -> Any:
+        engine = self.accelerator.deepspeed_engine_wrapped.engine
+        # what transformers asks of every backward pass; before the first, the attack's gradients would be divided too
+        engine._scale_wrt_gas = False
+        return engine
+
+    @override
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Save a checkpoint that counts only once it is whole; delete older ones only then."""
+        folder = Path(self._get_output_dir(trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
+        if self.args.should_save:
+            begin(folder)
+
+        self.accelerator.wait_for_everyone()
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self.args.save_total_limit = limit
+
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            finish(folder)
+            rotate_checkpoints(str(folder.parent), limit, self.state.best_model_checkpoint, use_mtime=True)
 
     @override
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:

@@ -1,0 +1,49 @@
+"""Rows in a fixed order that fall unevenly on two ranks: in answer tokens, twins, and rows to attack."""
+
+import json
+from pathlib import Path
+
+from PIL import Image
+
+
+# Device batches of two rows, in the order in which they are dealt; two ranks take them in turn. `image` rows have a twin
+# and tokens to attack, `text` rows a twin with tokens to attack, `image,text` rows neither.
+BATCHES = (
+    ("image", "text"), ("image,text", "image,text"),  # the second rank has nothing to attack
+    ("image,text", "image,text"), ("image", "image"),  # the first has not
+    ("image", "text"), ("text", "image,text"),  # both have, unequally
+    ("image,text", "image,text"), ("image,text", "image,text"),  # neither has, though the step attacks
+    ("image,text", "image,text"), ("image,text", "image"), ("text", "text"), ("image", "image,text"),
+)  # fmt: skip
+ROWS_PER_BATCH = 2
+ANSWERS = ("red", "a rather unusual shade of greenish blue", "blue and a little green", "white")
+
+
+def write_uneven(folder: Path) -> Path:
+    """A LLaMA-Factory dataset_dir with the one dataset `uneven`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for index, about in enumerate(kind for batch in BATCHES for kind in batch):
+        images = []
+        if "image" in about:
+            images = [f"{index}.png"]
+            Image.new("RGB", (40 + 8 * (index % 2), 40), (9 * index, 255 - 9 * index, 7 * index)).save(
+                folder / images[0]
+            )
+
+        right = index % len(ANSWERS)
+        question = f"Question {index}: which colour is it{' by name' * (index % 3)}?"
+        rows.append(
+            {"question": question, "choices": ANSWERS, "answer": "ABCD"[right], "images": images, "about": about}
+        )
+
+    twins = {"relevant": "about", "perturbations": ["misleading_text", "black_image"], "answer": "text"}
+    entry = {
+        "file_name": "uneven.json",
+        "formatting": "multiple_choice_twins",
+        "columns": {"question": "question", "choices": "choices", "answer": "answer", "images": "images"},
+        "twins": twins,
+    }
+    (folder / "uneven.json").write_text(json.dumps(rows))
+    (folder / "dataset_info.json").write_text(json.dumps({"uneven": entry}))
+    return folder
