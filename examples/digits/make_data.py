@@ -33,11 +33,11 @@ PROMPT = "{images}{sentence}Question:\n{question}\nOption:\n{options}\nAnswer wi
 SENTENCE = "This picture seems to depict {article} {digit}.\n"
 
 # Pretraining rows by kind (see `pretraining_row`): a world where text and pictures agree.
-PRETRAINING_ROWS = {"image": 14000, "image told": 4500, "text": 1500, "text shown": 1500, "both": 15000}
+PRETRAINING_ROWS = {"image": 12000, "image told": 4000, "text": 1300, "text shown": 1200, "both": 12500}
 
 # Rows to fine-tune on and to test on.
-TUNE_ROWS = {"image": 2000, "text": 1000, "both": 4000}
-TEST_ROWS = {"image": 360, "text": 240, "both": 480}
+TUNE_ROWS = {"image": 1500, "text": 900, "both": 3200}
+TEST_ROWS = {"image": 320, "text": 200, "both": 320}
 
 
 @dataclass(frozen=True)
