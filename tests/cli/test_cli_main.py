@@ -15,7 +15,7 @@ from modality_interference.diagnose.results import Diagnosis, ScoredRow, write_r
 
 
 SCRIPT = Path(sys.executable).with_name("modality-interference")
-SUBCOMMANDS = ("report", "preview", "check")
+SUBCOMMANDS = ("report", "preview", "check", "clips")
 
 
 def run_script(*arguments, **environment):

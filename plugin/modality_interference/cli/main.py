@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import ModalityInterferenceError
-from . import check, preview, report
+from . import check, clips, preview, report
 from .terminal import printable
 
 
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (report, preview, check):
+    for command in (report, preview, check, clips):
         command.add_parser(commands)
 
     return parser

@@ -1,0 +1,157 @@
+"""Build the benchmark of conflicts: rows of clips with partners, and their entries in `dataset_info.json`."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..diagnose.results import write_text
+from ..errors import ModalityInterferenceError
+from ..recipes.paths import is_inside
+from ..twins.answers import MAX_OPTIONS
+from .dataset_info import check_names, merge_entries
+from .labelled import Clip, class_names, usable_clips
+from .partners import assign_partners
+from .splits import split
+
+
+FORMAT = "audio_visual_twins"
+PERTURBATIONS = ("swapped_audio", "swapped_video", "silence", "black_frames", "misleading_caption", "long_context")
+_LABEL_COLUMNS = ("visual_label", "audio_label")
+_PARTNER_COLUMNS = ("swapped_video", "swapped_audio", "swapped_visual_label", "swapped_audio_label")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What benchmark to build.
+
+    Attributes:
+        name: of the dataset.
+        options: how many options a question offers, or `all` classes.
+        answer: what the model shall answer: an option's `text` or its `letter`.
+        cannot_tell: whether to add datasets from which the asked sense is removed.
+        shares: of the parts; empty for a single dataset.
+        seed: of the partners and the parts.
+    """
+
+    name: str = "audio_visual"
+    options: int | str = "all"
+    answer: str = "text"
+    cannot_tell: bool = False
+    shares: Mapping[str, float] = field(default_factory=dict)
+    seed: int = 42
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What was built.
+
+    Attributes:
+        parts: the clips by the name of their dataset.
+        datasets: the names of all datasets, with those of abstention.
+        classes: sorted.
+        unused: how many lines of `clips.jsonl` could not be used, by reason.
+        media_dir: what a recipe must give as `media_dir`; None where the paths start from the datasets' own folder.
+    """
+
+    parts: dict[str, list[Clip]]
+    datasets: list[str]
+    classes: list[str]
+    unused: Counter[str]
+    media_dir: Path | None
+
+
+def build_benchmark(manifest: Path, out: Path | None, plan: Plan) -> Benchmark:
+    """Write `<name>.jsonl` and its entry in `dataset_info.json`.
+
+    Args:
+        manifest: a `clips.jsonl`.
+        out: the folder to write to; None for that of `clips.jsonl`.
+        plan: what to build.
+
+    Raises:
+        ModalityInterferenceError: the clips cannot be used or paired, or something would be overwritten. Nothing has
+            been written then.
+    """
+    home = manifest.resolve().parent
+    out = home if out is None else out.resolve()
+    clips, unused = usable_clips(manifest, home)
+    classes = class_names(clips, manifest)
+    _check_options(plan, classes)
+    parts = _parts(clips, plan)
+    rows = {name: _rows(part, plan.seed, f"dataset `{name}`", _prefix(home, out)) for name, part in parts.items()}
+    entries = _entries(list(parts), classes, plan)
+    check_names(out, entries, FORMAT)
+    for name, part in rows.items():
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in part)
+        write_text(out / f"{name}.jsonl", text)
+
+    merge_entries(out, entries)
+    return Benchmark(parts, list(entries), classes, unused, None if home.is_relative_to(out) else home)
+
+
+def _check_options(plan: Plan, classes: list[str]) -> None:
+    offered = len(classes) if plan.options == "all" else min(int(plan.options), len(classes))
+    offered += plan.cannot_tell
+    if offered > MAX_OPTIONS:
+        raise ModalityInterferenceError(
+            f"a question would offer {offered} options, and {MAX_OPTIONS} are the most. Give a smaller number, such "
+            "as `--options 4`."
+        )
+
+
+def _parts(clips: list[Clip], plan: Plan) -> dict[str, list[Clip]]:
+    if not plan.shares:
+        return {plan.name: clips}
+
+    parts = split([clip.labels for clip in clips], plan.shares, plan.seed)
+    for part, indexes in parts.items():
+        if not indexes:
+            raise ModalityInterferenceError(
+                f"`--split`: the part `{part}` would get none of the {len(clips)} clips. Give it a larger share."
+            )
+
+    return {f"{plan.name}_{part}": [clips[index] for index in indexes] for part, indexes in parts.items()}
+
+
+def _rows(clips: list[Clip], seed: int, where: str, prefix: str) -> list[dict[str, Any]]:
+    partners = assign_partners([clip.labels for clip in clips], seed, where)
+    return [_row(clip, clips[partner], prefix) for clip, partner in zip(clips, partners, strict=True)]
+
+
+def _row(clip: Clip, partner: Clip, prefix: str) -> dict[str, Any]:
+    return {
+        "video": prefix + clip.video,
+        "audio": prefix + clip.audio,
+        "visual_label": clip.labels.visual,
+        "audio_label": clip.labels.audio,
+        "swapped_video": prefix + partner.video,
+        "swapped_audio": prefix + partner.audio,
+        "swapped_visual_label": partner.labels.visual,
+        "swapped_audio_label": partner.labels.audio,
+    }
+
+
+def _prefix(home: Path, out: Path) -> str:
+    """From the datasets' folder to the clips'. Where that would lead upwards, `media_dir` has to say it."""
+    steps = os.path.relpath(home, out) if is_inside(home, out) else "."
+    return "" if steps == "." else f"{Path(steps).as_posix()}/"
+
+
+def _entries(parts: list[str], classes: list[str], plan: Plan) -> dict[str, dict[str, Any]]:
+    entries = {}
+    asked = {"classes": classes, "options": plan.options, "answer": plan.answer, "asked": "both"}
+    for name in parts:
+        common = {"file_name": f"{name}.jsonl", "formatting": FORMAT, "columns": _columns()}
+        entries[name] = common | {"twins": asked | {"perturbations": list(PERTURBATIONS)}}
+        if plan.cannot_tell:
+            entries[f"{name}_removed"] = common | {"twins": asked | {"perturbations": [], "removed": True}}
+
+    return entries
+
+
+def _columns() -> dict[str, str]:
+    return {"videos": "video", "audios": "audio"} | {name: name for name in (*_LABEL_COLUMNS, *_PARTNER_COLUMNS)}

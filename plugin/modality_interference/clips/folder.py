@@ -1,0 +1,167 @@
+"""Prepare all clips of a folder: several at a time, and only what has not been done yet."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from ..errors import ModalityInterferenceError
+from .labels import Labels, folder_labels, read_labels
+from .manifest import JOURNAL, MANIFEST, ClipRecord, append, open_journal, read_journal, read_manifest, write_manifest
+from .pool import run_all
+from .preparing import SOUNDS, VIDEOS, file_names, prepare_to_files
+from .settings import Settings
+from .sources import Found, Source, find_sources
+
+
+_LOCK = ".clips.lock"
+_CRASHED = "unreadable: the decoder crashed over it"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run has done.
+
+    Attributes:
+        records: of all inputs, in the order of their names; fewer where the run was interrupted.
+        found: what was in the input folder.
+        done_before: how many of the records an earlier run had made.
+        interrupted: whether Ctrl-C ended the run.
+    """
+
+    records: list[ClipRecord]
+    found: Found
+    done_before: int
+    interrupted: bool = False
+
+
+def prepare_folder(
+    folder: Path, out: Path, settings: Settings, workers: int, labels_file: Path | None = None
+) -> Outcome:
+    """Prepare all clips of a folder, and write `clips.jsonl`.
+
+    Args:
+        folder: the input folder.
+        out: the output folder, made where it is missing.
+        settings: how.
+        workers: how many processes.
+        labels_file: a CSV file of labels; without one the sub-folders' names are the labels.
+
+    Raises:
+        ModalityInterferenceError: a folder or the labels cannot be used, or another run is writing to the same folder.
+    """
+    folder, out = folder.resolve(), out.resolve()
+    _check_folders(folder, out)
+    found = find_sources(folder, out)
+    if not found.sources:
+        raise ModalityInterferenceError(f"`{folder}` holds no video file (looked at {found.others} others).")
+
+    names = [source.name for source in found.sources]
+    labels = read_labels(labels_file, names) if labels_file else folder_labels(names)
+    with _locked(out):
+        return _prepare(found, labels, out, settings, workers)
+
+
+def _prepare(found: Found, labels: Mapping[str, Labels], out: Path, settings: Settings, workers: int) -> Outcome:
+    _remove_leftovers(out)
+    done = _done_before(found.sources, out, settings)
+    outcome = Outcome([], found, len(done))
+    waiting = []
+    for source in found.sources:
+        if source.refused:
+            done[source.name] = ClipRecord(source=source.name, status="skipped", reason=source.refused)
+        elif source.name not in done:
+            waiting.append(source)
+
+    try:
+        _prepare_waiting(waiting, done, out, settings, workers)
+    except KeyboardInterrupt:
+        outcome = replace(outcome, interrupted=True)
+    finally:  # after an error, too: what is done is done
+        names = [source.name for source in found.sources if source.name in done]
+        records = [_labelled(done[name], labels[name]) for name in names]
+        write_manifest(out / MANIFEST, records)
+        (out / JOURNAL).unlink(missing_ok=True)
+
+    return replace(outcome, records=records)
+
+
+def _prepare_waiting(
+    waiting: list[Source], done: dict[str, ClipRecord], out: Path, settings: Settings, workers: int
+) -> None:
+    """Fill `done`."""
+    work = partial(prepare_to_files, out=out, settings=settings)
+    with (
+        open_journal(out / JOURNAL) as journal,
+        closing(run_all(work, waiting, min(workers, len(waiting) or 1))) as results,
+        tqdm(total=len(waiting), desc="Preparing clips", unit="clip", disable=None if waiting else True) as bar,
+    ):
+        for source, result in results:
+            record = result or ClipRecord(source=source.name, status="skipped", reason=_CRASHED)
+            append(journal, record)
+            done[source.name] = record
+            bar.update()
+
+
+def _done_before(sources: Iterable[Source], out: Path, settings: Settings) -> dict[str, ClipRecord]:
+    """The records of earlier runs that still hold."""
+    earlier = [record for _, record in read_manifest(out / MANIFEST)] if (out / MANIFEST).exists() else []
+    by_name = {record.source: record for record in [*earlier, *read_journal(out / JOURNAL)]}
+    return {
+        source.name: by_name[source.name]
+        for source in sources
+        if source.name in by_name and _holds(by_name[source.name], source, out, settings)
+    }
+
+
+def _holds(record: ClipRecord, source: Source, out: Path, settings: Settings) -> bool:
+    if source.refused or not record.fingerprint or record.fingerprint != source.fingerprint(settings):
+        return False
+
+    if record.status == "skipped":  # what could not be read may have been a fault of the disk or of permissions
+        return not (record.reason or "").startswith("unreadable")
+
+    files = file_names(source.name)
+    return (record.video, record.audio) == files and all((out / name).is_file() for name in files)
+
+
+def _labelled(record: ClipRecord, labels: Labels) -> ClipRecord:
+    return record.model_copy(update={"visual_label": labels.visual, "audio_label": labels.audio})
+
+
+def _check_folders(folder: Path, out: Path) -> None:
+    if not folder.is_dir():
+        raise ModalityInterferenceError(f"`{folder}` is no folder. Name the folder that holds the video files.")
+
+    if folder in (out, out / VIDEOS, out / SOUNDS):
+        raise ModalityInterferenceError(
+            f"the prepared clips would come to lie among their sources in `{folder}`. Name another output folder."
+        )
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with FileLock(out / _LOCK, timeout=0):
+            yield
+    except Timeout as error:
+        raise ModalityInterferenceError(
+            f"another `clips prepare` is writing to `{out}`. Wait until it has ended, or name another output folder."
+        ) from error
+    except OSError as error:
+        raise ModalityInterferenceError(
+            f"cannot write to `{out}`: {error.strerror or error}. Free some space or make the folder writable, or "
+            "choose another one; the same command then continues where this one ended."
+        ) from error
+
+
+def _remove_leftovers(out: Path) -> None:
+    """Half-written files of a run that was killed."""
+    for folder in (out / VIDEOS, out / SOUNDS):
+        for file in folder.glob(".*"):
+            file.unlink(missing_ok=True)

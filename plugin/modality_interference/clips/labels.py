@@ -1,0 +1,145 @@
+"""The classes of clips: from the sub-folders that they lie in, or from a CSV file."""
+
+import csv
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from ..errors import ModalityInterferenceError
+from ..twins.messages import listed, shown, suggestion
+
+
+_FEW = 5  # files that a message names
+_EXAMPLE = "`file,label`, or `file,visual_label,audio_label`"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What a clip shows and what it sounds like; None where that is not known."""
+
+    visual: str | None = None
+    audio: str | None = None
+
+
+def folder_labels(sources: Iterable[str]) -> dict[str, Labels]:
+    """Labels from sub-folders: `dog/x.mp4` shows and sounds like a dog.
+
+    Args:
+        sources: paths in the input folder. One that lies in no sub-folder, or in a sub-folder's sub-folder, gets no
+            label: which of the folders would be the class?
+    """
+    parents = {source: PurePosixPath(source).parts[:-1] for source in sources}
+    return {source: Labels(parts[0], parts[0]) if len(parts) == 1 else Labels() for source, parts in parents.items()}
+
+
+def read_labels(path: Path, sources: Sequence[str]) -> dict[str, Labels]:
+    """Labels from a CSV file, which must name all sources, and nothing else.
+
+    Args:
+        path: a UTF-8 file with the columns `file` and either `label` or both `visual_label` and `audio_label`.
+        sources: paths in the input folder.
+
+    Raises:
+        ModalityInterferenceError: naming file and row, what was found and how to mend it.
+    """
+    known = {_normal(source): source for source in sources}
+    labels: dict[str, Labels] = {}
+    absent: list[str] = []
+    for number, row in _rows(path):
+        file = (row["file"] or "").strip()
+        source = known.get(_normal(file))
+        if source is None:
+            absent.append(f"line {number}: {shown(file)}{suggestion(file, sources)}")
+        elif source in labels:
+            raise ModalityInterferenceError(
+                f"{path}, line {number}: {shown(file)} has a row already. Remove one of them."
+            )
+        else:
+            labels[source] = _labels(row, f"{path}, line {number}")
+
+    missing = [source for source in sources if source not in labels]
+    if absent or missing:
+        raise ModalityInterferenceError(_mismatch(path, absent, missing))
+
+    return labels
+
+
+def _rows(path: Path) -> Iterable[tuple[int, dict[str, str | None]]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            _check_columns(path, list(reader.fieldnames or ()))
+            rows = [(reader.line_num, row) for row in reader]
+    except OSError as error:
+        raise ModalityInterferenceError(f"cannot read {path}: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ModalityInterferenceError(
+            f"{path} is not UTF-8 text (byte {error.start:,}); save it as UTF-8."
+        ) from error
+    except csv.Error as error:
+        raise ModalityInterferenceError(
+            f"{path}, after line {reader.line_num}: {error}. Save it as CSV again."
+        ) from error
+
+    for number, row in rows:
+        if None in row:
+            raise ModalityInterferenceError(
+                f"{path}, line {number} has more cells than the header has names. Put cells with a comma into quotes."
+            )
+
+    return rows
+
+
+def _check_columns(path: Path, columns: list[str]) -> None:
+    wanted = {"file", "label"} if "label" in columns else {"file", "visual_label", "audio_label"}
+    if missing := sorted(wanted - set(columns)):
+        raise ModalityInterferenceError(
+            f"{path} has no column {listed(missing)}; it has {listed(columns)}. The first row must be {_EXAMPLE}."
+        )
+
+    if "label" in columns and {"visual_label", "audio_label"} & set(columns):
+        raise ModalityInterferenceError(
+            f"{path} has `label` and more specific columns. The first row must be {_EXAMPLE}."
+        )
+
+    if len(set(columns)) < len(columns):
+        raise ModalityInterferenceError(f"{path} has a column twice: {listed(columns)}. Remove one.")
+
+
+def _labels(row: dict[str, str | None], where: str) -> Labels:
+    def cell(column: str) -> str:
+        value = (row[column] or "").strip()
+        if not value:
+            raise ModalityInterferenceError(
+                f"{where}: `{column}` is empty. Name a class, or take the row out and the file with it."
+            )
+
+        return value
+
+    return (
+        Labels(cell("label"), cell("label")) if "label" in row else Labels(cell("visual_label"), cell("audio_label"))
+    )
+
+
+def _mismatch(path: Path, absent: list[str], missing: list[str]) -> str:
+    parts = []
+    if absent:
+        parts.append(
+            f"{len(absent)} of its rows name no media file of the input folder ({_few(absent)}); write `file` as the "
+            "path from the input folder, with slashes"
+        )
+
+    if missing:
+        parts.append(f"{len(missing)} media files have no row ({_few(missing)}); add rows, or move the files away")
+
+    return f"{path} and the input folder do not match: {'; '.join(parts)}."
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:_FEW]) + (", ..." if len(names) > _FEW else "")
+
+
+def _normal(name: str) -> str:
+    """Letters with marks may be stored in two ways; macOS and spreadsheets do not choose the same."""
+    return unicodedata.normalize("NFC", name)
