@@ -1,6 +1,7 @@
-"""What the tests of pages do in a browser."""
+"""What the tests of pages do in a browser, and with the sentences on them."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -44,3 +45,8 @@ def overflow(chromium: Any) -> int:
 def background(chromium: Any) -> str:
     """The page's colour."""
     return chromium.execute_script("return getComputedStyle(document.body).backgroundColor")
+
+
+def plain(sentences: list) -> str:
+    """Summary sentences without markup and with ordinary spaces."""
+    return re.sub("<[^>]+>", "", " ".join(sentences)).replace("\N{NO-BREAK SPACE}", " ")

@@ -1,12 +1,16 @@
 """DESIGN section 2, written down as plainly as possible: one row at a time, full logits, no hooks, no sharing.
 
-Qwen2.5-VL only. Shares nothing with the plugin but the stream of random noise.
+Qwen2.5-VL and Qwen2.5-Omni only. Shares nothing with the plugin but the stream of random noise.
 """
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from clip_files import read_sound
 from llamafactory.data import SFTDataCollatorWith4DAttentionMask
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -26,6 +30,10 @@ class Row:
             load_image(reference, example["images"] or [], example["twin_images"] or [])
             for reference in variant["image_references"]
         ]
+        videos, black = clips_of(example, variant, "video")
+        audios, silent = clips_of(example, variant, "audio")
+        sounds = [read_sound(Path(path))[0] for path in audios]
+        sounds = [np.zeros_like(sound) if quiet else sound for sound, quiet in zip(sounds, silent)]
         stock = SFTDataCollatorWith4DAttentionMask(
             template=collator.template,
             model=collator.model,
@@ -34,7 +42,10 @@ class Row:
         )
         ids = variant["input_ids"]
         feature = {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": variant["labels"], "images": pictures}
-        self.inputs = stock([feature])
+        self.inputs = stock([feature | {"videos": videos, "audios": sounds}])
+        if any(black):
+            self.inputs["pixel_values_videos"] = black_pixels(collator, videos)
+
         self.labels = self.inputs.pop("labels")[0]
         self.model, self.key = model, key
         self.relevant = {modality.value for modality in from_bits(example["relevant"])}
@@ -49,19 +60,22 @@ class Row:
         def keep(module: Any, args: Any, kwargs: Any) -> None:
             seen["embeds"] = kwargs["inputs_embeds"]
 
-        handle = self.model.get_decoder().register_forward_pre_hook(keep, with_kwargs=True)
+        decoder = self.model.get_decoder()
+        decoder = self.model.model if decoder is self.model else decoder  # Qwen2.5-Omni
+        handle = decoder.register_forward_pre_hook(keep, with_kwargs=True)
         self.model(**self.inputs)
         handle.remove()
         return seen["embeds"]
 
     def mask(self) -> Tensor:
         """(tokens,) what an attack may change."""
-        image = self.model.config.image_token_id
+        config = self.model.config
+        media = {getattr(config, f"{name}_token_id", None): name for name in ("image", "video", "audio")}
         mask = []
         for token, label, attended in zip(
             self.inputs["input_ids"][0].tolist(), self.labels.tolist(), self.inputs["attention_mask"][0].tolist()
         ):
-            modality = "image" if token == image else None if token in self.special else "text"
+            modality = media.get(token) or (None if token in self.special else "text")
             irrelevant = modality is not None and self.relevant and modality not in self.relevant
             mask.append(bool(irrelevant and attended and label == -100))
 
@@ -75,6 +89,27 @@ class Row:
     def answer_loss(self, logits: Tensor, reduction: str) -> Tensor:
         """Cross-entropy of the answer."""
         return cross_entropy(logits, self.labels[[place + 1 for place in self.places]], reduction=reduction)
+
+
+def clips_of(example: dict[str, Any], variant: dict[str, Any], kind: str) -> tuple[list[str], list[bool]]:
+    """The paths of a row's videos or sounds, and whether each is removed."""
+    paths, removed = [], []
+    for reference in variant[f"{kind}_references"]:
+        *what, place, index = reference.split(":")
+        paths.append(example[f"{kind}s" if place == "row" else f"twin_{kind}s"][int(index)])
+        removed.append(what == ["removed"])
+
+    return paths, removed
+
+
+def black_pixels(collator: Any, videos: list[str]) -> Tensor:
+    """The pixel values of one video all of whose frames are black."""
+    (path,) = videos
+    settings = {f"image_{name}_pixels": getattr(collator.processor, f"video_{name}_pixels") for name in ("max", "min")}
+    settings |= {name: getattr(collator.processor, name) for name in ("video_fps", "video_maxlen")}
+    frames = collator.template.mm_plugin._regularize_videos([path], **settings)["videos"][0]
+    frames = [Image.new("RGB", frame.size) for frame in frames]
+    return collator.processor.video_processor(videos=[frames], return_tensors="pt")["pixel_values_videos"]
 
 
 def perturbations_of(row: Row, arguments: Any, seed: tuple[int, int]) -> list[Tensor]:

@@ -45,7 +45,8 @@ def test_a_head_elsewhere_is_reported():
 def test_rows_with_variants():
     labels = torch.tensor([[NO, 1]] * 4)
     mask = torch.tensor([[False, False], [False, False], [False, False], [True, False]])
-    batch = TwinBatch({}, labels, torch.tensor([0, 0, 2, 3]), torch.zeros(4), mask, None, None)
+    nothing = torch.zeros(4, 2).to(torch.int8)
+    batch = TwinBatch({}, labels, torch.tensor([0, 0, 2, 3]), torch.zeros(4), mask, None, None, nothing, nothing[:, 0])
     assert batch.clean_rows.tolist() == [0, 2, 3]
     assert batch.masked_rows.tolist() == [3]
     assert batch.rows_with_variants(adversarial=False).tolist() == [0]

@@ -1,8 +1,9 @@
 """Tiny random vision-language models, one per family, that stock LLaMA-Factory loads and trains on a CPU.
 
 Nothing is downloaded. `build("qwen2_vl", folder)` makes a model, a byte-level tokenizer and a processor, and saves
-them as a checkpoint folder for `model_name_or_path`. `FAMILIES` says what a test must know of each family. Every model
-has two text layers of hidden size 32, about 600 tokens in its vocabulary and 4 to 16 tokens per image.
+them as a checkpoint folder for `model_name_or_path`. `FAMILIES` says what a test must know of each family that reads
+pictures, `CLIP_FAMILIES` of those that are there for clips. Every model has two text layers of hidden size 32, about
+600 tokens in its vocabulary and 4 to 16 tokens per image.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ import transformers
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForImageTextToText,
+    AutoModelForTextToWaveform,
     CLIPImageProcessor,
     Gemma3Config,
     Gemma3ImageProcessor,
@@ -30,6 +32,9 @@ from transformers import (
     LlavaNextConfig,
     LlavaNextImageProcessor,
     LlavaNextProcessor,
+    LlavaNextVideoConfig,
+    LlavaNextVideoProcessor,
+    LlavaNextVideoVideoProcessor,
     LlavaProcessor,
     PreTrainedConfig,
     PreTrainedModel,
@@ -37,13 +42,18 @@ from transformers import (
     ProcessorMixin,
     Qwen2_5_VLConfig,
     Qwen2_5_VLProcessor,
+    Qwen2_5OmniConfig,
+    Qwen2_5OmniProcessor,
     Qwen2VLConfig,
     Qwen2VLImageProcessor,
     Qwen2VLProcessor,
     Qwen2VLVideoProcessor,
+    Qwen3OmniMoeConfig,
+    Qwen3OmniMoeProcessor,
     Qwen3VLConfig,
     Qwen3VLProcessor,
     Qwen3VLVideoProcessor,
+    WhisperFeatureExtractor,
 )
 
 
@@ -100,7 +110,7 @@ def build(family: str, folder: Path, seed: int = 0) -> Path:
     """Build a family's tiny checkpoint below a folder, or find the one that an earlier call left there.
 
     Args:
-        family: A key of `FAMILIES`.
+        family: A key of `FAMILIES` or `CLIP_FAMILIES`.
         folder: Where checkpoints are kept; shared by all families and seeds, and safe to share between processes.
         seed: Seed of the weights.
 
@@ -111,7 +121,7 @@ def build(family: str, folder: Path, seed: int = 0) -> Path:
     if not checkpoint.exists():
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(dir=checkpoint.parent, prefix=".unfinished-"))
-        _save_checkpoint(FAMILIES[family], unfinished, seed)
+        _save_checkpoint((FAMILIES | CLIP_FAMILIES)[family], unfinished, seed)
         _publish(unfinished, checkpoint)
     return checkpoint
 
@@ -144,7 +154,8 @@ def make_model(config: PreTrainedConfig, seed: int) -> PreTrainedModel:
     """Make a model with random weights, none of them left at zero, without touching the global random state."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
-        model = AutoModelForImageTextToText.from_config(config, dtype=torch.float32)
+        auto = AutoModelForTextToWaveform if isinstance(config, OMNI_CONFIGS) else AutoModelForImageTextToText
+        model = auto.from_config(config, dtype=torch.float32)
         for parameter in model.parameters():
             if not parameter.any():  # biases, and Gemma 3's projector, which would blind the model
                 parameter.normal_(std=WEIGHT_STD)
@@ -156,6 +167,8 @@ def _save_checkpoint(family: Family, folder: Path, seed: int) -> None:
     config, processor = family.builder(tokenizer)
     make_model(config, seed).save_pretrained(folder)
     processor.save_pretrained(folder)
+    if isinstance(config, OMNI_CONFIGS):
+        torch.save({}, folder / "spk_dict.pt")  # the voices, without which transformers does not load the checkpoint
 
 
 def _publish(unfinished: Path, checkpoint: Path) -> None:
@@ -365,6 +378,115 @@ def _qwen3_vl(tokenizer: PreTrainedTokenizerFast) -> tuple[Qwen3VLConfig, Qwen3V
     return config, Qwen3VLProcessor(image_processor, tokenizer, Qwen3VLVideoProcessor(**_qwen_media_settings()))
 
 
+def _qwen2_5_omni(tokenizer: PreTrainedTokenizerFast) -> tuple[Qwen2_5OmniConfig, Qwen2_5OmniProcessor]:
+    """Qwen2.5-Omni without its talker: Qwen2.5-VL's vision, Whisper's encoder, 25 audio tokens per second."""
+    vision_config = _qwen_vision_config(
+        depth=2,
+        hidden_size=HIDDEN,
+        intermediate_size=2 * HIDDEN,
+        out_hidden_size=HIDDEN,
+        window_size=32,
+        fullatt_block_indexes=[1],
+    )
+    audio_config = {
+        "d_model": HIDDEN,
+        "encoder_layers": LAYERS,
+        "encoder_attention_heads": HEADS,
+        "encoder_ffn_dim": 2 * HIDDEN,
+        "output_dim": HIDDEN,
+        "initializer_range": WEIGHT_STD,
+    }
+    thinker_config = {
+        "text_config": _text_config(tokenizer, rope_parameters=_mrope([2, 3, 3])),
+        "vision_config": vision_config,
+        "audio_config": audio_config,
+        "initializer_range": WEIGHT_STD,
+        "image_token_index": tokenizer.image_token_id,
+        "video_token_index": tokenizer.video_token_id,
+        "audio_token_index": tokenizer.audio_token_id,
+        "vision_start_token_id": tokenizer.vision_bos_token_id,
+        "vision_end_token_id": tokenizer.vision_eos_token_id,
+        "audio_start_token_id": tokenizer.audio_bos_token_id,
+        "audio_end_token_id": tokenizer.audio_eos_token_id,
+    }
+    processor = Qwen2_5OmniProcessor(
+        Qwen2VLImageProcessor(**_qwen_media_settings()),
+        Qwen2VLVideoProcessor(**_qwen_media_settings()),
+        WhisperFeatureExtractor(feature_size=128, chunk_length=30),  # 300 in the real one, which is slow
+        tokenizer,
+    )
+    return Qwen2_5OmniConfig(thinker_config=thinker_config, enable_audio_output=False), processor
+
+
+def _qwen3_omni(tokenizer: PreTrainedTokenizerFast) -> tuple[Qwen3OmniMoeConfig, Qwen3OmniMoeProcessor]:
+    """Qwen3-Omni without its talker: two of four experts per token, Qwen3-VL's vision, 13 audio tokens per second."""
+    vision_config = _qwen_vision_config(
+        depth=2,
+        hidden_size=HIDDEN,
+        intermediate_size=2 * HIDDEN,
+        out_hidden_size=HIDDEN,
+        num_position_embeddings=16,
+        deepstack_visual_indexes=[0],
+    )
+    audio_config = {
+        "d_model": HIDDEN,
+        "encoder_layers": LAYERS,
+        "encoder_attention_heads": HEADS,
+        "encoder_ffn_dim": 2 * HIDDEN,
+        "output_dim": HIDDEN,
+        "downsample_hidden_size": HIDDEN // 2,
+        "n_window": 50,
+        "n_window_infer": 800,
+        "initializer_range": WEIGHT_STD,
+    }
+    experts = {"moe_intermediate_size": HIDDEN, "num_experts": 4, "num_experts_per_tok": 2, "head_dim": HEAD_DIM}
+    thinker_config = {
+        "text_config": _text_config(tokenizer, rope_parameters=_mrope([4, 2, 2]), **experts),
+        "vision_config": vision_config,
+        "audio_config": audio_config,
+        "initializer_range": WEIGHT_STD,
+        "image_token_id": tokenizer.image_token_id,
+        "video_token_id": tokenizer.video_token_id,
+        "audio_token_id": tokenizer.audio_token_id,
+        "vision_start_token_id": tokenizer.vision_bos_token_id,
+        "vision_end_token_id": tokenizer.vision_eos_token_id,
+        "audio_start_token_id": tokenizer.audio_bos_token_id,
+        "audio_end_token_id": tokenizer.audio_eos_token_id,
+    }
+    processor = Qwen3OmniMoeProcessor(
+        Qwen2VLImageProcessor(**_qwen_media_settings()),
+        Qwen2VLVideoProcessor(**_qwen_media_settings()),
+        WhisperFeatureExtractor(feature_size=128, chunk_length=30),
+        tokenizer,
+    )
+    return Qwen3OmniMoeConfig(thinker_config=thinker_config, enable_audio_output=False), processor
+
+
+def _llava_next_video(tokenizer: PreTrainedTokenizerFast) -> tuple[LlavaNextVideoConfig, LlavaNextVideoProcessor]:
+    """LLaVA-NeXT-Video: LLaVA-NeXT, whose clips have 32 x 32 pixels, 16 patches and, pooled, 4 tokens per frame."""
+    image_size, patch_size = 32, 8
+    pinpoints = [[image_size, image_size], [image_size, 2 * image_size], [2 * image_size, image_size]]
+    size = {"size": {"shortest_edge": image_size}, "crop_size": {"height": image_size, "width": image_size}}
+    config = LlavaNextVideoConfig(
+        text_config=_text_config(tokenizer, model_type="llama"),
+        vision_config=_vision_config(model_type="clip_vision_model", image_size=image_size, patch_size=patch_size),
+        image_token_index=tokenizer.image_token_id,
+        video_token_index=tokenizer.video_token_id,
+        image_grid_pinpoints=pinpoints,
+        vision_feature_layer=-2,
+        vision_feature_select_strategy="default",
+    )
+    processor = LlavaNextVideoProcessor(
+        LlavaNextVideoVideoProcessor(**size, do_sample_frames=False),
+        LlavaNextImageProcessor(**size, image_grid_pinpoints=pinpoints),
+        tokenizer,
+        patch_size=patch_size,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+    )
+    return config, processor
+
+
 LLAMA_TOKENS = {
     "unk_token": "<unk>",
     "bos_token": "<s>",
@@ -374,6 +496,27 @@ LLAMA_TOKENS = {
 }
 QWEN_TOKENS = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
 QWEN_SPECIAL_TOKENS = ("<|im_start|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
+OMNI_CONFIGS = (Qwen2_5OmniConfig, Qwen3OmniMoeConfig)
+OMNI_TOKENS = {
+    **QWEN_TOKENS,
+    "image_token": "<|IMAGE|>",
+    "video_token": "<|VIDEO|>",
+    "audio_token": "<|AUDIO|>",
+    "vision_bos_token": "<|vision_bos|>",
+    "vision_eos_token": "<|vision_eos|>",
+    "audio_bos_token": "<|audio_bos|>",
+    "audio_eos_token": "<|audio_eos|>",
+}
+QWEN3_OMNI_TOKENS = {
+    **QWEN_TOKENS,
+    "image_token": "<|image_pad|>",
+    "video_token": "<|video_pad|>",
+    "audio_token": "<|audio_pad|>",
+    "vision_bos_token": "<|vision_start|>",
+    "vision_eos_token": "<|vision_end|>",
+    "audio_bos_token": "<|audio_start|>",
+    "audio_eos_token": "<|audio_end|>",
+}
 INTERNVL_TOKENS = {
     **QWEN_TOKENS,
     "start_image_token": "<img>",
@@ -457,5 +600,37 @@ FAMILIES: dict[str, Family] = {
         named_tokens=QWEN_TOKENS,
         deepstack=True,
         mrope=True,
+    ),
+}
+
+CLIP_FAMILIES: dict[str, Family] = {
+    "qwen2_5_omni": Family(
+        template="qwen2_omni",
+        image_token="<|IMAGE|>",
+        vision_tower="visual",
+        projector="visual.merger",
+        builder=_qwen2_5_omni,
+        special_tokens=("<|im_start|>",),
+        named_tokens=OMNI_TOKENS,
+        mrope=True,
+    ),
+    "qwen3_omni": Family(
+        template="qwen3_omni_nothink",
+        image_token="<|image_pad|>",
+        vision_tower="visual",
+        projector="visual.merger",
+        builder=_qwen3_omni,
+        special_tokens=("<|im_start|>",),
+        named_tokens=QWEN3_OMNI_TOKENS,
+        deepstack=True,
+        mrope=True,
+    ),
+    "llava_next_video": Family(
+        template="llava_next_video",
+        image_token="<image>",
+        vision_tower="model.vision_tower",
+        projector="model.multi_modal_projector",
+        builder=_llava_next_video,
+        named_tokens={**LLAMA_TOKENS, "video_token": "<video>"},
     ),
 }

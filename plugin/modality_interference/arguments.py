@@ -1,5 +1,6 @@
 """The plugin's YAML keys: one documented dataclass, and their validation."""
 
+import re
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -13,6 +14,9 @@ ADVERSARIAL_METHODS = ("none", "gaussian", "fgsm", "pgd", "freelb")
 ADVERSARIAL_UPDATES = ("gradient", "sign", "normalized")
 DIAGNOSIS_SCORINGS = ("likelihood", "generate")
 ALL_TWINS = "all"
+ALL_LAYERS = "all"
+LAST_HALF = "last_half"
+_LAYER_RANGE = re.compile("([0-9]{1,4})(?:-([0-9]{1,4}))?")
 
 
 @dataclass
@@ -80,6 +84,27 @@ class PluginArguments:
         default=ALL_TWINS,
         metadata={"help": "`all`, or how many of an example's twins to train on, drawn afresh each epoch."},
     )
+    alignment_weight: float = field(
+        default=0.0,
+        metadata={
+            "help": "Weight of the alignment loss: -log of the share of the answer's attention over media tokens that "
+            "falls on the relevant modality; 0 turns it off."
+        },
+    )
+    alignment_layers: str = field(
+        default=ALL_LAYERS,
+        metadata={
+            "help": "Layers of the text decoder whose attention the alignment loss looks at: `all`, `last_half`, or "
+            "numbers and ranges from 0, such as `12-20` or `3,7,12-20`."
+        },
+    )
+    attention_probe: bool = field(
+        default=False,
+        metadata={
+            "help": "Measure at evaluation which share of the answer position's attention falls on text, image, video and "
+            "audio tokens, per layer and head."
+        },
+    )
     diagnosis_scoring: str = field(
         default="likelihood",
         metadata={
@@ -98,6 +123,11 @@ class PluginArguments:
     def consistency_on(self) -> bool:
         """Whether the consistency loss is computed."""
         return self.consistency_method != "none" and self.consistency_weight > 0
+
+    @property
+    def alignment_on(self) -> bool:
+        """Whether the alignment loss is computed."""
+        return self.alignment_weight > 0
 
     @property
     def twins_limit(self) -> int | None:
@@ -133,7 +163,7 @@ def refuse_without_flag(given: dict[str, Any] | list[str], arguments: PluginArgu
 
 
 def validate(arguments: PluginArguments) -> None:
-    """Check every key's value, and settle `twins_per_example` (YAML may bring a number).
+    """Check every key's value, and settle `twins_per_example` and `alignment_layers` (YAML may bring a number).
 
     Raises:
         ModalityInterferenceError: naming the key, what was found and what is allowed.
@@ -150,7 +180,7 @@ def validate(arguments: PluginArguments) -> None:
         if getattr(arguments, key) not in allowed:
             raise ModalityInterferenceError(f"`{key}` is {getattr(arguments, key)!r}; allowed: {', '.join(allowed)}.")
 
-    for key in ("consistency_weight", "adversarial_weight", "adversarial_epsilon"):
+    for key in ("consistency_weight", "adversarial_weight", "adversarial_epsilon", "alignment_weight"):
         _check_number(arguments, key, positive=False)
 
     for key in ("consistency_temperature", "adversarial_step_size"):
@@ -159,6 +189,12 @@ def validate(arguments: PluginArguments) -> None:
     _check_count(arguments, "adversarial_steps", " (for no attack, use `adversarial_method: none`)")
     _check_count(arguments, "nonfinite_patience")
     _check_twins_per_example(arguments)
+    _check_alignment_layers(arguments)
+    if not isinstance(arguments.attention_probe, bool):
+        raise ModalityInterferenceError(
+            f"`attention_probe` is {arguments.attention_probe!r}; it must be `true` or `false`."
+        )
+
     if arguments.batch_mix is not None:
         parse_batch_mix(arguments.batch_mix)
 
@@ -184,6 +220,49 @@ def parse_batch_mix(text: str) -> dict[str, int]:
         f"`batch_mix` is {text!r}; write counts of at least 1 for different kinds, such as `image=2,text=2,both=4` "
         f"(kinds: {', '.join(KINDS)})."
     )
+
+
+def parse_layers(text: str, depth: int) -> list[int]:
+    """Read `alignment_layers`.
+
+    Args:
+        text: `all`, `last_half`, or numbers and ranges from 0, such as `3,7,12-20`.
+        depth: how many layers the model's text decoder has.
+
+    Raises:
+        ModalityInterferenceError: for anything else, and for layers that the model has not.
+    """
+    if text in (ALL_LAYERS, LAST_HALF):
+        return list(range(depth // 2 if text == LAST_HALF else 0, depth))
+
+    layers: set[int] = set()
+    for first, last in _layer_ranges(text):
+        if last >= depth:
+            raise ModalityInterferenceError(
+                f"`alignment_layers` is {text!r}, but the model's text decoder has {depth} layers, 0 to {depth - 1}."
+            )
+
+        layers.update(range(first, last + 1))
+
+    return sorted(layers)
+
+
+def _layer_ranges(text: str) -> list[tuple[int, int]]:
+    found = [_LAYER_RANGE.fullmatch(part.strip()) for part in text.split(",")]
+    ranges = [(int(match[1]), int(match[2] or match[1])) for match in found if match]
+    if len(ranges) == len(found) and all(first <= last for first, last in ranges):
+        return ranges
+
+    raise ModalityInterferenceError(
+        f"`alignment_layers` is {text!r}; it must be `all`, `last_half`, or numbers and ranges of layers from 0, such as "
+        "`12-20` or `3,7,12-20`."
+    )
+
+
+def _check_alignment_layers(arguments: PluginArguments) -> None:
+    arguments.alignment_layers = str(arguments.alignment_layers)  # YAML may bring a number
+    if arguments.alignment_layers not in (ALL_LAYERS, LAST_HALF):
+        _layer_ranges(arguments.alignment_layers)
 
 
 def _check_count(arguments: PluginArguments, key: str, hint: str = "") -> None:

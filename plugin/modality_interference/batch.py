@@ -1,5 +1,6 @@
 """What the collator hands to the trainer: LLaMA-Factory's model inputs and what the plugin knows of the rows."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,10 +9,10 @@ import torch
 from torch import Tensor
 
 from .errors import ModalityInterferenceError
-from .modality import IGNORE_LABEL
+from .modality import IGNORE_LABEL, Modality
 
 
-ROW_KEYS = ("twin_of", "row_key", "perturbation_mask", "image_index", "questions")
+ROW_KEYS = ("twin_of", "row_key", "perturbation_mask", "image_index", "questions", "token_modality", "relevant")
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,13 @@ class TwinBatch:
         twin_of: (rows,) index of each row's clean row; a clean row's own index.
         row_key: (rows,) identity of each row's content, the seed of its noise.
         perturbation_mask: (rows, tokens) tokens that an adversarial copy may change.
-        image_index: (image tokens of all rows,) for each image token, in row-major order, its place among the tokens of
-            the pictures in `inputs`; None where every picture stands in `inputs` as often as in the rows.
+        image_index: of each modality that has media which stand in `inputs` less often than in the rows: (its tokens in all
+            rows,) for each token, in row-major order, its place among the tokens of the media in `inputs`. None where there
+            is no such modality.
         questions: of the clean rows and twins that the diagnosis scores; None in training. Behind those rows then come
             rows that only bring further options of a question.
+        token_modality: (rows, tokens) int8, the modality bit of every token, 0 for template tokens and padding.
+        relevant: (rows,) relevant sets as bits, 0 where nothing is known.
     """
 
     inputs: dict[str, Any]
@@ -83,8 +87,10 @@ class TwinBatch:
     twin_of: Tensor
     row_key: Tensor
     perturbation_mask: Tensor
-    image_index: Tensor | None
+    image_index: Mapping[Modality, Tensor] | None
     questions: list[Question] | None
+    token_modality: Tensor
+    relevant: Tensor
 
     @classmethod
     def split(cls, inputs: dict[str, Any]) -> "TwinBatch":

@@ -92,3 +92,12 @@ def test_free_answers_but_for_case_spaces_and_full_stop():
     assert [row.correct for row in scored] == [True, False, True]
     assert [row.flipped for row in scored] == [None, True, False]
     assert scored[1].answer == "A blue car."
+
+
+def test_abstention_where_cannot_tell_is_right():
+    about = dict(dataset="clips", row=0, key=1, kind="audio", clean=0, choices=(*PETS, "cannot tell"))
+    asked = [Question(perturbation=f"p{place}", batch_row=place, answer=len(PETS), **about) for place in range(3)]
+    told = Question(perturbation="clean", batch_row=3, answer=0, **about)
+    scored = score_generated([*asked, told], ["Cannot tell.", "It is a cat.", "Sorry.", "cannot tell"])
+    assert [row.abstained for row in scored] == [True, False, False, None]
+    assert [row.correct for row in scored] == [True, False, False, False]

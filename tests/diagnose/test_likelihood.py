@@ -56,6 +56,15 @@ def test_an_offset_skips_the_labels_of_earlier_turns(table):
     np.testing.assert_allclose(found[0].numpy(), log_softmax(log_softmax(table[2])[[1, 5]]), atol=1e-5)
 
 
+@pytest.mark.parametrize(("right", "abstained"), [(0, None), (1, True)])
+def test_abstention_where_cannot_tell_is_right(right, abstained):
+    options = [OptionTokens(0, 0, (1,)), OptionTokens(0, 0, (2,))]
+    given = [question(0, options=options, choices=("cat", "cannot tell"), answer=right)]
+    logits = np.array([[0, 1.0, 4.0, 0, 0, 0]])
+    (row,) = score_likelihood(given, answers([1], logits), decode=str)
+    assert (row.answer, row.correct, row.abstained) == ("cannot tell", right == 1, abstained)
+
+
 @pytest.mark.parametrize("planted", [None, 0, 1, 2])
 def test_options_by_hand(planted):
     """The clean row says dog (right), the twin says cat."""

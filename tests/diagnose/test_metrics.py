@@ -62,6 +62,59 @@ def test_kinds_of_a_mixed_dataset():
     assert summarise(rows, seed=0, generated=False)["pets"].kind == "mixed"
 
 
+def test_what_another_clip_plants_is_called_following_the_other_sense():
+    twins = {"flipped": True, "causal_effect": 0.5}
+    rows = [
+        scored(0, "swapped_audio", False, misled=True, **twins),
+        scored(1, "swapped_audio", False, misled=False, **twins),
+        scored(0, "swapped_video_2", False, misled=True, **twins),
+        scored(0, "misleading_caption", False, misled=True, **twins),
+        scored(0, "swapped_audio_tags", False, misled=True, **twins),  # another's perturbation
+    ]
+    found = means(rows, generated=False)
+    assert {
+        name: [rate for rate in rates if rate not in ("accuracy", "flip_rate", "causal_effect")]
+        for (_, name), rates in found.items()
+    } == {
+        "swapped_audio": ["followed_other_sense_rate"],
+        "swapped_video_2": ["followed_other_sense_rate"],
+        "misleading_caption": ["misled_rate"],
+        "swapped_audio_tags": ["misled_rate"],
+    }
+    assert found["pets", "swapped_audio"]["followed_other_sense_rate"] == 0.5
+
+
+def test_abstention_is_of_rows_whose_right_answer_is_cannot_tell():
+    rows = [scored(0, correct=True, abstained=True), scored(1, correct=False, abstained=False), scored(2)]
+    assert means(rows, generated=False)["pets", "clean"]["abstention_rate"] == 0.5
+    assert "abstention_rate" not in means([scored(2)], generated=False)["pets", "clean"]
+
+
+def test_figures_of_each_kind_of_a_mixed_dataset():
+    """Two clips, each with a visual and an audio question; the numbers are counted by hand."""
+    rows = [scored(0, kind="video"), scored(2, kind="video", correct=False)]
+    rows += [scored(1, kind="audio", correct=False), scored(3, kind="audio", correct=False)]
+    rows += [scored(0, "swapped_audio", False, kind="video", flipped=True, misled=True)]
+    found = summarise(rows, seed=0, generated=False)["pets"]
+    accuracy = {
+        kind: {name: (result.rows, result.rates["accuracy"].value) for name, result in results.items()}
+        for kind, results in found.kinds.items()
+    }
+    assert accuracy == {"video": {"clean": (2, 0.5), "swapped_audio": (1, 0)}, "audio": {"clean": (2, 0)}}
+    assert found.perturbations["clean"].rates["accuracy"].value == 0.25
+    assert found.kinds["video"]["swapped_audio"].rates["followed_other_sense_rate"].value == 1
+    assert summarise(rows[:2], seed=0, generated=False)["pets"].kinds == {}
+
+
+def test_intervals_of_a_kind_agree_with_scipy():
+    values = np.random.default_rng(6).random(200) < 0.35
+    rows = [scored(2 * row, kind="video", correct=bool(value)) for row, value in enumerate(values)]
+    rows += [scored(2 * row + 1, kind="audio") for row in range(200)]
+    rate = summarise(rows, seed=0, generated=False)["pets"].kinds["video"]["clean"].rates["accuracy"]
+    expected = bootstrap((values,), np.mean, method="percentile", n_resamples=9999, rng=5).confidence_interval
+    assert (rate.low, rate.high) == pytest.approx((expected.low, expected.high), abs=0.02)
+
+
 def test_one_example_has_no_spread():
     rate = summarise([scored(0)], seed=0, generated=False)["pets"].perturbations["clean"].rates["accuracy"]
     assert (rate.value, rate.low, rate.high) == (1, 1, 1)

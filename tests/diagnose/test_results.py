@@ -48,7 +48,13 @@ DIAGNOSIS = Diagnosis(
                 "clean": PerturbationResult(rows=1, rates={"accuracy": Rate(value=1, low=1, high=1)}),
                 "ocr_text": PerturbationResult(rows=1, rates={"flip_rate": Rate(value=0.5, low=0, high=1)}),
             },
-        )
+        ),
+        "clips": DatasetResult(
+            examples=2,
+            kind="mixed",
+            perturbations={"clean": PerturbationResult(rows=2, rates={})},
+            kinds={"video": {"clean": PerturbationResult(rows=1, rates={"abstention_rate": Rate(value=1, low=1, high=1)})}},
+        ),
     },
     notes=["a note"],
     gallery=[

@@ -447,7 +447,7 @@ def test_batch_mix_naming_an_absent_kind(keys):
 
 def test_a_twins_block_under_a_plain_format(keys):
     message = (
-        "Dataset stray_block: it has a `twins` block, but `formatting: alpaca` makes no twins. Use one of `?alpaca"
+        "dataset `stray_block`: it has a `twins` block, but `formatting: alpaca` makes no twins. Use one of `?alpaca"
     )
     with pytest.raises(ModalityInterferenceError, match=message):
         load_data(keys("stray_block"))

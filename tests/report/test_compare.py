@@ -141,7 +141,8 @@ class TestDifferences:
     @pytest.mark.parametrize(
         ("rate", "value", "expected"),
         [("accuracy", 0.5, "better"), ("accuracy", -0.5, "worse"), ("flip_rate", 0.5, "worse")]
-        + [(rate, -0.5, "better") for rate in ("flip_rate", "causal_effect", "misled_rate", "unparsable_rate")],
+        + [(rate, -0.5, "better") for rate in ("flip_rate", "causal_effect", "misled_rate", "unparsable_rate")]
+        + [("followed_other_sense_rate", -0.5, "better"), ("abstention_rate", 0.5, "better")],
     )
     def test_verdicts(self, rate: str, value: float, expected: str) -> None:
         clear = Difference(value=value, low=value - 0.1, high=value + 0.1, examples=10)

@@ -10,7 +10,7 @@ import pytest
 from diagnoses import diagnosis, flip, picture_uri, result, scored
 from hypothesis import given
 from hypothesis import strategies as st
-from pages import background, open_page, overflow, requested, shown, texts
+from pages import background, open_page, overflow, plain, requested, shown, texts
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
@@ -40,11 +40,6 @@ ATTEMPTS = """
     }
     fetch("/fetch").catch(() => {}).finally(() => setTimeout(done, 300));
 """
-
-
-def plain(sentences: list) -> str:
-    """Summary sentences without markup and with ordinary spaces."""
-    return re.sub("<[^>]+>", "", " ".join(sentences)).replace("\N{NO-BREAK SPACE}", " ")
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from av_data import write_clips
 from llamafactory.train.tuner import run_exp
 from runs import recipe
 from step_reference import Row, reference_loss
@@ -41,6 +42,7 @@ class Compare(TrainerCallback):
             self.logged = logs["loss"]
 
 
+DEFAULTS = dict(disable_shuffling=True, max_grad_norm=0.0, adversarial_step_size=0.01, adversarial_epsilon=0.02)
 CASES = [
     *[dict(consistency_method=method, consistency_weight=1.0) for method in ("none", "kl", "reverse_kl", "js", "mse")],
     dict(consistency_method="kl", consistency_weight=0.5, consistency_temperature=2.0, finetuning_type="lora"),
@@ -58,27 +60,45 @@ CASES = [
     dict(finetuning_type="freeze", freeze_trainable_layers=1),
     dict(disable_gradient_checkpointing=True),
 ]
+CLIP_CASES = [
+    dict(adversarial_method="none", consistency_method="none"),
+    dict(consistency_method="js", consistency_weight=0.5),
+    dict(finetuning_type="lora", lora_target="q_proj,v_proj", consistency_method="kl", gradient_accumulation_steps=2),
+    dict(freeze_vision_tower=True),  # of Qwen2.5-Omni also the whole audio tower
+    dict(freeze_vision_tower=True, freeze_multi_modal_projector=True, use_audio_in_video=True),
+    dict(adversarial_method="freelb", adversarial_epsilon=0.05, use_audio_in_video=True),
+]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(str(value) for value in case.values()))
+def name_of(case):
+    return "-".join(str(value) for value in case.values())
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    return write_clips(tmp_path_factory.mktemp("clips"))
+
+
+@pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_loss_and_gradients_equal_the_reference(case, checkpoint, datasets, tmp_path):
-    batch_size = 3
-    defaults = dict(adversarial_step_size=0.01, adversarial_epsilon=0.02)
-    keys = recipe(
-        checkpoint("qwen2_5_vl"),
-        "qwen2_vl",
-        datasets,
-        tmp_path / "out",
-        mix_strategy="interleave_under",
-        interleave_probs="0.4,0.4,0.2",
-        disable_shuffling=True,
-        per_device_train_batch_size=batch_size,
-        max_grad_norm=0.0,
-        **{**defaults, **case},
+    sampling = dict(mix_strategy="interleave_under", interleave_probs="0.4,0.4,0.2", per_device_train_batch_size=3)
+    compare_step(
+        recipe(checkpoint("qwen2_5_vl"), "qwen2_vl", datasets, tmp_path / "out", **sampling, **DEFAULTS | case)
     )
+
+
+@pytest.mark.parametrize("case", CLIP_CASES, ids=name_of)
+def test_a_model_that_sees_and_hears(case, checkpoint, clips, tmp_path):
+    sampling = dict(dataset="clips,read", mix_strategy="interleave_under", interleave_probs="0.6,0.4")
+    checkpoint = checkpoint("qwen2_5_omni")
+    compare_step(recipe(checkpoint, "qwen2_omni", clips, tmp_path / "out", **sampling, **DEFAULTS | case))
+
+
+def compare_step(keys):
     known = PluginArguments.__dataclass_fields__
     arguments = PluginArguments(**{key: value for key, value in keys.items() if key in known})
-    compare = Compare(arguments, case.get("gradient_accumulation_steps", 1) * batch_size)
+    examples = keys.get("gradient_accumulation_steps", 1) * keys["per_device_train_batch_size"]
+    compare = Compare(arguments, examples)
     run_exp(keys, callbacks=[compare])
 
     assert compare.gradients.keys() == compare.reference.keys()

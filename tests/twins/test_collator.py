@@ -153,10 +153,11 @@ def test_the_batch_is_llamafactorys_with_every_picture_once(loaded, family, batc
     else:
         assert len(places) < len(index)
         expected, own = features_of_pictures(model, theirs), features_of_pictures(model, ours)
-        assert torch.equal(ours["image_index"].unique(), torch.arange(len(own)))
-        torch.testing.assert_close(own[ours["image_index"]], expected, atol=1e-6, rtol=1e-5)
+        index = ours["image_index"][Modality.IMAGE]
+        assert torch.equal(index.unique(), torch.arange(len(own)))
+        torch.testing.assert_close(own[index], expected, atol=1e-6, rtol=1e-5)
         image_token = data.tokenizer.convert_tokens_to_ids(FAMILIES[family].image_token)
-        assert len(ours["image_index"]) == int((ours["input_ids"] == image_token).sum())
+        assert len(index) == int((ours["input_ids"] == image_token).sum())
 
 
 def test_what_the_batch_knows_of_its_rows(loaded):
@@ -180,7 +181,7 @@ def test_a_picture_twice_in_a_row_and_in_two_examples(loaded):
     assert len(batch["image_grid_thw"]) == 6  # 3 of 3 rows with its twins, 3 of the second example
     tokens = sum(chat["image_tokens"])
     first = list(range(tokens))
-    assert batch["image_index"].tolist() == first * 3 + list(range(tokens, 2 * tokens))
+    assert batch["image_index"][Modality.IMAGE].tolist() == first * 3 + list(range(tokens, 2 * tokens))
 
 
 # masks
@@ -255,7 +256,7 @@ def test_padding_on_the_left_moves_everything(loaded):
             assert torch.equal(left[key][row, -length:], right[key][row, :length])
 
     assert not left["perturbation_mask"][~left["attention_mask"].bool()].any()
-    assert torch.equal(left["image_index"], right["image_index"])
+    assert torch.equal(left["image_index"][Modality.IMAGE], right["image_index"][Modality.IMAGE])
 
 
 # twins_per_example

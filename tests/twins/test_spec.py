@@ -70,7 +70,7 @@ def test_a_relevant_column_allows_every_perturbation():
         ({"relevant": ["image"], "perturbations": ["ocr_text"] * 65}, "must be a list of at most 64 names or objects"),
         ({"relevant": ["image"], "perturbations": [3]}, "`twins.perturbations[0]` must be a name or an object"),
         ({"relevant": ["image"], "perturbations": [{"lines": 3}]}, "must be a name or an object with a name"),
-        ({"relevant": ["image"], "perturbations": ["ocr_txt"]}, "Did you mean `ocr_text`? Registered: `black_image`"),
+        ({"relevant": ["image"], "perturbations": ["ocr_txt"]}, "Did you mean `ocr_text`? Registered: `black_frames`"),
         (
             {"relevant": ["image", "text"], "perturbations": ["ocr_text"]},
             "`twins.perturbations[0]`: `ocr_text` changes text, which is relevant (`relevant` is image, text)",
@@ -128,7 +128,7 @@ def test_unknown_format_names_the_closest():
 def test_keys_of_image_classification():
     block = {"relevant": ["image"], "options": 2, "classes": ["cat", "dog"], "question": "Which pet?"}
     assert parse(block, "image_classification_twins").classes == ("cat", "dog")
-    with pytest.raises(ModalityInterferenceError, match="whole number from 2 to 26, found 1"):
+    with pytest.raises(ModalityInterferenceError, match='whole number from 2 to 26, or "all", found 1'):
         parse({"relevant": ["image"], "options": 1}, "image_classification_twins")
 
 

@@ -1,7 +1,8 @@
 """The diagnosis inside a trainer: `do_eval` and `eval_strategy` score clean rows and twins in one pass."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from ..errors import ModalityInterferenceError
 from ..modality import Modality
 from ..report.curves import write_curves
 from ..twins.collator import Purpose
+from .attention import AttendedRow, AttentionProbe
 from .generation import score_generated
 from .likelihood import score_likelihood
 from .metrics import means, unique_rows
@@ -46,6 +48,7 @@ class DiagnosisTrainer(CustomSeq2SeqTrainer):
         super().__init__(**kwargs)
         self.facts = facts
         self._scored: list[ScoredRow] = []  # of the dataset that is being evaluated, by this rank
+        self._attended: list[AttendedRow] = []  # of all datasets, by this rank
         self._diagnosed: list[ScoredRow] | None = None  # of all datasets, by all ranks; None outside of `evaluate`
         # LLaMA-Factory hands over a collator without a model where the evaluation generates
         self._evaluation_collator = self.data_collator
@@ -80,10 +83,11 @@ class DiagnosisTrainer(CustomSeq2SeqTrainer):
         self._diagnosed = []
         try:
             metrics = super().evaluate(*args, **kwargs)
+            attended = gather_object(self._attended)
             if self._diagnosed and self.is_world_process_zero():
-                self._write(self._diagnosed, args[0] if args else kwargs.get("eval_dataset"))
+                self._write(self._diagnosed, attended, args[0] if args else kwargs.get("eval_dataset"))
         finally:
-            self._diagnosed = None
+            self._diagnosed, self._attended = None, []
 
         return metrics
 
@@ -127,7 +131,9 @@ class DiagnosisTrainer(CustomSeq2SeqTrainer):
             inputs.setdefault("mm_token_type_ids", self._media_types(inputs["input_ids"]))
 
         greedy = {**gen_kwargs, "do_sample": False, "num_beams": 1}  # a flip must come from the perturbation
-        _, generated, _ = super().prediction_step(model, inputs, prediction_loss_only=False, **greedy)
+        with self._attention_probed(batch) as edit, self.parts.hooked(edit):
+            _, generated, _ = super().prediction_step(model, inputs, prediction_loss_only=False, **greedy)
+
         texts = self.processing_class.batch_decode(generated, skip_special_tokens=True)
         self._scored += score_generated(batch.questions or [], texts)
 
@@ -142,8 +148,9 @@ class DiagnosisTrainer(CustomSeq2SeqTrainer):
     def _likelihood_step(self, model: nn.Module, batch: TwinBatch) -> Tensor:
         pictures = self.parts.pictures(batch.image_index)
         with torch.no_grad(), self.compute_loss_context_manager():
-            with self.parts.hooked(positions=batch.answer_positions, pictures=pictures):
-                logits = model(**batch.inputs, use_cache=False).logits
+            with self._attention_probed(batch) as edit:
+                with self.parts.hooked(edit, positions=batch.answer_positions, pictures=pictures):
+                    logits = model(**batch.inputs, use_cache=False).logits
 
             answers = Answers.of(logits, batch.labels)
             self._scored += score_likelihood(batch.questions or [], answers, self._decode)
@@ -151,10 +158,21 @@ class DiagnosisTrainer(CustomSeq2SeqTrainer):
 
         return clean.mean() if len(clean) else clean.sum()
 
+    @contextmanager
+    def _attention_probed(self, batch: TwinBatch) -> Iterator[Callable[[dict[str, Any]], dict[str, Any]] | None]:
+        """The edit of the decoder's inputs that has its attention heard; None where the recipe does not ask for it."""
+        if not self.finetuning_args.attention_probe or self.is_in_train:
+            yield None
+            return
+
+        probe = AttentionProbe(batch, self.parts.decoder.config.num_hidden_layers)
+        yield probe.edit
+        self._attended += probe.rows()
+
     def _decode(self, token_ids: list[int]) -> str:
         return self.processing_class.decode(token_ids, skip_special_tokens=True).strip()
 
-    def _write(self, rows: list[ScoredRow], eval_dataset: Any) -> None:
+    def _write(self, rows: list[ScoredRow], attended: list[AttendedRow], eval_dataset: Any) -> None:
         folder = Path(self.args.output_dir)
         if self.is_in_train:
             self._write_curves(folder, rows)
@@ -164,7 +182,7 @@ class DiagnosisTrainer(CustomSeq2SeqTrainer):
         datasets = list(found.values()) if isinstance(found, Mapping) else [found]
         tokens = self.data_collator.modality_tokens
         page = write_diagnosis(
-            folder, rows, datasets, self.facts, self.state.global_step, self.processing_class, tokens
+            folder, rows, attended, datasets, self.facts, self.state.global_step, self.processing_class, tokens
         )
         logger.info_rank0(f"The report on modality interference is in {page}.")
 
@@ -189,7 +207,7 @@ def metric_stem(prefix: str, dataset: str, perturbation: str) -> str:
 
 
 def named_metrics(rows: list[ScoredRow], prefix: str, generated: bool) -> dict[str, float]:
-    """`<prefix>_<dataset>_<perturbation>_{accuracy,flip_rate,causal_effect,misled_rate,unparsable_rate}`."""
+    """`<prefix>_<dataset>_<perturbation>_<rate>`, of `results.RATES` those that apply."""
     return {
         f"{metric_stem(prefix, dataset, perturbation)}_{name}": value
         for (dataset, perturbation), rates in means(rows, generated).items()

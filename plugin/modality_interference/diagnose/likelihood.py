@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ..batch import Answers, Question
 from ..divergence import js
+from ..twins.answers import CANNOT_TELL
 from .results import ScoredRow
 
 
@@ -109,13 +110,16 @@ def _bits(nats: Tensor) -> float:
     return max(nats.item(), 0.0) / math.log(2)  # rounding may leave equal distributions a little below 0
 
 
-def scored_row(question: Question, **values: object) -> ScoredRow:
+def scored_row(question: Question, answer: str | None, **values: object) -> ScoredRow:
     """A scored row of a question."""
+    can_tell = question.answer is None or question.choices[question.answer] != CANNOT_TELL
     return ScoredRow(
         dataset=question.dataset,
         row=question.row,
         key=question.key,
         kind=question.kind,
         perturbation=question.perturbation,
+        answer=answer,
+        abstained=None if can_tell else answer == CANNOT_TELL,
         **values,  # type: ignore[arg-type]
     )

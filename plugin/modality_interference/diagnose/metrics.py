@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ..modality import CLEAN
+from ..modality import CLEAN, KINDS
 from .results import RATES, DatasetResult, PerturbationResult, Rate, RateName, ScoredRow
 
 
@@ -41,7 +41,8 @@ def summarise(rows: list[ScoredRow], seed: int, generated: bool) -> dict[str, Da
     """All figures with their intervals.
 
     Every rate of a dataset is a column of one table with a line per example; the bootstrap (percentile method) resamples
-    lines, so that all rates, flips and accuracies alike, are of the same resamples.
+    lines, so that all rates, flips and accuracies alike, are of the same resamples. So are those of a kind alone, where a
+    dataset has rows of several.
 
     Args:
         rows: unique ones.
@@ -60,30 +61,50 @@ def _names(generated: bool) -> list[RateName]:
 
 
 def _dataset(rows: list[ScoredRow], seed: int, generated: bool) -> DatasetResult:
+    kinds = sorted({row.kind for row in rows}, key=KINDS.index)
+    groups = {MIXED: rows}
+    if len(kinds) > 1:
+        groups |= {kind: [row for row in rows if row.kind == kind] for kind in kinds}
+
+    rates = _rates(groups, seed, generated)
+    results = {name: _perturbations(members, rates[name]) for name, members in groups.items()}
+    return DatasetResult(
+        examples=len({row.row for row in rows}),
+        kind=kinds[0] if len(kinds) == 1 else MIXED,
+        perturbations=results.pop(MIXED),
+        kinds=results,
+    )
+
+
+def _rates(
+    groups: dict[str, list[ScoredRow]], seed: int, generated: bool
+) -> dict[str, dict[str, dict[RateName, Rate]]]:
+    """The rates of each group of a dataset's rows, by perturbation."""
+    rows = [row for members in groups.values() for row in members]
     examples = {row_index: line for line, row_index in enumerate(sorted({row.row for row in rows}))}
-    columns: dict[tuple[str, str], NDArray[np.float64]] = {}
-    for row in rows:
-        for rate_name in _names(generated):
-            value = row.value(rate_name)
-            if value is not None:
-                key = (row.perturbation, rate_name)
-                columns.setdefault(key, np.full(len(examples), np.nan))[examples[row.row]] = value
+    columns: dict[tuple[str, str, RateName], NDArray[np.float64]] = {}
+    for group, members in groups.items():
+        for row in members:
+            for rate_name in _names(generated):
+                value = row.value(rate_name)
+                if value is not None:
+                    key = (group, row.perturbation, rate_name)
+                    columns.setdefault(key, np.full(len(examples), np.nan))[examples[row.row]] = value
 
     table = np.stack(list(columns.values()))
-    rates: dict[str, dict] = defaultdict(dict)
-    for (perturbation, name), rate in zip(columns, _intervals(table, seed)):
-        rates[perturbation][name] = rate
+    rates: dict[str, dict[str, dict[RateName, Rate]]] = {group: defaultdict(dict) for group in groups}
+    for (group, perturbation, name), rate in zip(columns, _intervals(table, seed)):
+        rates[group][perturbation][name] = rate
 
+    return rates
+
+
+def _perturbations(rows: list[ScoredRow], rates: dict[str, dict[RateName, Rate]]) -> dict[str, PerturbationResult]:
     counts = Counter(row.perturbation for row in rows)
-    kinds = {row.kind for row in rows}
-    return DatasetResult(
-        examples=len(examples),
-        kind=kinds.pop() if len(kinds) == 1 else MIXED,
-        perturbations={
-            name: PerturbationResult(rows=counts[name], rates=rates[name])
-            for name in sorted(counts, key=lambda name: (name != CLEAN, name))
-        },
-    )
+    return {
+        name: PerturbationResult(rows=counts[name], rates=rates[name])
+        for name in sorted(counts, key=lambda name: (name != CLEAN, name))
+    }
 
 
 def _intervals(table: NDArray[np.float64], seed: int) -> list[Rate]:

@@ -5,12 +5,13 @@ Both files are data that people share, so they are read through pydantic models 
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import ModalityInterferenceError
 
@@ -19,9 +20,18 @@ JSON_FILE = "interference.json"
 ROWS_FILE = "interference_rows.jsonl"
 SCHEMA = 1
 ROUNDING = 1e-6
-RateName = Literal["accuracy", "flip_rate", "causal_effect", "misled_rate", "unparsable_rate"]
+RateName = Literal[
+    "accuracy",
+    "flip_rate",
+    "causal_effect",
+    "misled_rate",
+    "followed_other_sense_rate",
+    "abstention_rate",
+    "unparsable_rate",
+]
 RATES: tuple[RateName, ...] = get_args(RateName)
 Model = TypeVar("Model", bound=BaseModel)
+_SWAPPED = re.compile(r"swapped_(video|audio)(_\d+)?")  # labels; a number where it is not the first of its name
 
 
 class Result(BaseModel):
@@ -44,7 +54,9 @@ class ScoredRow(Result):
         flipped: whether it differs from the answer to the clean row; None for clean rows.
         causal_effect: Jensen-Shannon divergence between the answer distributions of the clean row and of this one, in
             bits; None for clean rows, and where answers are generated.
-        misled: whether it is the wrong option that the perturbation planted; None where it planted none.
+        misled: whether it is the wrong option that the perturbation planted; None where it planted none. What another
+            clip's frames or sound plant is that clip's class.
+        abstained: whether it is "cannot tell", where that is the right option; None where it is not.
     """
 
     dataset: str
@@ -57,11 +69,17 @@ class ScoredRow(Result):
     flipped: bool | None = None
     causal_effect: float | None = None
     misled: bool | None = None
+    abstained: bool | None = None
 
     @property
     def identity(self) -> tuple[str, int, str]:
         """What distinguishes the row from all others of a run."""
         return self.dataset, self.row, self.perturbation
+
+    @property
+    def is_swapped(self) -> bool:
+        """Whether the perturbation put another clip's frames or sound in place of the row's own."""
+        return _SWAPPED.fullmatch(self.perturbation) is not None
 
     def value(self, rate: RateName) -> float | None:
         """The row's share in a rate, None where it has none."""
@@ -69,7 +87,9 @@ class ScoredRow(Result):
             "accuracy": self.correct,
             "flip_rate": self.flipped,
             "causal_effect": self.causal_effect,
-            "misled_rate": self.misled,
+            "misled_rate": None if self.is_swapped else self.misled,
+            "followed_other_sense_rate": self.misled if self.is_swapped else None,
+            "abstention_rate": self.abstained,
             "unparsable_rate": self.answer is None,
         }
         found = values[rate]
@@ -96,7 +116,9 @@ class PerturbationResult(Result):
     Attributes:
         rows: how many rows were scored.
         rates: those of `RATES` that apply: `clean` has no flip_rate, causal_effect and misled_rate; misled_rate needs a
-            planted option; causal_effect needs likelihoods; unparsable_rate needs generated answers.
+            planted option, and is called followed_other_sense_rate where another clip's frames or sound plant it;
+            abstention_rate needs rows whose right answer is "cannot tell"; causal_effect needs likelihoods;
+            unparsable_rate needs generated answers.
     """
 
     rows: int = Field(ge=0)
@@ -110,11 +132,14 @@ class DatasetResult(Result):
         examples: number of examples.
         kind: what their answers depend on: image, text, video, audio, both or mixed.
         perturbations: results by perturbation, `clean` first.
+        kinds: the same of the rows of each kind alone, by kind, where the dataset has several: of a dataset of clips,
+            the questions about what is seen (`video`) and about what is heard (`audio`).
     """
 
     examples: int = Field(ge=0)
     kind: str
     perturbations: dict[str, PerturbationResult]
+    kinds: dict[str, dict[str, PerturbationResult]] = {}
 
 
 class Flip(Result):
@@ -149,6 +174,98 @@ class Flip(Result):
     causal_effect: float | None = None
 
 
+Share = Annotated[float, Field(ge=-ROUNDING, le=1 + ROUNDING)]
+
+
+class AttentionShares(Result):
+    """Where the position that gives the answer looks, on average over the rows of one condition.
+
+    Attributes:
+        dataset: name in `dataset_info.json`.
+        kind: what the answers depend on, the kind of prompt.
+        perturbation: its label, `clean` for the clean rows.
+        rows: how many rows.
+        layers: share of every group of tokens by layer, averaged over heads: as many as `AttentionProfile.groups`.
+        heads: the same by layer and head.
+    """
+
+    dataset: str
+    kind: str
+    perturbation: str
+    rows: int = Field(ge=1)
+    layers: list[list[Share]]
+    heads: list[list[list[Share]]]
+
+
+class EffectSize(Result):
+    """Cohen's d with its bootstrap interval; None where it is not defined (one row, or rows that do not differ).
+
+    Attributes:
+        value: difference of the means in pooled standard deviations.
+        low: lower end of the 95 % interval.
+        high: upper end.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class AttentionContrast(Result):
+    """How much more a modality is attended to when the prompt asks for it.
+
+    Attributes:
+        modality: whose tokens are attended to; of rows that have some.
+        asked: kind of the prompts that ask for it.
+        other: kind of the prompts that it is compared with.
+        only_clean: whether clean rows alone are compared, or twins too.
+        asked_rows: how many rows of the first kind.
+        other_rows: how many of the second.
+        layers: Cohen's d by layer, above 0 where prompts that ask for the modality draw more attention to it.
+    """
+
+    modality: str
+    asked: str
+    other: str
+    only_clean: bool
+    asked_rows: int = Field(ge=1)
+    other_rows: int = Field(ge=1)
+    layers: list[EffectSize]
+
+
+class AttentionProfile(Result):
+    """The white-box part of a diagnosis (`attention_probe: true`).
+
+    Attributes:
+        groups: of tokens: text, image, video, audio, special (template tokens); those that the rows have.
+        conditions: shares by dataset, kind of prompt and perturbation.
+        contrasts: between kinds of prompts.
+    """
+
+    groups: list[str]
+    conditions: list[AttentionShares]
+    contrasts: list[AttentionContrast]
+
+    @model_validator(mode="after")
+    def _is_rectangular(self) -> "AttentionProfile":
+        depth, width = len(self.conditions[0].layers) if self.conditions else 0, len(self.groups)
+        for condition in self.conditions:
+            rows = [*condition.layers, *(row for layer in condition.heads for row in layer)]
+            if (
+                len(condition.layers) != depth
+                or len(condition.heads) != depth
+                or any(len(row) != width for row in rows)
+            ):
+                raise ValueError(
+                    "conditions must have as many layers as each other and as many shares as there are groups"
+                )
+
+        if any(len(contrast.layers) != depth for contrast in self.contrasts):
+            raise ValueError("contrasts must have as many layers as the conditions")
+
+        return self
+
+
 class Diagnosis(Result):
     """All of `interference.json`.
 
@@ -165,6 +282,7 @@ class Diagnosis(Result):
         datasets: results by dataset.
         notes: what a reader should know, in plain words.
         gallery: the worst flips, worst first.
+        attention: where the model looks, if the recipe asked for it.
     """
 
     schema_version: int = SCHEMA
@@ -179,6 +297,7 @@ class Diagnosis(Result):
     datasets: dict[str, DatasetResult]
     notes: list[str] = []
     gallery: list[Flip] = []
+    attention: AttentionProfile | None = None
 
 
 def write_results(folder: Path, diagnosis: Diagnosis, rows: Iterable[ScoredRow]) -> None:

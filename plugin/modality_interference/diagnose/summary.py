@@ -11,6 +11,8 @@ from datasets import Dataset
 
 from ..modality import CLEAN, ModalityTokens
 from ..report.page import write_report
+from .attention import AttendedRow
+from .attention_profile import attention_profile
 from .gallery import Gallery
 from .metrics import RESAMPLES, summarise
 from .results import DatasetResult, Diagnosis, ScoredRow, write_results
@@ -41,6 +43,7 @@ class RunFacts:
 def write_diagnosis(
     folder: Path,
     rows: list[ScoredRow],
+    attended: list[AttendedRow],
     datasets: list[Any],
     facts: RunFacts,
     step: int,
@@ -52,6 +55,7 @@ def write_diagnosis(
     Args:
         folder: the run's output_dir.
         rows: all scored rows, each once.
+        attended: where the model looked, rows that ranks repeat included; empty without `attention_probe`.
         datasets: the tokenized evaluation datasets.
         facts: of the run.
         step: optimizer steps that the model has been trained for in this run.
@@ -77,6 +81,7 @@ def write_diagnosis(
         datasets=results,
         notes=_notes(results, rows, datasets),
         gallery=Gallery(tokenizer, tokens).flips(rows, datasets),
+        attention=attention_profile(attended, facts.seed),
     )
     write_results(folder, diagnosis, rows)
     return next(path for path in write_report(folder, diagnosis, rows) if path.suffix == ".html")

@@ -102,7 +102,9 @@ def activate(model_args: Any, data_args: Any, training_args: Any, finetuning_arg
     from . import data_path, storage
     from .facts import run_facts
     from .logs import twin_log_callback, twin_plot_loss
+    from .thinkers import let_thinker_load
 
+    let_thinker_load(model_args.model_name_or_path)
     attributes = require("llamafactory.data.parser", "DatasetAttr.join").DatasetAttr
     _swap(attributes, "join", data_path.join(attributes.join))
     loader = require("llamafactory.data.loader", "get_dataset_list", "align_dataset", "_get_preprocessed_dataset")

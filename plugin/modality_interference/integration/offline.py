@@ -21,6 +21,7 @@ from datasets import Dataset
 from ..errors import ModalityInterferenceError
 from ..recipes.examples import Example, read_example
 from ..twins import features
+from ..twins.clip_questions import ask_each
 from ..twins.registry import formats
 from . import EXTENSION_GROUP, data_path, deactivate, require
 
@@ -74,7 +75,11 @@ def open_dataset(name: str, entry: dict[str, Any], folder: Path, seed: int) -> I
         data_args = require("llamafactory.hparams", "DataArguments").DataArguments(dataset_dir=str(folder))
         rows = features.undecoded(_load(attribute, data_args, cache))
         _check_rows(name, rows)
-        yield LocalDataset(name, folder, rows, partial(_converter, rows, attribute, data_args, seed))
+        make_converter = partial(_converter, rows, attribute, data_args, seed)
+        if attribute.twins is not None and formats()[attribute.formatting].asks:
+            rows = ask_each(rows, attribute.twins.senses)
+
+        yield LocalDataset(name, folder, rows, make_converter)
 
 
 def known_formats() -> set[str]:

@@ -15,7 +15,7 @@ from .paths import is_inside
 
 
 _PICTURES = ("_images", "_twin_images")
-_CLIPS = ("_videos", "_audios")
+_CLIPS = ("_videos", "_audios", "_twin_videos", "_twin_audios")
 
 
 @dataclass

@@ -25,17 +25,21 @@ def twins_problems(name: str, entry: dict[str, Any], folder: Path | None) -> lis
     if not isinstance(block, dict):
         return [problem for problem in [_problem(name, entry, block, folder)] if problem]
 
-    relevant = {key: value for key, value in block.items() if key == "relevant"}
+    # what perturbations may not change; a format that asks about one modality after the other has no `relevant`
+    said, stand_in, anything = (
+        ("asked", {}, {}) if formats()[entry["formatting"]].asks else ("relevant", _STAND_IN, _ANY)
+    )
+    relevant = {key: value for key, value in block.items() if key == said}
     wrong = _problem(name, entry, relevant, folder)
-    others = [_STAND_IN | {key: value} for key, value in block.items() if key not in ("relevant", "perturbations")]
+    others = [stand_in | {key: value} for key, value in block.items() if key not in (said, "perturbations")]
     problems = [wrong, *(_problem(name, entry, piece, folder) for piece in others)]
 
     items = block.get("perturbations", [])
     if not isinstance(items, list) or len(items) > MAX_PERTURBATIONS:
-        problems.append(_problem(name, entry, _ANY | {"perturbations": items}, folder))
+        problems.append(_problem(name, entry, anything | {"perturbations": items}, folder))
     else:
         for index, item in enumerate(items):
-            problem = _problem(name, entry, (_ANY if wrong else relevant) | {"perturbations": [item]}, folder)
+            problem = _problem(name, entry, (anything if wrong else relevant) | {"perturbations": [item]}, folder)
             problems.append(problem and problem.replace("twins.perturbations[0]", f"twins.perturbations[{index}]", 1))
 
     return list(dict.fromkeys(problem for problem in problems if problem))

@@ -1,17 +1,19 @@
 """Several runs side by side: a page, its plots, and the figures as JSON."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ..diagnose.results import write_bytes, write_text
+from ..diagnose.results import Diagnosis, write_bytes, write_text
 from ..errors import ModalityInterferenceError
+from .attention_plots import COMPARED_FILE, contrast_plots
 from .bars import ConditionName
 from .comparison import ComparedCondition, Comparison, Figures, Run
 from .comparison_notes import notes
 from .comparison_page import comparison_page
 from .comparison_plots import comparison_plots
-from .conditions import Condition, conditions
+from .conditions import Condition, conditions, prompt_conditions
 from .differences import Pairs, pair
+from .prompts import PROMPTS
 from .provenance import described, encodable
 from .runs import LoadedRun, load_runs
 
@@ -40,10 +42,12 @@ def compare_runs(folders: Sequence[Path], output: Path, names: Sequence[str] | N
     comparison = Comparison(
         runs=[_described(run) for run in runs],
         seed=runs[0].diagnosis.seed,
-        conditions=_conditions(runs, pairs),
+        conditions=_compared(runs, pairs, conditions),
+        prompts=_compared(runs, pairs, prompt_conditions),
         notes=notes(runs, pairs),
     )
-    plots = comparison_plots(comparison)
+    probed = {run.name: run.diagnosis.attention for run in runs if run.diagnosis.attention is not None}
+    plots = [*comparison_plots(comparison), *contrast_plots(probed, COMPARED_FILE)]
     for plot in plots:
         write_bytes(output / plot.file_name, plot.picture.light)
 
@@ -76,28 +80,40 @@ def _described(run: LoadedRun) -> Run:
     )
 
 
-def _conditions(
-    runs: Sequence[LoadedRun], pairs: Mapping[str, Mapping[ConditionName, Pairs]]
+def _compared(
+    runs: Sequence[LoadedRun],
+    pairs: Mapping[str, Mapping[ConditionName, Pairs]],
+    listed: Callable[[Diagnosis], Sequence[Condition]],
 ) -> list[ComparedCondition]:
-    """Every condition of every run, those of a dataset together, the reference's first."""
-    found = {run.name: {condition.name: condition for condition in conditions(run.diagnosis)} for run in runs}
-    every = {name: condition for members in reversed(found.values()) for name, condition in members.items()}
-    order = list(dict.fromkeys(name for members in found.values() for name in members))
-    datasets = list(dict.fromkeys(dataset for dataset, _ in order))
+    """Every condition of every run, those of a dataset and prompt together, the reference's first."""
+    found = {
+        run.name: {(condition.name, condition.prompt): condition for condition in listed(run.diagnosis)}
+        for run in runs
+    }
+    every = {key: condition for members in reversed(found.values()) for key, condition in members.items()}
+    order = list(dict.fromkeys(key for members in found.values() for key in members))
+    datasets = list(dict.fromkeys(dataset for (dataset, _), _ in order))
+    prompts = ["", *PROMPTS]
     seed = runs[0].diagnosis.seed
     return [
         ComparedCondition(
             dataset=name[0],
-            kind=every[name].kind,
+            kind=every[name, prompt].kind,
             perturbation=name[1],
+            prompt=prompt,
             figures={
-                run: _figures(members[name], pairs[run].get(name) if run in pairs else None, seed)
+                run: _figures(members[name, prompt], _shared(pairs.get(run, {}), name, prompt), seed)
                 for run, members in found.items()
-                if name in members
+                if (name, prompt) in members
             },
         )
-        for name in sorted(order, key=lambda name: datasets.index(name[0]))
+        for name, prompt in sorted(order, key=lambda key: (datasets.index(key[0][0]), prompts.index(key[1])))
     ]
+
+
+def _shared(pairs: Mapping[ConditionName, Pairs], name: ConditionName, prompt: str) -> Pairs | None:
+    shared = pairs.get(name)
+    return shared.of_kind(prompt) if shared and prompt else shared
 
 
 def _figures(condition: Condition, shared: Pairs | None, seed: int) -> Figures:

@@ -4,10 +4,11 @@ from ..diagnose.results import Rate, RateName, Result
 from .bars import ConditionName
 from .conditions import RATE_TITLES
 from .differences import CONFIDENCE, RESAMPLES, Difference
+from .prompts import condition_title
 
 
 SCHEMA = 1
-HIGHER_IS_BETTER = ("accuracy",)  # of all other rates, less is better
+HIGHER_IS_BETTER = ("accuracy", "abstention_rate")  # of all other rates, less is better
 
 
 class Run(Result):
@@ -54,17 +55,24 @@ class ComparedCondition(Result):
         kind: what its answers depend on.
         perturbation: its label, `clean` for the clean rows.
         figures: by run, of those that scored it.
+        prompt: the kind of the only rows that are meant, `video` or `audio`; "" for all.
     """
 
     dataset: str
     kind: str
     perturbation: str
+    prompt: str = ""
     figures: dict[str, Figures]
 
     @property
     def name(self) -> ConditionName:
         """Dataset and perturbation."""
         return self.dataset, self.perturbation
+
+    @property
+    def title(self) -> str:
+        """What the paper on clips calls it."""
+        return condition_title(self.perturbation, self.has("abstention_rate"))
 
     def has(self, rate: RateName) -> bool:
         """Whether the rate applies to any run."""
@@ -81,6 +89,7 @@ class Comparison(Result):
         resamples: of the bootstrap.
         confidence: of the intervals.
         conditions: in the reference's order.
+        prompts: those of datasets of clips once more, what is asked about sight and about sound apart.
         notes: what a reader should know, in plain words.
     """
 
@@ -90,6 +99,7 @@ class Comparison(Result):
     resamples: int = RESAMPLES
     confidence: float = CONFIDENCE
     conditions: list[ComparedCondition]
+    prompts: list[ComparedCondition] = []
     notes: list[str]
 
     @property

@@ -6,6 +6,7 @@ from .comparison import Comparison, Run, verdict
 from .comparison_summary import comparison_summary
 from .conditions import RATE_TITLES
 from .plots import Plot
+from .prompts import PROMPTS
 from .provenance import moment
 from .render import render
 
@@ -20,6 +21,7 @@ def comparison_page(comparison: Comparison, plots: Sequence[Plot]) -> str:
         plots=plots,
         datasets=list(dict.fromkeys(condition.dataset for condition in found)),
         perturbations=list(dict.fromkeys(condition.perturbation for condition in found)),
+        prompts=PROMPTS,
         rates=comparison.rates,
         rate_titles=RATE_TITLES,
         verdict=verdict,

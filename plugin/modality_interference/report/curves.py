@@ -1,4 +1,4 @@
-"""Accuracy and flip rate over the steps of a training run."""
+"""Accuracy and flip rate over the steps of a training run, and how often it follows the other sense of a clip."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,6 +18,7 @@ from .drawing import Look, label, png
 
 CURVES_FILE = "interference_curves.png"
 _RATES = {"accuracy": "Accuracy, %", "flip_rate": "Flip rate, %"}
+_OF_CLIPS = {"followed_other_sense_rate": "Followed other, %"}  # drawn where a dataset has it
 _MOST_COLUMNS = 4
 _PANEL = (3.2, 2.1)  # inches
 _LEGEND_COLUMNS = 4
@@ -57,13 +58,13 @@ def write_curves(
 def read_curves(
     log_history: Sequence[dict[str, Any]], names: Iterable[ConditionName], prefix: str = "eval"
 ) -> dict[str, dict[str, Curves]]:
-    """Accuracy and flip rate by dataset and perturbation, those that the log has.
+    """The rates by dataset and perturbation, those that the log has.
 
     Of two evaluations after the same step, the last counts.
     """
     found: dict[str, dict[str, Curves]] = {}
     for dataset, perturbation in names:
-        for rate in _RATES:
+        for rate in (*_RATES, *_OF_CLIPS):
             metric = f"{prefix}_{dataset}_{perturbation}_{rate}"
             values = {entry["step"]: entry[metric] for entry in log_history if metric in entry}
             if values:
@@ -73,26 +74,25 @@ def read_curves(
 
 
 def draw_curves(look: Look, datasets: dict[str, dict[str, Curves]]) -> Figure:
-    """Two panels per dataset, accuracy above flip rate, at most `_MOST_COLUMNS` datasets beside each other."""
+    """A panel per rate for each dataset, below each other; at most `_MOST_COLUMNS` datasets beside each other."""
     styles = _styles(look, [name for found in datasets.values() for name in found])
+    rates = _rates(datasets)
     columns = min(_MOST_COLUMNS, len(datasets))
     bands = -(-len(datasets) // columns)
     legend_columns = min(_LEGEND_COLUMNS, columns + 1, len(styles))
     legend = 0.25 * -(-len(styles) // legend_columns)
-    figure = Figure(figsize=(max(5.0, _PANEL[0] * columns), 2 * _PANEL[1] * bands + legend))
-    grid = figure.subplots(2 * bands, columns, sharex=True, squeeze=False)
-    pairs = [
-        (grid[2 * band, column], grid[2 * band + 1, column]) for band in range(bands) for column in range(columns)
-    ]
-    for pair, (dataset, found) in zip(pairs, datasets.items()):
-        pair[0].set_title(label(dataset, 24))
-        pair[1].set_xlabel("step")
-        pair[1].tick_params(labelbottom=True)
-        for axes, (rate, title) in zip(pair, _RATES.items()):
+    figure = Figure(figsize=(max(5.0, _PANEL[0] * columns), len(rates) * _PANEL[1] * bands + legend))
+    grid = figure.subplots(len(rates) * bands, columns, sharex=True, squeeze=False)
+    stacks = [stack for band in np.split(grid, bands) for stack in band.T]
+    for stack, (dataset, found) in zip(stacks, datasets.items()):
+        stack[0].set_title(label(dataset, 24))
+        stack[-1].set_xlabel("step")
+        stack[-1].tick_params(labelbottom=True)
+        for axes, (rate, title) in zip(stack, rates.items()):
             _draw(axes, look, {name: curves[rate] for name, curves in found.items() if rate in curves}, styles)
             axes.set_ylabel(title if axes.get_subplotspec().is_first_col() else "")
 
-    for axes in np.ravel(pairs[len(datasets) :]):
+    for axes in np.ravel(stacks[len(datasets) :]):
         axes.set_axis_off()
 
     first, last = _steps(datasets)
@@ -102,6 +102,11 @@ def draw_curves(look: Look, datasets: dict[str, dict[str, Curves]]) -> Figure:
     lines = [Line2D([], [], label=label(name), **style) for name, style in styles.items()]
     figure.legend(handles=lines, loc="outside lower center", ncols=legend_columns)
     return figure
+
+
+def _rates(datasets: dict[str, dict[str, Curves]]) -> dict[str, str]:
+    present = {rate for found in datasets.values() for curves in found.values() for rate in curves}
+    return _RATES | {rate: title for rate, title in _OF_CLIPS.items() if rate in present}
 
 
 def _steps(datasets: dict[str, dict[str, Curves]]) -> tuple[int, int]:
@@ -128,7 +133,7 @@ def _draw(axes: Axes, look: Look, curves: dict[str, list[tuple[int, float]]], st
         axes.plot(steps, [100 * value for value in values], **styles[name])
 
     if not curves:
-        axes.text(0.5, 0.5, "clean rows only", transform=axes.transAxes, ha="center", va="center", color=look.muted)
+        axes.text(0.5, 0.5, "does not apply", transform=axes.transAxes, ha="center", va="center", color=look.muted)
 
     axes.set_ylim(0, 100)
     axes.set_yticks([0, 25, 50, 75, 100])

@@ -50,6 +50,11 @@ class Pairs:
     reference: Sequence[ScoredRow]
     other: Sequence[ScoredRow]
 
+    def of_kind(self, kind: str) -> "Pairs":
+        """Those whose answer depends on this alone."""
+        found = [(a, b) for a, b in zip(self.reference, self.other) if a.kind == kind]
+        return Pairs([a for a, _ in found], [b for _, b in found])
+
     @property
     def planted_differently(self) -> int:
         """On how many rows only one of the two runs planted a wrong option."""

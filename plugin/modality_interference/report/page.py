@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..diagnose.results import Diagnosis, ScoredRow, write_bytes, write_text
-from .conditions import RATE_TITLES, conditions, rates_present
+from .attention_plots import CONTRASTS_FILE, SHARES_FILE, attention_plots
+from .conditions import RATE_TITLES, conditions, prompt_conditions, rates_present
 from .gallery import exhibit
-from .plots import EFFECTS_FILE, Plot, effects_plot, radar_plot, rates_plot
+from .plots import EFFECTS_FILE, PROFILES_FILE, Plot, effects_plot, profiles_plot, radar_plot, rates_plot
+from .prompt_table import prompt_lines
+from .prompts import PROMPTS
 from .provenance import described, moment
 from .render import render
 from .summary import summary
@@ -30,18 +33,16 @@ def write_report(folder: Path, diagnosis: Diagnosis, rows: Sequence[ScoredRow]) 
         ModalityInterferenceError: the folder cannot be written.
     """
     found = conditions(diagnosis)
-    plots = [radar_plot(found), rates_plot(found)] if rates_present(found) else []
-    effects = effects_plot(rows)
-    if effects is not None:
-        plots.append(effects)
-
+    whole = [radar_plot(found), rates_plot(found)] if rates_present(found) else []
+    plots = [plot for plot in (profiles_plot(prompt_conditions(diagnosis)), *whole, effects_plot(rows)) if plot]
+    plots += attention_plots(diagnosis.attention)
     for plot in plots:
         write_bytes(folder / plot.file_name, plot.picture.light)
 
     page = folder / HTML_FILE
     write_text(page, _page(diagnosis, plots))
-    if effects is None:
-        (folder / EFFECTS_FILE).unlink(missing_ok=True)  # an earlier diagnosis's would contradict the page
+    for name in {PROFILES_FILE, EFFECTS_FILE, SHARES_FILE, CONTRASTS_FILE} - {plot.file_name for plot in plots}:
+        (folder / name).unlink(missing_ok=True)  # an earlier diagnosis's would contradict the page
 
     return [page, *(folder / plot.file_name for plot in plots)]
 
@@ -56,6 +57,8 @@ def _page(diagnosis: Diagnosis, plots: Sequence[Plot]) -> str:
         summary=summary(found),
         plots=plots,
         conditions=found,
+        prompts=PROMPTS,
+        prompt_lines=prompt_lines(prompt_conditions(diagnosis)),
         datasets=list(diagnosis.datasets),
         perturbations=list(dict.fromkeys(condition.perturbation for condition in found)),
         rates=rates_present(found),

@@ -10,12 +10,14 @@ from .bars import ConditionName, Series, bars
 from .conditions import Condition, rates_present
 from .drawing import Look, Picture, picture
 from .effects import effects
+from .profiles import Point, profiles
 from .radar import FEWEST_AXES, Polygon, radar
 
 
 RATES_FILE = "interference_rates.png"
 RADAR_FILE = "interference_radar.png"
 EFFECTS_FILE = "interference_effects.png"
+PROFILES_FILE = "interference_profiles.png"
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,27 @@ def radar_plot(found: Sequence[Condition]) -> Plot:
         "from the outer, the stronger the interference."
     )
     return Plot(RADAR_FILE, title, caption, picture(draw))
+
+
+def profiles_plot(found: Sequence[Condition]) -> Plot | None:
+    """Accuracy by prompt and condition; None where there are no clips.
+
+    Args:
+        found: what `prompt_conditions` lists.
+    """
+    points = [
+        Point("this run", condition.dataset, condition.prompt, condition.title, condition.rates["accuracy"])
+        for condition in found
+        if not condition.is_abstention and "accuracy" in condition.rates
+    ]
+    if not points:
+        return None
+
+    caption = (
+        "Accuracy under every condition, the questions about what is seen and about what is heard apart. The vertical "
+        "lines are 95 % intervals, the dotted one is the aligned accuracy: a robust model stays on it."
+    )
+    return Plot(PROFILES_FILE, "Robustness profiles", caption, picture(lambda look: profiles(look, points)))
 
 
 def effects_plot(rows: Sequence[ScoredRow]) -> Plot | None:

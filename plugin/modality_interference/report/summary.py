@@ -20,13 +20,18 @@ def summary(found: Sequence[Condition]) -> list[Markup]:
     sentences = [*_about_clean(found)]
     if perturbed:
         sentences += [*_about_vulnerability(perturbed), *_about_planted_options(perturbed)]
+        sentences += _about_the_other_sense(perturbed)
 
-    sentences += _about_clean_only(found, {condition.dataset for condition in perturbed})
+    sentences += _about_clean_only(found, {condition.dataset for condition in perturbed}) + _about_abstention(found)
     return sentences + _about_unparsable(found)
 
 
 def _about_clean(found: Sequence[Condition]) -> list[Markup]:
-    clean = [condition for condition in found if condition.is_clean and "accuracy" in condition.rates]
+    clean = [
+        condition
+        for condition in found
+        if condition.is_clean and not condition.is_abstention and "accuracy" in condition.rates
+    ]
     if not clean:
         return []
 
@@ -95,8 +100,36 @@ def _about_planted_options(perturbed: Sequence[Condition]) -> list[Markup]:
     return [sentence.format(_place(worst), interval(misled))]
 
 
+def _about_the_other_sense(perturbed: Sequence[Condition]) -> list[Markup]:
+    swapped = [condition for condition in perturbed if "followed_other_sense_rate" in condition.rates]
+    if not swapped:
+        return []
+
+    worst = max(swapped, key=lambda condition: condition.rates["followed_other_sense_rate"].value)
+    followed = worst.rates["followed_other_sense_rate"]
+    if followed.value == 0:
+        return [
+            Markup("Where sight and sound disagree, the model never answers with the sense that was not asked for.")
+        ]
+
+    sentence = Markup(
+        "Where sight and sound disagree, it answers with the sense that was not asked for in up to {} ({})."
+    )
+    return [sentence.format(interval(followed), _place(worst))]
+
+
+def _about_abstention(found: Sequence[Condition]) -> list[Markup]:
+    sentence = Markup("Where the sense that is asked for is missing, <code>{}</code>, it says so in {} of the rows.")
+    return [
+        sentence.format(condition.dataset, interval(condition.rates["abstention_rate"]))
+        for condition in found
+        if condition.is_abstention and condition.is_clean
+    ][:_MOST_LISTED]
+
+
 def _about_clean_only(found: Sequence[Condition], with_twins: set[str]) -> list[Markup]:
-    names = [name for name in dict.fromkeys(condition.dataset for condition in found) if name not in with_twins]
+    others = dict.fromkeys(condition.dataset for condition in found if not condition.is_abstention)
+    names = [name for name in others if name not in with_twins]
     if not names:
         return []
 

@@ -4,7 +4,7 @@ No per-family model code: a pre-forward hook on the text decoder sees the merged
 the answer positions. Hooks live for one forward only.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import ModalityInterferenceError
+from ..modality import Modality
 from .vision import PictureFeatures
 
 
@@ -26,7 +27,8 @@ class ModelParts:
     Attributes:
         decoder: the text decoder, which receives `inputs_embeds`.
         head: the language-model head.
-        picture_owner: the module with `get_image_features`, None for models that see no pictures.
+        picture_owner: the module with `get_image_features`, None for models that see no pictures. It encodes videos and
+            sounds, too.
         towers: what encodes and projects media: the owner's children other than the decoder.
         width: width of an input embedding.
     """
@@ -46,13 +48,14 @@ class ModelParts:
         """
         given: Any = model
         base = given.get_base_model() if hasattr(given, "get_base_model") else given
-        decoder = base.get_decoder() if hasattr(base, "get_decoder") else None
+        decoder = _find_decoder(base)
         head = base.get_output_embeddings() if hasattr(base, "get_output_embeddings") else None
-        if decoder is None or head is None or decoder is base:
+        if decoder is None or head is None:
             lacks = "text decoder (`get_decoder()`)" if head is not None else "language-model head"
             raise ModalityInterferenceError(
                 f"{type(base).__name__} does not say where its {lacks} is, so modality_interference cannot perturb its "
-                "embeddings. Tried families: LLaVA-1.5, LLaVA-NeXT, Qwen2-VL, Qwen2.5-VL, Qwen3-VL, InternVL3 (HF), Gemma 3."
+                "embeddings. Tried families: LLaVA-1.5, LLaVA-NeXT, Qwen2-VL, Qwen2.5-VL, Qwen3-VL, InternVL3 (HF), Gemma 3, "
+                "LLaVA-NeXT-Video, Qwen2.5-Omni."
             )
 
         owner = next((module for module in (getattr(base, "model", None), base) if _sees_pictures(module)), None)
@@ -103,12 +106,12 @@ class ModelParts:
 
             yield
 
-    def pictures(self, image_index: Tensor | None) -> PictureFeatures | None:
-        """Picture features for the forwards of one step."""
+    def pictures(self, media_index: Mapping[Modality, Tensor] | None) -> PictureFeatures | None:
+        """Features of pictures, videos and sounds for the forwards of one step."""
         if self.picture_owner is None:
             return None
 
-        return PictureFeatures(self.picture_owner, self.towers, image_index)
+        return PictureFeatures(self.picture_owner, self.towers, media_index)
 
 
 def perturb(embeds: Tensor, mask: Tensor, delta: Tensor) -> Tensor:
@@ -134,6 +137,14 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+def _find_decoder(base: Any) -> Any:
+    decoder = base.get_decoder() if hasattr(base, "get_decoder") else None
+    if decoder is base:  # Qwen2.5-Omni's thinker returns itself
+        decoder = getattr(base, "model", None)
+
+    return decoder if isinstance(decoder, nn.Module) else None
 
 
 def _sees_pictures(module: nn.Module | None) -> bool:

@@ -1,6 +1,7 @@
 """The loss of DESIGN section 2, and the figures that are logged beside it.
 
-`Loss = L_sft + adversarial_weight * L_adv + consistency_weight * L_cons` (the final objective of arXiv 2505.19616).
+`Loss = L_sft + adversarial_weight * L_adv + consistency_weight * L_cons` (the final objective of arXiv 2505.19616), and
+`+ alignment_weight * L_align` where a recipe asks for it.
 """
 
 from dataclasses import dataclass, field
@@ -10,12 +11,14 @@ from torch import Tensor
 
 from ..arguments import PluginArguments
 from ..batch import Answers, TwinBatch
+from .alignment import aligned_rows
 from .consistency import consistency_sum
 
 
 LOSS_SFT = "loss_sft"
 LOSS_ADVERSARIAL = "loss_adversarial"
 LOSS_CONSISTENCY = "loss_consistency"
+LOSS_ALIGNMENT = "loss_alignment"
 TWIN_FLIP_RATE = "twin_flip_rate"
 ADVERSARIAL_FLIP_RATE = "adversarial_flip_rate"
 ADVERSARIAL_GAIN = "adversarial_gain"
@@ -25,6 +28,7 @@ MEANS = (
     LOSS_SFT,
     LOSS_ADVERSARIAL,
     LOSS_CONSISTENCY,
+    LOSS_ALIGNMENT,
     TWIN_FLIP_RATE,
     ADVERSARIAL_FLIP_RATE,
     ADVERSARIAL_GAIN,
@@ -44,21 +48,24 @@ class Totals:
         adversarial_tokens: answer tokens of adversarial copies.
         groups: clean rows that have a twin or an adversarial copy.
         attacked: rows that get an adversarial copy; 0 means that no rank attacks.
+        aligned: rows that the alignment loss looks at.
     """
 
     tokens: Tensor
     adversarial_tokens: Tensor
     groups: Tensor
     attacked: Tensor
+    aligned: Tensor | int = 0
 
     @classmethod
     def count(cls, batch: TwinBatch, arguments: PluginArguments) -> Tensor:
-        """(4,) one batch's share of the totals."""
+        """(5,) one batch's share of the totals."""
         adversarial = arguments.adversarial_on
         positions = batch.answer_positions
         copies = batch.masked_rows if adversarial else batch.masked_rows[:0]
         groups = len(batch.rows_with_variants(adversarial))
-        return torch.tensor([int(positions.sum()), int(positions[copies].sum()), groups, len(copies)])
+        aligned = len(aligned_rows(batch)) if arguments.alignment_on else 0
+        return torch.tensor([int(positions.sum()), int(positions[copies].sum()), groups, len(copies), aligned])
 
 
 @dataclass
@@ -145,6 +152,20 @@ def adversarial_share(arguments: PluginArguments) -> float:
     """Weight of one pass over adversarial copies: freelb averages over its K ascent steps."""
     passes = arguments.adversarial_steps if arguments.adversarial_method == "freelb" else 1
     return arguments.adversarial_weight / passes
+
+
+def alignment_share(total: Tensor, rows: int, totals: Totals, arguments: PluginArguments, figures: Figures) -> Tensor:
+    """This batch's share of the alignment loss in the loss of the optimizer step.
+
+    Args:
+        total: sum over the batch's rows; see `Alignment.measured`.
+        rows: how many of them.
+        totals: the denominators.
+        arguments: the weight.
+        figures: where the logged figure goes.
+    """
+    figures.add(LOSS_ALIGNMENT, total, rows)
+    return arguments.alignment_weight * total / totals.aligned
 
 
 def _consistency(

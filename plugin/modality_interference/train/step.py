@@ -8,10 +8,11 @@ from torch import Tensor, nn
 from ..arguments import PluginArguments
 from ..batch import Answers, TwinBatch
 from .adversarial import ascend, finite_rows
+from .alignment import Alignment
 from .attack import Attack, Perturbation
 from .decoder_inputs import append_rows, take_rows
 from .embeddings import ModelParts
-from .objective import DROPPED_NONFINITE, Figures, Totals, adversarial_share, objective
+from .objective import DROPPED_NONFINITE, Figures, Totals, adversarial_share, alignment_share, objective
 from .vision import PictureFeatures
 
 
@@ -58,18 +59,28 @@ class TwinStep:
         rows = len(batch.labels)
         copies_of = batch.masked_rows[:0] if perturbation is None else perturbation.rows
 
+        alignment = Alignment.of(batch, self.arguments, self.parts.decoder)
+
         def edit(kwargs: dict[str, Any]) -> dict[str, Any]:
-            embeds = kwargs["inputs_embeds"]
-            assert perturbation is not None  # hooked only where there are copies
-            copies = perturbation.on(embeds[copies_of])
-            return {**append_rows(kwargs, copies_of, rows), "inputs_embeds": torch.cat([embeds, copies])}
+            if perturbation is not None and len(copies_of):
+                embeds = kwargs["inputs_embeds"]
+                copies = perturbation.on(embeds[copies_of])
+                kwargs = {**append_rows(kwargs, copies_of, rows), "inputs_embeds": torch.cat([embeds, copies])}
+
+            return kwargs if alignment is None else alignment.edit(kwargs)
 
         labels = torch.cat([batch.labels, batch.labels[copies_of]])
         positions = torch.cat([batch.answer_positions, batch.answer_positions[copies_of]])
-        with self.parts.hooked(edit if len(copies_of) else None, positions, pictures):
+        edited = alignment is not None or len(copies_of) > 0
+        with self.parts.hooked(edit if edited else None, positions, pictures):
             logits = self.model(**batch.inputs, use_cache=False).logits
 
-        return objective(Answers.of(logits, labels), batch, copies_of, totals, self.arguments, self.figures)
+        share: Tensor | float = 0.0
+        if alignment is not None:
+            logits, total = alignment.measured(logits)
+            share = alignment_share(total, alignment.rows, totals, self.arguments, self.figures)
+
+        return objective(Answers.of(logits, labels), batch, copies_of, totals, self.arguments, self.figures) + share
 
     def ascent_loss(self, batch: TwinBatch, perturbation: Perturbation, totals: Totals) -> Tensor:
         """FreeLB's intermediate term: the copies alone, in the graph of the parameters and of delta.

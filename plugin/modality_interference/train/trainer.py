@@ -18,6 +18,7 @@ from ..checkpoints import begin, finish
 from ..diagnose.evaluation import DiagnosisTrainer
 from ..errors import ModalityInterferenceError
 from ..twins.sampler import BatchMixSampler
+from .alignment import chosen_layers
 from .attack import Attack, Perturbation, first_row
 from .embeddings import ModelParts
 from .faults import Patience, is_finite
@@ -51,6 +52,9 @@ class InterferenceTrainer(DiagnosisTrainer):
         # sums are divided by the whole step's totals, so neither accumulation steps nor ranks may divide again
         self.model_accepts_loss_kwargs = True
         self.parts = ModelParts.of(self.model)
+        chosen_layers(
+            self.finetuning_args, self.parts.decoder
+        )  # refuse what the model has not, before training starts
         self.figures = Figures()
         self.patience = Patience(self.finetuning_args.nonfinite_patience)
         self._perturbation: Perturbation | None = None

@@ -1,6 +1,6 @@
-"""Encode each picture once: share it between rows, and replay what is frozen in a later forward of the same step."""
+"""Encode each medium once: share it between rows, and replay what is frozen in a later forward of the same step."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from itertools import chain
 from typing import Any
@@ -8,64 +8,95 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..modality import Modality
+
+
+METHODS = {
+    Modality.IMAGE: "get_image_features",
+    Modality.VIDEO: "get_video_features",
+    Modality.AUDIO: "get_audio_features",
+}
+
 
 class PictureFeatures:
-    """Stands in for a model's `get_image_features` during the forwards of one step.
+    """Stands in for a model's `get_image_features` and the like during the forwards of one step.
 
-    The collator gives the model every distinct picture of an example once. `image_index` spreads their features over all
+    The collator gives the model every distinct medium of an example once. `media_index` spreads their features over all
     places where they stand. In a forward that only captures the decoder's inputs, what depends on no trainable
     parameter is recorded; the training forward replays it.
 
     Args:
-        owner: the module whose `get_image_features` the model's forward calls.
+        owner: the module whose methods the model's forward calls.
         towers: its children other than the text decoder.
-        image_index: (image tokens,) see `TwinBatch.image_index`.
+        media_index: see `TwinBatch.image_index`.
     """
 
-    def __init__(self, owner: nn.Module, towers: list[nn.Module], image_index: Tensor | None) -> None:
+    def __init__(
+        self, owner: nn.Module, towers: list[nn.Module], media_index: Mapping[Modality, Tensor] | None
+    ) -> None:
         self.owner = owner
         self.towers = towers
-        self.image_index = image_index
+        self.media_index = media_index or {}
         own = owner.parameters(recurse=False)  # LLaVA-NeXT's `image_newline`, which LLaMA-Factory never freezes
         parameters = chain(own, *(tower.parameters() for tower in towers))
         self.frozen = not any(parameter.requires_grad for parameter in parameters)
-        self.features: Any = None
-        self.outputs: dict[nn.Module, list[Any]] = {}
+        self.features: dict[Modality, Any] = {}
+        self.outputs: dict[Modality, dict[nn.Module, list[Any]]] = {}
+        self._encoding = False
 
     @contextmanager
     def installed(self, record: bool = False) -> Iterator[None]:
-        """Replace the owner's method for one forward."""
-        stock: Callable[..., Any] = self.owner.get_image_features  # type: ignore[assignment]
+        """Replace the owner's methods for one forward."""
+        with ExitStack() as stack:
+            for modality, name in METHODS.items():
+                if callable(getattr(type(self.owner), name, None)):
+                    setattr(self.owner, name, self._method(modality, getattr(self.owner, name), record))
+                    stack.callback(delattr, self.owner, name)  # back to the class's method
 
-        def get_image_features(*args: Any, **kwargs: Any) -> Any:
-            return self._spread(self._encode(stock, record, args, kwargs))
-
-        self.owner.get_image_features = get_image_features  # type: ignore[assignment]
-        try:
             yield
-        finally:
-            del self.owner.get_image_features  # back to the class's method
 
-    def _encode(self, stock: Callable[..., Any], record: bool, args: tuple, kwargs: dict[str, Any]) -> Any:
-        if self.frozen:
-            if self.features is None:
-                with torch.no_grad():
-                    self.features = stock(*args, **kwargs)
-
-            return self.features
-
-        if record:
-            with torch.enable_grad(), self._recording():  # the graph tells what depends on a trainable parameter
+    def _method(self, modality: Modality, stock: Callable[..., Any], record: bool) -> Callable[..., Any]:
+        def get_features(*args: Any, **kwargs: Any) -> Any:
+            if self._encoding:  # Qwen3-VL encodes videos by the method of pictures
                 return stock(*args, **kwargs)
 
-        with self._replaying():
+            self._encoding = True
+            try:
+                encoded = self._encode(modality, stock, record, args, kwargs)
+            finally:
+                self._encoding = False
+
+            return self._spread(modality, encoded)
+
+        return get_features
+
+    def _encode(
+        self, modality: Modality, stock: Callable[..., Any], record: bool, args: tuple, kwargs: dict[str, Any]
+    ) -> Any:
+        if self.frozen:
+            if modality not in self.features:
+                with torch.no_grad():
+                    self.features[modality] = stock(*args, **kwargs)
+
+            return self.features[modality]
+
+        if record:
+            with (
+                torch.enable_grad(),
+                self._recording(modality),
+            ):  # the graph tells what depends on a trainable parameter
+                return stock(*args, **kwargs)
+
+        with self._replaying(modality):
             return stock(*args, **kwargs)
 
     @contextmanager
-    def _recording(self) -> Iterator[None]:
+    def _recording(self, modality: Modality) -> Iterator[None]:
+        outputs = self.outputs.setdefault(modality, {})
+
         def keep(module: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> None:
             if not any(value.requires_grad for value in _tensors((args, kwargs))):
-                self.outputs.setdefault(module, []).append(output)
+                outputs.setdefault(module, []).append(output)
 
         with ExitStack() as stack:
             for module in _frozen_modules(self.towers):
@@ -74,35 +105,36 @@ class PictureFeatures:
             yield
 
     @contextmanager
-    def _replaying(self) -> Iterator[None]:
+    def _replaying(self, modality: Modality) -> Iterator[None]:
         with ExitStack() as stack:
-            for module, outputs in self.outputs.items():
+            for module, outputs in self.outputs.pop(modality, {}).items():
                 queue = iter(outputs)
                 module.forward = lambda *args, _queue=queue, **kwargs: next(_queue)
                 stack.callback(delattr, module, "forward")
 
             yield
 
-        self.outputs = {}
-
-    def _spread(self, encoded: Any) -> Any:
-        if self.image_index is None:
+    def _spread(self, modality: Modality, encoded: Any) -> Any:
+        index = self.media_index.get(modality)
+        if index is None:
             return encoded
 
         spread = type(encoded)(**encoded)
-        pooled = encoded.pooler_output
-        rows = (
-            torch.cat([item.flatten(0, -2) for item in pooled])
-            if isinstance(pooled, (tuple, list))
-            else pooled.flatten(0, -2)
-        )
-        spread.pooler_output = (
-            (rows[self.image_index],) if isinstance(pooled, (tuple, list)) else rows[self.image_index]
-        )
+        name = "last_hidden_state" if encoded.get("pooler_output") is None else "pooler_output"  # sounds have no other
+        spread[name] = _rows(encoded[name], index)
         if getattr(encoded, "deepstack_features", None) is not None:
-            spread.deepstack_features = [layer[self.image_index] for layer in encoded.deepstack_features]
+            spread.deepstack_features = [layer[index] for layer in encoded.deepstack_features]
 
         return spread
+
+
+def _rows(features: Any, index: Tensor) -> Any:
+    """Features of the tokens that `index` names: (tokens, width), or one part for a tuple of parts."""
+    if isinstance(features, Tensor):
+        return features.flatten(0, -2)[index]
+
+    taken = torch.cat([item.flatten(0, -2) for item in features])[index]
+    return (taken.reshape(*(1,) * (features[0].dim() - 2), *taken.shape),)  # a clip's part has a dimension of frames
 
 
 def _frozen_modules(modules: list[nn.Module]) -> Iterator[nn.Module]:

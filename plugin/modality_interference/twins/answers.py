@@ -13,6 +13,7 @@ from .row import BadRow
 
 LETTERS = string.ascii_uppercase
 MAX_OPTIONS = len(LETTERS)
+CANNOT_TELL = "cannot tell"  # the right option of a row from which what it asks about was taken away
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Collate examples into a device batch: every clean row followed by its twins, every picture once."""
+"""Collate examples into a device batch: every clean row followed by its twins, every picture, video and sound once."""
 
 import copy
 import multiprocessing
@@ -17,13 +17,19 @@ from torch import Tensor
 
 from ..batch import Question
 from ..errors import ModalityInterferenceError
-from ..modality import CLEAN, IGNORE_LABEL, perturbation_mask
+from ..modality import CLEAN, IGNORE_LABEL, Modality, perturbation_mask
+from .clip_media import BadClip, ClipReader, find_clip
+from .dropping import place
 from .media import load_image
-from .processor import last_turn_start
+from .processor import MEDIA, last_turn_start
 from .questions import ask, prompt_of, question
-from .sharing import SharedPictures
+from .rope_positions import compute_apart, interleaved, lines_of
+from .sharing import SharedMedia
 from .tokens import modality_tokens
 
+
+Loaded = dict[Modality, dict[str, Any]]  # an example's media by reference
+ALL_CLIPS = 1 << 20  # those of a batch are read once and kept until it is made
 
 logger = logging.get_logger(f"llamafactory.{__name__}")  # below its root logger, which has the handlers
 
@@ -41,7 +47,7 @@ class Purpose(StrEnum):
 class TwinCollator(SFTDataCollatorWith4DAttentionMask):
     """LLaMA-Factory's collator for examples that bring twins; see `TwinBatch` for what it makes.
 
-    An example with a picture that cannot be read any more is left out of its batch with a warning.
+    An example with a picture, video or sound that cannot be read any more is left out of its batch with a warning.
 
     Args:
         seed: what the draws of `twins_limit` depend on, with the epoch and the row.
@@ -54,7 +60,8 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
     purpose: Purpose = Purpose.TRAINING
     # shared memory: dataloader workers that live for several epochs hold a copy of this collator
     _epoch: Any = field(default_factory=lambda: multiprocessing.get_context("spawn").Value("q", 0), repr=False)
-    _shared: SharedPictures | None = field(default=None, init=False, repr=False)
+    _shared: dict[Modality, SharedMedia] = field(default_factory=dict, init=False, repr=False)
+    _media_counts: dict[Modality, Tensor] = field(default_factory=dict, init=False, repr=False)
     _reported: set[tuple[str, int]] = field(default_factory=set, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -80,15 +87,38 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
         return other
 
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
+        with ClipReader(self.template.mm_plugin, ALL_CLIPS).installed():
+            while True:
+                try:
+                    return self._make_batch(features)
+                except BadClip as bad:
+                    features = self._without(features, bad)
+
+    def _without(self, features: list[dict[str, Any]], bad: BadClip) -> list[dict[str, Any]]:
+        """The examples that do not need a medium that cannot be read."""
+        kept = []
+        for feature in features:
+            media = [feature.get(column) or [] for column in ("videos", "audios", "twin_videos", "twin_audios")]
+            if any(bad.source in column for column in media):
+                self._report(feature, bad)
+            else:
+                kept.append(feature)
+
+        if len(kept) == len(features):
+            raise bad
+
+        return kept
+
+    def _make_batch(self, features: list[dict[str, Any]]) -> dict[str, Any]:
         rows: list[dict[str, Any]] = []
-        twin_of, examples, pictures = [], [], {}
+        twin_of, examples, media = [], [], {}
         for feature in features:
             variants = self._variants(feature)
-            loaded = self._load_pictures(feature, variants)
+            loaded = self._load_media(feature, variants)
             if loaded is None:
                 continue
 
-            pictures[id(feature)] = loaded
+            media[id(feature)] = loaded
             twin_of += [len(rows)] * len(variants)
             rows += variants
             examples += [feature] * len(variants)
@@ -96,33 +126,57 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
         if not rows:
             rows, examples, twin_of = [self._filler()], [self._filler()], [0]
 
-        return self._collate(rows, examples, twin_of, pictures)
+        return self._collate(rows, examples, twin_of, media)
 
     def _collate(
-        self, rows: list[dict[str, Any]], examples: list[dict[str, Any]], twin_of: list[int], pictures: dict[int, dict]
+        self, rows: list[dict[str, Any]], examples: list[dict[str, Any]], twin_of: list[int], media: dict[int, Loaded]
     ) -> dict[str, Any]:
         questions = self._questions(rows, examples, twin_of)
-        loaded = [pictures.get(id(example), {}) for example in examples]
-        # of a dataset that was tokenized without the plugin nothing can be shared, and in generation the model itself
-        # computes positions, which takes every picture in its place
-        sharing = "image_references" in examples[0] and not self._generates
-        self._shared = SharedPictures.of(rows, loaded) if sharing else None
+        nothing: Loaded = {modality: {} for modality in MEDIA}
+        loaded = [media.get(id(example), nothing) for example in examples]
+        self._shared = self._share(rows, loaded) if "image_references" in examples[0] else {}
         model_rows = [self._model_row(index, row, examples[index], loaded[index]) for index, row in enumerate(rows)]
+        self._media_counts = {
+            modality: torch.tensor([_count_media(row, example, modality) for row, example in zip(rows, examples)])
+            for modality in MEDIA
+        }
         with self._padding():
             batch = super().__call__(model_rows)
+
+        if (
+            self._generates
+            and getattr(self.processor, "use_audio_in_video", False)
+            and interleaved(self._media_counts)
+        ):
+            batch["use_audio_in_video"] = True  # or the model, which then computes positions itself, would not know
 
         if self.purpose is Purpose.STOCK:
             return batch
 
         relevant = torch.tensor([example.get("relevant") or 0 for example in examples])
+        batch["relevant"] = relevant
+        bits = self.modality_tokens.bits(batch["input_ids"])
+        batch["token_modality"] = torch.where(batch["attention_mask"].bool(), bits, 0).to(torch.int8)
         batch["perturbation_mask"] = perturbation_mask(
             batch["input_ids"], batch["attention_mask"], batch["labels"], relevant, self.modality_tokens
         )
         batch["twin_of"] = torch.tensor(twin_of)
         batch["row_key"] = torch.tensor([row_key(example, row) for example, row in zip(examples, rows)])
-        batch["image_index"] = None if self._sharing is None else self._sharing.token_index
+        batch["image_index"] = {modality: shared.token_index for modality, shared in self._shared.items()} or None
         batch["questions"] = questions
         return batch
+
+    def _share(self, rows: list[dict[str, Any]], loaded: list[Loaded]) -> dict[Modality, SharedMedia]:
+        """The modalities of which media stand in several places.
+
+        Of a dataset that was tokenized without the plugin nothing can be shared, and in generation the model itself computes
+        positions, which takes every medium in its place.
+        """
+        if self._generates:
+            return {}
+
+        found = {modality: SharedMedia.of(rows, [media[modality] for media in loaded], modality) for modality in MEDIA}
+        return {modality: shared for modality, shared in found.items() if not shared.nothing_shared}
 
     @contextmanager
     def _padding(self) -> Iterator[None]:
@@ -160,18 +214,23 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
         answer = row["labels"][last_turn_start(row["labels"]) :]
         return self.tokenizer.decode(answer, skip_special_tokens=True).strip()
 
-    def _load_pictures(self, feature: dict[str, Any], variants: list[dict[str, Any]]) -> dict[str, Any] | None:
-        """The example's pictures by reference; None where one cannot be read."""
-        images, extra = feature.get("images") or [], feature.get("twin_images") or []
-        references = {reference for row in variants for reference in row.get("image_references") or []}
+    def _load_media(self, feature: dict[str, Any], variants: list[dict[str, Any]]) -> Loaded | None:
+        """The example's media by reference; None where a picture cannot be read. Clips are read later."""
+        loaded: Loaded = {}
         try:
-            return {reference: load_image(reference, images, extra) for reference in sorted(references)}
+            for modality, column in MEDIA.items():
+                own, extra = feature.get(column) or [], feature.get(f"twin_{column}") or []
+                references = {name for row in variants for name in row.get(f"{modality}_references") or []}
+                find = load_image if modality is Modality.IMAGE else find_clip
+                loaded[modality] = {name: find(name, own, extra) for name in sorted(references)}
+
+            return loaded
         except ModalityInterferenceError as error:
             self._report(feature, error)
             return None
 
     def _report(self, feature: dict[str, Any], error: ModalityInterferenceError) -> None:
-        where = (feature.get("dataset") or "", feature.get("row", -1))
+        where = (feature.get("dataset") or "", place(feature.get("row", -1), feature.get("clip", -1)))
         if where not in self._reported:
             self._reported.add(where)
             logger.warning(f"Dataset `{where[0]}`, row {where[1]} is left out of its batch: {error}")
@@ -179,7 +238,8 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
     def _filler(self) -> dict[str, Any]:
         """An example without an answer, where no example of a batch can be read: every rank needs a batch."""
         token = self.tokenizer.eos_token_id
-        return {"input_ids": [token], "labels": [IGNORE_LABEL], "image_references": [], "image_tokens": []}
+        nothing: dict[str, Any] = {f"{modality}_{what}": [] for modality in MEDIA for what in ("references", "tokens")}
+        return {"input_ids": [token], "labels": [IGNORE_LABEL], **nothing}
 
     def _variants(self, feature: dict[str, Any]) -> list[dict[str, Any]]:
         variants = (feature.get("variants") or []) if self.purpose is not Purpose.STOCK else []
@@ -190,37 +250,39 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
 
         return [feature, *variants]
 
-    def _model_row(
-        self, index: int, row: dict[str, Any], example: dict[str, Any], loaded: dict[str, Any]
-    ) -> dict[str, Any]:
-        if self._shared is not None:
-            images = self._shared.new[index]
-        elif "image_references" in row:
-            images = [loaded[reference] for reference in row["image_references"]]
-        else:
-            images = example.get("images") or []
-
+    def _model_row(self, index: int, row: dict[str, Any], example: dict[str, Any], loaded: Loaded) -> dict[str, Any]:
         return {
             "input_ids": list(row["input_ids"]),
             "attention_mask": [1] * len(row["input_ids"]),
             "labels": list(row["labels"]),
-            "images": images,
-            "videos": example.get("videos"),
-            "audios": example.get("audios"),
+            **{column: self._media_of(index, row, example, loaded, modality) for modality, column in MEDIA.items()},
         }
 
+    def _media_of(
+        self, index: int, row: dict[str, Any], example: dict[str, Any], loaded: Loaded, modality: Modality
+    ) -> list[Any]:
+        """What of a modality the model gets with a row."""
+        if modality in self._shared:
+            return self._shared[modality].new[index]
+
+        if f"{modality}_references" in row:
+            return [loaded[modality][name] for name in row[f"{modality}_references"]]
+
+        return example.get(MEDIA[modality]) or []
+
     def _compute_rope_position_ids(self, features: dict[str, Tensor], mm_inputs: dict[str, Any]) -> None:
-        # positions are those of all rows' pictures, of which `mm_inputs` holds the distinct ones
-        grid = mm_inputs.get("image_grid_thw")
-        if self._sharing is not None and grid is not None:
-            mm_inputs = {**mm_inputs, "image_grid_thw": grid[self._sharing.picture_index]}
+        # positions are those of all rows' media, of which `mm_inputs` holds the distinct ones
+        mm_inputs = lines_of(mm_inputs, {modality: shared.medium_index for modality, shared in self._shared.items()})
+        compute = super()._compute_rope_position_ids
+        if getattr(self.processor, "use_audio_in_video", False):
+            compute_apart(compute, features, mm_inputs, self._media_counts, self.processor)
+        else:
+            compute(features, mm_inputs)
 
-        super()._compute_rope_position_ids(features, mm_inputs)
 
-    @property
-    def _sharing(self) -> SharedPictures | None:
-        """The current batch's shared pictures, None where every picture stands in one place."""
-        return None if self._shared is None or self._shared.nothing_shared else self._shared
+def _count_media(row: dict[str, Any], example: dict[str, Any], modality: Modality) -> int:
+    """How many media of a modality stand in a row."""
+    return len(row.get(f"{modality}_references", example.get(MEDIA[modality]) or ()))
 
 
 def row_key(example: dict[str, Any], row: dict[str, Any]) -> int:

@@ -32,7 +32,8 @@ def keep_good_rows(dataset: Dataset | IterableDataset, warn: Callable[[str], Non
 
     dropped = dataset["dropped"]
     good = [index for index, reason in enumerate(dropped) if not reason]
-    rows = zip(dataset["dataset"], dataset["row"], dropped, dataset["dropped_twins"])
+    places = map(place, dataset["row"], dataset["clip"])
+    rows = zip(dataset["dataset"], places, dropped, dataset["dropped_twins"])
     problems = [
         (name, row, reasons) for name, row, reason, twins in rows if (reasons := [reason] if reason else twins)
     ]
@@ -48,6 +49,11 @@ def keep_good_rows(dataset: Dataset | IterableDataset, warn: Callable[[str], Non
         dataset = dataset.select(good)
 
     return dataset.remove_columns(COLUMNS)
+
+
+def place(row: int, clip: int) -> int:
+    """The row of the data that an example comes from: `clip` where several questions are asked about one, else `row`."""
+    return row if clip < 0 else clip
 
 
 def summaries(problems: Iterable[tuple[str, int, list[str]]], sizes: Counter) -> list[str]:
@@ -86,7 +92,8 @@ class _StreamFilter:
         dropped = examples["dropped"]
         for index, reason in enumerate(dropped):
             for problem in [reason] if reason else examples["dropped_twins"][index]:
-                self._warn_once(problem, examples["dataset"][index], examples["row"][index])
+                number = place(examples["row"][index], examples["clip"][index])
+                self._warn_once(problem, examples["dataset"][index], number)
 
         good = [index for index, reason in enumerate(dropped) if not reason]
         kept = {name: values for name, values in examples.items() if name not in COLUMNS}

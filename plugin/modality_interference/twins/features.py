@@ -74,6 +74,8 @@ def aligned(dataset: AnyDataset, columns: Mapping[str, str]) -> Features:
             "_videos": _media(known.get(columns.get("videos", ""))),
             "_audios": _media(known.get(columns.get("audios", ""))),
             "_twin_images": List(PICTURE),
+            "_twin_videos": _media(known.get(columns.get("videos", ""))),
+            "_twin_audios": _media(known.get(columns.get("audios", ""))),
             "_twins": Value("string"),
         }
     )
@@ -83,7 +85,8 @@ def tokenized(dataset: AnyDataset) -> Features:
     """Columns of a tokenized dataset: see `TwinProcessor`."""
     known = _known(dataset)
     token_ids = {"input_ids": List(Value("int32")), "labels": List(Value("int32"))}
-    pictures = {"image_references": List(Value("string")), "image_tokens": List(Value("int32"))}
+    references = {f"{name}_references": List(Value("string")) for name in ("image", "video", "audio")}
+    tokens = {f"{name}_tokens": List(Value("int32")) for name in ("image", "video", "audio")}
     names = {"perturbation": Value("string"), "planted": Value("string")}
     return Features(
         {
@@ -93,15 +96,19 @@ def tokenized(dataset: AnyDataset) -> Features:
             "videos": _media(known.get("_videos")),
             "audios": _media(known.get("_audios")),
             "twin_images": List(PICTURE),
-            **pictures,
+            "twin_videos": _media(known.get("_videos")),
+            "twin_audios": _media(known.get("_audios")),
+            **references,
+            **tokens,
             "choices": List(Value("string")),
             "answer": Value("int32"),
             "option_ids": List(List(Value("int32"))),
-            "variants": List({**token_ids, **pictures, **names}),
+            "variants": List({**token_ids, **references, **tokens, **names}),
             "relevant": Value("int64"),
             "key": Value("int64"),
             "dataset": Value("string"),
             "row": Value("int64"),
+            "clip": Value("int64"),  # the row of the data, where several questions are asked about one; else -1
             "dropped": Value("string"),
             "dropped_twins": List(Value("string")),
         }

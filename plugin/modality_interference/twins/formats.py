@@ -8,6 +8,7 @@ from typing import Any
 from .. import __version__
 from ..errors import ModalityInterferenceError
 from ..modality import Modality, to_bits
+from .clip_questions import ASKED, clip_row, without_question
 from .media_folders import MediaFolders
 from .messages import listed, shown, suggestion
 from .registry import Format, Perturbation, formats, perturbations
@@ -47,13 +48,15 @@ class TwinConverter:
             LLaMA-Factory's `_prompt`, `_response`, `_system`, `_tools`, `_images`, `_videos`, `_audios`, and:
 
             - `_twin_images`: `{"bytes", "path"}` dicts of other rows' pictures that twins use, or None.
+            - `_twin_videos`, `_twin_audios`: other rows' videos and sounds that twins use, or None.
             - `_twins`: JSON. Of a good row `{"dataset", "row": index, "key": row key, "relevant": bits, "choices",
-              "answer": index or null, "images": references, "variants": [{"perturbation": label, "prompt", "system",
-              "images", "videos", "audios", "planted"}]}`; of a bad row `{"dataset", "row", "key",
-              "dropped": "<kind>: <detail>"}`.
+              "answer": index or null, "images", "videos", "audios": references, "variants": [{"perturbation": label,
+              "prompt", "system", "images", "videos", "audios", "planted"}]}`; of a bad row `{"dataset", "row", "key",
+              "dropped": "<kind>: <detail>"}`. Where a row of the data is asked several questions, also `"clip"`: the
+              index of that row.
         """
-        key = row_key(self.source.dataset, example)
-        about = {"dataset": self.source.dataset, "row": index, "key": key}
+        key = row_key(self.source.dataset, without_question(example))
+        about = {"dataset": self.source.dataset, "row": index, "key": key, **clip_row(example)}
         try:
             if example.get(INVALID_TEXT):
                 raise BadRow(
@@ -63,23 +66,28 @@ class TwinConverter:
             relevant = self._relevant(example)
             reading = self._read(example, key)
         except BadRow as bad:
-            return _aligned(None, [], about | {"dropped": _reason(bad)})
+            return _aligned(None, None, about | {"dropped": _reason(bad)})
 
-        context = Context(self.source, index, reading.images)
+        context = Context(self.source, index, reading.images, videos=reading.videos, audios=reading.audios)
         row = reading.row
         about |= {
             "relevant": to_bits(relevant),
             "choices": row.choices,
             "answer": row.answer,
             "images": row.images,
+            "videos": row.videos,
+            "audios": row.audios,
             "variants": self._variants(row, key, relevant, context),
         }
-        return _aligned(reading, context.extra_images, about)
+        return _aligned(reading, context, about)
 
     def _relevant(self, example: Mapping[str, Any]) -> frozenset[Modality]:
+        if formats()[self.source.formatting].asks:
+            return frozenset([Modality(example[ASKED])])
+
         column = self.source.spec.relevant_column
         if column is None:
-            return frozenset(Modality(name) for name in self.source.spec.relevant)
+            return frozenset(Modality(name) for name in self.source.spec.relevant or ())
 
         try:
             return read_relevant(example.get(column))
@@ -260,7 +268,7 @@ def _variant(label: str, twin: Row) -> dict[str, Any]:
     }
 
 
-def _aligned(reading: Reading | None, extra_images: list[Any], about: dict[str, Any]) -> dict[str, Any]:
+def _aligned(reading: Reading | None, context: Context | None, about: dict[str, Any]) -> dict[str, Any]:
     row = reading.row if reading is not None else Row([], [])
     return {
         "_prompt": row.prompt,
@@ -270,7 +278,9 @@ def _aligned(reading: Reading | None, extra_images: list[Any], about: dict[str, 
         "_images": (reading.images or None) if reading is not None else None,  # None for none, as LLaMA-Factory does
         "_videos": (reading.videos or None) if reading is not None else None,
         "_audios": (reading.audios or None) if reading is not None else None,
-        "_twin_images": [_as_dict(picture) for picture in extra_images] or None,
+        "_twin_images": ([_as_dict(picture) for picture in context.extra_images] or None) if context else None,
+        "_twin_videos": (context.extra_videos or None) if context else None,
+        "_twin_audios": (context.extra_audios or None) if context else None,
         "_twins": _JSON.encode(about),
     }
 

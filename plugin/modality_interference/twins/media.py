@@ -24,6 +24,7 @@ from ..errors import ModalityInterferenceError
 # The formats that PIL reads by itself. Others stay closed: its EPS reader, for one, starts Ghostscript.
 PICTURE_FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 MAX_CANVAS_SIDE = 8192  # pixels
+REMOVED = "removed:"
 Result = TypeVar("Result")
 _CANVAS_SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})")
 
@@ -61,6 +62,11 @@ def extra_reference(index: int) -> str:
 def file_reference(path: str) -> str:
     """Reference to a picture file by its absolute path."""
     return f"file:{path}"
+
+
+def removed_reference(reference: str) -> str:
+    """Reference to what is left of a video or sound when it is removed; see `twins/clip_media.py`."""
+    return reference if reference.startswith(REMOVED) else f"{REMOVED}{reference}"
 
 
 def canvas_reference(kind: CanvasKind, seed: int, size: tuple[int, int] | str) -> str:

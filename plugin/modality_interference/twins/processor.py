@@ -6,14 +6,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llamafactory.data.processor import SupervisedDatasetProcessor
-from llamafactory.extras.constants import IMAGE_PLACEHOLDER
 
 from .. import __version__
 from ..errors import ModalityInterferenceError
 from ..modality import IGNORE_LABEL, Modality
-from .media import BadPicture, load_image
+from .clip_media import BadClip, Clip, ClipReader, find_clip
+from .media import BadPicture, load_image, row_reference
 from .options import OptionEncoder
+from .row import PLACEHOLDERS
 from .tokens import modality_tokens
+
+
+MEDIA = {Modality.IMAGE: "images", Modality.VIDEO: "videos", Modality.AUDIO: "audios"}  # in LLaMA-Factory's order
+REMEMBERED_CLIPS = 8  # a clip's questions come one after the other, and its twins bring a few more
+References = dict[Modality, list[str]]
 
 
 @dataclass
@@ -26,10 +32,11 @@ class TwinProcessor(SupervisedDatasetProcessor):
 
     # in the fingerprint of cached datasets: a new release tokenizes anew
     version: str = field(default=__version__, init=False)
-    _tokens_of_size: dict[tuple[int, int], int] = field(default_factory=dict, repr=False)
+    _tokens_of: dict[Any, int] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        self.image_token = modality_tokens(self.tokenizer, self.processor, self.template).media.get(Modality.IMAGE)
+        self.media_tokens = modality_tokens(self.tokenizer, self.processor, self.template).media
+        self._reader = ClipReader(self.template.mm_plugin, REMEMBERED_CLIPS, mm_inputs=True)
         self._options = OptionEncoder(self._encode_answer)
 
     def preprocess_dataset(self, examples: dict[str, list[Any]]) -> dict[str, list[Any]]:
@@ -52,8 +59,10 @@ class TwinProcessor(SupervisedDatasetProcessor):
             "videos": row["_videos"] or None,
             "audios": row["_audios"] or None,
             "twin_images": row.get("_twin_images") or None,
-            "image_references": [],
-            "image_tokens": [],
+            "twin_videos": row.get("_twin_videos") or None,
+            "twin_audios": row.get("_twin_audios") or None,
+            **{f"{modality}_references": [] for modality in MEDIA},
+            **{f"{modality}_tokens": [] for modality in MEDIA},
             "choices": about.get("choices") or [],
             "answer": -1 if about.get("answer") is None else about["answer"],
             "option_ids": [],
@@ -62,6 +71,7 @@ class TwinProcessor(SupervisedDatasetProcessor):
             "key": about.get("key", 0),
             "dataset": about.get("dataset", ""),
             "row": about.get("row", -1),
+            "clip": about.get("clip", -1),
             "dropped": about.get("dropped", ""),
             "dropped_twins": [],
         }
@@ -74,9 +84,8 @@ class TwinProcessor(SupervisedDatasetProcessor):
         return example
 
     def _fill(self, example: dict[str, Any], row: dict[str, Any], about: dict[str, Any]) -> None:
-        references = about.get("images", [f"row:{index}" for index in range(len(row["_images"] or []))])
-        pictures: dict[str, Any] = {}  # by reference: a clean row and its twins share most
-        clean = self._encode(row, row["_prompt"], row["_system"], references, pictures)
+        loaded: dict[tuple[Modality, str], Any] = {}  # by reference: a clean row and its twins share most
+        clean = self._encode(row, row["_prompt"], row["_system"], _references(about, row), loaded)
         example |= clean | {"attention_mask": [1] * len(clean["input_ids"])}
         answer = _answer(clean["labels"])
         if example["choices"] and example["answer"] >= 0:
@@ -87,7 +96,7 @@ class TwinProcessor(SupervisedDatasetProcessor):
 
         for variant in about.get("variants", []):
             try:
-                twin = self._encode(row, variant["prompt"], variant["system"], variant["images"], pictures)
+                twin = self._encode(row, variant["prompt"], variant["system"], _references(variant, row), loaded)
                 self._compare(twin, clean, answer)
             except ModalityInterferenceError as error:
                 example["dropped_twins"].append(f"{variant['perturbation']} twin, {error}")
@@ -115,8 +124,8 @@ class TwinProcessor(SupervisedDatasetProcessor):
         row: dict[str, Any],
         prompt: list[dict[str, str]],
         system: str | None,
-        references: list[str],
-        pictures: dict[str, Any],
+        references: References,
+        loaded: dict[tuple[Modality, str], Any],
     ) -> dict[str, Any]:
         response = row["_response"]
         if len(prompt) % 2 != 1 or len(response) != 1:
@@ -124,48 +133,72 @@ class TwinProcessor(SupervisedDatasetProcessor):
                 "no assistant turn: an example needs user and assistant turns in alternation"
             )
 
-        for reference in references:
-            if reference not in pictures:
-                pictures[reference] = _picture(reference, row)
+        for modality, names in references.items():
+            for name in names:
+                if (modality, name) not in loaded:
+                    loaded[modality, name] = _load(modality, name, row)
 
-        images = [pictures[reference] for reference in references]
-        media = (images, row["_videos"] or [], row["_audios"] or [])
+        media = {modality: [loaded[modality, name] for name in names] for modality, names in references.items()}
+        with self._reader.installed():
+            input_ids, labels = self._tokenize(prompt, response, system, row["_tools"], media)
+            counts = {modality: [self._count_tokens(modality, item) for item in media[modality]] for modality in MEDIA}
+
+        self._check_truncation(input_ids, labels, counts)
+        return {
+            "input_ids": input_ids,
+            "labels": labels,
+            **{f"{modality}_references": references[modality] for modality in MEDIA},
+            **{f"{modality}_tokens": counts[modality] for modality in MEDIA},
+        }
+
+    def _tokenize(
+        self,
+        prompt: list[dict[str, str]],
+        response: list[dict[str, str]],
+        system: str | None,
+        tools: str | None,
+        media: dict[Modality, list[Any]],
+    ) -> tuple[list[int], list[int]]:
         try:
-            input_ids, labels = self._encode_data_example(prompt, response, system, row["_tools"], *media)
+            return self._encode_data_example(prompt, response, system, tools, *media.values())
+        except BadClip as error:
+            raise ModalityInterferenceError(f"{error.kind}: {error}") from error
         except ValueError as error:  # LLaMA-Factory's mm_plugin: placeholders and media do not match
             raise ModalityInterferenceError(f"media do not match the text: {str(error)[:200]}") from error
-        except Exception as error:  # on broken clips and tools its readers raise whatever they stumble over
-            clips = row["_videos"] or row["_audios"]
-            if not clips and not row["_tools"]:
+        except Exception as error:  # of clips that are odd in a new way, and of tools that are no JSON
+            clips = media[Modality.VIDEO] or media[Modality.AUDIO]
+            if not clips and not tools:
                 raise
 
             kind = "broken video or audio" if clips else "tools not understood"
             raise ModalityInterferenceError(f"{kind}: {type(error).__name__}: {str(error)[:200]}") from error
 
-        counts = [self._count_tokens(image) for image in images]
-        self._check_truncation(input_ids, labels, counts)
-        return {"input_ids": input_ids, "labels": labels, "image_references": references, "image_tokens": counts}
-
-    def _check_truncation(self, input_ids: list[int], labels: list[int], counts: list[int]) -> None:
+    def _check_truncation(self, input_ids: list[int], labels: list[int], counts: dict[Modality, list[int]]) -> None:
         limit = f"cutoff_len: {self.data_args.cutoff_len} tokens are too few"
         if not _answer(labels):
             raise ModalityInterferenceError(f"answer truncated by {limit} for this row")
 
-        if self.image_token is not None and input_ids.count(self.image_token) < sum(counts):
-            raise ModalityInterferenceError(f"picture truncated by {limit} for its {sum(counts)} image tokens")
+        for modality, token in self.media_tokens.items():
+            if input_ids.count(token) < sum(counts[modality]):
+                name = "picture" if modality is Modality.IMAGE else modality.value
+                raise ModalityInterferenceError(
+                    f"{name} truncated by {limit} for its {sum(counts[modality])} {modality} tokens"
+                )
 
-    def _count_tokens(self, image: Any) -> int:
-        """Tokens that one picture takes. Every mm_plugin decides by the size alone, so sizes are looked up."""
-        if self.image_token is None:
+    def _count_tokens(self, modality: Modality, medium: Any) -> int:
+        """Tokens that one medium takes. Of pictures, every mm_plugin decides by the size alone, so sizes are looked up."""
+        if modality not in self.media_tokens:
             return 0
 
-        if image.size not in self._tokens_of_size:
-            message = [{"role": "user", "content": IMAGE_PLACEHOLDER}]
-            text = self.template.mm_plugin.process_messages(message, [image], [], [], self.processor)[0]["content"]
+        key = (modality, repr(medium.source) if isinstance(medium, Clip) else medium.size)
+        if key not in self._tokens_of:
+            message = [{"role": "user", "content": PLACEHOLDERS[modality]}]
+            alone = [[medium] if kind is modality else [] for kind in MEDIA]
+            text = self.template.mm_plugin.process_messages(message, *alone, self.processor)[0]["content"]
             token_ids = self.tokenizer.encode(text, add_special_tokens=False)
-            self._tokens_of_size[image.size] = token_ids.count(self.image_token)
+            self._tokens_of[key] = token_ids.count(self.media_tokens[modality])
 
-        return self._tokens_of_size[image.size]
+        return self._tokens_of[key]
 
     def print_data_example(self, example: dict[str, Any]) -> None:
         """Print the clean row as LLaMA-Factory does, then its twins' inputs."""
@@ -175,9 +208,21 @@ class TwinProcessor(SupervisedDatasetProcessor):
             print(f"twin ({variant['perturbation']}):\n{text[:2000]}")
 
 
-def _picture(reference: str, row: dict[str, Any]) -> Any:
+def _references(about: dict[str, Any], row: dict[str, Any]) -> References:
+    """The references of a row or twin; of a plain row those of its own media."""
+    return {
+        modality: about.get(column, [row_reference(index) for index in range(len(row[f"_{column}"] or []))])
+        for modality, column in MEDIA.items()
+    }
+
+
+def _load(modality: Modality, reference: str, row: dict[str, Any]) -> Any:
+    own, extra = row[f"_{MEDIA[modality]}"] or [], row.get(f"_twin_{MEDIA[modality]}") or []
+    if modality is not Modality.IMAGE:
+        return find_clip(reference, own, extra)
+
     try:
-        return load_image(reference, row["_images"] or [], row.get("_twin_images") or [])
+        return load_image(reference, own, extra)
     except BadPicture as error:
         raise ModalityInterferenceError(f"{error.kind}: {error}") from error
 

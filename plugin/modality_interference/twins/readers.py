@@ -4,7 +4,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .answers import LETTERS, Options, parse_answer, parse_options, present
+from .answers import LETTERS, MAX_OPTIONS, Options, parse_answer, parse_options, present
 from .media import row_reference
 from .messages import shown
 from .registry import register_format
@@ -47,22 +47,34 @@ def read_lettered_choice(example: Mapping[str, Any], source: Source, draw: rando
     return _read_question(example, source, options, answer)
 
 
-def _check_classes(source: Source) -> None:
-    if len(_classes(source)) < 2:
+def check_classes(source: Source, column: str = "label") -> None:
+    """Look for the classes that labels in a format's column come from, and whether a question can offer so many.
+
+    Raises:
+        ModalityInterferenceError: there are none, they do not fit the column, or they are too many.
+    """
+    name, classes = source.columns[column], classes_of(source, column)
+    if len(classes) < 2:
         raise source.error(
-            f"the label column `{source.columns['label']}` has no class names. Give a list of at least two names as "
+            f"the label column `{name}` has no class names. Give a list of at least two names as "
             "`twins.classes`, or make the column a ClassLabel."
         )
 
-    named = source.class_names.get(source.columns["label"])
+    named = source.class_names.get(name)
     if source.spec.classes is not None and named is not None and len(named) != len(source.spec.classes):
         raise source.error(
             f"`twins.classes` has {len(source.spec.classes)} names, but the ClassLabel column "
-            f"`{source.columns['label']}` has {len(named)} classes. Give as many names, or remove the key."
+            f"`{name}` has {len(named)} classes. Give as many names, or remove the key."
         )
 
-    if len(set(_classes(source))) < len(_classes(source)):
+    if len(set(classes)) < len(classes):
         raise source.error("`twins.classes` names a class twice; give every class a name of its own.")
+
+    if source.spec.option_count(len(classes)) > MAX_OPTIONS:
+        raise source.error(
+            f'`twins.options` is "all", and there are {len(classes)} classes. A question can have {MAX_OPTIONS} '
+            "options: give a number."
+        )
 
 
 @register_format(
@@ -70,21 +82,21 @@ def _check_classes(source: Source) -> None:
     columns=("images", "label"),
     optional=("facts",),
     keys=("answer", "classes", "options", "question"),
-    check=_check_classes,
+    check=check_classes,
 )
 def read_image_classification(example: Mapping[str, Any], source: Source, draw: random.Random) -> Reading:
     """A picture and its class; the wrong options are drawn among the other classes."""
-    classes = _classes(source)
-    right = _find_class(source.cell(example, "label"), classes)
+    classes = classes_of(source, "label")
+    right = find_class(source.cell(example, "label"), classes)
     images = source.media(example, "images")
     if not images:
         raise BadRow("no image", "the row has a label but no picture")
 
     others = [name for index, name in enumerate(classes) if index != right]
-    options = [classes[right], *draw.sample(others, min(source.spec.options, len(classes)) - 1)]
+    options = [classes[right], *draw.sample(others, source.spec.option_count(len(classes)) - 1)]
     draw.shuffle(options)
-    row = _ask(source.spec.question, tuple(options), options.index(classes[right]), source.spec.answer)
-    reading = _with_media(row, {"images": images}, example, source)
+    row = ask_options(source.spec.question, tuple(options), options.index(classes[right]), source.spec.answer)
+    reading = with_media(row, {"images": images}, example, source)
     return reading.with_missing_placeholders()
 
 
@@ -131,7 +143,7 @@ def read_chat(example: Mapping[str, Any], source: Source, draw: random.Random) -
         row = row.changed(choices=options.texts, answer=answer)
 
     media = {column: source.checked_media(present_media(aligned[f"_{column}"]), column) for column in _MEDIA}
-    reading = _with_media(row, media, example, source)
+    reading = with_media(row, media, example, source)
     # unlike a chat, an instruction need not say where its picture stands: captions have no placeholder at all
     return reading.with_missing_placeholders() if "response" in source.columns else reading
 
@@ -156,13 +168,20 @@ def _read_question(example: Mapping[str, Any], source: Source, options: Options,
 
     context = present(source.cell(example, "context"))
     asked = f"{context}\n{question}" if isinstance(context, str) else question
-    row = _ask(asked, options.texts, parse_answer(answer, options), source.spec.answer)
-    reading = _with_media(row, {column: source.media(example, column) for column in _MEDIA}, example, source)
+    row = ask_options(asked, options.texts, parse_answer(answer, options), source.spec.answer)
+    reading = with_media(row, {column: source.media(example, column) for column in _MEDIA}, example, source)
     return reading.with_missing_placeholders()
 
 
-def _ask(question: str, options: Sequence[str], answer: int, how: str) -> Row:
-    """The question in the paper's words (arXiv 2505.19616), and a line that says what an answer looks like."""
+def ask_options(question: str, options: Sequence[str], answer: int, how: str) -> Row:
+    """The question in the paper's words (arXiv 2505.19616), and a line that says what an answer looks like.
+
+    Args:
+        question: may hold media placeholders.
+        options: what they say.
+        answer: the index of the right one.
+        how: "letter" or "text".
+    """
     lines = [f"{LETTERS[index]}: {option}" for index, option in enumerate(options)]
     content = "\n".join(["Question:", question, "Option:", *lines, _ASKED[how]])
     right = LETTERS[answer] if how == "letter" else options[answer]
@@ -170,7 +189,8 @@ def _ask(question: str, options: Sequence[str], answer: int, how: str) -> Row:
     return Row(prompt, response, choices=tuple(options), answer=answer)
 
 
-def _with_media(row: Row, media: dict[str, list[Any]], example: Mapping[str, Any], source: Source) -> Reading:
+def with_media(row: Row, media: dict[str, list[Any]], example: Mapping[str, Any], source: Source) -> Reading:
+    """A row with its own media, by column, and with its facts."""
     images, videos, audios = (media.get(column, []) for column in _MEDIA)
     row = row.changed(
         images=_references(images),
@@ -207,11 +227,17 @@ def _messages(messages: list[dict[str, Any]]) -> list[Message]:
     return [{"role": message["role"], "content": message["content"]} for message in messages]
 
 
-def _classes(source: Source) -> Sequence[str]:
-    return source.spec.classes or source.class_names.get(source.columns["label"]) or ()
+def classes_of(source: Source, column: str) -> Sequence[str]:
+    """The class names that labels in a format's column come from."""
+    return source.spec.classes or source.class_names.get(source.columns.get(column, "")) or ()
 
 
-def _find_class(label: Any, classes: Sequence[str]) -> int:
+def find_class(label: Any, classes: Sequence[str]) -> int:
+    """The index of the class that a label names, by its name or its index.
+
+    Raises:
+        BadRow: `label outside the class list`.
+    """
     if isinstance(label, str) and label.strip() in classes:
         return classes.index(label.strip())
 

@@ -62,6 +62,7 @@ class Format:
     base: str | None
     defaults: Mapping[str, str] = field(default_factory=dict)
     check: "Callable[[Source], None] | None" = None
+    asks: bool = False
 
 
 _PERTURBATIONS: dict[str, Perturbation] = {}
@@ -99,6 +100,7 @@ def register_format(
     base: str | None = None,
     defaults: Mapping[str, str] | None = None,
     check: "Callable[[Source], None] | None" = None,
+    asks: bool = False,
 ) -> Callable[[FormatFunction], FormatFunction]:
     """Decorator that makes a function available as a format (`formatting` in `dataset_info.json`).
 
@@ -111,6 +113,8 @@ def register_format(
         base: the LLaMA-Factory format whose converter `source.base_converter` is.
         defaults: the columns where `dataset_info.json` has no `columns` block.
         check: called before any row is read, raises ModalityInterferenceError where the dataset does not fit.
+        asks: whether a row is asked about one modality after the other (the key `asked`), each in a row of its own with the
+            modality in the column `clip_questions.ASKED`; such a format has no `relevant`.
 
     Raises:
         ModalityInterferenceError: the name is malformed, reserved or taken.
@@ -118,7 +122,7 @@ def register_format(
     _check_name("format", name, _FORMATS)
 
     def register(function: FormatFunction) -> FormatFunction:
-        _FORMATS[name] = Format(name, columns, optional, keys, function, base, dict(defaults or {}), check)
+        _FORMATS[name] = Format(name, columns, optional, keys, function, base, dict(defaults or {}), check, asks)
         return function
 
     return register
@@ -133,7 +137,7 @@ def perturbations() -> dict[str, Perturbation]:
 
 def formats() -> dict[str, Format]:
     """The registered formats by name."""
-    from . import readers as _built_in  # noqa: F401  (here: the built-in ones import this module)
+    from . import clip_format, readers  # noqa: F401  (here: the built-in ones import this module)
 
     return dict(_FORMATS)
 

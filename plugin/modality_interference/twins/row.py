@@ -37,6 +37,19 @@ class BadRow(Exception):
 
 
 @dataclass(frozen=True)
+class Partner:
+    """A clip of another class, whose picture or sound a twin may take.
+
+    Attributes:
+        media: its raw video and its raw sound.
+        labels: what they show and sound like; each is one of the row's options or the row's other class.
+    """
+
+    media: dict[Modality, Any]
+    labels: dict[Modality, str]
+
+
+@dataclass(frozen=True)
 class Row:
     """One question and its answer, with media by reference (`twins/media.py` says what references look like).
 
@@ -52,6 +65,7 @@ class Row:
         answer: the index of the right option in `choices`.
         facts: distractor sentences that the dataset brings.
         planted: the wrong option that a perturbation claims to be right.
+        partner: the clip to swap picture or sound with, where the format chooses it.
     """
 
     prompt: list[Message]
@@ -65,6 +79,7 @@ class Row:
     answer: int | None = None
     facts: tuple[str, ...] = ()
     planted: str | None = None
+    partner: Partner | None = None
 
     @property
     def wrong_choices(self) -> tuple[str, ...]:
@@ -78,6 +93,10 @@ class Row:
     def media(self, modality: Modality) -> tuple[str, ...]:
         """The references of a media modality (not text)."""
         return {Modality.IMAGE: self.images, Modality.VIDEO: self.videos, Modality.AUDIO: self.audios}[modality]
+
+    def with_media(self, modality: Modality, references: tuple[str, ...]) -> "Row":
+        """The row with as many other references of a media modality."""
+        return self.changed(**{f"{modality}s": references})
 
     def before_question(self, text: str) -> "Row | None":
         """The row with `text` in front of its last user message, behind leading media so that they stay in front.

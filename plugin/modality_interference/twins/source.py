@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModalityInterferenceError
+from ..modality import Modality
 from .media import extra_reference
 from .media_folders import MediaFolders
 from .messages import shown
@@ -16,7 +17,7 @@ from .row import BadRow
 if TYPE_CHECKING:
     from .spec import TwinsSpec
 
-_TRIES = 64  # draws until another row with a picture turns up; a dataset may mix rows with and without
+TRIES = 64  # draws until another row with a picture turns up; a dataset may mix rows with and without
 
 
 @dataclass
@@ -60,7 +61,7 @@ class Source:
 
         Args:
             example: the row.
-            column: `images`, `videos` or `audios`.
+            column: `images`, `videos`, `audios`, or another one that holds media.
 
         Raises:
             BadRow: see `checked_media`.
@@ -83,6 +84,9 @@ class Source:
         for medium in found:
             if column == "images" and not _is_picture(medium):
                 raise BadRow("medium not understood", f"a picture is a path or bytes, found {shown(medium)}")
+
+            if column != "images" and not _is_clip(medium):
+                raise BadRow("medium not understood", f"a video or a sound is a path, found {shown(medium)}")
 
             if self.media_folders is not None:
                 self.media_folders.check(medium)
@@ -110,12 +114,20 @@ class Context:
         index: the row's index.
         images: the row's raw pictures.
         extra_images: pictures of other rows that twins of this row use; becomes `_twin_images`.
+        videos: the row's raw videos.
+        audios: the row's raw sounds.
+        extra_videos: likewise, `_twin_videos`.
+        extra_audios: likewise, `_twin_audios`.
     """
 
     source: Source
     index: int
     images: list[Any]
     extra_images: list[Any] = field(default_factory=list)
+    videos: list[Any] = field(default_factory=list)
+    audios: list[Any] = field(default_factory=list)
+    extra_videos: list[Any] = field(default_factory=list)
+    extra_audios: list[Any] = field(default_factory=list)
 
     def other_row_picture(self, draw: random.Random) -> str | None:
         """Draw a picture of another row.
@@ -123,26 +135,39 @@ class Context:
         Returns:
             Its reference; None where 64 draws meet no other row with a picture of its own.
         """
-        rows = self.source.other_rows
-        for _ in range(_TRIES if rows is not None and len(rows) > 1 else 0):
-            pictures = self._pictures(rows[draw.randrange(len(rows))])
-            picture = draw.choice(pictures) if pictures else None
-            if picture is not None and picture not in self.images:  # so never one of this row
-                return extra_reference(self._remember(picture))
+        return self.other_row_medium(draw, Modality.IMAGE)
+
+    def other_row_medium(self, draw: random.Random, modality: Modality) -> str | None:
+        """Draw a picture, video or sound of another row; returns as `other_row_picture`."""
+        rows, own = self.source.other_rows, self._own(modality)
+        for _ in range(TRIES if rows is not None and len(rows) > 1 else 0):
+            media = self._media(rows[draw.randrange(len(rows))], modality)
+            medium = draw.choice(media) if media else None
+            if medium is not None and medium not in own:  # so never one of this row
+                return self.borrow(medium, modality)
 
         return None
 
-    def _pictures(self, other_row: Mapping[str, Any]) -> list[Any]:
+    def borrow(self, medium: Any, modality: Modality) -> str:
+        """Let twins of this row use a medium of another row; returns its reference."""
+        extra = {
+            Modality.IMAGE: self.extra_images,
+            Modality.VIDEO: self.extra_videos,
+            Modality.AUDIO: self.extra_audios,
+        }[modality]
+        if medium not in extra:
+            extra.append(medium)
+
+        return extra_reference(extra.index(medium))
+
+    def _own(self, modality: Modality) -> list[Any]:
+        return {Modality.IMAGE: self.images, Modality.VIDEO: self.videos, Modality.AUDIO: self.audios}[modality]
+
+    def _media(self, other_row: Mapping[str, Any], modality: Modality) -> list[Any]:
         try:
-            return self.source.media(other_row, "images")
+            return self.source.media(other_row, f"{modality}s")
         except BadRow:  # it will be dropped where its own turn comes
             return []
-
-    def _remember(self, picture: Any) -> int:
-        if picture not in self.extra_images:
-            self.extra_images.append(picture)
-
-        return self.extra_images.index(picture)
 
 
 def present_media(value: Any) -> list[Any]:
@@ -157,6 +182,10 @@ def _is_picture(item: Any) -> bool:
         return set(item) <= {"bytes", "path"} and isinstance(data, bytes | None) and isinstance(path, str | None)
 
     return isinstance(item, (str, bytes)) or hasattr(item, "getpixel")  # a PIL picture, without importing PIL
+
+
+def _is_clip(item: Any) -> bool:
+    return isinstance(item, str) or (isinstance(item, (list, tuple)) and all(map(_is_picture, item)))  # or frames
 
 
 def _is_missing(item: Any) -> bool:

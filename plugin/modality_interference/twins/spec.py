@@ -45,31 +45,48 @@ class TwinsSpec(BaseModel):
     """The `twins` block of a dataset.
 
     Attributes:
-        relevant: the modalities that the answer depends on, or the name of a column that says so row by row.
+        relevant: the modalities that the answer depends on, or the name of a column that says so row by row; None for
+            formats that ask about one modality after the other.
         perturbations: what makes the twins; empty for rows that only bring `relevant` (for the adversarial attack).
         answer: what the model shall answer: an option's letter or its text.
         classes: the class names, where the label column has no ClassLabel feature.
-        options: how many options a question offers (fewer where there are fewer classes).
+        options: how many options a question offers (fewer where there are fewer classes), or all.
         question: what is asked about every picture.
+        asked: which questions are asked about a clip.
+        removed: whether the sense that a question asks for is taken away, so that "cannot tell" is right.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    relevant: Annotated[tuple[Modality, ...], Field(min_length=1, max_length=len(Modality))] | _Text = Field(
-        description=f"a non-empty list out of {_MODALITIES}, or the name of a column that holds such lists"
+    relevant: Annotated[tuple[Modality, ...], Field(min_length=1, max_length=len(Modality))] | _Text | None = Field(
+        None,
+        description=f"a non-empty list out of {_MODALITIES}, or the name of a column that holds such lists",
     )
     perturbations: tuple[PerturbationSpec, ...] = ()
     answer: Literal["letter", "text"] = Field("letter", description='"letter" or "text"')
     classes: Annotated[tuple[_Text, ...], Field(min_length=2)] | None = Field(
         None, description="a list of at least two class names"
     )
-    options: int = Field(4, ge=2, le=MAX_OPTIONS, description=f"a whole number from 2 to {MAX_OPTIONS}")
+    options: Annotated[int, Field(ge=2, le=MAX_OPTIONS)] | Literal["all"] = Field(
+        4, description=f'a whole number from 2 to {MAX_OPTIONS}, or "all"'
+    )
     question: _Text = Field("What does this picture show?", description="a text that is not empty")
+    asked: Literal["both", "video", "audio"] = Field("both", description='"both", "video" or "audio"')
+    removed: bool = Field(False, description="true or false")
 
     @property
     def relevant_column(self) -> str | None:
         """The column that says what is relevant, where one does."""
         return self.relevant if isinstance(self.relevant, str) else None
+
+    @property
+    def senses(self) -> tuple[Modality, ...]:
+        """The modalities that are asked about, one question each."""
+        return (Modality.VIDEO, Modality.AUDIO) if self.asked == "both" else (Modality(self.asked),)
+
+    def option_count(self, classes: int) -> int:
+        """How many options a question about one of so many classes offers."""
+        return classes if self.options == "all" else min(self.options, classes)
 
     @classmethod
     def parse(cls, block: Any, dataset: str, formatting: str) -> "TwinsSpec":
@@ -93,7 +110,11 @@ class TwinsSpec(BaseModel):
         items = _parse_perturbations(block.get("perturbations", []), where)
         plain = {key: value for key, value in block.items() if key != "perturbations"}
         spec = _validate(cls, plain, where).model_copy(update={"perturbations": items})
-        _check_relevant(spec, where)
+        if layout.asks:
+            _check_asked(spec, where)
+        else:
+            _check_relevant(spec, where)
+
         return spec
 
 
@@ -130,6 +151,14 @@ def _find_format(formatting: str, dataset: str) -> Format:
 def _check_keys(block: Mapping[str, Any], layout: Format, where: str) -> None:
     of_formats = {key for other in formats().values() for key in other.keys}
     allowed = [key for key in TwinsSpec.model_fields if key not in of_formats or key in layout.keys]
+    if layout.asks:
+        allowed.remove("relevant")
+        if "relevant" in block:
+            raise ModalityInterferenceError(
+                f"{where}.relevant` is not used by the format `{layout.name}`, which asks about one modality after the "
+                "other. Remove the key, and say with `asked` what to ask about."
+            )
+
     for key in block:
         if key in of_formats and key not in allowed:
             users = [other.name for other in formats().values() if key in other.keys]
@@ -140,7 +169,7 @@ def _check_keys(block: Mapping[str, Any], layout: Format, where: str) -> None:
         if key not in allowed:
             raise _unknown_key(f"{where}.{key}`", str(key), allowed)
 
-    if "relevant" not in block:
+    if "relevant" not in block and not layout.asks:
         raise ModalityInterferenceError(f"{where}.relevant` is missing; give {_field_help(TwinsSpec, 'relevant')}.")
 
 
@@ -200,11 +229,20 @@ def _check_relevant(spec: TwinsSpec, where: str) -> None:
         return
 
     for index, item in enumerate(spec.perturbations):
-        if item.changes in spec.relevant:
-            relevant = ", ".join(spec.relevant)
+        if item.changes in (spec.relevant or ()):
+            relevant = ", ".join(spec.relevant or ())
             raise ModalityInterferenceError(
                 f"{where}.perturbations[{index}]`: `{item.name}` changes {item.changes}, which is relevant (`relevant` "
                 f"is {relevant}). A perturbation may only change other modalities: remove it, or correct `relevant`."
+            )
+
+
+def _check_asked(spec: TwinsSpec, where: str) -> None:
+    for index, item in enumerate(spec.perturbations):
+        if all(item.changes is sense for sense in spec.senses):
+            raise ModalityInterferenceError(
+                f"{where}.perturbations[{index}]`: `{item.name}` changes {item.changes}, the only modality that is asked "
+                f'about (`asked` is "{spec.asked}"). Remove it, or set `asked` to "both".'
             )
 
 

@@ -1,6 +1,6 @@
 """The built-in perturbations; importing this package registers them."""
 
-from . import image, text
+from . import audio, image, text, video
 
 
-__all__ = ["image", "text"]
+__all__ = ["audio", "image", "text", "video"]

@@ -1,0 +1,245 @@
+"""Clips and sounds: what a reference to one stands for, and reading each of them once.
+
+A row names its videos and sounds by strings, as it does its pictures (`twins/media.py`):
+
+- `row:0`: the row's own video or sound 0;
+- `extra:0`: number 0 of `_twin_videos` or `_twin_audios`, borrowed from another clip;
+- `removed:row:0`: as many black frames of that size as that video has; silence as long as that sound.
+"""
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import av
+import numpy as np
+import torch
+import torchaudio
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..errors import ModalityInterferenceError
+from .media import REMOVED
+from .video_processors import Forgiving
+
+
+MIN_SOUND = 0.05  # seconds; of less, an audio encoder makes no token
+Result = dict[str, list[Any]]  # what LLaMA-Factory's readers return: a list per key, an item per medium
+
+
+class BadClip(ModalityInterferenceError):
+    """A video or a sound that cannot be used.
+
+    Attributes:
+        kind: such as `missing video` or `file without sound`: by which dropped rows are counted.
+        source: the medium, as the row has it.
+    """
+
+    def __init__(self, kind: str, message: str, source: Any) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.source = source
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video or a sound of a row, not read yet.
+
+    Attributes:
+        source: a path, a list of frames, or samples.
+        removed: whether its frames shall be black, its sound silent.
+    """
+
+    source: Any
+    removed: bool = False
+
+
+def find_clip(reference: str, own: Sequence[Any], extra: Sequence[Any]) -> Clip:
+    """The clip behind a reference.
+
+    Args:
+        reference: see the module's docstring.
+        own: the row's `_videos` or `_audios`.
+        extra: the row's `_twin_videos` or `_twin_audios`, likewise.
+
+    Raises:
+        ModalityInterferenceError: the reference is malformed or names no medium of this row.
+    """
+    kind, _, index = reference.removeprefix(REMOVED).partition(":")
+    clips = {"row": own, "extra": extra}.get(kind)
+    if clips is None or not index.isdecimal() or not index.isascii() or int(index) >= len(clips):
+        raise ModalityInterferenceError(
+            f"media reference `{reference}` names no video or sound of the row; allowed: `row:0`, `extra:0`, "
+            "`removed:row:0`. If a cached dataset brought it, set `overwrite_cache: true`."
+        )
+
+    return Clip(clips[int(index)], reference.startswith(REMOVED))
+
+
+@dataclass
+class ClipReader:
+    """Stands in for the readers of one of LLaMA-Factory's mm_plugins: reads each medium once, and says what is wrong.
+
+    Videos are read by the mm_plugin itself, sounds by PyAV as LLaMA-Factory would with TorchCodec, which needs ffmpeg.
+
+    Attributes:
+        mm_plugin: whose `_regularize_videos` and `_regularize_audios` are replaced while `installed`.
+        remembered: how many media are kept in memory.
+        mm_inputs: whether whole results of `_get_mm_inputs` are kept too, as many; for rows that are asked about again.
+    """
+
+    mm_plugin: Any
+    remembered: int
+    mm_inputs: bool = False
+    _media: OrderedDict = field(default_factory=OrderedDict, repr=False)
+    _results: OrderedDict = field(default_factory=OrderedDict, repr=False)
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Replace the mm_plugin's readers."""
+        stock_videos, stock_inputs = self.mm_plugin._regularize_videos, self.mm_plugin._get_mm_inputs
+
+        def regularize_videos(videos: list[Any], **settings: Any) -> Result:
+            return _joined([self._video(stock_videos, _clip(video), settings) for video in videos])
+
+        def regularize_audios(audios: list[Any], sampling_rate: float, **settings: Any) -> dict[str, list[Any]]:
+            sounds = [self._sound(_clip(audio), int(sampling_rate)) for audio in audios]
+            return {"audios": sounds, "sampling_rates": [sampling_rate] * len(sounds)}
+
+        def get_mm_inputs(images: list, videos: list, audios: list, processor: Any, *more: Any) -> dict[str, Any]:
+            def make() -> dict[str, Any]:
+                return stock_inputs(images, videos, audios, Forgiving(processor), *more)
+
+            if images or not self.mm_inputs:
+                return make()
+
+            key = (tuple(map(_key, videos)), tuple(map(_key, audios)), repr(more))
+            return self._remember(self._results, key, make)
+
+        replaced = {
+            "_regularize_videos": regularize_videos,
+            "_regularize_audios": regularize_audios,
+            "_get_mm_inputs": get_mm_inputs,
+        }
+        self.mm_plugin.__dict__.update(replaced)
+        try:
+            yield
+        finally:
+            for name in replaced:
+                del self.mm_plugin.__dict__[name]
+
+    def _video(self, stock: Callable[..., Result], clip: Clip, settings: dict[str, Any]) -> Result:
+        key = ("video", _key(clip.source), repr(settings))
+        read = self._remember(self._media, key, lambda: _read_video(stock, clip.source, settings))
+        if not clip.removed:
+            return read
+
+        return {**read, "videos": [[Image.new("RGB", frame.size) for frame in read["videos"][0]]]}
+
+    def _sound(self, clip: Clip, rate: int) -> NDArray[np.float32]:
+        if isinstance(clip.source, np.ndarray):  # LLaMA-Factory's dummy sound
+            return clip.source
+
+        key = ("sound", _key(clip.source), rate)
+        samples = self._remember(self._media, key, lambda: _read_sound(clip.source, rate))
+        return np.zeros_like(samples) if clip.removed else samples
+
+    def _remember(self, store: OrderedDict, key: Any, make: Callable[[], Any]) -> Any:
+        if key in store:
+            store.move_to_end(key)
+        else:
+            store[key] = make()
+            if len(store) > self.remembered:
+                store.popitem(last=False)
+
+        return store[key]
+
+
+def _clip(medium: Any) -> Clip:
+    return medium if isinstance(medium, Clip) else Clip(medium)
+
+
+def _key(medium: Any) -> Any:
+    """What tells media apart."""
+    clip = _clip(medium)
+    return clip.source if isinstance(clip.source, str) else repr(clip.source), clip.removed
+
+
+def _joined(results: list[Result]) -> Result:
+    return {key: [item for result in results for item in result[key]] for key in results[0]}
+
+
+def _read_video(stock: Callable[..., Result], source: Any, settings: dict[str, Any]) -> Result:
+    _check_file(source, "video")
+    try:
+        read = stock([source], **settings)
+    except StopIteration as error:
+        raise _bad("file without picture", source, "it has no video track") from error
+    except IndexError as error:  # of an odd number of frames the last one is repeated, and there is none
+        raise _bad("video without frames", source, "not one frame can be decoded") from error
+    except Exception as error:  # PyAV and PIL raise whatever their readers stumble over
+        raise _bad("broken video", source, f"{type(error).__name__}: {error}") from error
+
+    if not read["videos"][0]:
+        raise _bad("video without frames", source, "not one frame can be decoded")
+
+    return read
+
+
+def _read_sound(source: Any, rate: int) -> NDArray[np.float32]:
+    _check_file(source, "sound")
+    try:
+        with av.open(source) as container:
+            if not container.streams.audio:
+                raise _bad("file without sound", source, "it has no audio track")
+
+            samples, found_rate = _decode(container)
+    except (BadClip, MemoryError):
+        raise
+    except Exception as error:  # PyAV raises whatever its decoders stumble over
+        raise _bad("broken sound", source, f"{type(error).__name__}: {error}") from error
+
+    if samples.shape[-1] < MIN_SOUND * max(found_rate, 1):
+        raise _bad("sound too short", source, f"{samples.shape[-1]} samples at {found_rate} Hz")
+
+    sound = torch.from_numpy(samples)
+    sound = sound.mean(dim=0) if len(sound) > 1 else sound[0]
+    return torchaudio.functional.resample(sound, found_rate, rate).numpy()
+
+
+def _decode(container: Any) -> tuple[NDArray[np.float32], int]:
+    """(channels, samples) of the first audio track as it is, and its rate."""
+    parts, resampler, rate = [], None, 0
+    for frame in container.decode(audio=0):
+        if resampler is None:
+            rate = frame.sample_rate
+            resampler = av.AudioResampler(format="fltp", layout=frame.layout, rate=rate)
+
+        parts += [part.to_ndarray() for part in resampler.resample(frame)]
+
+    return np.concatenate(parts, axis=1) if parts else np.zeros((1, 0), np.float32), rate
+
+
+def _check_file(source: Any, what: str) -> None:
+    if not isinstance(source, str):
+        if isinstance(source, (list, tuple)) and source:
+            return
+
+        raise _bad(f"not a {what}", source, "allowed: a path")
+
+    if not os.path.isfile(source):  # a pipe or a device would block for ever
+        hint = "there is no such file. Paths are relative to `media_dir` (by default `dataset_dir`)"
+        raise _bad(f"missing {what}", source, hint)
+
+    if not os.path.getsize(source):
+        raise _bad(f"empty {what}", source, "it is empty")
+
+
+def _bad(kind: str, source: Any, why: str) -> BadClip:
+    name = f"`{source}`" if isinstance(source, str) else f"a medium of type `{type(source).__name__}`"
+    return BadClip(
+        kind, f"cannot use {name}: {why[:300]}. Replace the file, or remove its row from the dataset.", source
+    )

@@ -1,0 +1,57 @@
+"""Another clip's frames or sound in place of the row's own: semantic misalignment (arXiv 2511.22826)."""
+
+import random
+
+from ...modality import Modality
+from ..registry import Parameters, formats
+from ..row import Row
+from ..source import Context, Source
+
+
+class SwappedVideo(Parameters):
+    """`swapped_video` has no parameters, but needs other clips."""
+
+    def check(self, source: Source) -> None:
+        """Look for other clips."""
+        _check(source, Modality.VIDEO)
+
+
+class SwappedAudio(Parameters):
+    """`swapped_audio` has no parameters, but needs other sounds."""
+
+    def check(self, source: Source) -> None:
+        """Look for other sounds."""
+        _check(source, Modality.AUDIO)
+
+
+def swapped(row: Row, draw: random.Random, context: Context, modality: Modality) -> Row | None:
+    """The row with other media of a modality.
+
+    They are those of the row's partner, whose class is then the planted option; where the format has chosen no partner, those
+    of other rows, drawn.
+    """
+    own = row.media(modality)
+    if not own:
+        return None
+
+    if row.partner is not None:
+        reference = context.borrow(row.partner.media[modality], modality)
+        return row.with_media(modality, (reference,) * len(own)).changed(planted=row.partner.labels[modality])
+
+    found = [context.other_row_medium(draw, modality) for _ in own]
+    references = tuple(reference for reference in found if reference is not None)
+    return row.with_media(modality, references) if len(references) == len(own) else None
+
+
+def _check(source: Source, modality: Modality) -> None:
+    name, column = f"swapped_{modality}", f"{modality}s"
+    if formats()[source.formatting].asks:
+        return  # the format itself looks for partners
+
+    if source.other_rows is None:
+        raise source.error(
+            f"`{name}` draws from other rows, and streaming has no random access. Set `streaming: false`."
+        )
+
+    if column not in source.columns:
+        raise source.error(f"`{name}` changes {modality}, and `columns` names no `{column}`.")
