@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from av_data import write_clips
 from llamafactory.extras.constants import DEFAULT_TEMPLATE, SUPPORTED_MODELS
 from llamafactory.hparams import get_train_args, read_args
 from llamafactory.train.tuner import run_exp
@@ -24,6 +25,7 @@ FAMILIES = {
     "Qwen/Qwen2.5-VL-3B-Instruct": "qwen2_5_vl",
     "Qwen/Qwen2.5-VL-7B-Instruct": "qwen2_5_vl",
     "Qwen/Qwen3-VL-8B-Instruct": "qwen3_vl",
+    "Qwen/Qwen2.5-Omni-7B": "qwen2_5_omni",
 }
 # what a machine without a GPU, the models and the data needs; nothing else of a recipe is changed
 OVERRIDDEN = {
@@ -44,6 +46,22 @@ TINY_DATASETS = {  # by the kind of the recipe's datasets
     "pictures": ("mini_imagenet", "caltech101", "food101"),
     "sums": ("openbookqa", "mmlu", "arc_challenge"),
     "both": ("llava_instruct", "textcaps", "scienceqa", "mmbench", "seedbench"),
+    "clips": ("mma_bench_alignment", "mma_bench_twins", "mma_bench_test"),
+    "removed": ("mma_bench_test_removed",),
+}
+CONDITIONS = {  # that a diagnosis must report, by its data
+    "modality_interference_eval": (
+        "pictures_clean_accuracy",
+        "pictures_misleading_text_accuracy",
+        "sums_black_image_accuracy",
+        "both_clean_accuracy",
+    ),
+    "mma_bench": (
+        "clips_clean_accuracy",
+        "clips_swapped_video_followed_other_sense_rate",
+        "clips_long_context_accuracy",
+        "removed_clean_abstention_rate",
+    ),
 }
 
 
@@ -54,10 +72,40 @@ def read(path: Path) -> dict[str, Any]:
 def tiny_datasets(names: str) -> str:
     """The small datasets of the same kinds, in the same order."""
     kinds = [
-        kind for name in names.split(",") for kind, prefixes in TINY_DATASETS.items() if name.startswith(prefixes)
+        max(
+            (prefix, kind)
+            for kind, prefixes in TINY_DATASETS.items()
+            for prefix in prefixes
+            if name.startswith(prefix)
+        )[1]
+        for name in names.split(",")
     ]
-    assert len(kinds) == len(names.split(","))
     return ",".join(dict.fromkeys(kinds))
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset_dir with clips."""
+    removed = {"twins": {"removed": True, "perturbations": []}}
+    return write_clips(tmp_path_factory.mktemp("clips"), removed=removed)
+
+
+@pytest.fixture
+def command(
+    checkpoint: Callable[[str], Path], datasets: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Path], None]:
+    """Puts the command line of a recipe, with what it overrides, in place of this process's; its output is `out`."""
+
+    def put(path: Path) -> None:
+        monkeypatch.setattr(
+            sys, "argv", words(path, checkpoint, clips if about_clips(path) else datasets, tmp_path / "out")
+        )
+
+    return put
+
+
+def about_clips(path: Path) -> bool:
+    return read(path)["dataset_dir"] == "data_recipes/mma_bench"
 
 
 def words(path: Path, checkpoint: Callable[[str], Path], datasets: Path, output_dir: Path) -> list[str]:
@@ -84,14 +132,8 @@ def name(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", RECIPES + ABLATION, ids=name)
-def test_recipe_parses(
-    path: Path,
-    checkpoint: Callable[[str], Path],
-    datasets: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-):
-    monkeypatch.setattr(sys, "argv", words(path, checkpoint, datasets, tmp_path / "out"))
+def test_recipe_parses(path: Path, command: Callable[[Path], None]):
+    command(path)
     arguments = get_train_args(read_args())
     for key, written in read(path).items():
         if key in OVERRIDDEN:
@@ -114,38 +156,30 @@ def same(parsed: Any, written: Any) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", TRAINING + ABLATION, ids=name)
-def test_training_starts(
-    path: Path,
-    checkpoint: Callable[[str], Path],
-    datasets: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-):
-    monkeypatch.setattr(sys, "argv", words(path, checkpoint, datasets, tmp_path / "out"))
+def test_training_starts(path: Path, command: Callable[[Path], None], tmp_path: Path):
+    command(path)
     run_exp()
     keys, log = read(path), json.loads((tmp_path / "out" / "trainer_state.json").read_text())["log_history"]
     figures = {figure for entry in log for figure in entry}
     assert "loss_sft" in figures
     assert ("loss_consistency" in figures) == (keys["consistency_method"] != "none")
     assert ("loss_adversarial" in figures) == (keys["adversarial_method"] != "none")
+    assert ("loss_alignment" in figures) == (keys.get("alignment_weight", 0) > 0)
     saved = "adapter_model.safetensors" if keys["finetuning_type"] == "lora" else "model.safetensors"
     assert (tmp_path / "out" / saved).exists()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", DIAGNOSIS, ids=name)
-def test_diagnosis_starts(
-    path: Path,
-    checkpoint: Callable[[str], Path],
-    datasets: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-):
-    monkeypatch.setattr(sys, "argv", words(path, checkpoint, datasets, tmp_path / "out"))
+def test_diagnosis_starts(path: Path, command: Callable[[Path], None], tmp_path: Path):
+    command(path)
     run_exp()
     results = json.loads((tmp_path / "out" / "eval_results.json").read_text())
-    for condition in ("pictures_clean", "pictures_misleading_text", "sums_black_image", "both_clean"):
-        assert 0 <= results[f"eval_{condition}_accuracy"] <= 1
+    for figure in CONDITIONS[Path(read(path)["dataset_dir"]).name]:
+        assert 0 <= results[f"eval_{figure}"] <= 1
+
+    found = json.loads((tmp_path / "out" / "interference.json").read_text())
+    assert (found["attention"] is not None) == read(path).get("attention_probe", False)
 
 
 @pytest.mark.parametrize("path", RECIPES + ABLATION, ids=name)
@@ -164,9 +198,10 @@ def test_data_comes_from_a_recipe_of_this_repository(path: Path):
     if keys["do_train"]:
         mix = {kind: int(count) for kind, count in re.findall(r"(\w+)=(\d+)", keys["batch_mix"])}
         assert sum(mix.values()) == keys["per_device_train_batch_size"]
-        assert mix == ({"both": 8} if path.stem == "vqa_only" else {"image": 2, "text": 2, "both": 4})
+        expected = {"video": 2, "audio": 2} if about_clips(path) else {"image": 2, "text": 2, "both": 4}
+        assert mix == ({"both": 8} if path.stem == "vqa_only" else expected)
     else:
-        assert used.split(",") == list(known)
+        assert used.split(",") == [name for name in known if not about_clips(path) or "_test" in name]
 
 
 def test_names_are_unique_and_outputs_too():
@@ -176,7 +211,7 @@ def test_names_are_unique_and_outputs_too():
         f"{model}_{kind}_sft_interference"
         for model in ("llava1_5", "qwen2_5vl_3b", "qwen2_5vl", "qwen3vl")
         for kind in ("full", "lora")
-    }
+    } | {"qwen2_5omni_lora_sft_alignment", "qwen2_5omni_lora_sft_interference"}
 
 
 @pytest.mark.parametrize("path", TRAINING, ids=name)
@@ -228,3 +263,32 @@ def test_the_index_lists_every_recipe():
     index = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
     linked = set(re.findall(r"\]\(([\w/.-]+\.yaml)\)", index))
     assert linked == {f"{name(path)}.yaml" for path in RECIPES + ABLATION}
+
+
+# clips
+
+
+def test_the_published_tuning():
+    """LoRA of rank 8 on the query and value projections, 1e-4, 4 x 4 examples a step; no attack and no consistency."""
+    keys = read(ROOT / "examples" / "qwen2_5omni_lora_sft_alignment.yaml")
+    published = {
+        "finetuning_type": "lora",
+        "lora_rank": 8,
+        "lora_target": "q_proj,v_proj",
+        "learning_rate": 1e-4,
+        "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": 4,
+        "consistency_method": "none",
+        "adversarial_method": "none",
+    }
+    assert published.items() <= keys.items()
+    assert "alignment_weight" not in keys
+
+
+def test_the_tuning_with_everything_differs_in_the_method_only():
+    plain = read(ROOT / "examples" / "qwen2_5omni_lora_sft_alignment.yaml")
+    everything = read(ROOT / "examples" / "qwen2_5omni_lora_sft_interference.yaml")
+    changed = {key for key in plain | everything if plain.get(key) != everything.get(key)}
+    method = {"twins_per_example", "alignment_weight", "alignment_layers"}
+    method |= {key for key in everything if key.startswith(("consistency_", "adversarial_"))}
+    assert changed == method | {"dataset", "output_dir"}
