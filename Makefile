@@ -1,8 +1,8 @@
-# Two commands for newcomers: `make demo` and `make test`. Everything lives in .venv.
+# Commands for newcomers: `make demo`, `make demo-av` and `make test`. Everything lives in .venv.
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: install demo test test-engines lint clean
+.PHONY: install demo demo-av test test-engines lint clean
 
 install: .venv/.installed
 
@@ -14,6 +14,9 @@ install: .venv/.installed
 
 demo: install
 	$(BIN)/python examples/digits/demo.py
+
+demo-av: install
+	$(BIN)/python examples/clips/demo.py
 
 lint: install
 	$(BIN)/ruff check
@@ -29,4 +32,4 @@ test-engines: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/engines --quiet -m engines
 
 clean:
-	rm -rf .venv examples/digits/data examples/digits/work
+	rm -rf .venv examples/digits/data examples/digits/work examples/clips/data examples/clips/work

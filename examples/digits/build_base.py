@@ -7,12 +7,12 @@ Stock LLaMA-Factory loads the folder with `template: qwen2_vl`; `pretrain.yaml` 
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from pydoc_data.topics import topics
 
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     PreTrainedTokenizerFast,
     Qwen2_5_VLConfig,
@@ -23,7 +23,11 @@ from transformers import (
 )
 
 
-VOCABULARY = 1024
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from shared.tokenizer import build_tokenizer  # noqa: E402
+
+
 PIXELS = 32 * 32
 PATCH = 4
 HIDDEN, LAYERS, HEADS = 128, 4, 4
@@ -49,32 +53,6 @@ def training_texts(data: Path) -> Iterator[str]:
         for row in rows:
             yield json.loads(row)["instruction"].replace("<image>", "")
     yield from ["system\nYou are a helpful assistant.\nuser\nassistant\n"] * 1000
-
-
-def build_tokenizer(data: Path) -> PreTrainedTokenizerFast:
-    """A byte-level BPE: frequent words are one token each, and whatever else there is falls back to bytes."""
-    tokenizer = Tokenizer(models.BPE())
-    # As in Qwen's tokenizer a digit is a token without the space before it, so that it is the same token everywhere.
-    words = Regex(r" ?\p{L}+|\p{N}|[^\s\p{L}\p{N}]+ (?=\p{N})| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(words, "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=list(SPECIAL_TOKENS),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(training_texts(data), trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
-        additional_special_tokens=list(SPECIAL_TOKENS[1:]),
-        model_max_length=4096,
-        clean_up_tokenization_spaces=False,
-    )
 
 
 def build_processor(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLProcessor:
@@ -144,7 +122,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.manual_seed(arguments.seed)
-    tokenizer = build_tokenizer(arguments.data)
+    texts = training_texts(arguments.data)
+    tokenizer = build_tokenizer(texts, SPECIAL_TOKENS, additional_special_tokens=list(SPECIAL_TOKENS[1:]))
     model = Qwen2_5_VLForConditionalGeneration(build_config(tokenizer))
     model.save_pretrained(arguments.output)
     build_processor(tokenizer).save_pretrained(arguments.output)
