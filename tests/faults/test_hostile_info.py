@@ -77,7 +77,9 @@ def test_a_good_one(checkpoint, folder, opened):
     ids=lambda value: json.dumps(value) if isinstance(value, dict) else "",
 )
 def test_a_hostile_entry(checkpoint, folder, opened, change, message):
-    change = {key: str(folder.parent / "secret.json") if value == "ABSOLUTE" else value for key, value in change.items()}
+    change = {
+        key: str(folder.parent / "secret.json") if value == "ABSOLUTE" else value for key, value in change.items()
+    }
     with pytest.raises(ModalityInterferenceError) as error:
         run(checkpoint, folder, json.dumps({"rows": ENTRY | change}))
 
