@@ -50,6 +50,7 @@ class Row:
         self.model, self.key = model, key
         self.relevant = {modality.value for modality in from_bits(example["relevant"])}
         names = collator.tokenizer.get_vocab()
+        self.first_turn = first_turn(collator.tokenizer, ids)
         self.special = {token_id for name, token_id in names.items() if name.startswith("<|") and name.endswith("|>")}
         self.places = [t for t in range(len(self.labels) - 1) if self.labels[t + 1] != -100]
 
@@ -72,12 +73,12 @@ class Row:
         config = self.model.config
         media = {getattr(config, f"{name}_token_id", None): name for name in ("image", "video", "audio")}
         mask = []
-        for token, label, attended in zip(
-            self.inputs["input_ids"][0].tolist(), self.labels.tolist(), self.inputs["attention_mask"][0].tolist()
+        for place, (token, label, attended) in enumerate(
+            zip(self.inputs["input_ids"][0].tolist(), self.labels.tolist(), self.inputs["attention_mask"][0].tolist())
         ):
             modality = media.get(token) or (None if token in self.special else "text")
             irrelevant = modality is not None and self.relevant and modality not in self.relevant
-            mask.append(bool(irrelevant and attended and label == -100))
+            mask.append(bool(irrelevant and attended and label == -100 and place >= self.first_turn))
 
         return torch.tensor(mask)
 
@@ -89,6 +90,12 @@ class Row:
     def answer_loss(self, logits: Tensor, reduction: str) -> Tensor:
         """Cross-entropy of the answer."""
         return cross_entropy(logits, self.labels[[place + 1 for place in self.places]], reduction=reduction)
+
+
+def first_turn(tokenizer: Any, ids: list[int]) -> int:
+    """Where the user's words begin: behind the system prompt and `<|im_start|>user`."""
+    marks = [place for place, token in enumerate(ids) if token == tokenizer.convert_tokens_to_ids("<|im_start|>")]
+    return next(end for end in range(marks[1], len(ids)) if tokenizer.decode(ids[marks[1] : end]).endswith("user\n"))
 
 
 def clips_of(example: dict[str, Any], variant: dict[str, Any], kind: str) -> tuple[list[str], list[bool]]:

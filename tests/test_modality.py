@@ -38,14 +38,17 @@ def test_kinds():
     st.lists(
         st.tuples(st.sampled_from([0, 1, 2, 5, 6, 90, 91]), st.booleans(), st.booleans()), min_size=1, max_size=12
     ),
+    st.integers(0, 12),
 )
-def test_mask_follows_its_definition(relevant, tokens):
+def test_mask_follows_its_definition(relevant, tokens, start):
     ids, attended, answered = (torch.tensor([list(column)]) for column in zip(*tokens))
     labels = torch.where(answered, ids, IGNORE_LABEL)
-    mask = perturbation_mask(ids, attended, labels, torch.tensor([to_bits(relevant)]), TOKENS)
+    mask = perturbation_mask(ids, attended, labels, torch.tensor([to_bits(relevant)]), torch.tensor([start]), TOKENS)
+    before = 0  # tokens so far, padding not counted
     for (token, attend, answer), masked in zip(tokens, mask[0].tolist()):
         modality = {90: Modality.IMAGE, 91: Modality.AUDIO}.get(token, Modality.TEXT)
         expected = (
             bool(relevant) and token not in TOKENS.special and modality not in relevant and attend and not answer
         )
-        assert masked == expected
+        assert masked == (expected and before >= start)
+        before += attend

@@ -13,6 +13,7 @@ CONSISTENCY_METHODS = ("none", "kl", "reverse_kl", "js", "mse")
 ADVERSARIAL_METHODS = ("none", "gaussian", "fgsm", "pgd", "freelb")
 ADVERSARIAL_UPDATES = ("gradient", "sign", "normalized")
 DIAGNOSIS_SCORINGS = ("likelihood", "generate")
+SHARE_PREFIX = ("auto", "true", "false")
 ALL_TWINS = "all"
 ALL_LAYERS = "all"
 LAST_HALF = "last_half"
@@ -71,6 +72,21 @@ class PluginArguments:
         metadata={
             "help": "Stop after this many optimizer steps in a row in which something was left out because it was not "
             "finite (`dropped_nonfinite` and `skipped_nonfinite` in the log)."
+        },
+    )
+    adversarial_rows_per_pass: int = field(
+        default=0,
+        metadata={
+            "help": "How many rows the attack's steps take at a time, to bound their memory; 0 takes all at once. The result "
+            "is the same."
+        },
+    )
+    share_prefix: str = field(
+        default="auto",
+        metadata={
+            "help": "Compute what rows have in common from their start (system prompt, picture) once for all of them: `true`, "
+            "`false`, or `auto`, where the model can. The result is the same.",
+            "choices": SHARE_PREFIX,
         },
     )
     batch_mix: str | None = field(
@@ -171,7 +187,9 @@ def validate(arguments: PluginArguments) -> None:
     if arguments.plugin != PLUGIN_NAME:
         raise ModalityInterferenceError(f"`plugin` is {arguments.plugin!r}; the only one is `{PLUGIN_NAME}`.")
 
+    arguments.share_prefix = str(arguments.share_prefix).lower()  # YAML may bring a boolean
     for key, allowed in (
+        ("share_prefix", SHARE_PREFIX),
         ("consistency_method", CONSISTENCY_METHODS),
         ("adversarial_method", ADVERSARIAL_METHODS),
         ("adversarial_update", ADVERSARIAL_UPDATES),
@@ -188,6 +206,7 @@ def validate(arguments: PluginArguments) -> None:
 
     _check_count(arguments, "adversarial_steps", " (for no attack, use `adversarial_method: none`)")
     _check_count(arguments, "nonfinite_patience")
+    _check_count(arguments, "adversarial_rows_per_pass", " (0 for all at once)", least=0)
     _check_twins_per_example(arguments)
     _check_alignment_layers(arguments)
     if not isinstance(arguments.attention_probe, bool):
@@ -265,10 +284,10 @@ def _check_alignment_layers(arguments: PluginArguments) -> None:
         _layer_ranges(arguments.alignment_layers)
 
 
-def _check_count(arguments: PluginArguments, key: str, hint: str = "") -> None:
+def _check_count(arguments: PluginArguments, key: str, hint: str = "", least: int = 1) -> None:
     value = getattr(arguments, key)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ModalityInterferenceError(f"`{key}` is {value!r}; it must be a whole number of at least 1{hint}.")
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ModalityInterferenceError(f"`{key}` is {value!r}; it must be a whole number of at least {least}{hint}.")
 
 
 def _check_number(arguments: PluginArguments, key: str, positive: bool) -> None:

@@ -73,9 +73,10 @@ class TwinBatch:
         twin_of: (rows,) index of each row's clean row; a clean row's own index.
         row_key: (rows,) identity of each row's content, the seed of its noise.
         perturbation_mask: (rows, tokens) tokens that an adversarial copy may change.
-        image_index: of each modality that has media which stand in `inputs` less often than in the rows: (its tokens in all
-            rows,) for each token, in row-major order, its place among the tokens of the media in `inputs`. None where there
-            is no such modality.
+        image_index: of each modality that has media which stand in several places of the rows: (its tokens in all rows,) for
+            each token, in row-major order, its place among the tokens of the distinct media, which are those in `inputs`
+            (but for generation, where `inputs` has each medium as often as it stands in the rows). None where there is no
+            such modality.
         questions: of the clean rows and twins that the diagnosis scores; None in training. Behind those rows then come
             rows that only bring further options of a question.
         token_modality: (rows, tokens) int8, the modality bit of every token, 0 for template tokens and padding.

@@ -86,18 +86,26 @@ class ModalityTokens:
 
 
 def perturbation_mask(
-    input_ids: "Tensor", attention_mask: "Tensor", labels: "Tensor", relevant: "Tensor", tokens: ModalityTokens
+    input_ids: "Tensor",
+    attention_mask: "Tensor",
+    labels: "Tensor",
+    relevant: "Tensor",
+    prompt_start: "Tensor",
+    tokens: ModalityTokens,
 ) -> "Tensor":
     """The tokens that an adversarial copy may change.
 
-    True on tokens of irrelevant modalities that are neither padding nor labels nor template special tokens
-    (DESIGN section 2; the paper's code perturbs all non-visual resp. all visual tokens, arXiv 2505.19616).
+    True on tokens of irrelevant modalities that are neither padding nor labels nor template special tokens (DESIGN section
+    2), and that do not stand before the first turn: the system prompt is the same in every row, and no input that could
+    interfere. (The paper's code perturbs all non-visual resp. all visual tokens, arXiv 2505.19616.) So a copy begins like its
+    row: where the picture comes first, it is computed once for both.
 
     Args:
         input_ids: (rows, tokens).
         attention_mask: (rows, tokens), 0 on padding (and on LLaMA-Factory's dummy media).
         labels: (rows, tokens), `IGNORE_LABEL` where there is none.
         relevant: (rows,) relevant sets as bits; rows with 0 (plain) get an empty mask.
+        prompt_start: (rows,) how many tokens of a row stand before its first turn.
         tokens: the model's media and special tokens.
 
     Returns:
@@ -105,4 +113,5 @@ def perturbation_mask(
     """
     bits = tokens.bits(input_ids)
     irrelevant = (bits > 0) & ((bits & relevant[:, None]) == 0) & (relevant[:, None] > 0)
-    return irrelevant & attention_mask.bool() & (labels == IGNORE_LABEL)
+    in_turns = attention_mask.cumsum(dim=1) > prompt_start[:, None]
+    return irrelevant & in_turns & attention_mask.bool() & (labels == IGNORE_LABEL)

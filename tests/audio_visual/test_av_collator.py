@@ -174,8 +174,10 @@ def test_the_mask_holds_irrelevant_tokens_only(loaded, family, keys):
     for index, (example, row) in enumerate(flatten(examples)):
         relevant = {VIDEO: "video", AUDIO: "audio", TEXT: "text"}[example["relevant"]]
         expected = []
-        for token, label in zip(row["input_ids"], row["labels"]):
-            kind = media.get(token) or ("template" if token in special else "text")
+        # questions about clips begin with them; what stands before is the system prompt and the user's header
+        first = next((place for place, token in enumerate(row["input_ids"]) if token in media), 0)
+        for place, (token, label) in enumerate(zip(row["input_ids"], row["labels"])):
+            kind = media.get(token) or ("template" if token in special or place < first else "text")
             expected.append(label == -100 and kind not in ("template", relevant))
             seen.add((relevant, kind, expected[-1]))
 

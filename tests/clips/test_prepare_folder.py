@@ -31,7 +31,7 @@ from modality_interference.errors import ModalityInterferenceError
 
 SCRIPT = Path(sys.executable).with_name("modality-interference")
 SMALL = Settings(size=48)
-CLIPS = 30  # of a run that is interrupted
+CLIPS = 60  # of a run that is interrupted
 
 
 def prepare(folder: Path, settings: Settings = SMALL, **more: object) -> Outcome:

@@ -41,14 +41,22 @@ class Cell:
         return f"{self.tuning}-{self.attack}-{self.accumulation}"
 
     def keys(self, checkpoint: Path, data: Path, folder: Path, ranks: int) -> dict[str, Any]:
-        """The recipe, over the same global batches for any number of ranks that divides 2."""
+        """The recipe, over the same global batches for any number of ranks that divides 2.
+
+        One process, the reference, computes all rows apart and attacks all at once; several share prefixes, and with
+        accumulation attack two rows at a time, which makes the ranks' passes uneven.
+        """
         tuning = dict(finetuning_type=self.tuning)
         if self.tuning == "lora":
             tuning |= dict(lora_target="all", lora_rank=4)
 
         accumulation = dict(gradient_accumulation_steps=self.accumulation * 2 // ranks)
         attack = dict(adversarial_method=self.attack)
-        overrides = COMMON | tuning | attack | accumulation | dict(use_cpu=None)
+        sharing = dict(share_prefix=ranks > 1)
+        if ranks > 1 and self.accumulation > 1:
+            sharing |= dict(adversarial_rows_per_pass=2)
+
+        overrides = COMMON | tuning | attack | accumulation | sharing | dict(use_cpu=None)
         return recipe(checkpoint, "qwen2_vl", data, folder / str(self), **overrides)
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def bring_files(recipe_dir: Path) -> None:
 
 
 def load(source: Path, folder: Path, checkpoint: Path, key: str, **keys: Any) -> dict[str, list[dict[str, Any]]]:
-    """Load all datasets of a recipe, by name, with pools filled and the hub's names replaced by local folders.
+    """Load all datasets of a recipe, by name, with pools filled and the hub's datasets in local folders.
 
     Args:
         source: the recipe.
@@ -56,15 +57,12 @@ def load(source: Path, folder: Path, checkpoint: Path, key: str, **keys: Any) ->
     bring_files(recipe_dir)
     hub = write_hub(folder / "hub")
     entries = info(recipe_dir)
-    for entry in entries.values():
-        if "hf_hub_url" in entry:
-            entry["hf_hub_url"] = str(hub / entry["hf_hub_url"])
-
-    (recipe_dir / "dataset_info.json").write_text(json.dumps(entries))
     # max_samples: `num_samples` fills up with copies where a dataset has fewer rows
     settings = {"cutoff_len": 100_000, "max_samples": 3, "media_dir": None, "dataset": None, key: ",".join(entries)}
     settings |= keys
-    loaded = load_data(recipe(checkpoint, "qwen2_vl", recipe_dir, folder / "out", **settings))
+    with chdir(hub):  # where a folder has a dataset's name, `datasets` takes it for the dataset
+        loaded = load_data(recipe(checkpoint, "qwen2_vl", recipe_dir, folder / "out", **settings))
+
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in entries}
     for row in loaded.train if loaded.train is not None else _evaluation_rows(loaded.evaluation):
         rows[row["dataset"]].append(_readable(row, loaded.tokenizer))

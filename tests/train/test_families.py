@@ -11,6 +11,8 @@ from tiny_models import CLIP_FAMILIES, FAMILIES
 from transformers import TrainerCallback
 
 from modality_interference.batch import Answers, TwinBatch
+from modality_interference.prefix.attention import RowAttention
+from modality_interference.prefix.rows import CommonPrefixes
 from modality_interference.train.attack import Attack, Perturbation
 from modality_interference.train.embeddings import perturb
 from modality_interference.train.objective import FIGURES, LOSS_ALIGNMENT
@@ -75,7 +77,7 @@ def family(request, checkpoint, datasets, clips, equal_clips, tmp_path_factory):
     )  # fmt: skip
     run_exp(keys, callbacks=[kept])
     kept.parts = ModelParts.of(kept.model)
-    kept.arguments = type("Arguments", (), keys | {"adversarial_method": "pgd"})
+    kept.arguments = type("Arguments", (), keys | {"adversarial_method": "pgd", "adversarial_rows_per_pass": 0})
     kept.model.eval()
     return kept
 
@@ -182,6 +184,56 @@ def test_the_attack_raises_the_loss_and_leaves_no_gradients(family):
     gains = after.row_means(after.cross_entropy) - before.row_means(before.cross_entropy)
     assert gains[found.rows].mean() > 0
     assert (gains[found.rows] > 0).float().mean() >= 0.8  # each row by itself, but for a rare overshoot
+
+
+def packed(family, batch, copies):
+    rows = torch.arange(len(batch.labels))
+    return RowAttention(CommonPrefixes(batch).pack(rows, copies))
+
+
+def test_rows_that_share_prefixes_have_the_same_logits_and_gradients(family):
+    from modality_interference.train.decoder_inputs import append_rows
+
+    batch, copies = family.batch, family.batch.masked_rows
+    delta = torch.randn(len(copies), batch.labels.shape[1], family.parts.width) / 10
+    perturbation = Perturbation(copies, batch.perturbation_mask[copies], delta)
+
+    def append(kwargs):
+        embeds = kwargs["inputs_embeds"]
+        appended = append_rows(kwargs, copies, len(batch.labels))
+        return {**appended, "inputs_embeds": torch.cat([embeds, perturbation.on(embeds[copies])])}
+
+    positions = torch.cat([batch.answer_positions, batch.answer_positions[copies]])
+    parameters = [parameter for parameter in family.model.parameters() if parameter.requires_grad]
+    results = []
+    for together in (None, packed(family, batch, copies)):
+        pictures = family.parts.pictures(batch.image_index)
+        with family.parts.hooked(append, positions, pictures, together=together):
+            answers = family.model(**batch.inputs, use_cache=False).logits
+
+        loss = (answers.log_softmax(dim=-1) ** 2).mean()
+        results.append((answers.detach(), torch.autograd.grad(loss, parameters, allow_unused=True)))
+
+    (apart, gradients), (shared, shared_gradients) = results
+    torch.testing.assert_close(shared, apart, atol=1e-5 * float(apart.abs().max()), rtol=1e-5)
+    scale = max(float(gradient.abs().max()) for gradient in gradients if gradient is not None)
+    for expected, found in zip(gradients, shared_gradients):
+        assert (expected is None) == (found is None)
+        if expected is not None:
+            torch.testing.assert_close(found, expected, atol=1e-5 * scale, rtol=1e-4)
+
+
+@pytest.mark.parametrize("rows_per_pass", [0, 1])
+def test_an_attack_on_shared_prefixes_finds_the_same(family, rows_per_pass):
+    batch = family.batch
+    alone = attack(family)
+    apart = alone.find(batch, family.parts.pictures(batch.image_index))
+    arguments = type("Arguments", (family.arguments,), {"adversarial_rows_per_pass": rows_per_pass})
+    sharing = Attack(family.model, family.parts, arguments, (0,))
+    shared = sharing.find(batch, family.parts.pictures(batch.image_index), CommonPrefixes(batch))
+    assert torch.equal(shared.rows, apart.rows)
+    # signs of near-zero gradients may differ by rounding: compare all but a few coordinates
+    assert torch.isclose(shared.delta, apart.delta, atol=1e-6).float().mean() > 0.999
 
 
 def test_a_rows_delta_does_not_depend_on_its_batch(family):

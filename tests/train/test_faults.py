@@ -21,7 +21,7 @@ from modality_interference.train.objective import Figures, Totals, objective
 
 
 class NotFinite(torch.autograd.Function):
-    """The identity, whose gradient is not finite for the first rows."""
+    """The identity, whose gradient is not finite for the first rows; of rows in one sequence, for its first tokens."""
 
     @staticmethod
     def forward(ctx, values: Tensor, rows: int) -> Tensor:  # type: ignore[override]
@@ -31,7 +31,7 @@ class NotFinite(torch.autograd.Function):
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         broken = gradient.clone()
-        broken[: ctx.rows] = float("nan")
+        (broken[0] if len(broken) == 1 else broken)[: ctx.rows] = float("nan")
         return broken, None
 
 
@@ -75,9 +75,10 @@ def far(one: list[Tensor], other: list[Tensor]) -> float:
 ROWS = 2 * 3  # of a batch: two examples with two twins each
 
 
-def test_a_row_whose_attack_fails_has_no_copy(checkpoint, datasets, tmp_path):
+@pytest.mark.parametrize("share_prefix", [True, False])
+def test_a_row_whose_attack_fails_has_no_copy(checkpoint, datasets, tmp_path, share_prefix):
     broken = BreakGradients(rows=1, attack=True)
-    log = train(checkpoint, datasets, tmp_path, broken)
+    log = train(checkpoint, datasets, tmp_path, broken, share_prefix=share_prefix)
     assert [line["dropped_nonfinite"] for line in log] == [1, 1, 1]
     assert [line["skipped_nonfinite"] for line in log] == [0, 0, 0]
     assert all(math.isfinite(line["loss"]) for line in log)
@@ -137,7 +138,18 @@ def batch_of_four() -> TwinBatch:
     """Clean row 0 with twins 1 and 2, and clean row 3; one answer token each; rows 0 and 1 have copies."""
     labels = torch.tensor([[NO, 1], [NO, 1], [NO, 1], [NO, 2]])
     mask = torch.tensor([[True, False], [True, False], [False, False], [False, False]])
-    return TwinBatch({}, labels, torch.tensor([0, 0, 0, 3]), torch.arange(4), mask, None, None)
+    nothing = torch.zeros_like(labels)
+    return TwinBatch(
+        {},
+        labels,
+        torch.tensor([0, 0, 0, 3]),
+        torch.arange(4),
+        mask,
+        None,
+        None,
+        token_modality=nothing,
+        relevant=nothing[:, 0],
+    )
 
 
 @pytest.mark.parametrize("broken", [4, 5], ids=["copy of the clean row", "copy of a twin"])

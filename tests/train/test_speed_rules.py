@@ -3,6 +3,7 @@
 import pytest
 import torch
 from llamafactory.train.tuner import run_exp
+from prefixes import attack_prefix, copy_signature, distinct, signature
 from runs import recipe
 from tiny_models import FAMILIES
 from transformers import TrainerCallback
@@ -62,9 +63,30 @@ def run(family, checkpoint, datasets, folder, **keys):
     return count
 
 
+FROZEN = dict(freeze_vision_tower=True, freeze_multi_modal_projector=True)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_a_step_with_pgd_costs(family, checkpoint, datasets, tmp_path):
-    count = run(family, checkpoint, datasets, tmp_path, freeze_vision_tower=True, freeze_multi_modal_projector=True)
+    count = run(family, checkpoint, datasets, tmp_path, **FROZEN)
+    batch = count.batch
+    rows, copies = range(len(batch.labels)), batch.masked_rows.tolist()
+    answers = int(batch.answer_positions.sum())
+    answers_of_copies = int(batch.answer_positions[copies].sum())
+
+    # 1. and 2.: as below. The attack's prefixes are computed once for all steps
+    assert len(count.vision_items) == 1
+    assert count.head_rows == [1, *[answers_of_copies] * STEPS, answers + answers_of_copies]
+    assert set(count.parameter_gradients) == {STEPS + 2}
+    before = distinct([attack_prefix(batch, row) for row in copies])
+    behind = sum(len(signature(batch, row)) - len(attack_prefix(batch, row)) for row in copies)
+    all_rows = [signature(batch, row) for row in rows] + [copy_signature(batch, row) for row in copies]
+    assert count.decoder_rows == [(1, before), *[(1, behind)] * STEPS, (1, distinct(all_rows))]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_a_step_with_pgd_costs_with_rows_apart(family, checkpoint, datasets, tmp_path):
+    count = run(family, checkpoint, datasets, tmp_path, share_prefix=False, **FROZEN)
     batch = count.batch
     rows, copies = len(batch.labels), len(batch.masked_rows)
     answers = int(batch.answer_positions.sum())
@@ -89,10 +111,16 @@ def test_vision_calls_with_a_trainable_projector_or_tower(frozen_tower, calls, c
 
 def test_a_shared_picture_is_encoded_once(checkpoint, datasets, tmp_path):
     """4 clean rows with a picture, each with two text twins: 4 pictures, not 12."""
-    keys = dict(dataset="pictures", freeze_vision_tower=True, freeze_multi_modal_projector=True)
-    count = run("gemma3", checkpoint, datasets, tmp_path, **keys)
+    count = run("gemma3", checkpoint, datasets, tmp_path, dataset="pictures", **FROZEN)
     assert len(count.batch.labels) == 12
     assert count.vision_items == [4]
+
+
+def test_a_canvas_of_several_examples_is_encoded_once(checkpoint, datasets, tmp_path):
+    """4 sums, each with a twin of noise and a black one: 4 canvases of noise, one black."""
+    count = run("gemma3", checkpoint, datasets, tmp_path, dataset="sums", **FROZEN)
+    assert len(count.batch.labels) == 12
+    assert count.vision_items == [5]
 
 
 @pytest.mark.parametrize("keys", [dict(dataset="both"), dict(adversarial_method="none"), dict(adversarial_weight=0.0)])
@@ -101,14 +129,24 @@ def test_without_anything_to_attack_there_is_one_forward(keys, checkpoint, datas
     assert len(count.decoder_rows) == 1 and len(count.vision_items) == 1
 
 
+@pytest.mark.parametrize(("limit", "passes"), [(1, "rows"), (4, "fours"), (1000, "all")])
+def test_the_attack_takes_as_many_rows_at_a_time_as_it_may(limit, passes, checkpoint, datasets, tmp_path):
+    count = run("llava", checkpoint, datasets, tmp_path, adversarial_rows_per_pass=limit, share_prefix=False)
+    copies = len(count.batch.masked_rows)
+    sizes = {"rows": [1] * copies, "fours": [4] * (copies // 4) + [copies % 4] * (copies % 4 > 0), "all": [copies]}
+    assert copies > 4
+    assert [decoder[0] for decoder in count.decoder_rows[1:-1]] == sizes[passes] * STEPS
+
+
 def test_gaussian_needs_no_forward_of_its_own(checkpoint, datasets, tmp_path):
-    count = run("llava", checkpoint, datasets, tmp_path, adversarial_method="gaussian")
+    count = run("llava", checkpoint, datasets, tmp_path, adversarial_method="gaussian", share_prefix=False)
     rows = len(count.batch.labels) + len(count.batch.masked_rows)
     assert [decoder[0] for decoder in count.decoder_rows] == [rows]
 
 
 def test_freelb_trains_in_every_ascent_step(checkpoint, datasets, tmp_path):
-    count = run("llava", checkpoint, datasets, tmp_path, adversarial_method="freelb", adversarial_steps=3)
+    keys = dict(adversarial_method="freelb", adversarial_steps=3, share_prefix=False)
+    count = run("llava", checkpoint, datasets, tmp_path, **keys)
     rows, copies = len(count.batch.labels), len(count.batch.masked_rows)
     assert [decoder[0] for decoder in count.decoder_rows] == [copies, copies, rows + copies]
     assert set(count.parameter_gradients) == {1, 2, 3}

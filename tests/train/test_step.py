@@ -59,6 +59,10 @@ CASES = [
     dict(freeze_vision_tower=True, freeze_multi_modal_projector=True),
     dict(finetuning_type="freeze", freeze_trainable_layers=1),
     dict(disable_gradient_checkpointing=True),
+    dict(flash_attn="disabled"),  # LLaMA-Factory's name for eager attention
+    dict(adversarial_rows_per_pass=2),
+    dict(share_prefix=False),
+    dict(share_prefix=False, adversarial_method="freelb", adversarial_epsilon=0.05, adversarial_rows_per_pass=3),
 ]
 CLIP_CASES = [
     dict(adversarial_method="none", consistency_method="none"),
@@ -67,6 +71,7 @@ CLIP_CASES = [
     dict(freeze_vision_tower=True),  # of Qwen2.5-Omni also the whole audio tower
     dict(freeze_vision_tower=True, freeze_multi_modal_projector=True, use_audio_in_video=True),
     dict(adversarial_method="freelb", adversarial_epsilon=0.05, use_audio_in_video=True),
+    dict(share_prefix=False, use_audio_in_video=True),
 ]
 
 

@@ -143,21 +143,19 @@ def test_the_batch_is_llamafactorys_with_every_picture_once(loaded, family, batc
     places, index = {}, []
     for example, row in flatten(examples):
         for reference in row["image_references"]:
-            index.append(places.setdefault((example["dataset"], example["key"], reference), len(places)))
+            picture = load_image(reference, example["images"] or [], example["twin_images"] or [])
+            index.append(places.setdefault((picture.size, picture.tobytes()), len(places)))
 
     found, repeated = split_pictures(ours), split_pictures(theirs)
     assert len(found) == len(places) and len(repeated) == len(index)
     assert all(same(found[place], picture) for place, picture in zip(index, repeated))
-    if len(places) == len(index):
-        assert ours["image_index"] is None and batch == "pictures in twins only"
-    else:
-        assert len(places) < len(index)
-        expected, own = features_of_pictures(model, theirs), features_of_pictures(model, ours)
-        index = ours["image_index"][Modality.IMAGE]
-        assert torch.equal(index.unique(), torch.arange(len(own)))
-        torch.testing.assert_close(own[index], expected, atol=1e-6, rtol=1e-5)
-        image_token = data.tokenizer.convert_tokens_to_ids(FAMILIES[family].image_token)
-        assert len(index) == int((ours["input_ids"] == image_token).sum())
+    assert len(places) < len(index)
+    expected, own = features_of_pictures(model, theirs), features_of_pictures(model, ours)
+    index = ours["image_index"][Modality.IMAGE]
+    assert torch.equal(index.unique(), torch.arange(len(own)))
+    torch.testing.assert_close(own[index], expected, atol=1e-6, rtol=1e-5)
+    image_token = data.tokenizer.convert_tokens_to_ids(FAMILIES[family].image_token)
+    assert len(index) == int((ours["input_ids"] == image_token).sum())
 
 
 def test_what_the_batch_knows_of_its_rows(loaded):
@@ -173,15 +171,16 @@ def test_what_the_batch_knows_of_its_rows(loaded):
 
 
 def test_a_picture_twice_in_a_row_and_in_two_examples(loaded):
-    """Within an example the same reference is shared; equal files of other rows are pictures of their own."""
+    """Equal pictures are encoded once, whichever rows show them; the chat shows two, one of them twice."""
     data, model = loaded("qwen2_5_vl")
     chat = of_dataset(data, "chats")[0]
     batch = data.collator(model=model)([chat, chat | {"variants": []}])
     assert chat["image_references"] == ["row:0", "row:1", "row:2"] and len(chat["variants"]) == 2
-    assert len(batch["image_grid_thw"]) == 6  # 3 of 3 rows with its twins, 3 of the second example
-    tokens = sum(chat["image_tokens"])
-    first = list(range(tokens))
-    assert batch["image_index"][Modality.IMAGE].tolist() == first * 3 + list(range(tokens, 2 * tokens))
+    assert len(batch["image_grid_thw"]) == 2
+    red, green, red_again = chat["image_tokens"]
+    assert red == red_again
+    row = [*range(red), *range(red, red + green), *range(red)]
+    assert batch["image_index"][Modality.IMAGE].tolist() == row * 4
 
 
 # masks
@@ -201,8 +200,9 @@ def test_the_mask_holds_irrelevant_tokens_only(loaded, family):
         mask, length = batch["perturbation_mask"][index].tolist(), len(row["input_ids"])
         kind = example["relevant"]
         expected = []
-        for token, label in zip(row["input_ids"], row["labels"]):
-            if label != -100 or kind in (0, IMAGE | TEXT):
+        first = row["input_ids"].index(image) if kind == IMAGE else 0  # these turns begin with their picture
+        for place, (token, label) in enumerate(zip(row["input_ids"], row["labels"])):
+            if label != -100 or place < first or kind in (0, IMAGE | TEXT):
                 expected.append(False)
             else:
                 expected.append(token == image if kind == TEXT else token != image and token not in special)
@@ -214,7 +214,7 @@ def test_the_mask_holds_irrelevant_tokens_only(loaded, family):
         if kind == TEXT:
             assert len(masked) == sum(row["image_tokens"])
         elif kind == IMAGE:
-            prompt = [token for token, label in zip(row["input_ids"], row["labels"]) if label == -100]
+            prompt = [token for token, label in zip(row["input_ids"], row["labels"]) if label == -100][first:]
             plain = [token for token in prompt if token not in special | {image}]
             assert masked == plain and tokenizer.decode(masked) == tokenizer.decode(prompt, skip_special_tokens=True)
 
@@ -343,7 +343,11 @@ def test_for_generation_prompts_end_where_the_answer_starts(loaded):
     assert [question.response for question in batch["questions"]][::3] == [
         example["choices"][example["answer"]] for example in examples
     ]
-    assert batch["image_index"] is None and "position_ids" not in batch
+    assert "position_ids" not in batch
+    assert len(batch["image_grid_thw"]) == len(flatten(examples))  # each row brings its picture, for positions
+    assert int(batch["image_index"][Modality.IMAGE].max()) + 1 == sum(
+        example["image_tokens"][0] for example in examples
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES_TRIED)

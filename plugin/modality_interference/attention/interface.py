@@ -1,10 +1,10 @@
-"""Listen to a model's attention without changing it: no eager attention, no full maps.
+"""The door to a model's attention function: listen to it, or let rows share prefixes.
 
-transformers' models look up their attention function by name in `ALL_ATTENTION_FUNCTIONS`. `listen_in` puts a function
-around each of those, which calls the function itself and shows the very same queries and keys (after the rotary embedding) to
-a `Listener`. The listener comes as a keyword argument of the text decoder, which its layers hand down. So the vision and audio
-towers never see it, no state has to be put back after a forward, and a layer that gradient checkpointing runs again during the
-backward pass hears the same listener.
+transformers' models look up their attention function by name in `ALL_ATTENTION_FUNCTIONS`. `surround` puts a function around
+each of those, which calls the function itself. What it does beyond that comes as keyword arguments of the text decoder, which
+its layers hand down: `LISTENER`, who is shown the very same queries and keys (after the rotary embedding), and `ROW_ATTENTION`,
+which calls the function for rows that are laid in one sequence. So the vision and audio towers never see them, no state has to
+be put back after a forward, and a layer that gradient checkpointing runs again during the backward pass gets the same ones.
 """
 
 import sys
@@ -16,9 +16,12 @@ from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from ..errors import ModalityInterferenceError
+from ..prefix.attention import RowAttention
+from ..prefix.rows import PackedRows
 
 
-LISTENER = "attention_listener"  # the decoder's keyword argument
+LISTENER = "attention_listener"  # keyword arguments of the decoder
+ROW_ATTENTION = "row_attention"
 IMPLEMENTATIONS = ("eager", "sdpa", "flash_attention_2", "flash_attention_3")
 _CAPPING = ("eager", "flash_attention_2", "flash_attention_3")  # transformers' SDPA takes no account of a soft cap
 
@@ -37,6 +40,7 @@ class AttentionInputs:
         softcap: bound of the scores, None without.
         window: how many keys back a query sees, None for all.
         causal: whether the future is masked where `mask` does not say.
+        packed: where the rows stand, if `query` and `key` hold them in one sequence: (1, heads, sequence, width).
     """
 
     layer: int
@@ -47,6 +51,7 @@ class AttentionInputs:
     softcap: float | None
     window: int | None
     causal: bool
+    packed: PackedRows | None = None
 
 
 class Listener(Protocol):
@@ -57,7 +62,8 @@ class Listener(Protocol):
 
         Args:
             inputs: of the layer.
-            output: (rows, tokens, heads, width) what the model's own function makes of them.
+            output: (rows, tokens, heads, width) what the model's own function makes of them; (1, sequence, heads, width)
+                of rows in one sequence.
 
         Returns:
             the output, equal to the one given (it may carry further gradients).
@@ -74,19 +80,19 @@ def listen_in(kwargs: dict[str, Any], listener: Listener | None) -> dict[str, An
     if listener is None:
         return kwargs
 
-    _surround()
+    surround()
     return {**kwargs, LISTENER: listener}
 
 
-def _surround() -> None:
-    """Put the listening functions in place, once for the process; they do nothing without a listener."""
+def surround() -> None:
+    """Put our functions in place, once for the process; they change nothing without our keyword arguments."""
     for name in IMPLEMENTATIONS:
         stock = ALL_ATTENTION_FUNCTIONS.get(name)  # none for eager
-        if not isinstance(stock, _Listening):
-            ALL_ATTENTION_FUNCTIONS[name] = _Listening(name, stock)
+        if not isinstance(stock, _Surrounded):
+            ALL_ATTENTION_FUNCTIONS[name] = _Surrounded(name, stock)
 
 
-class _Listening:
+class _Surrounded:
     """An attention function, surrounded.
 
     Args:
@@ -109,15 +115,30 @@ class _Listening:
         **kwargs: Any,
     ) -> Any:
         listener: Listener | None = kwargs.pop(LISTENER, None)
+        rows: RowAttention | None = kwargs.pop(ROW_ATTENTION, None)
         stock = self.stock or _eager_of(module)
-        output, weights = stock(module, query, key, value, attention_mask, *args, **kwargs)
+        weights = None
+        if rows is None:
+            output, weights = stock(module, query, key, value, attention_mask, *args, **kwargs)
+        else:
+            self._check(module, kwargs)
+            additive = self.name == "eager"
+            output = rows.attend(stock, module, query, key, value, attention_mask, *args, additive=additive, **kwargs)
+
         if listener is None:
             return output, weights
 
-        return listener.hear(self._inputs(module, query, key, attention_mask, kwargs), output), weights
+        packed = rows.rows if rows is not None else None
+        return listener.hear(self._inputs(module, query, key, attention_mask, kwargs, packed), output), weights
 
     def _inputs(
-        self, module: Any, query: Tensor, key: Tensor, attention_mask: Any, kwargs: dict[str, Any]
+        self,
+        module: Any,
+        query: Tensor,
+        key: Tensor,
+        attention_mask: Any,
+        kwargs: dict[str, Any],
+        packed: PackedRows | None,
     ) -> AttentionInputs:
         if kwargs.get("s_aux") is not None:
             raise ModalityInterferenceError(
@@ -130,12 +151,19 @@ class _Listening:
             layer=module.layer_idx,
             query=query,
             key=key,
-            mask=attention_mask,
+            mask=None if packed is not None and not attention_mask.numel() else attention_mask,
             scaling=query.shape[-1] ** -0.5 if scaling is None else scaling,
             softcap=kwargs.get("softcap") if self.name in _CAPPING else None,
             window=kwargs.get("sliding_window"),
             causal=getattr(module, "is_causal", True) if causal is None else causal,
+            packed=packed,
         )
+
+    def _check(self, module: Any, kwargs: dict[str, Any]) -> None:
+        if not (getattr(module, "is_causal", True) if kwargs.get("is_causal") is None else kwargs["is_causal"]):
+            raise ModalityInterferenceError(
+                f"{type(module).__name__} looks ahead, so rows have no common prefixes. Set `share_prefix: false`."
+            )
 
 
 def _eager_of(module: nn.Module) -> Callable[..., Any]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ModalityInterferenceError
+from ..prefix.attention import rows_of
 from .interface import AttentionInputs
 
 
@@ -50,15 +51,7 @@ def attention_scores(inputs: AttentionInputs, queries: Queries) -> Tensor:
     Raises:
         ModalityInterferenceError: the keys are not those of the batch's tokens.
     """
-    rows, positions = queries.rows, queries.positions
-    if inputs.key.shape[-2] != inputs.query.shape[-2]:
-        raise ModalityInterferenceError(
-            f"Attention was to be measured over {inputs.query.shape[-2]} tokens, but the model has "
-            f"{inputs.key.shape[-2]} keys: it must run without a cache and without prefix tuning."
-        )
-
-    query = inputs.query[rows[:, None], :, positions]  # (chosen, queries, heads, width)
-    key = inputs.key if len(rows) == len(inputs.key) and _in_order(rows) else inputs.key[rows]
+    query, key = _unpacked(inputs, queries) if inputs.packed is not None else _chosen(inputs, queries)
     chosen, count, heads, width = query.shape
     key_heads, tokens = key.shape[1], key.shape[2]
     grouped = query.transpose(1, 2).reshape(chosen, key_heads, heads // key_heads * count, width)
@@ -70,6 +63,27 @@ def attention_scores(inputs: AttentionInputs, queries: Queries) -> Tensor:
     return scores.masked_fill(~visible_keys(inputs, queries), float("-inf"))
 
 
+def _chosen(inputs: AttentionInputs, queries: Queries) -> tuple[Tensor, Tensor]:
+    """(chosen, queries, heads, width) and (chosen, key heads, tokens, width)."""
+    rows = queries.rows
+    if inputs.key.shape[-2] != inputs.query.shape[-2]:
+        raise ModalityInterferenceError(
+            f"Attention was to be measured over {inputs.query.shape[-2]} tokens, but the model has "
+            f"{inputs.key.shape[-2]} keys: it must run without a cache and without prefix tuning."
+        )
+
+    key = inputs.key if len(rows) == len(inputs.key) and _in_order(rows) else inputs.key[rows]
+    return inputs.query[rows[:, None], :, queries.positions], key
+
+
+def _unpacked(inputs: AttentionInputs, queries: Queries) -> tuple[Tensor, Tensor]:
+    """The same of rows in one sequence; their tokens are then the batch's columns."""
+    assert inputs.packed is not None
+    paths = inputs.packed.keys[queries.rows]  # (chosen, columns)
+    query = rows_of(inputs.query, paths.gather(1, queries.positions))
+    return query.transpose(1, 2), rows_of(inputs.key, paths)
+
+
 def visible_keys(inputs: AttentionInputs, queries: Queries) -> Tensor:
     """(chosen, 1 or heads, queries, keys) which keys a query sees."""
     if inputs.mask is not None and inputs.mask.dim() == 4:
@@ -78,13 +92,16 @@ def visible_keys(inputs: AttentionInputs, queries: Queries) -> Tensor:
         # what is added to a score is 0 or as low as the type goes: no model of the supported families has a bias there
         return mask if mask.dtype == torch.bool else mask >= 0
 
-    keys = torch.arange(inputs.key.shape[-2], device=inputs.key.device)
+    width = inputs.key.shape[-2] if inputs.packed is None else inputs.packed.paths.shape[1]
+    keys = torch.arange(width, device=inputs.key.device)
     distance = queries.positions[:, None, :, None] - keys
     seen = distance >= 0 if inputs.causal else torch.ones_like(distance, dtype=torch.bool)
     if inputs.window is not None:
         seen = seen & (distance < inputs.window)
 
-    return seen if inputs.mask is None else seen & inputs.mask.bool()[queries.rows][:, None, None]
+    attended = inputs.mask.bool() if inputs.packed is None and inputs.mask is not None else None
+    attended = inputs.packed.present if inputs.packed is not None else attended
+    return seen if attended is None else seen & attended[queries.rows][:, None, None]
 
 
 def _in_order(rows: Tensor) -> bool:

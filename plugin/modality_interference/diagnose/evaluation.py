@@ -16,6 +16,9 @@ from typing_extensions import override
 from ..batch import Answers, TwinBatch
 from ..errors import ModalityInterferenceError
 from ..modality import Modality
+from ..prefix.attention import RowAttention
+from ..prefix.prefill import shared_prefill
+from ..prefix.rows import CommonPrefixes
 from ..report.curves import write_curves
 from ..twins.collator import Purpose
 from .attention import AttendedRow, AttentionProbe
@@ -43,6 +46,7 @@ class DiagnosisTrainer(CustomSeq2SeqTrainer):
 
     data_collator: Any
     parts: Any
+    share_prefix: bool
 
     def __init__(self, facts: RunFacts, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -131,7 +135,7 @@ class DiagnosisTrainer(CustomSeq2SeqTrainer):
             inputs.setdefault("mm_token_type_ids", self._media_types(inputs["input_ids"]))
 
         greedy = {**gen_kwargs, "do_sample": False, "num_beams": 1}  # a flip must come from the perturbation
-        with self._attention_probed(batch) as edit, self.parts.hooked(edit):
+        with self._attention_probed(batch) as edit, self.parts.hooked(edit), self._shared_prompts(batch):
             _, generated, _ = super().prediction_step(model, inputs, prediction_loss_only=False, **greedy)
 
         texts = self.processing_class.batch_decode(generated, skip_special_tokens=True)
@@ -149,7 +153,7 @@ class DiagnosisTrainer(CustomSeq2SeqTrainer):
         pictures = self.parts.pictures(batch.image_index)
         with torch.no_grad(), self.compute_loss_context_manager():
             with self._attention_probed(batch) as edit:
-                with self.parts.hooked(edit, positions=batch.answer_positions, pictures=pictures):
+                with self.parts.hooked(edit, batch.answer_positions, pictures, together=self._together(batch)):
                     logits = model(**batch.inputs, use_cache=False).logits
 
             answers = Answers.of(logits, batch.labels)
@@ -157,6 +161,24 @@ class DiagnosisTrainer(CustomSeq2SeqTrainer):
             clean = answers.cross_entropy[torch.isin(answers.row, batch.clean_rows)]
 
         return clean.mean() if len(clean) else clean.sum()
+
+    @contextmanager
+    def _shared_prompts(self, batch: TwinBatch) -> Iterator[None]:
+        if not self.share_prefix:
+            yield
+            return
+
+        rows = torch.arange(len(batch.labels), device=batch.labels.device)
+        with shared_prefill(self.parts.decoder, CommonPrefixes(batch, whole=True).pack(rows, rows[:0])):
+            yield
+
+    def _together(self, batch: TwinBatch) -> RowAttention | None:
+        """How the rows share prefixes; None where they do not."""
+        if not self.share_prefix:
+            return None
+
+        rows = torch.arange(len(batch.labels), device=batch.labels.device)
+        return RowAttention(CommonPrefixes(batch).pack(rows, rows[:0]))
 
     @contextmanager
     def _attention_probed(self, batch: TwinBatch) -> Iterator[Callable[[dict[str, Any]], dict[str, Any]] | None]:

@@ -10,6 +10,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..arguments import PluginArguments
 from ..batch import Answers, TwinBatch, answer_positions
+from ..prefix.attention import PrefixCache, RowAttention
+from ..prefix.rows import CommonPrefixes, PackedRows
 from .adversarial import find_perturbation, finite_rows, row_noise
 from .decoder_inputs import almost_nothing, detach, take_rows
 from .embeddings import ModelParts, evaluation_mode, perturb
@@ -39,11 +41,42 @@ class Perturbation:
         return self if kept.all() else Perturbation(self.rows[kept], self.mask[kept], self.delta[kept])
 
 
+@dataclass
+class _Captured:
+    """What the attack's steps begin with.
+
+    Attributes:
+        kwargs: the decoder's keyword arguments for all rows.
+        prefixes: of the rows to attack, computed once for all steps; None where nothing is shared.
+        cache: their keys and values.
+    """
+
+    kwargs: dict[str, Any]
+    prefixes: PackedRows | None
+    cache: PrefixCache
+
+
+@dataclass
+class _Pass:
+    """Rows that a step takes at a time.
+
+    Attributes:
+        which: (rows,) their numbers among the rows to attack.
+        target: the rows.
+        together: how their tokens behind the prefixes are laid down; None where nothing is shared.
+    """
+
+    which: Tensor
+    target: Perturbation
+    together: RowAttention | None
+
+
 class Attack:
     """Finds the perturbations of one batch.
 
     The wrapped model is called the same number of times on every rank, whatever the batches hold: engines that gather
-    parameters would hang otherwise. A rank without a row to attack runs on its first row and throws the result away.
+    parameters would hang otherwise. A rank without a row to attack, or with fewer passes than another, runs on its first row
+    and throws the result away.
 
     Args:
         model: the model as the engine wrapped it.
@@ -74,8 +107,15 @@ class Attack:
         gaussian = self.arguments.adversarial_method == "gaussian"
         return Perturbation(rows, mask, row_noise(mask, self.parts.width, batch.row_key[rows], self.seed, gaussian))
 
-    def find(self, batch: TwinBatch, pictures: PictureFeatures | None) -> Perturbation:
+    def find(
+        self, batch: TwinBatch, pictures: PictureFeatures | None, common: CommonPrefixes | None = None
+    ) -> Perturbation:
         """Run the attack of `adversarial_method`; see `find_perturbation`.
+
+        Args:
+            batch: clean rows and twins.
+            pictures: their features.
+            common: what the rows have in common, None to share nothing.
 
         Returns:
             the copies, without those whose gradient was not finite.
@@ -85,45 +125,90 @@ class Attack:
             found.delta = find_perturbation(lambda delta: delta, found.delta, self.arguments)
             return found
 
-        captured = self._capture(batch, pictures)
-        idle = not len(found.rows)
-        target = first_row(batch, self.parts.width) if idle else found
-        finite = torch.ones(len(target.rows), dtype=torch.bool, device=target.delta.device)
+        captured = self._capture(batch, found, pictures, common)
+        passes = self._passes(found, captured, common)
+        nothing = first_row(batch, self.parts.width)
+        idle = [_Pass(nothing.rows[:0], nothing, None)] * (self._passes_on_all_ranks(len(passes)) - len(passes))
+        finite = torch.ones(len(found.rows), dtype=torch.bool, device=found.delta.device)
 
         def gradient_at(delta: Tensor) -> Tensor:
-            gradient = self._gradient(batch, captured, target, delta)
+            gradient = torch.zeros_like(delta)
+            for part in passes:
+                gradient[part.which] = self._gradient(batch, captured, part, delta[part.which])
+
+            for part in idle:
+                self._gradient(batch, captured, part, part.target.delta)
+
             finite.logical_and_(finite_rows(gradient))
             return gradient
 
         with evaluation_mode(self.model), self._without_synchronisation():
-            delta = find_perturbation(gradient_at, target.delta, self.arguments)
+            delta = find_perturbation(gradient_at, found.delta, self.arguments)
 
-        return found if idle else Perturbation(found.rows, found.mask, delta).only(finite)
+        return Perturbation(found.rows, found.mask, delta).only(finite)
 
-    def _capture(self, batch: TwinBatch, pictures: PictureFeatures | None) -> dict[str, Any]:
-        """The decoder's inputs for all rows. The decoder itself runs on one token only."""
-        captured: dict[str, Any] = {}
+    def _passes(self, found: Perturbation, captured: _Captured, common: CommonPrefixes | None) -> list[_Pass]:
+        every = torch.arange(len(found.rows), device=found.rows.device)
+        passes = []
+        for which in every.split(self.arguments.adversarial_rows_per_pass or max(len(every), 1)):
+            if len(which):
+                target = Perturbation(found.rows[which], found.mask[which], found.delta[which])
+                together = None
+                if common is not None and captured.prefixes is not None:
+                    rest = common.rest(captured.prefixes, which, target.rows)
+                    together = RowAttention(rest, prefix=captured.cache if captured.cache.layers else None)
+
+                passes.append(_Pass(which, target, together))
+
+        return passes
+
+    def _passes_on_all_ranks(self, passes: int) -> int:
+        """How many passes every rank makes: as many as the one with the most rows needs, at least one."""
+        if not self.arguments.adversarial_rows_per_pass or not torch.distributed.is_initialized():
+            return max(passes, 1)  # without a bound, every rank makes one
+
+        counts = [0] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(counts, passes)
+        return max(*counts, 1)
+
+    def _capture(
+        self,
+        batch: TwinBatch,
+        target: Perturbation,
+        pictures: PictureFeatures | None,
+        common: CommonPrefixes | None,
+    ) -> _Captured:
+        """The decoder's inputs for all rows. The decoder runs on the prefixes of the rows to attack, or on one token."""
+        prefixes = common.pack_prefixes(target.rows) if common is not None and len(target.rows) else None
+        captured = _Captured({}, prefixes, PrefixCache())
+        together = RowAttention(prefixes, keep=captured.cache) if prefixes is not None and prefixes.length else None
+        positions = None if together is None or prefixes is None else prefixes.one_position
 
         def edit(kwargs: dict[str, Any]) -> dict[str, Any]:
-            captured.update(detach(kwargs))
-            return almost_nothing(kwargs)
+            captured.kwargs.update(detach(kwargs))
+            return (
+                almost_nothing(kwargs)
+                if together is None
+                else take_rows(captured.kwargs, target.rows, len(batch.labels))
+            )
 
-        with torch.no_grad(), evaluation_mode(self.model), self.parts.hooked(edit, pictures=pictures, record=True):
+        hooked = self.parts.hooked(edit, positions, pictures, record=True, together=together)
+        with torch.no_grad(), evaluation_mode(self.model), hooked:
             self.model(**batch.inputs, use_cache=False)
 
         return captured
 
-    def _gradient(self, batch: TwinBatch, captured: dict[str, Any], target: Perturbation, delta: Tensor) -> Tensor:
+    def _gradient(self, batch: TwinBatch, captured: _Captured, part: _Pass, delta: Tensor) -> Tensor:
         """The gradient of each row's own mean answer loss with respect to delta (copies, tokens, hidden)."""
         delta = delta.detach().requires_grad_()
-        total = len(batch.labels)
-        rows = take_rows(captured, target.rows, total)
+        target = part.target
+        rows = take_rows(captured.kwargs, target.rows, len(batch.labels))
         embeds = perturb(rows["inputs_embeds"], target.mask, delta)
         labels = batch.labels[target.rows]
-        with (
-            torch.enable_grad(),
-            self.parts.hooked(lambda _: {**rows, "inputs_embeds": embeds}, answer_positions(labels)),
-        ):
+        hooked = self.parts.hooked(
+            lambda _: {**rows, "inputs_embeds": embeds}, answer_positions(labels), together=part.together
+        )
+        with torch.enable_grad(), hooked:
             logits = self.model(inputs_embeds=embeds, **_text_inputs(batch, target.rows), use_cache=False).logits
             answers = Answers.of(logits, labels)
             loss = answers.row_means(answers.cross_entropy).sum() * self.gradient_scale

@@ -10,9 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-
-VISUAL_MASK = "visual_pos_masks"
-DEEPSTACK = "deepstack_visual_embeds"
+from ..prefix.packing import DEEPSTACK, VISUAL_MASK
 
 
 def take_rows(kwargs: dict[str, Any], rows: Tensor, total: int) -> dict[str, Any]:

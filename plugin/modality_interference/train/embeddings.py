@@ -7,13 +7,16 @@ the answer positions. Hooks live for one forward only.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from ..errors import ModalityInterferenceError
 from ..modality import Modality
+from ..prefix.attention import RowAttention
+from ..prefix.packing import pack
 from .vision import PictureFeatures
 
 
@@ -70,6 +73,7 @@ class ModelParts:
         positions: Tensor | None = None,
         pictures: PictureFeatures | None = None,
         record: bool = False,
+        together: RowAttention | None = None,
     ) -> Iterator[None]:
         """Arrange one forward of the model.
 
@@ -79,6 +83,10 @@ class ModelParts:
                 then (positions, vocabulary).
             pictures: shares and replays picture features.
             record: let `pictures` record for a later forward.
+            together: lays the rows in one sequence, in which they share prefixes; None to leave them apart.
+
+        Raises:
+            ModalityInterferenceError: not every layer of the decoder knew of `together`.
         """
 
         def before_decoder(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
@@ -88,13 +96,18 @@ class ModelParts:
                     "the text decoder's embeddings can be perturbed."
                 )
 
-            return args, edit(kwargs) if edit is not None else kwargs
+            kwargs = edit(kwargs) if edit is not None else kwargs
+            return args, kwargs if together is None else pack(kwargs, together)
 
         def before_head(module: nn.Module, args: tuple) -> tuple:
+            if together is not None:
+                places = together.rows.keys[positions] - together.rows.before
+                return (args[0][0].index_select(0, places), *args[1:])
+
             return (args[0][positions], *args[1:])
 
         with ExitStack() as stack:
-            if edit is not None:
+            if edit is not None or together is not None:
                 handle = self.decoder.register_forward_pre_hook(before_decoder, with_kwargs=True)
                 stack.callback(handle.remove)
 
@@ -105,6 +118,13 @@ class ModelParts:
                 stack.enter_context(pictures.installed(record))
 
             yield
+
+        depth = cast(PreTrainedModel, self.decoder).config.num_hidden_layers
+        if together is not None and len(together.layers) != depth:
+            raise ModalityInterferenceError(
+                f"{len(together.layers)} of {depth} layers of {type(self.decoder).__name__} compute their attention by "
+                "transformers' attention interface. Set `share_prefix: false`."
+            )
 
     def pictures(self, media_index: Mapping[Modality, Tensor] | None) -> PictureFeatures | None:
         """Features of pictures, videos and sounds for the forwards of one step."""

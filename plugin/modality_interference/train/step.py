@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from ..arguments import PluginArguments
 from ..batch import Answers, TwinBatch
+from ..prefix.attention import RowAttention
+from ..prefix.rows import CommonPrefixes
 from .adversarial import ascend, finite_rows
 from .alignment import Alignment
 from .attack import Attack, Perturbation
@@ -24,13 +26,22 @@ class TwinStep:
         parts: its parts.
         arguments: the method.
         figures: where the logged figures go.
+        share_prefix: compute what rows have in common from their start only once.
     """
 
-    def __init__(self, model: nn.Module, parts: ModelParts, arguments: PluginArguments, figures: Figures) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        parts: ModelParts,
+        arguments: PluginArguments,
+        figures: Figures,
+        share_prefix: bool = False,
+    ) -> None:
         self.model = model
         self.parts = parts
         self.arguments = arguments
         self.figures = figures
+        self.share_prefix = share_prefix
 
     def loss(self, batch: TwinBatch, totals: Totals, attack: Attack) -> Tensor:
         """Loss share with gaussian, fgsm or pgd copies, or none.
@@ -44,9 +55,10 @@ class TwinStep:
         if not self.arguments.adversarial_on or not totals.attacked:
             return self.training_forward(batch, None, totals, pictures)
 
-        found = attack.find(batch, pictures)
+        common = self._common(batch)
+        found = attack.find(batch, pictures, common)
         self._count_dropped(batch.masked_rows, found)
-        return self.training_forward(batch, found, totals, pictures)
+        return self.training_forward(batch, found, totals, pictures, common)
 
     def training_forward(
         self,
@@ -54,6 +66,7 @@ class TwinStep:
         perturbation: Perturbation | None,
         totals: Totals,
         pictures: PictureFeatures | None,
+        common: CommonPrefixes | None = None,
     ) -> Tensor:
         """The one wrapped forward whose graph reaches the parameters: rows and, behind them, adversarial copies."""
         rows = len(batch.labels)
@@ -72,7 +85,13 @@ class TwinStep:
         labels = torch.cat([batch.labels, batch.labels[copies_of]])
         positions = torch.cat([batch.answer_positions, batch.answer_positions[copies_of]])
         edited = alignment is not None or len(copies_of) > 0
-        with self.parts.hooked(edit if edited else None, positions, pictures):
+        common = common or self._common(batch)
+        together = (
+            None
+            if common is None
+            else RowAttention(common.pack(torch.arange(rows, device=copies_of.device), copies_of))
+        )
+        with self.parts.hooked(edit if edited else None, positions, pictures, together=together):
             logits = self.model(**batch.inputs, use_cache=False).logits
 
         share: Tensor | float = 0.0
@@ -100,7 +119,9 @@ class TwinStep:
             return {**taken, "inputs_embeds": perturbation.on(taken["inputs_embeds"])}
 
         pictures = self.parts.pictures(batch.image_index)
-        with self.parts.hooked(edit, batch.answer_positions[rows], pictures):
+        common = self._common(batch)
+        together = None if common is None else RowAttention(common.pack(rows[:0], rows))
+        with self.parts.hooked(edit, batch.answer_positions[rows], pictures, together=together):
             logits = self.model(**batch.inputs, use_cache=False).logits
 
         answers = Answers.of(logits, batch.labels[rows])
@@ -129,6 +150,9 @@ class TwinStep:
         kept = Perturbation(perturbation.rows, perturbation.mask, delta).only(finite_rows(gradient))
         self._count_dropped(perturbation.rows, kept)
         return kept
+
+    def _common(self, batch: TwinBatch) -> CommonPrefixes | None:
+        return CommonPrefixes(batch) if self.share_prefix else None
 
     def _count_dropped(self, rows: Tensor, kept: Perturbation) -> None:
         if len(kept.rows) < len(rows):

@@ -17,6 +17,7 @@ from ..batch import TwinBatch
 from ..checkpoints import begin, finish
 from ..diagnose.evaluation import DiagnosisTrainer
 from ..errors import ModalityInterferenceError
+from ..prefix.support import shares_prefixes
 from ..twins.sampler import BatchMixSampler
 from .alignment import chosen_layers
 from .attack import Attack, Perturbation, first_row
@@ -55,6 +56,7 @@ class InterferenceTrainer(DiagnosisTrainer):
         chosen_layers(
             self.finetuning_args, self.parts.decoder
         )  # refuse what the model has not, before training starts
+        self.share_prefix = shares_prefixes(self.finetuning_args.share_prefix, self.parts.decoder)
         self.figures = Figures()
         self.patience = Patience(self.finetuning_args.nonfinite_patience)
         self._perturbation: Perturbation | None = None
@@ -121,7 +123,7 @@ class InterferenceTrainer(DiagnosisTrainer):
 
         batch = TwinBatch.split(inputs)
         totals = Totals(*num_items_in_batch)
-        step = TwinStep(model, self.parts, self.finetuning_args, self.figures)
+        step = TwinStep(model, self.parts, self.finetuning_args, self.figures, self.share_prefix)
         if self._perturbation is not None:
             loss = step.training_forward(batch, self._perturbation, totals, self.parts.pictures(batch.image_index))
         else:
@@ -153,7 +155,7 @@ class InterferenceTrainer(DiagnosisTrainer):
 
         model.train()
         batch = TwinBatch.split(self._prepare_inputs(inputs))
-        step = TwinStep(model, self.parts, self.finetuning_args, self.figures)
+        step = TwinStep(model, self.parts, self.finetuning_args, self.figures, self.share_prefix)
         attack = self._attack(model)
         found = attack.start(batch)
         found.delta = found.delta * self.finetuning_args.adversarial_epsilon

@@ -134,7 +134,8 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
         questions = self._questions(rows, examples, twin_of)
         nothing: Loaded = {modality: {} for modality in MEDIA}
         loaded = [media.get(id(example), nothing) for example in examples]
-        self._shared = self._share(rows, loaded) if "image_references" in examples[0] else {}
+        shared = self._share(rows, loaded) if "image_references" in examples[0] else {}
+        self._shared = {} if self._generates or self.purpose is Purpose.STOCK else shared
         model_rows = [self._model_row(index, row, examples[index], loaded[index]) for index, row in enumerate(rows)]
         self._media_counts = {
             modality: torch.tensor([_count_media(row, example, modality) for row, example in zip(rows, examples)])
@@ -158,23 +159,25 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
         bits = self.modality_tokens.bits(batch["input_ids"])
         batch["token_modality"] = torch.where(batch["attention_mask"].bool(), bits, 0).to(torch.int8)
         batch["perturbation_mask"] = perturbation_mask(
-            batch["input_ids"], batch["attention_mask"], batch["labels"], relevant, self.modality_tokens
+            batch["input_ids"],
+            batch["attention_mask"],
+            batch["labels"],
+            relevant,
+            torch.tensor([row.get("prompt_start") or 0 for row in rows]),
+            self.modality_tokens,
         )
         batch["twin_of"] = torch.tensor(twin_of)
         batch["row_key"] = torch.tensor([row_key(example, row) for example, row in zip(examples, rows)])
-        batch["image_index"] = {modality: shared.token_index for modality, shared in self._shared.items()} or None
+        batch["image_index"] = {modality: one.token_index for modality, one in shared.items()} or None
         batch["questions"] = questions
         return batch
 
     def _share(self, rows: list[dict[str, Any]], loaded: list[Loaded]) -> dict[Modality, SharedMedia]:
         """The modalities of which media stand in several places.
 
-        Of a dataset that was tokenized without the plugin nothing can be shared, and in generation the model itself computes
+        Of a dataset that was tokenized without the plugin nothing can be shared. In generation the model itself computes
         positions, which takes every medium in its place.
         """
-        if self._generates:
-            return {}
-
         found = {modality: SharedMedia.of(rows, [media[modality] for media in loaded], modality) for modality in MEDIA}
         return {modality: shared for modality, shared in found.items() if not shared.nothing_shared}
 

@@ -84,7 +84,7 @@ def aligned(dataset: AnyDataset, columns: Mapping[str, str]) -> Features:
 def tokenized(dataset: AnyDataset) -> Features:
     """Columns of a tokenized dataset: see `TwinProcessor`."""
     known = _known(dataset)
-    token_ids = {"input_ids": List(Value("int32")), "labels": List(Value("int32"))}
+    token_ids = {"input_ids": List(Value("int32")), "labels": List(Value("int32")), "prompt_start": Value("int32")}
     references = {f"{name}_references": List(Value("string")) for name in ("image", "video", "audio")}
     tokens = {f"{name}_tokens": List(Value("int32")) for name in ("image", "video", "audio")}
     names = {"perturbation": Value("string"), "planted": Value("string")}

@@ -1,6 +1,7 @@
 """Tokenize aligned rows and their twins; drop what cannot be trained on, with a reason."""
 
 import json
+import os
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +34,7 @@ class TwinProcessor(SupervisedDatasetProcessor):
     # in the fingerprint of cached datasets: a new release tokenizes anew
     version: str = field(default=__version__, init=False)
     _tokens_of: dict[Any, int] = field(default_factory=dict, repr=False)
+    _openings: dict[Any, list[int]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.media_tokens = modality_tokens(self.tokenizer, self.processor, self.template).media
@@ -55,6 +57,7 @@ class TwinProcessor(SupervisedDatasetProcessor):
             "input_ids": [],
             "attention_mask": [],
             "labels": [],
+            "prompt_start": 0,
             "images": [_as_dict(picture) for picture in row["_images"] or []] or None,
             "videos": row["_videos"] or None,
             "audios": row["_audios"] or None,
@@ -147,9 +150,34 @@ class TwinProcessor(SupervisedDatasetProcessor):
         return {
             "input_ids": input_ids,
             "labels": labels,
+            "prompt_start": self._prompt_start(prompt[0]["content"], system, row["_tools"], input_ids),
             **{f"{modality}_references": references[modality] for modality in MEDIA},
             **{f"{modality}_tokens": counts[modality] for modality in MEDIA},
         }
+
+    def _prompt_start(self, content: str, system: str | None, tools: str | None, input_ids: list[int]) -> int:
+        """How many tokens stand before the first turn: those of the system prompt and the user's header.
+
+        Args:
+            content: the first turn's text.
+            system: the system prompt, None for the template's.
+            tools: what the template shows of tools, as JSON.
+            input_ids: of the row.
+        """
+        if content.startswith(tuple(PLACEHOLDERS.values())):  # families put whitespace before a medium, too
+            media = set(self.media_tokens.values())
+            return next((place for place, token in enumerate(input_ids) if token in media), 0)
+
+        if (system, tools) not in self._openings:
+            marker = next(
+                iter(self.media_tokens.values()), self.tokenizer.eos_token_id
+            )  # never merged with its neighbours
+            turns = [self.tokenizer.convert_ids_to_tokens(marker), ""]
+            messages = [{"role": role, "content": turn} for role, turn in zip(("user", "assistant"), turns)]
+            ids, _ = self.template.encode_oneturn(self.tokenizer, messages, system, tools)
+            self._openings[system, tools] = ids[: ids.index(marker)]
+
+        return len(os.path.commonprefix([self._openings[system, tools], input_ids]))
 
     def _tokenize(
         self,

@@ -70,7 +70,7 @@ class Source:
         if self.find_media is not None and found:
             try:
                 found = self.find_media(found) or []
-            except (AttributeError, TypeError, ValueError) as error:  # paths among things that are none
+            except (AttributeError, LookupError, TypeError, ValueError) as error:  # paths among things that are none
                 raise BadRow("medium not understood", f"found {shown(found)}") from error
 
         return self.checked_media(found, column)
