@@ -36,6 +36,9 @@ class Count(TrainerCallback):
         model.get_decoder().layers[0].register_forward_pre_hook(
             lambda module, args: self.decoder_rows.append(tuple(args[0].shape[:2]))
         )
+        self.vision_blocks = []
+        block = next(module for name, module in _vision(model).named_modules() if name.endswith("mlp"))
+        block.register_forward_hook(lambda module, args, output: self.vision_blocks.append(len(args[0])))
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.register_hook(lambda gradient: self.parameter_gradients.append(len(self.decoder_rows)))
@@ -107,6 +110,7 @@ def test_what_a_step_with_pgd_costs_with_rows_apart(family, checkpoint, datasets
 def test_vision_calls_with_a_trainable_projector_or_tower(frozen_tower, calls, checkpoint, datasets, tmp_path):
     count = run("qwen2_5_vl", checkpoint, datasets, tmp_path, freeze_vision_tower=frozen_tower)
     assert len(count.vision_items) == calls
+    assert len(count.vision_blocks) == calls
 
 
 def test_a_shared_picture_is_encoded_once(checkpoint, datasets, tmp_path):

@@ -138,10 +138,10 @@ def _rows(features: Any, index: Tensor) -> Any:
 
 
 def _frozen_modules(modules: list[nn.Module]) -> Iterator[nn.Module]:
-    """The largest submodules that have parameters, all frozen."""
+    """The largest submodules that have parameters, all frozen, and that are called themselves, as a list of blocks is not."""
     for module in modules:
         trainable = [parameter.requires_grad for parameter in module.parameters()]
-        if trainable and not any(trainable):
+        if trainable and not any(trainable) and not isinstance(module, (nn.ModuleList, nn.ModuleDict)):
             yield module
         elif trainable:
             yield from _frozen_modules(list(module.children()))
