@@ -24,7 +24,7 @@ _PANEL = 2.1  # inches, width of a heatmap
 _LAYER = 0.14  # inches, height of a layer
 _SHORTEST = 1.3
 _WRITTEN = 12  # layers of which each share is written into its cell
-_LEGEND_COLUMNS = 4
+_LEGEND_COLUMNS = 5
 
 
 def attention_plots(profile: AttentionProfile | None) -> list[Plot]:

@@ -19,7 +19,7 @@ _BAR = 0.15  # inches, of each of several bars
 _PANEL = 2.15
 _NAMES = 2.4
 _MARGIN = 0.9
-_LEGEND_COLUMNS = 4
+_LEGEND_COLUMNS = 5
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ _RATES = {"accuracy": "Accuracy, %", "flip_rate": "Flip rate, %"}
 _OF_CLIPS = {"followed_other_sense_rate": "Followed other, %"}  # drawn where a dataset has it
 _MOST_COLUMNS = 4
 _PANEL = (3.2, 2.1)  # inches
-_LEGEND_COLUMNS = 4
+_LEGEND_COLUMNS = 5
 _LINES = ("-", "--", "-.", ":")
 _MARKERS = "os^Dv<>P"
 

@@ -18,7 +18,7 @@ _NARROWEST = 2.6  # of a panel
 _HEIGHT = 3.0
 _SPREAD = 0.1  # conditions, between the intervals of two runs
 _WIDEST = 0.6  # of all runs' intervals
-_LEGEND_COLUMNS = 4
+_LEGEND_COLUMNS = 5
 _MARKERS = "os^Dv<>P"
 
 

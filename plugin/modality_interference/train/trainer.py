@@ -25,6 +25,7 @@ from .embeddings import ModelParts
 from .faults import Patience, is_finite
 from .objective import SKIPPED_NONFINITE, Figures, Totals
 from .step import TwinStep
+from .unused import freeze_unused
 
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class InterferenceTrainer(DiagnosisTrainer):
 
         # sums are divided by the whole step's totals, so neither accumulation steps nor ranks may divide again
         self.model_accepts_loss_kwargs = True
+        freeze_unused(self.model)
         self.parts = ModelParts.of(self.model)
         chosen_layers(
             self.finetuning_args, self.parts.decoder
