@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
 from llamafactory.train.tuner import run_exp
 from runs import recipe
 from torch import Tensor
@@ -55,6 +56,7 @@ class BreakGradients(TrainerCallback):
                 output.last_hidden_state = NotFinite.apply(output.last_hidden_state, self.rows)
 
         model.get_decoder().register_forward_hook(broken)
+        self.start = [parameter.detach().clone() for parameter in model.parameters()]
 
     def on_step_end(self, args, state, control, model=None, **kwargs):
         self.weights.append([parameter.detach().clone() for parameter in model.parameters()])
@@ -103,6 +105,32 @@ def test_a_step_without_a_finite_gradient_changes_nothing(checkpoint, datasets, 
     assert [line["skipped_nonfinite"] for line in log] == [0, 1, 0]
     # freelb climbs on the gradients of training passes: all copies are dropped at the first
     assert [line["dropped_nonfinite"] for line in log] == [0, ROWS if method == "freelb" else 0, 0]
+
+
+@pytest.fixture
+def scaler(monkeypatch) -> list[torch.amp.GradScaler]:
+    """Torch's own gradient scaler, on a CPU: its first scale makes every loss overflow, the next none."""
+    made, stock = [], Accelerator.__init__
+
+    def with_scaler(self, *args, **kwargs):
+        stock(self, *args, **kwargs)
+        self.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**126, backoff_factor=2.0**-80)
+        made.append(self.scaler)
+
+    monkeypatch.setattr(Accelerator, "__init__", with_scaler)
+    return made
+
+
+@pytest.mark.parametrize("method", ["pgd", "none"])
+def test_a_gradient_scaler_skips_steps_in_its_own_way(checkpoint, datasets, tmp_path, scaler, method):
+    watched = BreakGradients(steps=())
+    keys = dict(adversarial_method=method, max_grad_norm=0.0)
+    log = train(checkpoint, datasets, tmp_path / "scaled", watched, **keys)
+    first, second, third = watched.weights
+    assert far(first, watched.start) == 0 and far(second, first) > 1e-5 and far(third, second) > 1e-5
+    assert scaler[-1].get_scale() == 2.0**46  # lowered once
+    assert [line["skipped_nonfinite"] for line in log] == [0, 0, 0]  # the plugin leaves that to the scaler
+    assert [line["dropped_nonfinite"] for line in log] == [ROWS if method == "pgd" else 0, 0, 0]
 
 
 def test_the_run_stops_when_it_does_not_end(checkpoint, datasets, tmp_path):

@@ -106,9 +106,14 @@ def test_what_a_step_with_pgd_costs_with_rows_apart(family, checkpoint, datasets
     assert count.decoder_rows == [(1, 1), *[(copies, tokens)] * STEPS, (rows + copies, tokens)]
 
 
-@pytest.mark.parametrize(("frozen_tower", "calls"), [(True, 1), (False, 2)])
-def test_vision_calls_with_a_trainable_projector_or_tower(frozen_tower, calls, checkpoint, datasets, tmp_path):
-    count = run("qwen2_5_vl", checkpoint, datasets, tmp_path, freeze_vision_tower=frozen_tower)
+@pytest.mark.parametrize(
+    ("frozen_tower", "method", "calls"),
+    [(True, "pgd", 1), (False, "pgd", 2), (True, "freelb", 1), (False, "freelb", 3)],
+)
+def test_vision_calls_with_a_trainable_projector_or_tower(frozen_tower, method, calls, checkpoint, datasets, tmp_path):
+    """Freelb trains in each of its ascent steps, here 3; a tower that trains is needed in each."""
+    keys = dict(freeze_vision_tower=frozen_tower, adversarial_method=method)
+    count = run("qwen2_5_vl", checkpoint, datasets, tmp_path, **keys, adversarial_steps=3)
     assert len(count.vision_items) == calls
     assert len(count.vision_blocks) == calls
 

@@ -101,13 +101,16 @@ class TwinStep:
 
         return objective(Answers.of(logits, labels), batch, copies_of, totals, self.arguments, self.figures) + share
 
-    def ascent_loss(self, batch: TwinBatch, perturbation: Perturbation, totals: Totals) -> Tensor:
+    def ascent_loss(
+        self, batch: TwinBatch, perturbation: Perturbation, totals: Totals, pictures: PictureFeatures | None
+    ) -> Tensor:
         """FreeLB's intermediate term: the copies alone, in the graph of the parameters and of delta.
 
         Args:
             batch: clean rows and twins.
             perturbation: the copies, `delta` requiring gradients.
             totals: denominators of the optimizer step.
+            pictures: of all forwards of the step.
 
         Returns:
             adversarial_weight / K times this batch's share of L_adv.
@@ -118,10 +121,9 @@ class TwinStep:
             taken = take_rows(kwargs, rows, len(batch.labels))
             return {**taken, "inputs_embeds": perturbation.on(taken["inputs_embeds"])}
 
-        pictures = self.parts.pictures(batch.image_index)
         common = self._common(batch)
         together = None if common is None else RowAttention(common.pack(rows[:0], rows))
-        with self.parts.hooked(edit, batch.answer_positions[rows], pictures, together=together):
+        with self.parts.hooked(edit, batch.answer_positions[rows], pictures, record=True, together=together):
             logits = self.model(**batch.inputs, use_cache=False).logits
 
         answers = Answers.of(logits, batch.labels[rows])

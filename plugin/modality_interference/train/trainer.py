@@ -26,6 +26,7 @@ from .faults import Patience, is_finite
 from .objective import SKIPPED_NONFINITE, Figures, Totals
 from .step import TwinStep
 from .unused import freeze_unused
+from .vision import PictureFeatures
 
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class InterferenceTrainer(DiagnosisTrainer):
         self.share_prefix = shares_prefixes(self.finetuning_args.share_prefix, self.parts.decoder)
         self.figures = Figures()
         self.patience = Patience(self.finetuning_args.nonfinite_patience)
-        self._perturbation: Perturbation | None = None
+        self._climbed: tuple[Perturbation, PictureFeatures | None] | None = None
         self._sampler: BatchMixSampler | None = None
         self.add_callback(_EpochCallback(self))
 
@@ -108,7 +109,7 @@ class InterferenceTrainer(DiagnosisTrainer):
             try:
                 return climbed + super().training_step(model, inputs, num_items_in_batch)
             finally:
-                self._perturbation = None
+                self._climbed = None
 
         return super().training_step(model, inputs, num_items_in_batch)
 
@@ -126,8 +127,8 @@ class InterferenceTrainer(DiagnosisTrainer):
         batch = TwinBatch.split(inputs)
         totals = Totals(*num_items_in_batch)
         step = TwinStep(model, self.parts, self.finetuning_args, self.figures, self.share_prefix)
-        if self._perturbation is not None:
-            loss = step.training_forward(batch, self._perturbation, totals, self.parts.pictures(batch.image_index))
+        if self._climbed is not None:
+            loss = step.training_forward(batch, self._climbed[0], totals, self._climbed[1])
         else:
             loss = step.loss(batch, totals, self._attack(model))
 
@@ -159,6 +160,7 @@ class InterferenceTrainer(DiagnosisTrainer):
         batch = TwinBatch.split(self._prepare_inputs(inputs))
         step = TwinStep(model, self.parts, self.finetuning_args, self.figures, self.share_prefix)
         attack = self._attack(model)
+        pictures = self.parts.pictures(batch.image_index)
         found = attack.start(batch)
         found.delta = found.delta * self.finetuning_args.adversarial_epsilon
         scale = attack.gradient_scale * self.accelerator.num_processes
@@ -167,14 +169,14 @@ class InterferenceTrainer(DiagnosisTrainer):
             current = first_row(batch, self.parts.width) if idle else found
             current.delta.requires_grad_()
             with model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext():
-                loss = step.ascent_loss(batch, current, totals) * self.accelerator.num_processes
+                loss = step.ascent_loss(batch, current, totals, pictures) * self.accelerator.num_processes
                 loss = loss * 0 if idle else loss
                 self._accumulate(loss)
 
             climbed += loss.detach()
             found = found if idle else step.climb(batch, current, totals, scale)
 
-        self._perturbation = found
+        self._climbed = found, pictures
         return climbed
 
     def _accumulate(self, loss: Tensor) -> None:

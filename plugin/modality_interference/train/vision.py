@@ -46,7 +46,12 @@ class PictureFeatures:
 
     @contextmanager
     def installed(self, record: bool = False) -> Iterator[None]:
-        """Replace the owner's methods for one forward."""
+        """Replace the owner's methods for one forward.
+
+        Args:
+            record: another forward of the step follows. What the first of them computes is replayed by the others, and
+                forgotten in the last.
+        """
         with ExitStack() as stack:
             for modality, name in METHODS.items():
                 if callable(getattr(type(self.owner), name, None)):
@@ -80,7 +85,7 @@ class PictureFeatures:
 
             return self.features[modality]
 
-        if record:
+        if record and modality not in self.outputs:
             with (
                 torch.enable_grad(),
                 self._recording(modality),
@@ -88,6 +93,9 @@ class PictureFeatures:
                 return stock(*args, **kwargs)
 
         with self._replaying(modality):
+            if not record:
+                self.outputs.pop(modality, None)  # the replay itself still has them
+
             return stock(*args, **kwargs)
 
     @contextmanager
@@ -107,7 +115,7 @@ class PictureFeatures:
     @contextmanager
     def _replaying(self, modality: Modality) -> Iterator[None]:
         with ExitStack() as stack:
-            for module, outputs in self.outputs.pop(modality, {}).items():
+            for module, outputs in self.outputs.get(modality, {}).items():
                 queue = iter(outputs)
                 module.forward = lambda *args, _queue=queue, **kwargs: next(_queue)
                 stack.callback(delattr, module, "forward")
