@@ -55,7 +55,7 @@ class TwinStep:
         if not self.arguments.adversarial_on or not totals.attacked:
             return self.training_forward(batch, None, totals, pictures)
 
-        common = self._common(batch)
+        common = self.common(batch)
         found = attack.find(batch, pictures, common)
         self._count_dropped(batch.masked_rows, found)
         return self.training_forward(batch, found, totals, pictures, common)
@@ -85,7 +85,7 @@ class TwinStep:
         labels = torch.cat([batch.labels, batch.labels[copies_of]])
         positions = torch.cat([batch.answer_positions, batch.answer_positions[copies_of]])
         edited = alignment is not None or len(copies_of) > 0
-        common = common or self._common(batch)
+        common = common or self.common(batch)
         together = (
             None
             if common is None
@@ -102,7 +102,12 @@ class TwinStep:
         return objective(Answers.of(logits, labels), batch, copies_of, totals, self.arguments, self.figures) + share
 
     def ascent_loss(
-        self, batch: TwinBatch, perturbation: Perturbation, totals: Totals, pictures: PictureFeatures | None
+        self,
+        batch: TwinBatch,
+        perturbation: Perturbation,
+        totals: Totals,
+        pictures: PictureFeatures | None,
+        common: CommonPrefixes | None,
     ) -> Tensor:
         """FreeLB's intermediate term: the copies alone, in the graph of the parameters and of delta.
 
@@ -111,6 +116,7 @@ class TwinStep:
             perturbation: the copies, `delta` requiring gradients.
             totals: denominators of the optimizer step.
             pictures: of all forwards of the step.
+            common: what the rows have in common, None to share nothing.
 
         Returns:
             adversarial_weight / K times this batch's share of L_adv.
@@ -121,7 +127,6 @@ class TwinStep:
             taken = take_rows(kwargs, rows, len(batch.labels))
             return {**taken, "inputs_embeds": perturbation.on(taken["inputs_embeds"])}
 
-        common = self._common(batch)
         together = None if common is None else RowAttention(common.pack(rows[:0], rows))
         with self.parts.hooked(edit, batch.answer_positions[rows], pictures, record=True, together=together):
             logits = self.model(**batch.inputs, use_cache=False).logits
@@ -153,7 +158,8 @@ class TwinStep:
         self._count_dropped(perturbation.rows, kept)
         return kept
 
-    def _common(self, batch: TwinBatch) -> CommonPrefixes | None:
+    def common(self, batch: TwinBatch) -> CommonPrefixes | None:
+        """What the rows have in common; None where they share nothing."""
         return CommonPrefixes(batch) if self.share_prefix else None
 
     def _count_dropped(self, rows: Tensor, kept: Perturbation) -> None:

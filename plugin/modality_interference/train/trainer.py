@@ -160,7 +160,7 @@ class InterferenceTrainer(DiagnosisTrainer):
         batch = TwinBatch.split(self._prepare_inputs(inputs))
         step = TwinStep(model, self.parts, self.finetuning_args, self.figures, self.share_prefix)
         attack = self._attack(model)
-        pictures = self.parts.pictures(batch.image_index)
+        pictures, common = self.parts.pictures(batch.image_index), step.common(batch)
         found = attack.start(batch)
         found.delta = found.delta * self.finetuning_args.adversarial_epsilon
         scale = attack.gradient_scale * self.accelerator.num_processes
@@ -169,7 +169,7 @@ class InterferenceTrainer(DiagnosisTrainer):
             current = first_row(batch, self.parts.width) if idle else found
             current.delta.requires_grad_()
             with model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext():
-                loss = step.ascent_loss(batch, current, totals, pictures) * self.accelerator.num_processes
+                loss = step.ascent_loss(batch, current, totals, pictures, common) * self.accelerator.num_processes
                 loss = loss * 0 if idle else loss
                 self._accumulate(loss)
 
