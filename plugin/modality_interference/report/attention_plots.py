@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ..diagnose.results import AttentionContrast, AttentionProfile, AttentionShares
-from .drawing import Look, label, picture
+from .drawing import LEGEND_COLUMNS, Look, label, picture
 from .plots import Plot
 
 
@@ -24,7 +24,6 @@ _PANEL = 2.1  # inches, width of a heatmap
 _LAYER = 0.14  # inches, height of a layer
 _SHORTEST = 1.3
 _WRITTEN = 12  # layers of which each share is written into its cell
-_LEGEND_COLUMNS = 5
 
 
 def attention_plots(profile: AttentionProfile | None) -> list[Plot]:
@@ -119,7 +118,7 @@ def _write_shares(axes: Axes, look: Look, condition: AttentionShares) -> None:
 
 
 def _contrasts(look: Look, found: Mapping[str, Mapping[str, AttentionContrast]], modalities: Sequence[str]) -> Figure:
-    legend = 0.3 * -(-len(found) // _LEGEND_COLUMNS) if len(found) > 1 else 0
+    legend = 0.3 * -(-len(found) // LEGEND_COLUMNS) if len(found) > 1 else 0
     figure = Figure(figsize=(4.0 * len(modalities) + 0.4, 2.8 + legend))
     panels = figure.subplots(1, len(modalities), sharey=True, squeeze=False)[0]
     for axes, modality in zip(panels, modalities):
@@ -138,7 +137,7 @@ def _contrasts(look: Look, found: Mapping[str, Mapping[str, AttentionContrast]],
     if legend:
         longest = max(panels, key=lambda axes: len(axes.get_legend_handles_labels()[0]))
         handles, labels = longest.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(_LEGEND_COLUMNS, len(labels)))
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(LEGEND_COLUMNS, len(labels)))
 
     return figure
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from ..diagnose.results import Rate, RateName
 from ..modality import CLEAN
 from .conditions import RATE_TITLES
-from .drawing import Look, label
+from .drawing import LEGEND_COLUMNS, Look, label
 
 
 ConditionName = tuple[str, str]  # dataset and perturbation
@@ -19,7 +19,6 @@ _BAR = 0.15  # inches, of each of several bars
 _PANEL = 2.15
 _NAMES = 2.4
 _MARGIN = 0.9
-_LEGEND_COLUMNS = 5
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def bars(look: Look, names: Sequence[ConditionName], series: Sequence[Series], r
         rates: one panel each.
     """
     layout = _layout(names, len(series))
-    legend_rows = -(-len(series) // _LEGEND_COLUMNS) if len(series) > 1 else 0
+    legend_rows = -(-len(series) // LEGEND_COLUMNS) if len(series) > 1 else 0
     size = _NAMES + _PANEL * len(rates), layout.height + _MARGIN + 0.25 * legend_rows
     figure = Figure(figsize=size)
     panels = figure.subplots(1, len(rates), sharey=True, squeeze=False)[0]
@@ -74,7 +73,7 @@ def bars(look: Look, names: Sequence[ConditionName], series: Sequence[Series], r
     _name_rows(panels[0], layout)
     if legend_rows:
         handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(_LEGEND_COLUMNS, len(series)))
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(LEGEND_COLUMNS, len(series)))
 
     return figure
 

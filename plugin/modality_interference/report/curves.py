@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from ..diagnose.results import write_bytes
 from ..modality import CLEAN
 from .bars import ConditionName
-from .drawing import Look, label, png
+from .drawing import LEGEND_COLUMNS, Look, label, png
 
 
 CURVES_FILE = "interference_curves.png"
@@ -21,7 +21,6 @@ _RATES = {"accuracy": "Accuracy, %", "flip_rate": "Flip rate, %"}
 _OF_CLIPS = {"followed_other_sense_rate": "Followed other, %"}  # drawn where a dataset has it
 _MOST_COLUMNS = 4
 _PANEL = (3.2, 2.1)  # inches
-_LEGEND_COLUMNS = 5
 _LINES = ("-", "--", "-.", ":")
 _MARKERS = "os^Dv<>P"
 
@@ -79,7 +78,7 @@ def draw_curves(look: Look, datasets: dict[str, dict[str, Curves]]) -> Figure:
     rates = _rates(datasets)
     columns = min(_MOST_COLUMNS, len(datasets))
     bands = -(-len(datasets) // columns)
-    legend_columns = min(_LEGEND_COLUMNS, columns + 1, len(styles))
+    legend_columns = min(LEGEND_COLUMNS, columns + 1, len(styles))
     legend = 0.25 * -(-len(styles) // legend_columns)
     figure = Figure(figsize=(max(5.0, _PANEL[0] * columns), len(rates) * _PANEL[1] * bands + legend))
     grid = figure.subplots(len(rates) * bands, columns, sharex=True, squeeze=False)

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 DPI = 144
 CSS_PIXELS = 96  # per inch
 LABEL_LENGTH = 32
+LEGEND_COLUMNS = 5
 _MOST_PIXELS = 16_000  # of either side; browsers show no larger pictures
 _FONT = "DejaVu Sans"  # comes with matplotlib
 _WIDER_FONTS = (  # for Chinese, Japanese and Korean names, where installed

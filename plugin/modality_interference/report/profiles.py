@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..diagnose.results import Rate
-from .drawing import Look, label
+from .drawing import LEGEND_COLUMNS, Look, label
 from .prompts import ALIGNED, PROMPTS, place
 
 
@@ -18,7 +18,6 @@ _NARROWEST = 2.6  # of a panel
 _HEIGHT = 3.0
 _SPREAD = 0.1  # conditions, between the intervals of two runs
 _WIDEST = 0.6  # of all runs' intervals
-_LEGEND_COLUMNS = 5
 _MARKERS = "os^Dv<>P"
 
 
@@ -55,7 +54,7 @@ def profiles(look: Look, points: Sequence[Point]) -> Figure:
         name: sorted({point.title: None for point in points if point.dataset == name}, key=place) for name in datasets
     }
     width = max(_NARROWEST, _COLUMN * max(map(len, titles.values())))
-    legend_rows = -(-len(runs) // _LEGEND_COLUMNS) if len(runs) > 1 else 0
+    legend_rows = -(-len(runs) // LEGEND_COLUMNS) if len(runs) > 1 else 0
     figure = Figure(figsize=(0.7 + width * len(prompts), _HEIGHT * len(datasets) + 0.3 * legend_rows))
     grid = figure.subplots(len(datasets), len(prompts), sharey=True, squeeze=False)
     for dataset, panels in zip(datasets, grid):
@@ -70,7 +69,7 @@ def profiles(look: Look, points: Sequence[Point]) -> Figure:
 
     if legend_rows:
         lines = [Line2D([], [], label=label(run), **_style(look, index)) for index, run in enumerate(runs)]
-        figure.legend(handles=lines, loc="outside lower center", ncols=min(_LEGEND_COLUMNS, len(runs)))
+        figure.legend(handles=lines, loc="outside lower center", ncols=min(LEGEND_COLUMNS, len(runs)))
 
     return figure
 

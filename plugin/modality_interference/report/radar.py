@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
 from .bars import ConditionName
-from .drawing import Look, label
+from .drawing import LEGEND_COLUMNS, Look, label
 
 
 FEWEST_AXES = 3  # with fewer, a radar has no area
@@ -19,7 +19,6 @@ _MOST_AXES_OF_A_DATASET = 16
 _COLUMNS = 2
 _SINGLE = (7.0, 4.4)  # inches
 _ONE_OF_SEVERAL = (6.0, 4.1)
-_LEGEND_COLUMNS = 5
 _MARKERS = "os^Dv<>P"
 
 
@@ -60,14 +59,14 @@ def radar(look: Look, names: Sequence[ConditionName], polygons: Sequence[Polygon
     width, height = _SINGLE if len(panels) == 1 else _ONE_OF_SEVERAL
     columns = min(_COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
-    legend_rows = -(-len(polygons) // _LEGEND_COLUMNS)
+    legend_rows = -(-len(polygons) // LEGEND_COLUMNS)
     figure = Figure(figsize=(width * columns, height * rows + 0.3 * legend_rows))
     for number, panel in enumerate(panels, start=1):
         axes = cast(PolarAxes, figure.add_subplot(rows, columns, number, projection="polar"))
         _draw_panel(axes, look, panel, polygons)
 
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(_LEGEND_COLUMNS, len(polygons)))
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(LEGEND_COLUMNS, len(polygons)))
     return figure
 
 
