@@ -10,7 +10,6 @@ import time
 import unicodedata
 from pathlib import Path
 
-import numpy as np
 import pytest
 from clip_files import (
     read_pictures,
@@ -276,12 +275,10 @@ def check_complete(folder: Path, undisturbed: Path) -> None:
     assert [path.name for path in (folder / "out").rglob(".*")] == [".clips.lock"]
     prepare_folder(folder / "in", undisturbed, Settings(size=96), 2)
     assert (folder / "out" / "clips.jsonl").read_bytes() == (undisturbed / "clips.jsonl").read_bytes()
-    for file in undisturbed.rglob("*.wav"):
+    files = [file for kind in ("*.wav", "*.mp4") for file in undisturbed.rglob(kind)]
+    assert len(files) == 2 * CLIPS
+    for file in files:
         assert (folder / "out" / file.relative_to(undisturbed)).read_bytes() == file.read_bytes()
-
-    for file in undisturbed.rglob("*.mp4"):  # x264 writes the same pictures in different bits now and then
-        found, _ = read_pictures(folder / "out" / file.relative_to(undisturbed))
-        assert np.array_equal(found, read_pictures(file)[0])
 
 
 def test_a_killed_run_is_continued(long_clips):

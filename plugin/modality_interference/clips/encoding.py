@@ -14,7 +14,8 @@ from av.container import OutputContainer
 from .settings import SAMPLE_RATE, Settings
 
 
-_QUALITY = {"libx264": {"crf": "18", "preset": "medium"}, "mpeg4": {}}
+# No B-frames: with them, x264 encodes small pictures differently now and then, and a clip must come out the same.
+_QUALITY = {"libx264": {"crf": "18", "preset": "medium", "bf": "0"}, "mpeg4": {}}
 _MPEG4_BITS = 4_000_000  # per second; mpeg4 knows no constant quality here
 _CHUNK = 1024  # samples in a frame of AAC
 

@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from ..errors import ModalityInterferenceError
+from .interruption import deferred_ctrl_c
 from .labels import Labels, folder_labels, read_labels
 from .manifest import JOURNAL, MANIFEST, ClipRecord, append, open_journal, read_journal, read_manifest, write_manifest
 from .pool import run_all
@@ -79,15 +80,15 @@ def _prepare(found: Found, labels: Mapping[str, Labels], out: Path, settings: Se
 
     try:
         _prepare_waiting(waiting, done, out, settings, workers)
-    except KeyboardInterrupt:
-        outcome = replace(outcome, interrupted=True)
+    except KeyboardInterrupt:  # the second Ctrl-C: the first one waits for the clips that are being made
+        pass
     finally:  # after an error, too: what is done is done
         names = [source.name for source in found.sources if source.name in done]
         records = [_labelled(done[name], labels[name]) for name in names]
         write_manifest(out / MANIFEST, records)
         (out / JOURNAL).unlink(missing_ok=True)
 
-    return replace(outcome, records=records)
+    return replace(outcome, records=records, interrupted=len(records) < len(found.sources))
 
 
 def _prepare_waiting(
@@ -96,6 +97,7 @@ def _prepare_waiting(
     """Fill `done`."""
     work = partial(prepare_to_files, out=out, settings=settings)
     with (
+        deferred_ctrl_c() as interrupted,
         open_journal(out / JOURNAL) as journal,
         closing(run_all(work, waiting, min(workers, len(waiting) or 1))) as results,
         tqdm(total=len(waiting), desc="Preparing clips", unit="clip", disable=None if waiting else True) as bar,
@@ -105,6 +107,8 @@ def _prepare_waiting(
             append(journal, record)
             done[source.name] = record
             bar.update()
+            if interrupted.is_set():
+                return
 
 
 def _done_before(sources: Iterable[Source], out: Path, settings: Settings) -> dict[str, ClipRecord]:
