@@ -11,7 +11,7 @@ def signature(batch: TwinBatch, row: int) -> list[Any]:
     media: dict[tuple[int, int], int] = {}
     for modality in (Modality.IMAGE, Modality.VIDEO, Modality.AUDIO):
         places = (batch.token_modality == modality.bit).nonzero().tolist()
-        index = (batch.image_index or {}).get(modality)
+        index = (batch.media_index or {}).get(modality)
         for number, place in enumerate(places):
             media[tuple(place)] = number if index is None else int(index[number])
 

@@ -33,7 +33,12 @@ def script(title: str, name: str) -> Step:
     return Step(title, name, (sys.executable, str(HERE / f"{name}.py")))
 
 
-def steps() -> list[Step]:
+def tune(name: str, title: str) -> Step:
+    """Fine-tune the base with the recipe of that name."""
+    return train(title, name, HERE / f"finetune_{name}.yaml", WORK / name)
+
+
+def steps() -> list[Step | tuple[Step, ...]]:
     """All steps, in order."""
     data = str(DATA.relative_to(ROOT))
     small = ("--seconds", "1", "--fps", "2", "--size", "32")
@@ -44,12 +49,8 @@ def steps() -> list[Step]:
         script("Writing the datasets", "make_datasets"),
         script("Building a tiny Qwen2.5-Omni", "build_base"),
         train("Pretraining the base model", "pretrain", HERE / "pretrain.yaml", WORK / "base"),
-        train("Fine-tuning plainly", "plain", HERE / "finetune_plain.yaml", WORK / "plain"),
-        train("Alignment tuning", "alignment", HERE / "finetune_alignment.yaml", WORK / "alignment"),
-        train("Tuning with twins, attack and consistency", "twins", HERE / "finetune_twins.yaml", WORK / "twins"),
-        train(
-            "The same with the alignment loss", "everything", HERE / "finetune_everything.yaml", WORK / "everything"
-        ),
+        (tune("plain", "Fine-tuning plainly"), tune("alignment", "Alignment tuning")),
+        (tune("twins", "Twins, attack, consistency"), tune("everything", "The same with the alignment loss")),
         evaluate("Diagnosing the five models", HERE / "evaluate.yaml", WORK, tuple(MODELS)),
         compare("Comparing the five models", WORK, tuple(MODELS)),
     ]

@@ -67,16 +67,18 @@ def compare(title: str, work: Path, models: Sequence[str]) -> Step:
     return Step(title, "compare", (str(EXECUTABLES / "modality-interference"), "report", *runs, *words))
 
 
-def run_all(steps: Sequence[Step], work: Path) -> None:
+def run_all(steps: Sequence[Step | tuple[Step, ...]], work: Path) -> None:
     """Run steps in order; the first that fails ends the demo with the end of its log.
 
     Args:
-        steps: the commands; they run in the repository's root.
+        steps: the commands; they run in the repository's root. Those of a tuple run side by side, on one thread each: so small
+            a model makes little use of a second one.
         work: what they print goes to `<name>.log` there.
     """
     work.mkdir(parents=True, exist_ok=True)
     for number, step in enumerate(steps, start=1):
-        _run(step, f"[{number}/{len(steps)}] {step.title}", work / f"{step.name}.log")
+        together = step if isinstance(step, tuple) else (step,)
+        _run(together, f"[{number}/{len(steps)}] {' | '.join(one.title for one in together)}", work)
 
 
 def read_results(work: Path, models: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -100,23 +102,41 @@ def _progress(step: Step) -> str:
     return f"{last.get('percentage', 0):.0f} %{loss}"
 
 
-def _run(step: Step, label: str, log_path: Path) -> None:
-    """Run one step with its progress on one line (on a terminal) or on a line now and then (elsewhere)."""
+def _run(steps: tuple[Step, ...], label: str, work: Path) -> None:
+    """Run steps side by side with their progress on one line (on a terminal) or on a line now and then (elsewhere)."""
     start = shown = time.monotonic()
     print(f"{label} ...", end="" if sys.stdout.isatty() else "\n", flush=True)
-    environment = os.environ | {"WANDB_DISABLED": "true"}
-    with log_path.open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(step.command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=environment)
-        while process.poll() is None:
-            time.sleep(POLL)
-            if sys.stdout.isatty():
-                print(f"\r\x1b[K{label} {_progress(step)} ({time.monotonic() - start:.0f} s)", end="", flush=True)
-            elif time.monotonic() - shown > REPORT_EVERY:
-                shown = time.monotonic()
-                print(f"{label} {_progress(step)} ({shown - start:.0f} s)", flush=True)
+    threads = {"OMP_NUM_THREADS": "1"} if len(steps) > 1 else {}
+    running = [_start(step, work, threads) for step in steps]
+    while any(process.poll() is None for process in running) and not any(process.poll() for process in running):
+        time.sleep(POLL)
+        progress = f"{label} {' | '.join(filter(None, map(_progress, steps)))} ({time.monotonic() - start:.0f} s)"
+        if sys.stdout.isatty():
+            print(f"\r\x1b[K{progress}", end="", flush=True)
+        elif time.monotonic() - shown > REPORT_EVERY:
+            shown = time.monotonic()
+            print(progress, flush=True)
 
     done = f"{label}: {time.monotonic() - start:.0f} s"
     print(f"\r\x1b[K{done}" if sys.stdout.isatty() else done, flush=True)
-    if process.returncode:
+    _end_if_failed(steps, running, work)
+
+
+def _start(step: Step, work: Path, environment: dict[str, str]) -> subprocess.Popen:
+    environment = os.environ | {"WANDB_DISABLED": "true"} | environment
+    with (work / f"{step.name}.log").open("w", encoding="utf-8") as log:
+        return subprocess.Popen(step.command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, env=environment)
+
+
+def _end_if_failed(steps: tuple[Step, ...], running: list[subprocess.Popen], work: Path) -> None:
+    """Where a process has failed, end those beside it and the demo."""
+    failed = [step for step, process in zip(steps, running, strict=True) if process.poll()]
+    for process in running:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+
+    for step in failed:
+        log_path = work / f"{step.name}.log"
         tail = "\n".join(log_path.read_text(encoding="utf-8").splitlines()[-25:])
         sys.exit(f"{tail}\n\n{step.title} failed; the whole output is in {log_path}.")

@@ -12,7 +12,7 @@ from .errors import ModalityInterferenceError
 from .modality import IGNORE_LABEL, Modality
 
 
-ROW_KEYS = ("twin_of", "row_key", "perturbation_mask", "image_index", "questions", "token_modality", "relevant")
+ROW_KEYS = ("twin_of", "row_key", "perturbation_mask", "media_index", "questions", "token_modality", "relevant")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class TwinBatch:
         twin_of: (rows,) index of each row's clean row; a clean row's own index.
         row_key: (rows,) identity of each row's content, the seed of its noise.
         perturbation_mask: (rows, tokens) tokens that an adversarial copy may change.
-        image_index: of each modality that has media which stand in several places of the rows: (its tokens in all rows,) for
+        media_index: of each modality that has media which stand in several places of the rows: (its tokens in all rows,) for
             each token, in row-major order, its place among the tokens of the distinct media, which are those in `inputs`
             (but for generation, where `inputs` has each medium as often as it stands in the rows). None where there is no
             such modality.
@@ -88,7 +88,7 @@ class TwinBatch:
     twin_of: Tensor
     row_key: Tensor
     perturbation_mask: Tensor
-    image_index: Mapping[Modality, Tensor] | None
+    media_index: Mapping[Modality, Tensor] | None
     questions: list[Question] | None
     token_modality: Tensor
     relevant: Tensor

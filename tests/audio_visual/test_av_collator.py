@@ -138,7 +138,7 @@ def test_the_batch_is_llamafactorys_with_every_clip_once(loaded, family, keys):
             continue
 
         expected, own = features(model, theirs, name), features(model, ours, name)
-        index = ours["image_index"][modality]
+        index = ours["media_index"][modality]
         assert len(own) < len(expected) == len(index) == int((ours["input_ids"] == token).sum())
         assert torch.equal(index.unique(), torch.arange(len(own)))
         torch.testing.assert_close(own[index], expected, atol=1e-5, rtol=1e-4)

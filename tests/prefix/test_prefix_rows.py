@@ -41,7 +41,7 @@ def batches(draw, left=False):
         twin_of=torch.zeros(len(rows), dtype=torch.long),
         row_key=torch.arange(len(rows)),
         perturbation_mask=mask,
-        image_index={Modality.IMAGE: index},
+        media_index={Modality.IMAGE: index},
         questions=None,
         token_modality=torch.where(ids == PICTURE, Modality.IMAGE.bit, 0).to(torch.int8),
         relevant=torch.zeros(len(rows), dtype=torch.long),
@@ -52,7 +52,7 @@ def tokens_along(packed, batch, entry, source):
     """The batch's tokens that a row meets on its path: (id, picture)."""
     columns = batch.inputs["input_ids"].shape[1]
     index = torch.zeros_like(batch.inputs["input_ids"]) - 1
-    index[batch.inputs["input_ids"] == PICTURE] = batch.image_index[Modality.IMAGE]
+    index[batch.inputs["input_ids"] == PICTURE] = batch.media_index[Modality.IMAGE]
     ids, media = batch.inputs["input_ids"].flatten(), index.flatten()
     found = []
     for column in range(packed.first[entry], packed.first[entry] + packed.ends[entry]):
@@ -118,7 +118,7 @@ def test_prompts_to_generate_from_are_whole():
         twin_of=torch.zeros(2).long(),
         row_key=torch.arange(2),
         perturbation_mask=torch.zeros_like(ids, dtype=torch.bool),
-        image_index=None,
+        media_index=None,
         questions=None,
         token_modality=torch.zeros_like(ids),
         relevant=torch.zeros(2),
@@ -139,7 +139,7 @@ def test_positions_tell_tokens_apart():
         twin_of=torch.zeros(2).long(),
         row_key=torch.arange(2),
         perturbation_mask=torch.zeros_like(ids, dtype=torch.bool),
-        image_index=None,
+        media_index=None,
         questions=None,
         token_modality=torch.zeros_like(ids),
         relevant=torch.zeros(2),
@@ -157,7 +157,7 @@ def test_nothing_to_share(limit):
         twin_of=torch.arange(limit),
         row_key=torch.arange(limit),
         perturbation_mask=torch.zeros_like(ids, dtype=torch.bool),
-        image_index=None,
+        media_index=None,
         questions=None,
         token_modality=torch.zeros_like(ids),
         relevant=torch.zeros(limit),

@@ -48,7 +48,7 @@ def rows_of(left: bool) -> TwinBatch:
         twin_of=torch.zeros(len(ROWS)).long(),
         row_key=torch.arange(len(ROWS)),
         perturbation_mask=mask,
-        image_index=None,
+        media_index=None,
         questions=None,
         token_modality=torch.zeros_like(ids),
         relevant=torch.zeros(len(ROWS)),

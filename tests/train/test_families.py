@@ -84,7 +84,7 @@ def family(request, checkpoint, datasets, clips, equal_clips, tmp_path_factory):
 
 def logits(family, batch, edit=None, parts=True):
     positions = batch.answer_positions
-    pictures = family.parts.pictures(batch.image_index)
+    pictures = family.parts.pictures(batch.media_index)
     with torch.no_grad(), family.parts.hooked(edit, positions, pictures):
         return family.model(**batch.inputs, use_cache=False).logits
 
@@ -132,7 +132,7 @@ def test_shared_pictures_give_the_logits_of_repeated_ones(family):
     together = Answers.of(logits(family, family.batch), family.batch.labels)
     alone = [Answers.of(logits(family, batch), batch.labels).logits for batch in family.alone]
     torch.testing.assert_close(together.logits, torch.cat(alone), atol=2e-4, rtol=1e-3)
-    assert family.batch.image_index is not None
+    assert family.batch.media_index is not None
 
 
 def test_copies_behind_the_batch_equal_copies_in_its_place(family):
@@ -157,7 +157,7 @@ def test_copies_behind_the_batch_equal_copies_in_its_place(family):
         return {**kwargs, "inputs_embeds": embeds}
 
     positions = torch.cat([batch.answer_positions, batch.answer_positions[rows]])
-    with torch.no_grad(), family.parts.hooked(append, positions, family.parts.pictures(batch.image_index)):
+    with torch.no_grad(), family.parts.hooked(append, positions, family.parts.pictures(batch.media_index)):
         both = family.model(**batch.inputs, use_cache=False).logits
 
     own = int(batch.answer_positions.sum())
@@ -169,7 +169,7 @@ def test_copies_behind_the_batch_equal_copies_in_its_place(family):
 
 def test_the_attack_raises_the_loss_and_leaves_no_gradients(family):
     batch = family.batch
-    found = attack(family).find(batch, family.parts.pictures(batch.image_index))
+    found = attack(family).find(batch, family.parts.pictures(batch.media_index))
     assert all(parameter.grad is None for parameter in family.model.parameters())
     assert found.delta.abs().max() <= 0.05 + 1e-7
     assert not found.delta[~found.mask].any()
@@ -207,7 +207,7 @@ def test_rows_that_share_prefixes_have_the_same_logits_and_gradients(family):
     parameters = [parameter for parameter in family.model.parameters() if parameter.requires_grad]
     results = []
     for together in (None, packed(family, batch, copies)):
-        pictures = family.parts.pictures(batch.image_index)
+        pictures = family.parts.pictures(batch.media_index)
         with family.parts.hooked(append, positions, pictures, together=together):
             answers = family.model(**batch.inputs, use_cache=False).logits
 
@@ -227,20 +227,20 @@ def test_rows_that_share_prefixes_have_the_same_logits_and_gradients(family):
 def test_an_attack_on_shared_prefixes_finds_the_same(family, rows_per_pass):
     batch = family.batch
     alone = attack(family)
-    apart = alone.find(batch, family.parts.pictures(batch.image_index))
+    apart = alone.find(batch, family.parts.pictures(batch.media_index))
     arguments = type("Arguments", (family.arguments,), {"adversarial_rows_per_pass": rows_per_pass})
     sharing = Attack(family.model, family.parts, arguments, (0,))
-    shared = sharing.find(batch, family.parts.pictures(batch.image_index), CommonPrefixes(batch))
+    shared = sharing.find(batch, family.parts.pictures(batch.media_index), CommonPrefixes(batch))
     assert torch.equal(shared.rows, apart.rows)
     # signs of near-zero gradients may differ by rounding: compare all but a few coordinates
     assert torch.isclose(shared.delta, apart.delta, atol=1e-6).float().mean() > 0.999
 
 
 def test_a_rows_delta_does_not_depend_on_its_batch(family):
-    together = attack(family).find(family.batch, family.parts.pictures(family.batch.image_index))
+    together = attack(family).find(family.batch, family.parts.pictures(family.batch.media_index))
     start = 0
     for batch in family.alone:
-        found = attack(family).find(batch, family.parts.pictures(batch.image_index))
+        found = attack(family).find(batch, family.parts.pictures(batch.media_index))
         for index in range(len(found.rows)):
             own = together.delta[start + index][together.mask[start + index]]
             # signs of near-zero gradients may differ by rounding: compare all but a few coordinates

@@ -151,7 +151,7 @@ def test_the_batch_is_llamafactorys_with_every_picture_once(loaded, family, batc
     assert all(same(found[place], picture) for place, picture in zip(index, repeated))
     assert len(places) < len(index)
     expected, own = features_of_pictures(model, theirs), features_of_pictures(model, ours)
-    index = ours["image_index"][Modality.IMAGE]
+    index = ours["media_index"][Modality.IMAGE]
     assert torch.equal(index.unique(), torch.arange(len(own)))
     torch.testing.assert_close(own[index], expected, atol=1e-6, rtol=1e-5)
     image_token = data.tokenizer.convert_tokens_to_ids(FAMILIES[family].image_token)
@@ -180,7 +180,7 @@ def test_a_picture_twice_in_a_row_and_in_two_examples(loaded):
     red, green, red_again = chat["image_tokens"]
     assert red == red_again
     row = [*range(red), *range(red, red + green), *range(red)]
-    assert batch["image_index"][Modality.IMAGE].tolist() == row * 4
+    assert batch["media_index"][Modality.IMAGE].tolist() == row * 4
 
 
 # masks
@@ -233,7 +233,7 @@ def test_dummy_pictures_are_never_masked(loaded, family):
     image = data.tokenizer.convert_tokens_to_ids(FAMILIES[family].image_token)
     dummy = batch["input_ids"] == image
     assert dummy[0].any() and not dummy[1:].any() and not batch["attention_mask"][dummy].any()
-    assert batch["image_index"] is None
+    assert batch["media_index"] is None
     assert not batch["perturbation_mask"][:-1].any()  # no text is irrelevant, no picture is real
     last = batch["perturbation_mask"][-1]
     assert last.any() and not last[~batch["attention_mask"][-1].bool()].any()
@@ -256,7 +256,7 @@ def test_padding_on_the_left_moves_everything(loaded):
             assert torch.equal(left[key][row, -length:], right[key][row, :length])
 
     assert not left["perturbation_mask"][~left["attention_mask"].bool()].any()
-    assert torch.equal(left["image_index"][Modality.IMAGE], right["image_index"][Modality.IMAGE])
+    assert torch.equal(left["media_index"][Modality.IMAGE], right["media_index"][Modality.IMAGE])
 
 
 # twins_per_example
@@ -345,7 +345,7 @@ def test_for_generation_prompts_end_where_the_answer_starts(loaded):
     ]
     assert "position_ids" not in batch
     assert len(batch["image_grid_thw"]) == len(flatten(examples))  # each row brings its picture, for positions
-    assert int(batch["image_index"][Modality.IMAGE].max()) + 1 == sum(
+    assert int(batch["media_index"][Modality.IMAGE].max()) + 1 == sum(
         example["image_tokens"][0] for example in examples
     )
 
@@ -374,4 +374,4 @@ def test_rows_that_were_tokenized_without_the_plugin(loaded):
         assert torch.equal(ours[key], theirs[key]), key
 
     assert ours["twin_of"].tolist() == list(range(len(examples)))
-    assert not ours["perturbation_mask"].any() and ours["image_index"] is None
+    assert not ours["perturbation_mask"].any() and ours["media_index"] is None

@@ -150,7 +150,7 @@ class DiagnosisTrainer(CustomSeq2SeqTrainer):
         return types
 
     def _likelihood_step(self, model: nn.Module, batch: TwinBatch) -> Tensor:
-        pictures = self.parts.pictures(batch.image_index)
+        pictures = self.parts.pictures(batch.media_index)
         with torch.no_grad(), self.compute_loss_context_manager():
             with self._attention_probed(batch) as edit:
                 with self.parts.hooked(edit, batch.answer_positions, pictures, together=self._together(batch)):

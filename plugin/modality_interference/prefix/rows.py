@@ -196,7 +196,7 @@ def _identities(batch: TwinBatch) -> list[NDArray]:
     for modality in Modality:
         if modality is not Modality.TEXT:
             places = torch.nonzero((batch.token_modality == modality.bit).flatten())[:, 0]
-            index = (batch.image_index or {}).get(modality)
+            index = (batch.media_index or {}).get(modality)
             own = torch.arange(len(places), device=ids.device) if index is None else index
             medium.view(-1)[places] = own + 1
 

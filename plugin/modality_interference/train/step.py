@@ -51,7 +51,7 @@ class TwinStep:
             totals: denominators of the optimizer step.
             attack: finds the perturbations.
         """
-        pictures = self.parts.pictures(batch.image_index)
+        pictures = self.parts.pictures(batch.media_index)
         if not self.arguments.adversarial_on or not totals.attacked:
             return self.training_forward(batch, None, totals, pictures)
 

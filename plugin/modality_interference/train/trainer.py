@@ -160,7 +160,7 @@ class InterferenceTrainer(DiagnosisTrainer):
         batch = TwinBatch.split(self._prepare_inputs(inputs))
         step = TwinStep(model, self.parts, self.finetuning_args, self.figures, self.share_prefix)
         attack = self._attack(model)
-        pictures, common = self.parts.pictures(batch.image_index), step.common(batch)
+        pictures, common = self.parts.pictures(batch.media_index), step.common(batch)
         found = attack.start(batch)
         found.delta = found.delta * self.finetuning_args.adversarial_epsilon
         scale = attack.gradient_scale * self.accelerator.num_processes

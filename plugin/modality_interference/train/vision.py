@@ -28,7 +28,7 @@ class PictureFeatures:
     Args:
         owner: the module whose methods the model's forward calls.
         towers: its children other than the text decoder.
-        media_index: see `TwinBatch.image_index`.
+        media_index: see `TwinBatch.media_index`.
     """
 
     def __init__(

@@ -168,7 +168,7 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
         )
         batch["twin_of"] = torch.tensor(twin_of)
         batch["row_key"] = torch.tensor([row_key(example, row) for example, row in zip(examples, rows)])
-        batch["image_index"] = {modality: one.token_index for modality, one in shared.items()} or None
+        batch["media_index"] = {modality: one.token_index for modality, one in shared.items()} or None
         batch["questions"] = questions
         return batch
 
