@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -37,3 +38,19 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
         report.outcome = "failed"
 
     return report
+
+
+@pytest.fixture
+def warnings():
+    """The texts of LLaMA-Factory's warnings; its logger does not pass them on to pytest's."""
+    texts: list[str] = []
+
+    class Keep(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.levelno == logging.WARNING:
+                texts.append(record.getMessage())
+
+    handler = Keep()
+    logging.getLogger("llamafactory").addHandler(handler)
+    yield texts
+    logging.getLogger("llamafactory").removeHandler(handler)

@@ -1,7 +1,6 @@
 """Whole runs on clips: LoRA, saved thinkers, resuming, streaming, bad clips, generated answers, a model that only listens."""
 
 import json
-import logging
 import shutil
 from pathlib import Path
 from typing import Any
@@ -22,22 +21,6 @@ def clips(tmp_path_factory):
     return write_clips(
         tmp_path_factory.mktemp("clips"), own_sound={"columns": {"audios": None, "swapped_audio": None}}
     )
-
-
-@pytest.fixture
-def warnings():
-    """The texts of LLaMA-Factory's warnings."""
-    texts: list[str] = []
-
-    class Keep(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if record.levelno == logging.WARNING:
-                texts.append(record.getMessage())
-
-    handler = Keep()
-    logging.getLogger("llamafactory").addHandler(handler)
-    yield texts
-    logging.getLogger("llamafactory").removeHandler(handler)
 
 
 class Losses(TrainerCallback):

@@ -1,11 +1,9 @@
 """Bad rows of all kinds: a run drops and counts them, and goes on with the others."""
 
 import json
-import logging
 import math
 import re
 
-import pytest
 from bad_rows import write_bad_rows
 from llamafactory.train.tuner import run_exp
 from loading import load_data
@@ -15,22 +13,6 @@ from modality_interference.diagnose.results import read_rows
 
 
 NAMES = "questions,embedded,chats"
-
-
-@pytest.fixture
-def warnings():
-    """The texts of LLaMA-Factory's warnings."""
-    texts: list[str] = []
-
-    class Keep(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if record.levelno == logging.WARNING:
-                texts.append(record.getMessage())
-
-    handler = Keep()
-    logging.getLogger("llamafactory").addHandler(handler)
-    yield texts
-    logging.getLogger("llamafactory").removeHandler(handler)
 
 
 def check_summaries(texts, bad) -> None:

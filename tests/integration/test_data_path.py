@@ -1,7 +1,6 @@
 """Twin datasets through LLaMA-Factory's own data path: mixing, streaming, caching, splitting, bad rows, refusals."""
 
 import json
-import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -112,22 +111,6 @@ def keys(checkpoint, folder, tmp_path):
         return recipe(checkpoint("qwen2_5_vl"), "qwen2_vl", folder, output, dataset=dataset, **overrides)
 
     return make
-
-
-@pytest.fixture
-def warnings():
-    """The texts of LLaMA-Factory's warnings."""
-    texts: list[str] = []
-
-    class Keep(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if record.levelno == logging.WARNING:
-                texts.append(record.getMessage())
-
-    handler = Keep()
-    logging.getLogger("llamafactory").addHandler(handler)
-    yield texts
-    logging.getLogger("llamafactory").removeHandler(handler)
 
 
 def shape(example: dict[str, Any]) -> tuple[Any, ...]:

@@ -96,6 +96,5 @@ def _batch_dim(key: str, value: Tensor, total: int) -> int | None:
 
 def _tokens(mask: Tensor, rows: Tensor) -> Tensor:
     """Places, in a list of all rows' visual tokens, of those of `rows`: mask is (rows, tokens)."""
-    counts = mask.sum(dim=1)
-    starts = counts.cumsum(0) - counts
-    return torch.cat([torch.arange(int(counts[row]), device=mask.device) + starts[row] for row in rows])
+    numbers = (mask.flatten().cumsum(0) - 1).view_as(mask)
+    return numbers[rows][mask[rows]]
