@@ -15,7 +15,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-from modality_interference.diagnose.results import Diagnosis
+from modality_interference.diagnose.results import Diagnosis, Flip
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.report.conditions import conditions
 from modality_interference.report.gallery import exhibit
@@ -28,6 +28,11 @@ GALLERY = [
     flip(),
     flip(row=5, perturbation="unrelated_text", prompt="Which bird?", perturbed_prompt="It rains. Which bird?"),
     flip(dataset="sums", row=8, perturbation="black_image", prompt="2 plus 2?", perturbed_prompt="2 plus 2?"),
+]
+CLIPS = [
+    {"kind": "video", "caption": "dog.mp4, 2.0 s, 64 × 48", "uri": picture_uri("red")},
+    {"kind": "sound", "caption": "dog.wav: cannot be shown, missing sound"},
+    {"kind": "sound", "caption": "silence, 2.0 s", "uri": picture_uri("black")},
 ]
 HOSTILE = "<script>window.hacked=1</script>\"><img src=x onerror='window.hacked=1'>{{ 7 * 7 }}"
 ATTEMPTS = """
@@ -120,6 +125,37 @@ class TestGallery:
         addresses = ["https://example.org/a.png", "javascript:alert(1)", "data:text/html,hello", "file:///etc/passwd"]
 
         assert exhibit(flip(pictures=[*addresses, picture_uri("red")])).pictures == [picture_uri("red")]
+
+    def test_clips_that_the_twin_keeps_are_shown_once(self) -> None:
+        video, sound, silence = CLIPS
+        shown = exhibit(flip(clips=[video, sound], perturbed_clips=[silence])).clips
+
+        assert [(clip.kind, clip.whose, clip.caption, bool(clip.uri)) for clip in shown] == [
+            ("video", "clean and perturbed", "dog.mp4, 2.0 s, 64 × 48", True),
+            ("sound", "clean", "dog.wav: cannot be shown, missing sound", False),
+            ("sound", "perturbed", "silence, 2.0 s", True),
+        ]
+
+    def test_what_takes_the_place_of_frames_stands_beside_them(self) -> None:
+        video, sound, _ = CLIPS
+        shown = exhibit(flip(clips=[video, sound], perturbed_clips=[video])).clips
+
+        assert [(clip.kind, clip.whose) for clip in shown] == [
+            ("video", "clean"),
+            ("video", "perturbed"),
+            ("sound", "clean and perturbed"),
+        ]
+
+    @pytest.mark.parametrize("uri", ["https://example.org/a.png", "data:text/html,hello", "javascript:alert(1)"])
+    def test_only_embedded_pictures_of_clips_are_shown(self, uri: str) -> None:
+        (shown,) = exhibit(flip(clips=[{"kind": "video", "caption": "a.mp4", "uri": uri}])).clips
+
+        assert shown.uri == ""
+
+    def test_flips_of_earlier_releases_have_no_clips(self) -> None:
+        earlier = flip().model_dump(exclude={"clips", "perturbed_clips"})
+
+        assert exhibit(Flip.model_validate(earlier)).clips == []
 
     def test_long_insertions_are_shortened(self) -> None:
         shown = exhibit(flip(prompt="Which?", perturbed_prompt="Which? " + "x" * 9_999))
@@ -245,6 +281,7 @@ class TestBrowser:
                 'data:image/png;base64,"><script>window.hacked=1</script>',
                 "data:image/svg+xml,<svg onload='window.hacked=1'/>",
             ],
+            clips=[{"kind": "video", "caption": HOSTILE, "uri": "data:image/png;base64,\"onerror='window.hacked=1'>"}],
         )
         texts_of = {
             "model": {"name_or_path": HOSTILE, HOSTILE: HOSTILE},
@@ -262,8 +299,24 @@ class TestBrowser:
         assert chromium.find_elements(By.CSS_SELECTOR, "img[src='x'], [onerror], [onload], svg") == []
         assert len(chromium.find_elements(By.TAG_NAME, "script")) == 2
         assert chromium.title == f"Modality interference of {HOSTILE}"
-        for selector in ("td", "th[scope=row]", ".prompt", "dd", "dt", "li", ".flip h3", "option"):
+        for selector in ("td", "th[scope=row]", ".prompt", "dd", "dt", "li", ".flip h3", "option", "figcaption"):
             assert any(HOSTILE in text for text in texts(chromium, selector)), selector
+
+    @pytest.mark.parametrize("width", [360, 1280])
+    def test_clips_fill_their_card(self, chromium, tmp_path: Path, width: int) -> None:
+        gallery = [flip(pictures=[], perturbed_pictures=[], clips=CLIPS[:2], perturbed_clips=CLIPS[2:])]
+        page = write_report(tmp_path, diagnosis(gallery=gallery), ROWS)[0]
+
+        open_page(chromium, page, width=width, height=740)
+
+        assert texts(chromium, ".flip figcaption") == [
+            "Video, clean and perturbed: dog.mp4, 2.0 s, 64 × 48",
+            "Sound, clean: dog.wav: cannot be shown, missing sound",
+            "Sound, perturbed: silence, 2.0 s",
+        ]
+        card = shown(chromium, ".flip")[0].size["width"]
+        assert [0.8 * card < image.size["width"] < card for image in shown(chromium, ".clips img")] == [True, True]
+        assert overflow(chromium) <= 0
 
     def test_filters_by_words(self, chromium, page: Path) -> None:
         open_page(chromium, page)

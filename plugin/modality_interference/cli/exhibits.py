@@ -1,14 +1,16 @@
 """What a preview shows of each row, in the terminal and on the page."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..modality import kind_of
+from ..modality import Modality, kind_of
 from ..recipes.examples import Example
 from ..report.changes import Piece, changes
 from ..twins.answers import LETTERS
+from ..twins.clip_thumbnails import SENSES, ClipThumbnail, clip_thumbnails
 from ..twins.thumbnails import thumbnail_uri
 
 
@@ -35,18 +37,17 @@ class TwinExhibit:
         perturbation: its label.
         pieces: its prompt against the clean row's.
         pictures: its pictures; None where they are the clean row's.
+        clips: its videos and sounds, of the kinds that are not the clean row's.
+        kept: what is the clean row's: `text`, `pictures`, `video`, `sound`.
         planted: the wrong option that it claims.
     """
 
     perturbation: str
     pieces: list[Piece]
     pictures: list[Picture] | None
+    clips: list[ClipThumbnail]
+    kept: list[str]
     planted: str | None
-
-    @property
-    def changes_text(self) -> bool:
-        """Whether its prompt differs from the clean row's."""
-        return any(piece.change != "same" for piece in self.pieces)
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Exhibit:
         options: letters, texts, and whether each is the right one.
         answer: what the model shall answer.
         pictures: of the clean row.
-        clips: names of its videos and sounds.
+        clips: its videos and sounds.
         twins: in the order of `perturbations`.
     """
 
@@ -74,7 +75,7 @@ class Exhibit:
     options: list[tuple[str, str, bool]] = field(default_factory=list)
     answer: str = ""
     pictures: list[Picture] = field(default_factory=list)
-    clips: list[str] = field(default_factory=list)
+    clips: list[ClipThumbnail] = field(default_factory=list)
     twins: list[TwinExhibit] = field(default_factory=list)
 
 
@@ -92,6 +93,11 @@ def exhibit(example: Example, folder: Path) -> Exhibit:
     about, aligned = example.about, example.aligned
     prompt = _prompt(aligned["_system"], aligned["_prompt"])
     shown = {reference: _picture(reference, example, folder) for reference in example.pictures}
+
+    def clips(row: dict[str, Any], modality: Modality) -> list[ClipThumbnail]:
+        media = {"row": aligned[f"_{modality}s"], "extra": aligned[f"_twin_{modality}s"]}
+        return clip_thumbnails(row[f"{modality}s"], modality, media, lambda clip: _clip(clip, folder))
+
     return Exhibit(
         row=example.index,
         kind=kind_of(about.get("relevant") or 0),
@@ -103,8 +109,8 @@ def exhibit(example: Example, folder: Path) -> Exhibit:
         ],
         answer=aligned["_response"][0]["content"],
         pictures=[shown[reference] for reference in about["images"]],
-        clips=[_clip(clip, folder) for column in ("_videos", "_audios") for clip in aligned[column]],
-        twins=[_twin(variant, prompt, about["images"], shown) for variant in example.twins],
+        clips=[clip for modality in SENSES for clip in clips(about, modality)],
+        twins=[_twin(variant, prompt, about, shown, clips) for variant in example.twins],
     )
 
 
@@ -113,12 +119,23 @@ def _relative(reasons: list[str], folder: Path) -> list[str]:
     return [reason.replace(f"{folder}{os.sep}", "") for reason in reasons]
 
 
-def _twin(variant: dict[str, Any], clean: str, images: list[str], shown: dict[str, Picture]) -> TwinExhibit:
-    same = variant["images"] == images
+def _twin(
+    variant: dict[str, Any],
+    prompt: str,
+    clean: dict[str, Any],
+    shown: dict[str, Picture],
+    clips: Callable[[dict[str, Any], Modality], list[ClipThumbnail]],
+) -> TwinExhibit:
+    pieces = changes(prompt, _prompt(variant["system"], variant["prompt"]))
+    same = {name: variant[name] == clean[name] for name in ("images", "videos", "audios")}
+    same_text = all(piece.change == "same" for piece in pieces)
+    media = {"pictures": "images"} | {sense.kind: f"{modality}s" for modality, sense in SENSES.items()}
     return TwinExhibit(
         perturbation=variant["perturbation"],
-        pieces=changes(clean, _prompt(variant["system"], variant["prompt"])),
-        pictures=None if same else [shown[reference] for reference in variant["images"]],
+        pieces=pieces,
+        pictures=None if same["images"] else [shown[reference] for reference in variant["images"]],
+        clips=[clip for modality in SENSES if not same[f"{modality}s"] for clip in clips(variant, modality)],
+        kept=["text"] * same_text + [kind for kind, name in media.items() if clean[name] and same[name]],
         planted=variant["planted"],
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from ..report.changes import Piece, shortened
+from ..twins.clip_thumbnails import ClipThumbnail
 from .exhibits import Exhibit, Picture, TwinExhibit
 from .terminal import Paint, printable, width, wrapped
 
@@ -37,8 +38,7 @@ def _exhibit(shown: Exhibit, paint: Paint) -> Iterator[str]:
 
         yield _labelled("answer", shortened(shown.answer), paint.good)
         yield from _pictures(shown.pictures)
-        if shown.clips:
-            yield _labelled("clips", "\n".join(shown.clips))
+        yield from _clips(shown.clips)
 
     for reason in shown.reasons:
         yield _labelled("dropped", reason, paint.bad)
@@ -58,8 +58,11 @@ def _twin(twin: TwinExhibit, paint: Paint) -> Iterator[str]:
     for piece in twin.pieces:
         yield from _change(piece, paint)
 
-    for line in _pictures(twin.pictures or []):
+    for line in (*_pictures(twin.pictures or []), *_clips(twin.clips)):
         yield f"  {line}"
+
+    if twin.kept:
+        yield f"  {_labelled('unchanged', ', '.join(twin.kept))}"
 
 
 def _change(piece: Piece, paint: Paint) -> Iterator[str]:
@@ -73,6 +76,11 @@ def _change(piece: Piece, paint: Paint) -> Iterator[str]:
 def _pictures(pictures: list[Picture]) -> Iterator[str]:
     if pictures:
         yield _labelled("pictures", "\n".join(f"{item.caption}, {item.size[0]} x {item.size[1]}" for item in pictures))
+
+
+def _clips(clips: list[ClipThumbnail]) -> Iterator[str]:
+    for clip in clips:
+        yield _labelled(clip.kind, clip.caption)
 
 
 def _labelled(label: str, text: str, colour: Callable[[str], str] = str) -> str:

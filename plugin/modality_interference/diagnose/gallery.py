@@ -1,19 +1,21 @@
 """The worst flips, with what the model saw: for the report's gallery."""
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import groupby, zip_longest
 from typing import Any
 
 from datasets import Dataset
 
 from ..errors import ModalityInterferenceError
-from ..modality import CLEAN, ModalityTokens
+from ..modality import CLEAN, Modality, ModalityTokens
+from ..twins.clip_thumbnails import SENSES, clip_thumbnails
 from ..twins.media import load_image
 from ..twins.processor import last_turn_start
 from ..twins.thumbnails import thumbnail_uri
-from .results import Flip, ScoredRow
+from .results import Flip, ScoredRow, ShownClip
 
 
 SIZE = 24  # flips in the gallery
@@ -58,6 +60,8 @@ class Gallery:
             perturbed_prompt=self._prompt(twin),
             pictures=_thumbnails(example, example["image_references"]),
             perturbed_pictures=_thumbnails(example, twin["image_references"]),
+            clips=[clip for modality in SENSES for clip in _clips(example, modality, example)],
+            perturbed_clips=[clip for modality in _changed(example, twin) for clip in _clips(twin, modality, example)],
             right_answer=self._right_answer(example),
             clean_answer=clean.answer,
             perturbed_answer=row.answer,
@@ -130,3 +134,21 @@ def _thumbnails(example: Example, references: list[str]) -> list[str]:
             continue
 
     return found
+
+
+def _changed(example: Example, twin: Example) -> list[Modality]:
+    """The senses of clips in which a twin differs from its clean row."""
+    return [sense for sense in SENSES if twin[f"{sense}_references"] != example[f"{sense}_references"]]
+
+
+def _clips(row: Example, modality: Modality, example: Example) -> list[ShownClip]:
+    """Videos or sounds of an example or of one of its twins."""
+    media = {"row": example.get(f"{modality}s"), "extra": example.get(f"twin_{modality}s")}
+    found = clip_thumbnails(row[f"{modality}_references"] or [], modality, media, _name)
+    return [ShownClip(**asdict(clip)) for clip in found]
+
+
+def _name(medium: Any) -> str:
+    """A medium's file without its place on this machine, as pages are shared."""
+    name = os.path.basename(medium) if isinstance(medium, str) else "embedded"
+    return name.encode("utf-8", "replace").decode()

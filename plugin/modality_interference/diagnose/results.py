@@ -142,6 +142,20 @@ class DatasetResult(Result):
     kinds: dict[str, dict[str, PerturbationResult]] = {}
 
 
+class ShownClip(Result):
+    """A video or a sound in the gallery.
+
+    Attributes:
+        kind: which of them.
+        caption: the file's name or what stands in its place, and its length.
+        uri: a film strip or a spectrogram, as a `data:image/...;base64,` URI; "" where it could not be read.
+    """
+
+    kind: Literal["video", "sound"]
+    caption: str
+    uri: str = ""
+
+
 class Flip(Result):
     """One of the worst flips, for the gallery.
 
@@ -153,6 +167,8 @@ class Flip(Result):
         perturbed_prompt: of the twin.
         pictures: the clean row's pictures, as `data:image/...;base64,` URIs.
         perturbed_pictures: the twin's.
+        clips: the clean row's videos and sounds.
+        perturbed_clips: the twin's, of the kinds that are not the clean row's.
         right_answer: what would have been right.
         clean_answer: what the model said to the clean row.
         perturbed_answer: what it said to the twin.
@@ -167,6 +183,8 @@ class Flip(Result):
     perturbed_prompt: str
     pictures: list[str] = []
     perturbed_pictures: list[str] = []
+    clips: list[ShownClip] = []
+    perturbed_clips: list[ShownClip] = []
     right_answer: str
     clean_answer: str | None
     perturbed_answer: str | None

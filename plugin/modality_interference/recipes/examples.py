@@ -25,7 +25,8 @@ class Example:
     Attributes:
         index: of the row.
         aligned: LLaMA-Factory's keys: `_prompt`, `_response`, `_system`, ...
-        about: what the converter says in `_twins`: `relevant`, `choices`, `answer`, `images`, `variants`.
+        about: what the converter says in `_twins`: `relevant`, `choices`, `answer`, `images`, `videos`,
+            `audios`, `variants`.
         pictures: what stands behind the references in `images` of the row and of its twins.
         dropped: why a run would drop the row; "" if it would not.
         dropped_twins: why it would drop twins.
@@ -73,9 +74,12 @@ def read_example(convert: Callable[[], dict[str, Any]], index: int, folder: Path
 
 
 def _about_plain(aligned: dict[str, Any]) -> dict[str, Any]:
-    images = [row_reference(index) for index in range(len(aligned["_images"] or []))]
+    media = {
+        name: [row_reference(index) for index in range(len(aligned[f"_{name}"] or []))]
+        for name in ("images", "videos", "audios")
+    }
     if len(aligned["_prompt"]) % 2 == 1 and len(aligned["_response"]) == 1:
-        return {"images": images}
+        return media
 
     return {"dropped": "no assistant turn: an example needs user and assistant turns in alternation"}
 
@@ -83,10 +87,8 @@ def _about_plain(aligned: dict[str, Any]) -> dict[str, Any]:
 def _look_for_media(example: Example, folder: Path) -> None:
     """Check that all media lie in the folder; paths that LLaMA-Factory did not find are relative to it, too."""
     for column in (*_PICTURES, *_CLIPS):
-        items = example.aligned[column] = [
-            _in_folder(item, folder) for item in _flat(example.aligned.get(column) or [])
-        ]
-        for path in filter(None, map(_path, items)):
+        items = example.aligned[column] = _in_folder(list(example.aligned.get(column) or []), folder)
+        for path in filter(None, map(_path, _flat(items))):
             if not is_inside(path, folder):
                 example.problems.append(f"a medium is outside the recipe folder: `{path[:300]}`")
             elif column in _CLIPS and not os.path.isfile(path):
@@ -115,6 +117,9 @@ def _flat(media: list[Any]) -> list[Any]:
 
 
 def _in_folder(item: Any, folder: Path) -> Any:
+    if isinstance(item, list):
+        return [_in_folder(frame, folder) for frame in item]
+
     path = _path(item)
     if path is None:
         return item

@@ -173,7 +173,7 @@ def _joined(results: list[Result]) -> Result:
 
 
 def _read_video(stock: Callable[..., Result], source: Any, settings: dict[str, Any]) -> Result:
-    _check_file(source, "video")
+    check_file(source, "video")
     try:
         read = stock([source], **settings)
     except StopIteration as error:
@@ -190,7 +190,7 @@ def _read_video(stock: Callable[..., Result], source: Any, settings: dict[str, A
 
 
 def _read_sound(source: Any, rate: int) -> NDArray[np.float32]:
-    _check_file(source, "sound")
+    check_file(source, "sound")
     try:
         with av.open(source) as container:
             if not container.streams.audio:
@@ -223,7 +223,12 @@ def _decode(container: Any) -> tuple[NDArray[np.float32], int]:
     return np.concatenate(parts, axis=1) if parts else np.zeros((1, 0), np.float32), rate
 
 
-def _check_file(source: Any, what: str) -> None:
+def check_file(source: Any, what: str) -> None:
+    """Look for a medium's file without opening it; frames one by one are left to their reader.
+
+    Raises:
+        BadClip: it is no path, there is no such file, or the file is empty.
+    """
     if not isinstance(source, str):
         if isinstance(source, (list, tuple)) and source:
             return
