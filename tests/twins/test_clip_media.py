@@ -11,8 +11,9 @@ from llamafactory.data.mm_plugin import get_mm_plugin
 from PIL import Image
 
 from modality_interference.errors import ModalityInterferenceError
-from modality_interference.twins.clip_media import BadClip, Clip, ClipReader, find_clip
+from modality_interference.twins.clip_media import Clip, ClipReader, find_clip
 from modality_interference.twins.media import removed_reference
+from modality_interference.twins.media_files import BadClip
 
 
 SETTINGS = {"image_max_pixels": 10**6, "image_min_pixels": 16, "video_fps": 4.0, "video_maxlen": 16}
@@ -106,3 +107,20 @@ def test_what_is_no_file_stays_closed(tmp_path: Path):
     for source in (str(tmp_path), 7, SimpleNamespace()):
         with pytest.raises(BadClip):
             sounds(source)
+
+
+def test_files_that_name_other_files_stay_closed(tmp_path: Path):
+    write_clip(tmp_path / "other.mp4")
+    concat = tmp_path / "concat.mp4"
+    concat.write_text("ffconcat version 1.0\nfile other.mp4\n")
+    mm_plugin = plugin()
+    assert mm_plugin._regularize_videos([str(concat)], **SETTINGS)["videos"][0]  # LLaMA-Factory by itself follows it
+    with ClipReader(mm_plugin, 4).installed():
+        for read in (
+            lambda: mm_plugin._regularize_videos([str(concat)], **SETTINGS),
+            lambda: mm_plugin._regularize_audios([str(concat)], sampling_rate=16000),
+        ):
+            with pytest.raises(BadClip, match="such as a playlist") as caught:
+                read()
+
+            assert caught.value.kind == "unsupported container"

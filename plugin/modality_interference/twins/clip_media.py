@@ -7,7 +7,6 @@ A row names its videos and sounds by strings, as it does its pictures (`twins/me
 - `removed:row:0`: as many black frames of that size as that video has; silence as long as that sound.
 """
 
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,25 +22,12 @@ from PIL import Image
 
 from ..errors import ModalityInterferenceError
 from .media import REMOVED
+from .media_files import BadClip, bad, check_file, opened
 from .video_processors import Forgiving
 
 
 MIN_SOUND = 0.05  # seconds; of less, an audio encoder makes no token
 Result = dict[str, list[Any]]  # what LLaMA-Factory's readers return: a list per key, an item per medium
-
-
-class BadClip(ModalityInterferenceError):
-    """A video or a sound that cannot be used.
-
-    Attributes:
-        kind: such as `missing video` or `file without sound`: by which dropped rows are counted.
-        source: the medium, as the row has it.
-    """
-
-    def __init__(self, kind: str, message: str, source: Any) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.source = source
 
 
 @dataclass(frozen=True)
@@ -175,16 +161,21 @@ def _joined(results: list[Result]) -> Result:
 def _read_video(stock: Callable[..., Result], source: Any, settings: dict[str, Any]) -> Result:
     check_file(source, "video")
     try:
+        if isinstance(source, str):  # LLaMA-Factory's reader follows playlists
+            opened(source).close()
+
         read = stock([source], **settings)
     except StopIteration as error:
-        raise _bad("file without picture", source, "it has no video track") from error
+        raise bad("file without picture", source, "it has no video track") from error
     except IndexError as error:  # of an odd number of frames the last one is repeated, and there is none
-        raise _bad("video without frames", source, "not one frame can be decoded") from error
+        raise bad("video without frames", source, "not one frame can be decoded") from error
+    except BadClip:
+        raise
     except Exception as error:  # PyAV and PIL raise whatever their readers stumble over
-        raise _bad("broken video", source, f"{type(error).__name__}: {error}") from error
+        raise bad("broken video", source, f"{type(error).__name__}: {error}") from error
 
     if not read["videos"][0]:
-        raise _bad("video without frames", source, "not one frame can be decoded")
+        raise bad("video without frames", source, "not one frame can be decoded")
 
     return read
 
@@ -192,18 +183,18 @@ def _read_video(stock: Callable[..., Result], source: Any, settings: dict[str, A
 def _read_sound(source: Any, rate: int) -> NDArray[np.float32]:
     check_file(source, "sound")
     try:
-        with av.open(source) as container:
+        with opened(source) as container:
             if not container.streams.audio:
-                raise _bad("file without sound", source, "it has no audio track")
+                raise bad("file without sound", source, "it has no audio track")
 
             samples, found_rate = _decode(container)
     except (BadClip, MemoryError):
         raise
     except Exception as error:  # PyAV raises whatever its decoders stumble over
-        raise _bad("broken sound", source, f"{type(error).__name__}: {error}") from error
+        raise bad("broken sound", source, f"{type(error).__name__}: {error}") from error
 
     if samples.shape[-1] < MIN_SOUND * max(found_rate, 1):
-        raise _bad("sound too short", source, f"{samples.shape[-1]} samples at {found_rate} Hz")
+        raise bad("sound too short", source, f"{samples.shape[-1]} samples at {found_rate} Hz")
 
     sound = torch.from_numpy(samples)
     sound = sound.mean(dim=0) if len(sound) > 1 else sound[0]
@@ -221,30 +212,3 @@ def _decode(container: Any) -> tuple[NDArray[np.float32], int]:
         parts += [part.to_ndarray() for part in resampler.resample(frame)]
 
     return np.concatenate(parts, axis=1) if parts else np.zeros((1, 0), np.float32), rate
-
-
-def check_file(source: Any, what: str) -> None:
-    """Look for a medium's file without opening it; frames one by one are left to their reader.
-
-    Raises:
-        BadClip: it is no path, there is no such file, or the file is empty.
-    """
-    if not isinstance(source, str):
-        if isinstance(source, (list, tuple)) and source:
-            return
-
-        raise _bad(f"not a {what}", source, "allowed: a path")
-
-    if not os.path.isfile(source):  # a pipe or a device would block for ever
-        hint = "there is no such file. Paths are relative to `media_dir` (by default `dataset_dir`)"
-        raise _bad(f"missing {what}", source, hint)
-
-    if not os.path.getsize(source):
-        raise _bad(f"empty {what}", source, "it is empty")
-
-
-def _bad(kind: str, source: Any, why: str) -> BadClip:
-    name = f"`{source}`" if isinstance(source, str) else f"a medium of type `{type(source).__name__}`"
-    return BadClip(
-        kind, f"cannot use {name}: {why[:300]}. Replace the file, or remove its row from the dataset.", source
-    )

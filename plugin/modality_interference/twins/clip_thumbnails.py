@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..modality import Modality
-from .clip_media import BadClip, Clip, find_clip
+from .clip_media import Clip, find_clip
 from .film_strips import film_strip
 from .media import BadPicture
+from .media_files import BadClip
 from .spectrograms import spectrogram
 
 

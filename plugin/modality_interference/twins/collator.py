@@ -18,9 +18,10 @@ from torch import Tensor
 from ..batch import Question
 from ..errors import ModalityInterferenceError
 from ..modality import CLEAN, IGNORE_LABEL, Modality, perturbation_mask
-from .clip_media import BadClip, ClipReader, find_clip
+from .clip_media import ClipReader, find_clip
 from .dropping import place
 from .media import load_image
+from .media_files import BadClip
 from .processor import MEDIA, last_turn_start
 from .questions import ask, prompt_of, question
 from .rope_positions import compute_apart, interleaved, lines_of

@@ -6,9 +6,8 @@ from typing import Any
 import av
 from PIL import Image
 
-from .clip_media import BadClip
 from .media import load_image
-from .media_files import opened
+from .media_files import BadClip, opened
 from .thumbnails import SMALL, picture_uri
 
 

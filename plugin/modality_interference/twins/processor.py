@@ -11,8 +11,9 @@ from llamafactory.data.processor import SupervisedDatasetProcessor
 from .. import __version__
 from ..errors import ModalityInterferenceError
 from ..modality import IGNORE_LABEL, Modality
-from .clip_media import BadClip, Clip, ClipReader, find_clip
+from .clip_media import Clip, ClipReader, find_clip
 from .media import BadPicture, load_image, row_reference
+from .media_files import BadClip
 from .options import OptionEncoder
 from .row import PLACEHOLDERS
 from .tokens import modality_tokens

@@ -10,8 +10,8 @@ from PIL import Image
 from scipy import signal
 from transformers.audio_utils import mel_filter_bank
 
-from .clip_media import MIN_SOUND, BadClip
-from .media_files import opened
+from .clip_media import MIN_SOUND
+from .media_files import BadClip, opened
 from .thumbnails import picture_uri
 
 
@@ -73,7 +73,7 @@ def _samples(path: str) -> NDArray[np.float32]:
         if not container.streams.audio:
             raise BadClip("file without sound", "it has no audio track", path)
 
-        length = 0
+        length = 0.0
         for frame in container.decode(audio=0):
             parts += (part.to_ndarray()[0] for part in resampler.resample(frame))
             length += frame.samples / frame.sample_rate
