@@ -3,9 +3,9 @@
     python examples/benchmarks/conversion.py
     python examples/benchmarks/conversion.py --rows 100000
 
-Needs no model and no network. First both converters take the same rows in turn, chunk by chunk, and the medians are
-compared per emitted row (a row, or one of its twins). Then synthetic rows stream through the whole conversion, and rows per
-second and the peak of the process's memory are printed on the way.
+Needs no model and no network. First both converters convert the same streamed rows in turn, as runs do it, and the medians
+are compared per emitted row (a row, or one of its twins); then the functions are called alone. Then synthetic rows stream
+through the whole conversion, and rows per second and the peak of the process's memory are printed on the way.
 """
 
 import argparse
@@ -86,39 +86,75 @@ def converters(folder: Path) -> tuple[Callable[[dict[str, Any]], dict[str, Any]]
     return stock, twins
 
 
-def compare(stock: Callable[..., Any], twins: TwinConverter) -> None:
-    """The converters alone, chunk by chunk in turn."""
+def compare(title: str, stock: Callable[[int], Any], twins: Callable[[int], Any], chunk: int) -> None:
+    """Time both in turn.
+
+    Args:
+        title: what is timed.
+        stock: converts `chunk` rows, the number of the round given.
+        twins: likewise.
+        chunk: how many rows.
+    """
     emitted = 1 + len(PERTURBATIONS)
     times: dict[str, list[float]] = {"stock": [], "twins": []}
     for round_ in range(ROUNDS):
-        chunk = [row(round_ * CHUNK + index) for index in range(CHUNK)]
-        start = time.perf_counter()
-        for item in chunk:
-            stock(item)
-
-        middle = time.perf_counter()
-        for index, item in enumerate(chunk):
-            twins(item, index)
-
-        times["stock"].append((middle - start) / CHUNK)
-        times["twins"].append((time.perf_counter() - middle) / CHUNK / emitted)
+        for name, convert in (("stock", stock), ("twins", twins)):
+            start = time.perf_counter()
+            convert(round_)
+            times[name].append((time.perf_counter() - start) / chunk)
 
     one, other = (statistics.median(times[name]) for name in ("stock", "twins"))
-    print(f"stock converter:  {1 / one:10,.0f} rows/s, {one * 1e6:6.1f} us per row")
-    print(
-        f"twin converter:   {1 / other / emitted:10,.0f} rows/s, {other * 1e6:6.1f} us per emitted row ({emitted} per row)"
-    )
-    print(f"twin / stock per emitted row: {other / one:.2f} (median of {ROUNDS} chunks of {CHUNK:,} rows, in turn)")
+    other /= emitted
+    print(f"{title}, {emitted} emitted rows per row, medians of {ROUNDS} chunks of {chunk:,} rows:")
+    print(f"    stock {one * 1e6:6.1f} us per row, twins {other * 1e6:6.1f} us per emitted row: {other / one:.2f}")
 
 
-def stream(twins: TwinConverter, count: int) -> None:
-    """Rows through `IterableDataset.map`, as a streamed run converts them."""
-    dataset = IterableDataset.from_generator(rows, features=RAW, gen_kwargs={"count": count})
-    converted = dataset.map(
-        twins, with_indices=True, remove_columns=list(RAW), features=features.aligned(dataset, TWIN_COLUMNS)
-    )
+def compare_streams(stock: Callable[..., Any], twins: TwinConverter) -> None:
+    """As runs convert streamed rows."""
+
+    def read(dataset: IterableDataset) -> None:
+        for _ in dataset:
+            pass
+
+    def read_stock(_: int) -> None:
+        read(stream(CHUNK).map(stock, remove_columns=list(RAW)))
+
+    def read_twins(_: int) -> None:
+        read(converted(twins, CHUNK))
+
+    compare("As streamed", read_stock, read_twins, CHUNK)
+
+
+def compare_calls(stock: Callable[..., Any], twins: TwinConverter) -> None:
+    """The functions alone, without what `datasets` does around them."""
+    chunks = [[row(round_ * CHUNK + index) for index in range(CHUNK)] for round_ in range(ROUNDS)]
+
+    def call_stock(round_: int) -> None:
+        for item in chunks[round_]:
+            stock(item)
+
+    def call_twins(round_: int) -> None:
+        for index, item in enumerate(chunks[round_]):
+            twins(item, index)
+
+    compare("Functions alone", call_stock, call_twins, CHUNK)
+
+
+def stream(count: int) -> IterableDataset:
+    """Raw rows, streamed."""
+    return IterableDataset.from_generator(rows, features=RAW, gen_kwargs={"count": count})
+
+
+def converted(twins: TwinConverter, count: int) -> IterableDataset:
+    """The same rows with twins."""
+    raw = stream(count)
+    return raw.map(twins, with_indices=True, remove_columns=list(RAW), features=features.aligned(raw, TWIN_COLUMNS))
+
+
+def measure(twins: TwinConverter, count: int) -> None:
+    """Rows per second and peak memory of a stream, at every mark."""
     start = time.perf_counter()
-    for number, _ in enumerate(converted, 1):
+    for number, _ in enumerate(converted(twins, count), 1):
         if number in MARKS or number == count:
             speed = number / (time.perf_counter() - start)
             print(f"{number:10,} rows streamed: {speed:8,.0f} rows/s, peak memory {peak():6.1f} MB", flush=True)
@@ -131,14 +167,15 @@ def peak() -> float:
 
 
 def main() -> None:
-    """Run both parts."""
+    """Compare, then measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=MARKS[-1], help="how many rows to stream (default: 1,000,000)")
     count = parser.parse_args().rows
     with tempfile.TemporaryDirectory() as folder:
         stock, twins = converters(Path(folder))
-        compare(stock, twins)
-        stream(twins, count)
+        compare_streams(stock, twins)
+        compare_calls(stock, twins)
+        measure(twins, count)
 
 
 if __name__ == "__main__":
