@@ -124,22 +124,37 @@ def test_any_batch_size_gives_the_same_rows(checkpoint, datasets, tmp_path, refe
 def test_two_processes_give_the_same_figures_as_one(checkpoint, tmp_path, rows):
     """7 examples over 2 ranks in batches of 2, and one example for 2 ranks: ranks repeat rows to even out."""
     folder = write_datasets(tmp_path / "data", rows=rows)
-    diagnose(checkpoint(FAMILY), folder, tmp_path / "one", per_device_eval_batch_size=2)
+    settings = dict(per_device_eval_batch_size=2, attention_probe=True)
+    diagnose(checkpoint(FAMILY), folder, tmp_path / "one", **settings)
     file = tmp_path / "two.yaml"
-    file.write_text(json.dumps(keys(checkpoint(FAMILY), folder, tmp_path / "two", per_device_eval_batch_size=2)))
+    file.write_text(json.dumps(keys(checkpoint(FAMILY), folder, tmp_path / "two", **settings)))
     cli = Path(sys.executable).parent / "llamafactory-cli"
     path = f"{cli.parent}{os.pathsep}{os.environ['PATH']}"  # LLaMA-Factory looks for torchrun there
     environment = os.environ | {"PATH": path, "FORCE_TORCHRUN": "1", "NPROC_PER_NODE": "2", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([cli, "train", file], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     same_rows(tmp_path / "one", tmp_path / "two")
-    one, two = (read_diagnosis(tmp_path / name).datasets for name in ("one", "two"))
+    diagnoses = [read_diagnosis(tmp_path / name) for name in ("one", "two")]
+    check_same_attention(*(diagnosis.attention for diagnosis in diagnoses))
+    one, two = (diagnosis.datasets for diagnosis in diagnoses)
     assert {name: result.examples for name, result in two.items()} == {"pictures": rows, "sums": rows}
     for name, result in one.items():
         for perturbation, found in result.perturbations.items():
             for rate, values in found.rates.items():
                 again = two[name].perturbations[perturbation].rates[rate]
                 assert again.model_dump() == pytest.approx(values.model_dump(), abs=1e-6)
+
+
+def check_same_attention(one, two):
+    assert one.groups == two.groups and len(one.conditions) == len(two.conditions) == 6
+    for found, again in zip(one.conditions, two.conditions):
+        assert (found.dataset, found.perturbation, found.rows) == (again.dataset, again.perturbation, again.rows)
+        assert np.array(found.heads) == pytest.approx(np.array(again.heads), abs=3e-5)
+
+    assert len(one.contrasts) == len(two.contrasts)
+    for found, again in zip(one.contrasts, two.contrasts):
+        for size, other in zip(found.layers, again.layers):  # intervals too: the same resamples
+            assert other.model_dump() == pytest.approx(size.model_dump(), abs=1e-2)
 
 
 def test_what_a_diagnosis_leaves_behind(reference, checkpoint):

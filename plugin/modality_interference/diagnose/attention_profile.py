@@ -29,7 +29,10 @@ def attention_profile(rows: Sequence[AttendedRow], seed: int) -> AttentionProfil
     if not rows:
         return None
 
-    unique = list({row.identity: row for row in rows}.values())
+    by_identity = {row.identity: row for row in rows}
+    unique = [
+        by_identity[identity] for identity in sorted(by_identity)
+    ]  # one order, however ranks have shared the rows
     present = np.any([row.seen for row in unique], axis=0)
     contrasts = [_contrast(unique, *names, seed) for names in _CONTRASTS]
     return AttentionProfile(
