@@ -403,6 +403,7 @@ REFUSED = {
         dict(accelerator_config={"split_batches": True}),
         "`accelerator_config: split_batches` does not go with .*it cuts batches apart, and twins from their clean rows",
     ),
+    "compile": (dict(torch_compile=True), "`torch_compile: true` does not go with .*does not notice the hooks"),
     "label_smoothing": (dict(label_smoothing_factor=0.1), "`label_smoothing_factor: 0.1` does not go with"),
     "sum of batch_mix": (
         dict(batch_mix="image=2,text=1"),

@@ -9,6 +9,7 @@ from llamafactory.train.tuner import run_exp
 from runs import recipe
 from tiny_models import CLIP_FAMILIES, FAMILIES
 from transformers import TrainerCallback
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from modality_interference.batch import Answers, TwinBatch
 from modality_interference.prefix.attention import RowAttention
@@ -234,6 +235,38 @@ def test_an_attack_on_shared_prefixes_finds_the_same(family, rows_per_pass):
     assert torch.equal(shared.rows, apart.rows)
     # signs of near-zero gradients may differ by rounding: compare all but a few coordinates
     assert torch.isclose(shared.delta, apart.delta, atol=1e-6).float().mean() > 0.999
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_the_attack_checkpoints_gradients_where_training_does(family, share):
+    """The same copies, and hardly anything kept of a layer until its backward."""
+    batch = family.batch
+    layers = [
+        module for module in family.parts.decoder.modules() if getattr(module, "gradient_checkpointing", None) is True
+    ]
+    layers = [layer for layer in layers if isinstance(layer, GradientCheckpointingLayer)]
+    assert len(layers) == family.parts.decoder.config.num_hidden_layers  # on by default in LLaMA-Factory
+    functions = [layer._gradient_checkpointing_func for layer in layers]
+    found, kept = {}, {}
+    for checkpointing in (True, False):
+        for layer in layers:
+            layer.gradient_checkpointing = checkpointing
+
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda saved: (sizes.append(saved.numel()), saved)[1], lambda x: x
+        ):
+            common = CommonPrefixes(batch) if share else None
+            found[checkpointing] = attack(family).find(batch, family.parts.pictures(batch.media_index), common)
+
+        kept[checkpointing] = sum(sizes)
+
+    for layer, function in zip(layers, functions):
+        layer.gradient_checkpointing = True
+        assert layer._gradient_checkpointing_func is function and not layer.training
+
+    assert torch.equal(found[True].delta, found[False].delta)
+    assert kept[True] < kept[False] / 2
 
 
 def test_a_rows_delta_does_not_depend_on_its_batch(family):

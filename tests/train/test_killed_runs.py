@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from llamafactory.hparams import get_train_args
 from llamafactory.train.tuner import run_exp
 from runs import recipe
 from safetensors.torch import load_file
+from transformers import AutoModelForImageTextToText
 
 from modality_interference.checkpoints import MARK, begin, finish, last_whole
 from modality_interference.errors import ModalityInterferenceError
@@ -138,6 +140,25 @@ def test_resuming_on_two_ranks_is_exact(checkpoint, datasets, tmp_path):
     assert not same_tensors(halfway, load_file(whole / "model.safetensors"))
     losses = logged(whole)
     assert logged(rest) == {step: losses[step] for step in (4, 5, 6)}
+
+
+def test_weights_in_float32_beside_a_frozen_tower_in_bfloat16_come_back_as_they_were(checkpoint, datasets, tmp_path):
+    """A checkpoint names one type for all of its weights, which is that of the tower."""
+    base = tmp_path / "base"
+    shutil.copytree(checkpoint(FAMILY), base)
+    AutoModelForImageTextToText.from_pretrained(base, dtype=torch.bfloat16).save_pretrained(base)
+
+    def run(name: str, **overrides: Any) -> Path:
+        about = RUN | dict(max_steps=4, save_steps=2, bf16=True, freeze_vision_tower=True) | overrides
+        run_exp(recipe(base, TEMPLATE, datasets, tmp_path / name, **about))
+        return tmp_path / name
+
+    whole = run("whole")
+    halfway = load_file(whole / "checkpoint-2" / "model.safetensors")
+    assert {tensor.dtype for tensor in halfway.values()} == {torch.float32, torch.bfloat16}
+    assert json.loads((whole / "checkpoint-2" / "config.json").read_text())["dtype"] == "bfloat16"
+    rest = run("rest", resume_from_checkpoint=str(whole / "checkpoint-2"))
+    assert same_tensors(load_file(whole / "model.safetensors"), load_file(rest / "model.safetensors"))
 
 
 def test_the_newest_whole_checkpoint(tmp_path):

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -129,7 +130,8 @@ class _Surrounded:
             return output, weights
 
         packed = rows.rows if rows is not None else None
-        return listener.hear(self._inputs(module, query, key, attention_mask, kwargs, packed), output), weights
+        with torch.autocast(query.device.type, enabled=False):  # which would round what the listener computes
+            return listener.hear(self._inputs(module, query, key, attention_mask, kwargs, packed), output), weights
 
     def _inputs(
         self,

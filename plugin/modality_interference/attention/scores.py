@@ -1,6 +1,7 @@
 """Attention scores of chosen query positions: a few rows of the attention map, never the whole of it."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -24,6 +25,11 @@ class Queries:
     positions: Tensor
     present: Tensor
 
+    @cached_property
+    def in_order(self) -> bool:
+        """Whether the rows are the batch's first ones, in their order; asked once for all layers."""
+        return bool((self.rows == torch.arange(len(self.rows), device=self.rows.device)).all())
+
     @classmethod
     def at(cls, rows: Tensor, where: Tensor) -> "Queries":
         """Gather them.
@@ -46,12 +52,14 @@ def attention_scores(inputs: AttentionInputs, queries: Queries) -> Tensor:
     Memory: heads x queries x keys for every chosen row.
 
     Returns:
-        (chosen, heads, queries, keys), at least float32, as eager attention has them.
+        (chosen, heads, queries, keys), at least float32.
 
     Raises:
         ModalityInterferenceError: the keys are not those of the batch's tokens.
     """
     query, key = _unpacked(inputs, queries) if inputs.packed is not None else _chosen(inputs, queries)
+    precise = torch.promote_types(query.dtype, torch.float32)
+    query, key = query.to(precise), key.to(precise)
     chosen, count, heads, width = query.shape
     key_heads, tokens = key.shape[1], key.shape[2]
     grouped = query.transpose(1, 2).reshape(chosen, key_heads, heads // key_heads * count, width)
@@ -59,7 +67,6 @@ def attention_scores(inputs: AttentionInputs, queries: Queries) -> Tensor:
     if inputs.softcap is not None:
         scores = torch.tanh(scores / inputs.softcap) * inputs.softcap
 
-    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
     return scores.masked_fill(~visible_keys(inputs, queries), float("-inf"))
 
 
@@ -72,7 +79,7 @@ def _chosen(inputs: AttentionInputs, queries: Queries) -> tuple[Tensor, Tensor]:
             f"{inputs.key.shape[-2]} keys: it must run without a cache and without prefix tuning."
         )
 
-    key = inputs.key if len(rows) == len(inputs.key) and _in_order(rows) else inputs.key[rows]
+    key = inputs.key if len(rows) == len(inputs.key) and queries.in_order else inputs.key[rows]
     return inputs.query[rows[:, None], :, queries.positions], key
 
 
@@ -102,7 +109,3 @@ def visible_keys(inputs: AttentionInputs, queries: Queries) -> Tensor:
     attended = inputs.mask.bool() if inputs.packed is None and inputs.mask is not None else None
     attended = inputs.packed.present if inputs.packed is not None else attended
     return seen if attended is None else seen & attended[queries.rows][:, None, None]
-
-
-def _in_order(rows: Tensor) -> bool:
-    return bool((rows == torch.arange(len(rows), device=rows.device)).all())

@@ -71,7 +71,10 @@ _INCOMPATIBLE: dict[str, dict[str, tuple[str, str]]] = {
         "use_mca": _OWN_TRAINER,
         "use_hyper_parallel": _OWN_TRAINER,
     },
-    "training": {"label_smoothing_factor": _OWN_LOSS},
+    "training": {
+        "label_smoothing_factor": _OWN_LOSS,
+        "torch_compile": ("a compiled model does not notice the hooks that each forward brings", "remove it"),
+    },
 }
 
 

@@ -104,6 +104,7 @@ class _Group:
 
     Attributes:
         queries: (rows, most queries) places in the sequence; rows with fewer repeat their last.
+        places: the same, in the memory of the CPU.
         keys: (rows, most keys) places among the keys.
         query_tokens: (rows, most queries) the token that each query is of its row, 0 where it repeats.
         first: (rows,) the column of each row's token 0.
@@ -113,6 +114,7 @@ class _Group:
     """
 
     queries: Tensor
+    places: np.ndarray
     keys: Tensor
     query_tokens: Tensor
     first: Tensor
@@ -174,6 +176,7 @@ def _group(rows: PackedRows, chosen: np.ndarray) -> _Group:
     device = rows.device
     return _Group(
         queries=torch.from_numpy(queries).to(device),
+        places=queries,
         keys=torch.from_numpy(np.take_along_axis(rows.paths[chosen], columns, axis=1)).to(device),
         query_tokens=torch.from_numpy(tokens).to(device),
         first=torch.from_numpy(first).to(device),
@@ -187,7 +190,7 @@ def _order(groups: list[_Group], rows: PackedRows) -> Tensor:
     """(sequence,) where each token's output stands among those of all groups."""
     order, so_far = np.zeros(rows.length, np.int64), 0
     for group in groups:
-        places = group.queries.cpu().numpy().ravel()
+        places = group.places.ravel()
         order[places[group.present]] = so_far + np.flatnonzero(group.present)
         so_far += len(places)
 

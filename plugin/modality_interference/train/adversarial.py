@@ -16,7 +16,7 @@ TINY = 1e-12
 
 
 def row_noise(mask: Tensor, hidden: int, row_key: Tensor, seed: tuple[int, ...], gaussian: bool = False) -> Tensor:
-    """Noise that depends on nothing but the seed and the row: not on padding, batch or rank.
+    """Noise that depends on nothing but the seed and the row (and the kind of device): not on padding, batch or rank.
 
     Args:
         mask: (rows, tokens) tokens that get noise.
@@ -29,16 +29,17 @@ def row_noise(mask: Tensor, hidden: int, row_key: Tensor, seed: tuple[int, ...],
         (rows, tokens, hidden) float32, 0 outside the mask.
     """
     noise = torch.zeros(*mask.shape, hidden, device=mask.device)
-    for row, key in enumerate(row_key.tolist()):
+    found = []
+    for key, tokens in zip(row_key.tolist(), mask.sum(dim=1).tolist()):
         digest = blake2b(repr((*seed, key)).encode(), digest_size=8).digest()
         generator = torch.Generator(mask.device).manual_seed(int.from_bytes(digest, "little") >> 1)
-        shape = (int(mask[row].sum()), hidden)
         if gaussian:
-            values = torch.randn(shape, generator=generator, device=mask.device)
+            found.append(torch.randn(tokens, hidden, generator=generator, device=mask.device))
         else:
-            values = torch.rand(shape, generator=generator, device=mask.device) * 2 - 1
+            found.append(torch.rand(tokens, hidden, generator=generator, device=mask.device) * 2 - 1)
 
-        noise[row, mask[row]] = values
+    if found:
+        noise[mask] = torch.cat(found)
 
     return noise
 

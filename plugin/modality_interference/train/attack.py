@@ -14,7 +14,7 @@ from ..prefix.attention import PrefixCache, RowAttention
 from ..prefix.rows import CommonPrefixes, PackedRows
 from .adversarial import find_perturbation, finite_rows, row_noise
 from .decoder_inputs import almost_nothing, detach, take_rows
-from .embeddings import ModelParts, evaluation_mode, perturb
+from .embeddings import ModelParts, attack_mode, evaluation_mode, perturb
 from .vision import PictureFeatures
 
 
@@ -62,12 +62,14 @@ class _Pass:
 
     Attributes:
         which: (rows,) their numbers among the rows to attack.
-        target: the rows.
+        rows: (rows,) their numbers in the batch.
+        mask: (rows, tokens) tokens that differ.
         together: how their tokens behind the prefixes are laid down; None where nothing is shared.
     """
 
     which: Tensor
-    target: Perturbation
+    rows: Tensor
+    mask: Tensor
     together: RowAttention | None
 
 
@@ -83,7 +85,7 @@ class Attack:
         parts: its parts.
         arguments: method and radius.
         seed: what the noise depends on beside the row.
-        gradient_scale: factor on the loss that keeps float16 gradients from vanishing.
+        gradient_scale: factor on the cross-entropy's sum that keeps float16 gradients from vanishing.
     """
 
     def __init__(
@@ -128,7 +130,9 @@ class Attack:
         captured = self._capture(batch, found, pictures, common)
         passes = self._passes(found, captured, common)
         nothing = first_row(batch, self.parts.width)
-        idle = [_Pass(nothing.rows[:0], nothing, None)] * (self._passes_on_all_ranks(len(passes)) - len(passes))
+        idle = [_Pass(nothing.rows[:0], nothing.rows, nothing.mask, None)] * (
+            self._passes_on_all_ranks(len(passes)) - len(passes)
+        )
         finite = torch.ones(len(found.rows), dtype=torch.bool, device=found.delta.device)
 
         def gradient_at(delta: Tensor) -> Tensor:
@@ -137,12 +141,12 @@ class Attack:
                 gradient[part.which] = self._gradient(batch, captured, part, delta[part.which])
 
             for part in idle:
-                self._gradient(batch, captured, part, part.target.delta)
+                self._gradient(batch, captured, part, nothing.delta)
 
             finite.logical_and_(finite_rows(gradient))
             return gradient
 
-        with evaluation_mode(self.model), self._without_synchronisation():
+        with attack_mode(self.model, self.parts.decoder), self._without_synchronisation():
             delta = find_perturbation(gradient_at, found.delta, self.arguments)
 
         return Perturbation(found.rows, found.mask, delta).only(finite)
@@ -152,13 +156,12 @@ class Attack:
         passes = []
         for which in every.split(self.arguments.adversarial_rows_per_pass or max(len(every), 1)):
             if len(which):
-                target = Perturbation(found.rows[which], found.mask[which], found.delta[which])
-                together = None
+                rows, together = found.rows[which], None
                 if common is not None and captured.prefixes is not None:
-                    rest = common.rest(captured.prefixes, which, target.rows)
+                    rest = common.rest(captured.prefixes, which, rows)
                     together = RowAttention(rest, prefix=captured.cache if captured.cache.layers else None)
 
-                passes.append(_Pass(which, target, together))
+                passes.append(_Pass(which, rows, found.mask[which], together))
 
         return passes
 
@@ -201,20 +204,19 @@ class Attack:
     def _gradient(self, batch: TwinBatch, captured: _Captured, part: _Pass, delta: Tensor) -> Tensor:
         """The gradient of each row's own mean answer loss with respect to delta (copies, tokens, hidden)."""
         delta = delta.detach().requires_grad_()
-        target = part.target
-        rows = take_rows(captured.kwargs, target.rows, len(batch.labels))
-        embeds = perturb(rows["inputs_embeds"], target.mask, delta)
-        labels = batch.labels[target.rows]
+        rows = take_rows(captured.kwargs, part.rows, len(batch.labels))
+        embeds = perturb(rows["inputs_embeds"], part.mask, delta)
+        labels = batch.labels[part.rows]
         hooked = self.parts.hooked(
             lambda _: {**rows, "inputs_embeds": embeds}, answer_positions(labels), together=part.together
         )
         with torch.enable_grad(), hooked:
-            logits = self.model(inputs_embeds=embeds, **_text_inputs(batch, target.rows), use_cache=False).logits
+            logits = self.model(inputs_embeds=embeds, **_text_inputs(batch, part.rows), use_cache=False).logits
             answers = Answers.of(logits, labels)
-            loss = answers.row_means(answers.cross_entropy).sum() * self.gradient_scale
+            loss = answers.cross_entropy.sum() * self.gradient_scale
             (gradient,) = torch.autograd.grad(loss, delta)
 
-        return gradient.float() / self.gradient_scale
+        return gradient.float() / (self.gradient_scale * answers.lengths.clamp(min=1))[:, None, None]
 
     def _without_synchronisation(self):
         """DDP would otherwise wait for parameter gradients, which the attack does not make."""

@@ -7,11 +7,14 @@ the answer positions. Hooks live for one forward only.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ..errors import ModalityInterferenceError
 from ..modality import Modality
@@ -157,6 +160,35 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+@contextmanager
+def attack_mode(model: nn.Module, decoder: nn.Module) -> Iterator[None]:
+    """`evaluation_mode`, but for the text decoder's gradient checkpointing, which without it would need more memory than training.
+
+    It is the non-reentrant kind. The layers themselves hold no dropout; their children do.
+
+    Args:
+        model: all of it.
+        decoder: its text decoder.
+    """
+    with evaluation_mode(model):
+        layers: list[Any] = [
+            module
+            for module in decoder.modules()
+            if isinstance(module, GradientCheckpointingLayer) and module.gradient_checkpointing
+        ]
+        stock = [layer._gradient_checkpointing_func for layer in layers]
+        for layer in layers:
+            layer.training = True
+            layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
+
+        try:
+            yield
+        finally:
+            for layer, function in zip(layers, stock):
+                layer.training = False
+                layer._gradient_checkpointing_func = function
 
 
 def _find_decoder(base: Any) -> Any:

@@ -17,6 +17,7 @@ from ..batch import TwinBatch
 from ..checkpoints import begin, finish
 from ..diagnose.evaluation import DiagnosisTrainer
 from ..errors import ModalityInterferenceError
+from ..prefix.rows import CommonPrefixes
 from ..prefix.support import shares_prefixes
 from ..twins.sampler import BatchMixSampler
 from .alignment import chosen_layers
@@ -62,7 +63,7 @@ class InterferenceTrainer(DiagnosisTrainer):
         self.share_prefix = shares_prefixes(self.finetuning_args.share_prefix, self.parts.decoder)
         self.figures = Figures()
         self.patience = Patience(self.finetuning_args.nonfinite_patience)
-        self._climbed: tuple[Perturbation, PictureFeatures | None] | None = None
+        self._climbed: tuple[Perturbation, PictureFeatures | None, CommonPrefixes | None] | None = None
         self._sampler: BatchMixSampler | None = None
         self.add_callback(_EpochCallback(self))
 
@@ -128,16 +129,17 @@ class InterferenceTrainer(DiagnosisTrainer):
         totals = Totals(*num_items_in_batch)
         step = TwinStep(model, self.parts, self.finetuning_args, self.figures, self.share_prefix)
         if self._climbed is not None:
-            loss = step.training_forward(batch, self._climbed[0], totals, self._climbed[1])
+            found, pictures, common = self._climbed
+            loss = step.training_forward(batch, found, totals, pictures, common)
         else:
-            loss = step.loss(batch, totals, self._attack(model))
+            loss = step.loss(batch, totals, self._attack(model, totals))
 
         return loss * self.accelerator.num_processes  # engines average gradients over ranks
 
-    def _attack(self, model: nn.Module) -> Attack:
-        return Attack(
-            model, self.parts, self.finetuning_args, (self.args.seed, self.state.global_step), self._loss_scale()
-        )
+    def _attack(self, model: nn.Module, totals: Totals) -> Attack:
+        # float16 then overflows in the attack where it does in training, from which the loss scale is learned
+        scale = self._loss_scale() * self.accelerator.num_processes / float(totals.tokens)
+        return Attack(model, self.parts, self.finetuning_args, (self.args.seed, self.state.global_step), scale)
 
     def _loss_scale(self) -> float:
         """What keeps float16 gradients from vanishing: torch's or DeepSpeed's own factor on the loss."""
@@ -159,11 +161,11 @@ class InterferenceTrainer(DiagnosisTrainer):
         model.train()
         batch = TwinBatch.split(self._prepare_inputs(inputs))
         step = TwinStep(model, self.parts, self.finetuning_args, self.figures, self.share_prefix)
-        attack = self._attack(model)
+        attack = self._attack(model, totals)
         pictures, common = self.parts.pictures(batch.media_index), step.common(batch)
         found = attack.start(batch)
         found.delta = found.delta * self.finetuning_args.adversarial_epsilon
-        scale = attack.gradient_scale * self.accelerator.num_processes
+        scale = self._loss_scale() * self.accelerator.num_processes
         for _ in range(self.finetuning_args.adversarial_steps - 1):
             idle = not len(found.rows)
             current = first_row(batch, self.parts.width) if idle else found
@@ -176,7 +178,7 @@ class InterferenceTrainer(DiagnosisTrainer):
             climbed += loss.detach()
             found = found if idle else step.climb(batch, current, totals, scale)
 
-        self._climbed = found, pictures
+        self._climbed = found, pictures, common
         return climbed
 
     def _accumulate(self, loss: Tensor) -> None:
@@ -239,7 +241,8 @@ class InterferenceTrainer(DiagnosisTrainer):
         if self.is_deepspeed_enabled or self.is_fsdp_enabled or not isinstance(model, PreTrainedModel):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
         else:
-            saved = type(model).from_pretrained(resume_from_checkpoint, dtype="auto")
+            # not "auto": that is one type for all, often of a frozen tower in bfloat16 beside weights in float32
+            saved = type(model).from_pretrained(resume_from_checkpoint, dtype=torch.float32)
             model.load_state_dict(saved.state_dict())
 
     @override

@@ -85,7 +85,7 @@ class PictureFeatures:
 
             return self.features[modality]
 
-        if record and modality not in self.outputs:
+        if record and modality not in self.outputs and any(_frozen_modules(self.towers)):
             with (
                 torch.enable_grad(),
                 self._recording(modality),
