@@ -80,6 +80,22 @@ def test_shares_are_those_of_eager_attention(family, side, implementation, check
         assert torch.equal(plain, model(**inputs, use_cache=False).logits)  # listening changes nothing
 
 
+def test_shares_are_not_rounded_where_training_runs_in_bfloat16(checkpoint):
+    """Mixed precision keeps weights in float32 and multiplies in bfloat16, of which shares would add up to 1 roughly."""
+    folder = checkpoint("qwen2_5_vl")
+    model, inputs = load(folder, "sdpa"), inputs_of(folder, "qwen2_5_vl", "right")
+    last, rows = inputs["attention_mask"].sum(dim=1) - 1, torch.arange(3)
+    bits = torch.full_like(inputs["input_ids"], Modality.TEXT.bit)
+    bits[:, ::3] = Modality.IMAGE.bit
+    probe = ShareProbe(Queries(rows, last[:, None], torch.ones(3, 1).bool()), group_weights(bits))
+    hooked = ModelParts.of(model).hooked(lambda kwargs: listen_in(kwargs, probe))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), hooked:
+        assert model(**inputs, use_cache=False).logits.dtype == torch.bfloat16
+
+    assert probe.shares().dtype == torch.float32
+    assert torch.allclose(probe.shares().sum(dim=-1), torch.ones(()), atol=1e-5)
+
+
 def text_inputs(**keys):
     """One row of four tokens, two heads that share a key head; all queries and keys differ."""
     draw = torch.Generator().manual_seed(0)
