@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
+from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ..errors import ModalityInterferenceError
@@ -166,7 +167,8 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 def attack_mode(model: nn.Module, decoder: nn.Module) -> Iterator[None]:
     """`evaluation_mode`, but for the text decoder's gradient checkpointing, which without it would need more memory than training.
 
-    It is the non-reentrant kind. The layers themselves hold no dropout; their children do.
+    It is the non-reentrant kind, through which DeepSpeed's ZeRO-3 loses parameters: there nothing is checkpointed. The layers
+    themselves hold no dropout; their children do.
 
     Args:
         model: all of it.
@@ -176,7 +178,9 @@ def attack_mode(model: nn.Module, decoder: nn.Module) -> Iterator[None]:
         layers: list[Any] = [
             module
             for module in decoder.modules()
-            if isinstance(module, GradientCheckpointingLayer) and module.gradient_checkpointing
+            if isinstance(module, GradientCheckpointingLayer)
+            and module.gradient_checkpointing
+            and not is_deepspeed_zero3_enabled()
         ]
         stock = [layer._gradient_checkpointing_func for layer in layers]
         for layer in layers:
