@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import gc
 import logging
 import os
 from collections.abc import Callable
@@ -11,6 +12,12 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads on two busy cores are slower than one
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_decoders_of_other_files() -> None:
+    """Closed PyAV containers keep their threads until they are collected; a fork that collects them waits for ever."""
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

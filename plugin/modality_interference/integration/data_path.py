@@ -3,6 +3,7 @@
 Each function takes LLaMA-Factory's own and returns its replacement. Plain datasets go the stock way.
 """
 
+import gc
 import json
 import os
 from collections.abc import Callable
@@ -207,6 +208,8 @@ def preprocess_dataset(stock: Callable[..., Any], stock_evaluation: bool) -> Cal
             print("eval example:" if is_eval else "training example:")
             twin_processor.print_data_example(_first(tokenized))
 
+        # PyAV's closed decoders keep their threads until they are collected, and a fork that collects them waits for ever
+        gc.collect()
         return tokenized
 
     return preprocess

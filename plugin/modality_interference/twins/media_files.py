@@ -39,10 +39,17 @@ def opened(path: str) -> InputContainer:
     """
     check_file(path, "file")
     try:
-        return av.open(path, metadata_errors="replace", options={"format_whitelist": _CONTAINERS})
+        container = av.open(path, metadata_errors="replace", options={"format_whitelist": _CONTAINERS})
     except av.error.ValueError as error:
         why = "it is damaged or of a kind that is not read, such as a playlist; allowed: mp4, mkv, webm, avi, wav, flac, mp3, ..."
         raise bad("unsupported container", path, why) from error
+
+    for track in container.streams.video:
+        track.codec_context.thread_count = (
+            1  # threads outlive the container, and a fork that collects it waits for them
+        )
+
+    return container
 
 
 def check_file(source: Any, what: str) -> None:
