@@ -130,7 +130,8 @@ def test_a_gradient_scaler_skips_steps_in_its_own_way(checkpoint, datasets, tmp_
     assert far(first, watched.start) == 0 and far(second, first) > 1e-5 and far(third, second) > 1e-5
     assert scaler[-1].get_scale() == 2.0**46  # lowered once
     assert [line["skipped_nonfinite"] for line in log] == [0, 0, 0]  # the plugin leaves that to the scaler
-    assert [line["dropped_nonfinite"] for line in log] == [ROWS if method == "pgd" else 0, 0, 0]
+    # the attack's loss is scaled as training's is, and its gradients are smaller than those to the parameters: it loses no copy
+    assert [line["dropped_nonfinite"] for line in log] == [0, 0, 0]
 
 
 def test_the_run_stops_when_it_does_not_end(checkpoint, datasets, tmp_path):
