@@ -86,14 +86,13 @@ def converters(folder: Path) -> tuple[Callable[[dict[str, Any]], dict[str, Any]]
     return stock, twins
 
 
-def compare(title: str, stock: Callable[[int], Any], twins: Callable[[int], Any], chunk: int) -> None:
+def compare(title: str, stock: Callable[[int], Any], twins: Callable[[int], Any]) -> None:
     """Time both in turn.
 
     Args:
         title: what is timed.
-        stock: converts `chunk` rows, the number of the round given.
+        stock: converts `CHUNK` rows, the number of the round given.
         twins: likewise.
-        chunk: how many rows.
     """
     emitted = 1 + len(PERTURBATIONS)
     times: dict[str, list[float]] = {"stock": [], "twins": []}
@@ -101,11 +100,11 @@ def compare(title: str, stock: Callable[[int], Any], twins: Callable[[int], Any]
         for name, convert in (("stock", stock), ("twins", twins)):
             start = time.perf_counter()
             convert(round_)
-            times[name].append((time.perf_counter() - start) / chunk)
+            times[name].append((time.perf_counter() - start) / CHUNK)
 
     one, other = (statistics.median(times[name]) for name in ("stock", "twins"))
     other /= emitted
-    print(f"{title}, {emitted} emitted rows per row, medians of {ROUNDS} chunks of {chunk:,} rows:")
+    print(f"{title}, {emitted} emitted rows per row, medians of {ROUNDS} chunks of {CHUNK:,} rows:")
     print(f"    stock {one * 1e6:6.1f} us per row, twins {other * 1e6:6.1f} us per emitted row: {other / one:.2f}")
 
 
@@ -122,7 +121,7 @@ def compare_streams(stock: Callable[..., Any], twins: TwinConverter) -> None:
     def read_twins(_: int) -> None:
         read(converted(twins, CHUNK))
 
-    compare("As streamed", read_stock, read_twins, CHUNK)
+    compare("As streamed", read_stock, read_twins)
 
 
 def compare_calls(stock: Callable[..., Any], twins: TwinConverter) -> None:
@@ -137,7 +136,7 @@ def compare_calls(stock: Callable[..., Any], twins: TwinConverter) -> None:
         for index, item in enumerate(chunks[round_]):
             twins(item, index)
 
-    compare("Functions alone", call_stock, call_twins, CHUNK)
+    compare("Functions alone", call_stock, call_twins)
 
 
 def stream(count: int) -> IterableDataset:
