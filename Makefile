@@ -25,7 +25,7 @@ lint: install
 
 # one thread per worker: the tiny models are faster so, and the workers do not fight over cores
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --quiet -m 'not engines'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --quiet -m 'not engines'
 
 # every engine, tuning, attack and accumulation on two processes; writes tests/engines/table.md
 test-engines: install
