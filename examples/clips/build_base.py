@@ -25,17 +25,13 @@ from transformers import (
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from shared.tiny_qwen import HIDDEN, PATCHES, PIXELS, SPREAD, text_config, vision_config  # noqa: E402
 from shared.tokenizer import build_tokenizer  # noqa: E402
 
 
-PIXELS = 32 * 32
-PATCH = 4
 SECONDS = 1  # of sound, which make 25 tokens; 300 in the real one
-HIDDEN, LAYERS, HEADS = 128, 4, 4
-VISION_HIDDEN, VISION_DEPTH = 64, 2
 AUDIO_HIDDEN, AUDIO_DEPTH = 64, 2
 MELS = 128  # fixed by LLaMA-Factory's and transformers' code
-SPREAD = 0.12  # of the random weights. With the usual 0.02, so narrow a model is slow to learn to look things up.
 
 MEDIA_TOKENS = {
     "image_token": "<|IMAGE|>",
@@ -62,53 +58,12 @@ def training_texts(data: Path) -> Iterator[str]:
 def build_processor(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5OmniProcessor:
     """A processor that turns two frames of 32x32 pixels into 16 tokens, and a second of sound into 25."""
     size = {"shortest_edge": PIXELS, "longest_edge": PIXELS}
-    sizes = {"patch_size": PATCH, "merge_size": 2, "temporal_patch_size": 2}
     return Qwen2_5OmniProcessor(
-        Qwen2VLImageProcessor(size=size, **sizes),
-        Qwen2VLVideoProcessor(size={"shortest_edge": PIXELS, "longest_edge": 2 * PIXELS}, **sizes),
+        Qwen2VLImageProcessor(size=size, **PATCHES),
+        Qwen2VLVideoProcessor(size={"shortest_edge": PIXELS, "longest_edge": 2 * PIXELS}, **PATCHES),
         WhisperFeatureExtractor(feature_size=MELS, chunk_length=SECONDS),
         tokenizer,
     )
-
-
-def text_config(tokenizer: PreTrainedTokenizerFast) -> dict:
-    """The language model in miniature."""
-    head = HIDDEN // HEADS
-    return {
-        "vocab_size": len(tokenizer),
-        "hidden_size": HIDDEN,
-        "intermediate_size": 2 * HIDDEN,
-        "num_hidden_layers": LAYERS,
-        "num_attention_heads": HEADS,
-        "num_key_value_heads": HEADS,
-        "max_position_embeddings": 4096,
-        "rope_parameters": {
-            "rope_type": "default",
-            "rope_theta": 100.0,
-            "mrope_section": [head // 8, 3 * head // 16, 3 * head // 16],
-        },
-        "initializer_range": SPREAD,
-        "bos_token_id": tokenizer.convert_tokens_to_ids("<|endoftext|>"),
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-
-
-def vision_config() -> dict:
-    """The eyes in miniature."""
-    return {
-        "depth": VISION_DEPTH,
-        "hidden_size": VISION_HIDDEN,
-        "intermediate_size": 2 * VISION_HIDDEN,
-        "num_heads": 4,
-        "patch_size": PATCH,
-        "spatial_merge_size": 2,
-        "temporal_patch_size": 2,
-        "window_size": 32,
-        "fullatt_block_indexes": list(range(VISION_DEPTH)),
-        "out_hidden_size": HIDDEN,
-        "initializer_range": SPREAD,
-    }
 
 
 def audio_config() -> dict:

@@ -25,14 +25,9 @@ from transformers import (
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from shared.tiny_qwen import PATCHES, PIXELS, text_config, vision_config  # noqa: E402
 from shared.tokenizer import build_tokenizer  # noqa: E402
 
-
-PIXELS = 32 * 32
-PATCH = 4
-HIDDEN, LAYERS, HEADS = 128, 4, 4
-VISION_HIDDEN, VISION_DEPTH = 64, 2
-SPREAD = 0.12  # of the random weights. With the usual 0.02, so narrow a model is slow to learn to look things up.
 
 SPECIAL_TOKENS = (
     "<|endoftext|>",
@@ -58,53 +53,19 @@ def training_texts(data: Path) -> Iterator[str]:
 def build_processor(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLProcessor:
     """A processor that turns a 32x32 picture into 16 image tokens."""
     size = {"shortest_edge": PIXELS, "longest_edge": PIXELS}
-    sizes = {"patch_size": PATCH, "merge_size": 2, "temporal_patch_size": 2}
     return Qwen2_5_VLProcessor(
-        image_processor=Qwen2VLImageProcessor(size=size, **sizes),
+        image_processor=Qwen2VLImageProcessor(size=size, **PATCHES),
         tokenizer=tokenizer,
-        video_processor=Qwen2VLVideoProcessor(size=size, **sizes),
+        video_processor=Qwen2VLVideoProcessor(size=size, **PATCHES),
     )
 
 
 def build_config(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLConfig:
     """Qwen2.5-VL in miniature."""
-    head = HIDDEN // HEADS
     token_id = tokenizer.convert_tokens_to_ids
-    text = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": HIDDEN,
-        "intermediate_size": 2 * HIDDEN,
-        "num_hidden_layers": LAYERS,
-        "num_attention_heads": HEADS,
-        "num_key_value_heads": HEADS,
-        "max_position_embeddings": 32768,
-        "rope_parameters": {
-            "rope_type": "default",
-            "rope_theta": 100.0,
-            "mrope_section": [head // 8, 3 * head // 16, 3 * head // 16],
-        },
-        "initializer_range": SPREAD,
-        "tie_word_embeddings": True,
-        "bos_token_id": token_id("<|endoftext|>"),
-        "eos_token_id": token_id("<|im_end|>"),
-        "pad_token_id": token_id("<|endoftext|>"),
-    }
-    vision = {
-        "depth": VISION_DEPTH,
-        "hidden_size": VISION_HIDDEN,
-        "intermediate_size": 2 * VISION_HIDDEN,
-        "num_heads": 4,
-        "patch_size": PATCH,
-        "spatial_merge_size": 2,
-        "temporal_patch_size": 2,
-        "window_size": 32,
-        "fullatt_block_indexes": list(range(VISION_DEPTH)),
-        "out_hidden_size": HIDDEN,
-        "initializer_range": SPREAD,
-    }
     return Qwen2_5_VLConfig(
-        text_config=text,
-        vision_config=vision,
+        text_config=text_config(tokenizer) | {"tie_word_embeddings": True},
+        vision_config=vision_config(),
         image_token_id=token_id("<|image_pad|>"),
         video_token_id=token_id("<|video_pad|>"),
         vision_start_token_id=token_id("<|vision_start|>"),

@@ -30,9 +30,7 @@ def attention_profile(rows: Sequence[AttendedRow], seed: int) -> AttentionProfil
         return None
 
     by_identity = {row.identity: row for row in rows}
-    unique = [
-        by_identity[identity] for identity in sorted(by_identity)
-    ]  # one order, however ranks have shared the rows
+    unique = [by_identity[identity] for identity in sorted(by_identity)]  # one order, however ranks shared the rows
     present = np.any([row.seen for row in unique], axis=0)
     contrasts = [_contrast(unique, *names, seed) for names in _CONTRASTS]
     return AttentionProfile(
