@@ -137,6 +137,14 @@ def write_corrupt(path: Path) -> Path:
     return path
 
 
+def write_unknown_codec(path: Path) -> Path:
+    """Write a clip (`.mkv`) whose picture nobody can decode; its sound is whole."""
+    data = write_clip(path).read_bytes()
+    assert data.count(b"V_MPEG4/ISO/AVC") == 1
+    path.write_bytes(data.replace(b"V_MPEG4/ISO/AVC", b"V_OTHER/NOT/ONE"))
+    return path
+
+
 def write_labelled(folder: Path, classes: Sequence[str], per_class: int, **settings: object) -> list[Path]:
     """Write `folder/<class>/<class> <number>.mp4`, picture and sound of the same class; see `write_clip`."""
     return [

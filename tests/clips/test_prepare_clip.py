@@ -24,6 +24,7 @@ from clip_files import (
     write_clip,
     write_corrupt,
     write_sound,
+    write_unknown_codec,
 )
 from PIL import Image
 
@@ -271,6 +272,9 @@ def test_unreadable_files_have_a_reason_in_words(tmp_path):
     for path in (write_corrupt(tmp_path / "clip.mp4"), empty, text):
         assert refused(path) == "unreadable: Invalid data found when processing input"
 
+    assert (
+        refused(write_unknown_codec(tmp_path / "codec.mkv")) == "unreadable: PyAV has no decoder for its video track"
+    )
     assert refused(tmp_path / "absent.mp4") == "unreadable: No such file or directory"
     assert refused(write_sound(tmp_path / "sound.wav")).startswith("unreadable: ")
 

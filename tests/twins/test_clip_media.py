@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
-from clip_files import dominant_frequency, read_sound, write_clip, write_sound
+from clip_files import dominant_frequency, read_sound, write_clip, write_sound, write_unknown_codec
 from llamafactory.data.mm_plugin import get_mm_plugin
 from PIL import Image
 
@@ -63,6 +63,20 @@ def test_a_clips_own_sound_and_silence(tmp_path: Path):
     own, silent = sounds(path, Clip(path, removed=True))
     assert dominant_frequency(own, 16000) == pytest.approx(700, abs=2)
     assert own.shape == silent.shape and not silent.any()
+
+
+def test_a_sound_beside_a_picture_that_nobody_can_decode(tmp_path: Path):
+    path = str(write_unknown_codec(tmp_path / "clip.mkv"))
+    (samples,) = sounds(path)
+    assert dominant_frequency(samples, 16000) == pytest.approx(400, abs=2)
+    mm_plugin = plugin()
+    with (
+        ClipReader(mm_plugin, 4).installed(),
+        pytest.raises(BadClip, match="PyAV has no decoder for its picture") as found,
+    ):
+        mm_plugin._regularize_videos([path], **SETTINGS)
+
+    assert found.value.kind == "broken video"
 
 
 def test_videos_are_llamafactorys_and_black_ones_as_long(tmp_path: Path):

@@ -12,13 +12,12 @@ import numpy as np
 from av.container import InputContainer
 from av.stream import Disposition
 
+from ..containers import WITH_PICTURE, open_container
 from ..errors import ModalityInterferenceError
 from .settings import SAMPLE_RATE
 
 
 MAX_PIXELS = 7680 * 4320  # of a frame: 8K
-# Containers that hold their media themselves. Others, playlists say, may name other files or addresses.
-_CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpeg,mpegts,asf,ogg"
 # what PyAV raises for files that it cannot make sense of
 _FAULTS = (av.FFmpegError, ValueError, ArithmeticError, LookupError, EOFError)
 
@@ -143,7 +142,7 @@ def read_sound(path: Path, from_time: float, seconds: float) -> Sound:
 @contextmanager
 def _opened(path: Path) -> Iterator[InputContainer]:
     try:
-        with av.open(str(path), metadata_errors="replace", options={"format_whitelist": _CONTAINERS}) as container:
+        with open_container(path, WITH_PICTURE) as container:
             yield container
     except BadClip:
         raise
@@ -167,13 +166,11 @@ def _track(container: InputContainer, kind: str) -> Any:
     if context is None:
         raise BadClip("unreadable", f"PyAV has no decoder for its {kind} track")
 
-    if kind == "video" and context.width * context.height > MAX_PIXELS:
-        raise BadClip(
-            "too large", f"{context.width} x {context.height} pixels; at most {MAX_PIXELS:,} (8K): scale it down"
-        )
-
-    context.thread_count = 1  # there are as many processes as cores
     if kind == "video":
+        if context.width * context.height > MAX_PIXELS:
+            size = f"{context.width} x {context.height} pixels"
+            raise BadClip("too large", f"{size}; at most {MAX_PIXELS:,} (8K): scale it down")
+
         context.options = {"max_pixels": str(MAX_PIXELS)}  # it may grow on the way
 
     return track

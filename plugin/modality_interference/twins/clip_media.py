@@ -161,8 +161,8 @@ def _joined(results: list[Result]) -> Result:
 def _read_video(stock: Callable[..., Result], source: Any, settings: dict[str, Any]) -> Result:
     check_file(source, "video")
     try:
-        if isinstance(source, str):  # LLaMA-Factory's reader follows playlists
-            opened(source).close()
+        if isinstance(source, str):
+            _check_video(source)
 
         read = stock([source], **settings)
     except StopIteration as error:
@@ -178,6 +178,13 @@ def _read_video(stock: Callable[..., Result], source: Any, settings: dict[str, A
         raise bad("video without frames", source, "not one frame can be decoded")
 
     return read
+
+
+def _check_video(path: str) -> None:
+    """Look at what LLaMA-Factory's reader does not: it follows playlists, and knows no tracks without a decoder."""
+    with opened(path) as container:
+        if any(track.codec_context is None for track in container.streams.video[:1]):
+            raise bad("broken video", path, "PyAV has no decoder for its picture")
 
 
 def _read_sound(source: Any, rate: int) -> NDArray[np.float32]:

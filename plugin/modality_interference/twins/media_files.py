@@ -6,14 +6,8 @@ from typing import Any
 import av
 from av.container import InputContainer
 
+from ..containers import SOUND_ONLY, WITH_PICTURE, open_container
 from ..errors import ModalityInterferenceError
-
-
-# Containers that hold their media themselves. Others, playlists say, may name other files or addresses.
-_CONTAINERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,flv,mpeg,mpegts,asf,ogg,"  # pictures, and sound with them
-    "wav,w64,mp3,flac,aac,ac3,eac3,aiff,au,caf,amr,wv"  # sound
-)
 
 
 class BadClip(ModalityInterferenceError):
@@ -39,17 +33,10 @@ def opened(path: str) -> InputContainer:
     """
     check_file(path, "file")
     try:
-        container = av.open(path, metadata_errors="replace", options={"format_whitelist": _CONTAINERS})
+        return open_container(path, f"{WITH_PICTURE},{SOUND_ONLY}")
     except av.error.ValueError as error:
         why = "it is damaged or of a kind that is not read, such as a playlist; allowed: mp4, mkv, webm, avi, wav, flac, mp3, ..."
         raise bad("unsupported container", path, why) from error
-
-    for track in container.streams.video:
-        track.codec_context.thread_count = (
-            1  # threads outlive the container, and a fork that collects it waits for them
-        )
-
-    return container
 
 
 def check_file(source: Any, what: str) -> None:
