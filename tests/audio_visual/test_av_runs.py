@@ -10,6 +10,7 @@ import torch
 from av_data import NAMES, write_clips
 from clip_files import write_clip, write_corrupt, write_sound
 from llamafactory.train.tuner import run_exp
+from loading import load_data
 from runs import recipe
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration, TrainerCallback
 
@@ -224,3 +225,23 @@ def test_a_model_wired_to_one_sense_never_follows_the_other(tower, lost, checkpo
     assert all(clean[row["row"]]["answer"] == row["answer"] for row in followed)
     (kept,) = set(removed) - {lost}
     assert results[f"eval_clips_{removed[kept]}_causal_effect"] > 0
+
+
+@pytest.mark.parametrize(("val_size", "groups"), [(3, 3), (0.5, 4)])
+def test_both_questions_about_a_clip_are_held_out(checkpoint, clips, tmp_path, val_size, groups):
+    """`val_size` counts clips, and the other datasets' rows."""
+    keys = dict(dataset="clips,read", val_size=val_size)
+    data = load_data(recipe(checkpoint("qwen2_5_omni"), "qwen2_omni", clips, tmp_path, **keys))
+    sides = [
+        {(row["dataset"], row["clip"] if row["clip"] >= 0 else row["row"]) for row in side}
+        for side in (data.train, data.evaluation)
+    ]
+    assert sides[0].isdisjoint(sides[1])
+    assert [len(side) for side in sides] == [8 - groups, groups]  # of 4 clips and 4 sums
+    assert len(data.train) + len(data.evaluation) == 12
+
+
+def test_clips_of_a_stream_are_not_held_out(checkpoint, clips, tmp_path):
+    keys = dict(dataset="clips", val_size=2, streaming=True, dataloader_num_workers=1)
+    with pytest.raises(ModalityInterferenceError, match="Dataset clips: `val_size` cannot hold out clips of a stream"):
+        load_data(recipe(checkpoint("qwen2_5_omni"), "qwen2_omni", clips, tmp_path, **keys))

@@ -607,3 +607,12 @@ def test_cards(card, missing, tmp_path):
     (tmp_path / "README.md").write_text(card)
     found = card_problems(tmp_path)
     assert len(found) == len(missing) and all(text in problem for text, problem in zip(missing, found))
+
+
+def test_text_that_is_not_utf8_is_dropped_as_in_a_run(good):
+    rows = json.loads((good / "pictures.json").read_text())
+    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    (good / "pictures.json").write_bytes(lines.replace(b"Which colour is shown?", b"Which colour \xff is shown?", 1))
+    findings = check_recipe_folder(good, 3)
+    assert findings.problems == []
+    assert "1 x invalid UTF-8 (first: row 0: " in findings.notes["pictures"][1]

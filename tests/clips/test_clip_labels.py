@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modality_interference.clips import labels
 from modality_interference.clips.labels import Labels, folder_labels, read_labels
 from modality_interference.errors import ModalityInterferenceError
 
@@ -89,3 +90,14 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory, data):
         return
 
     assert sorted(labels) == SOURCES
+
+
+def test_suggestions_are_made_for_what_is_shown_only(tmp_path, monkeypatch):
+    """They compare with every file, and of a wrong prefix all rows are wrong."""
+    asked = []
+    monkeypatch.setattr(labels, "suggestion", lambda file, sources: asked.append(file) or "")
+    rows = "".join(f"videos/{number}.mp4,dog\n" for number in range(100))
+    with pytest.raises(ModalityInterferenceError, match="100 of its rows name no media file .*line 2: .*, \\.\\.\\."):
+        read_labels(write(tmp_path, f"file,label\n{rows}"), SOURCES)
+
+    assert len(asked) == 5

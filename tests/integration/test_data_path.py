@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from datasets import Dataset, interleave_datasets
+from datasets import Dataset, Features, Value, interleave_datasets
 from llamafactory.hparams import get_train_args
 from llamafactory.train.tuner import run_exp
 from loading import load_data
@@ -41,9 +41,9 @@ def folder(tmp_path_factory):
     folder = write_datasets(tmp_path_factory.mktemp("data_path"))
     info = json.loads((folder / "dataset_info.json").read_text())
 
-    def add(name: str, rows: list[dict[str, Any]], suffix: str = "json", **about: Any) -> None:
+    def add(name: str, rows: list[dict[str, Any]], suffix: str = "json", types: Any = None, **about: Any) -> None:
         if suffix == "parquet":
-            Dataset.from_list(rows).to_parquet(folder / f"{name}.parquet")
+            Dataset.from_list(rows, features=types).to_parquet(folder / f"{name}.parquet")
         else:
             (folder / f"{name}.json").write_text(json.dumps(rows))
 
@@ -97,6 +97,18 @@ def folder(tmp_path_factory):
     broken = [{"bytes": (folder / "truncated.png").read_bytes(), "path": None}]
     rows = [question | {"images": broken}, question | {"images": [{"bytes": whole, "path": None}]}]
     add("embedded_bad", rows, "parquet", **choice)
+    raw = Features(
+        {name: Value("string") for name in ("question", "answer")}
+        | {"choices": [Value("string")], "images": Value("binary")}
+    )
+    packed = [(folder / f"{name}.png").read_bytes() for name in ("red_0", "green_1", "blue_2")]
+    about = choice | {"twins": {"relevant": ["text"], "perturbations": ["irrelevant_image"], "answer": "text"}}
+    add("bytes", [question | {"images": content} for content in packed], "parquet", raw, **about)
+    call = {"from": "function_call", "value": "call weather"}
+    turns = sharegpt([{"role": "user", "content": "Rain?"}])
+    rows = [{"conversations": [*turns, call]}, {"conversations": [*turns, {"from": "gpt", "value": "no"}]}]
+    about = dict(formatting="sharegpt_twins", columns={"messages": "conversations"})
+    add("bad_call", rows, **about, twins={"relevant": ["text"], "perturbations": ["black_image"]})
     add("stray_block", pictures, columns={"prompt": "question"}, twins=TWINS)
     (folder / "dataset_info.json").write_text(json.dumps(info))
     return folder
@@ -443,3 +455,46 @@ def test_a_twin_format_without_the_flag(keys):
     )
     with pytest.raises(ModalityInterferenceError, match=message):
         load_data(keys("pictures", plugin=None))
+
+
+def test_pictures_in_a_column_of_bytes(keys):
+    """As pandas writes Parquet: no Image feature. Twins borrow them all the same."""
+    rows = load_data(keys("bytes")).train
+    colours = [load_image("row:0", row["images"], []).getpixel((1, 1)) for row in rows]
+    assert len(set(colours)) == 3
+    for row, own in zip(rows, colours):
+        (twin,) = row["variants"]
+        assert load_image(twin["image_references"][0], row["images"], row["twin_images"]).getpixel((1, 1)) in colours
+        assert load_image(twin["image_references"][0], row["images"], row["twin_images"]).getpixel((1, 1)) != own
+
+
+def test_a_function_call_that_is_no_json_is_dropped(keys, warnings):
+    (example,) = load_data(keys("bad_call", overwrite_cache=True)).train
+    assert example["row"] == 1
+    assert any("1 x tools or function call not understood (first: row 0: " in text for text in warnings)
+    assert any("set `overwrite_cache: true`" in text for text in warnings)
+
+
+def test_llamafactorys_own_generation_leaves_bad_rows_out(keys, tmp_path, warnings):
+    about = dict(do_train=False, do_eval=True, max_steps=None, predict_with_generate=True, max_new_tokens=2)
+    about |= dict(eval_dataset="some_bad", cutoff_len=160, overwrite_cache=True, per_device_eval_batch_size=2)
+    run_exp(keys(None, **about))
+    assert "eval_rouge-1" in json.loads((tmp_path / "out" / "eval_results.json").read_text())
+    assert any(text.startswith("Dataset some_bad: dropped 6 rows or twins of 8 rows: ") for text in warnings)
+
+
+def test_archives_below_the_recipes_cache_may_be_opened(folder, keys, tmp_path):
+    """`datasets` unpacks what it downloads below `cache_dir`, and rows name the files there by absolute paths."""
+    unpacked = tmp_path / "cache" / "downloads" / "extracted" / "red.png"
+    unpacked.parent.mkdir(parents=True)
+    unpacked.write_bytes((folder / "red_0.png").read_bytes())
+    data = tmp_path / "data"
+    data.mkdir()
+    question = {"question": "Which colour?", "choices": ["red", "green"], "answer": "A", "images": [str(unpacked)]}
+    (data / "rows.json").write_text(json.dumps([question]))
+    entry = {"file_name": "rows.json", "formatting": "multiple_choice_twins", "columns": COLUMNS, "twins": TWINS}
+    (data / "dataset_info.json").write_text(json.dumps({"unpacked": entry}))
+    places = dict(dataset_dir=str(data), media_dir=str(data))
+    assert len(load_data(keys("unpacked", cache_dir=str(tmp_path / "cache")) | places).train) == 1
+    with pytest.raises(ModalityInterferenceError, match="path outside the media folder"):
+        load_data(keys("unpacked") | places)

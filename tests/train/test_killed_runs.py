@@ -174,7 +174,7 @@ def test_the_newest_whole_checkpoint(tmp_path):
     assert last_whole(tmp_path) == tmp_path / "checkpoint-10"
 
 
-def test_what_a_recipe_resumes_from(checkpoint, datasets, tmp_path):
+def test_what_a_recipe_resumes_from(checkpoint, datasets, tmp_path, warnings):
     """The newest checkpoint, if whole; else the one before; a torn one by name is refused."""
     keys = recipe(checkpoint(FAMILY), TEMPLATE, datasets, tmp_path / "out", **RUN)
     for step in (4, 6):
@@ -193,6 +193,9 @@ def test_what_a_recipe_resumes_from(checkpoint, datasets, tmp_path):
 
     finish(torn)
     assert resumed_from() == resumed_from(resume_from_checkpoint=str(torn)) == str(torn)
+    assert not any("overwrite_output_dir" in text for text in warnings)
+    assert resumed_from(overwrite_output_dir=True) is None
+    assert any(f"starts anew, and {torn} will be deleted" in text for text in warnings)
 
 
 def test_a_checkpoint_that_cannot_be_written(tmp_path):

@@ -16,7 +16,7 @@ from PIL import Image
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.modality import Modality, to_bits
 from modality_interference.twins import features
-from modality_interference.twins.formats import TwinConverter, make_converter
+from modality_interference.twins.formats import INVALID_TEXT, TwinConverter, make_converter
 from modality_interference.twins.row_key import row_key, seeded
 from modality_interference.twins.spec import TwinsSpec
 
@@ -509,3 +509,9 @@ def test_features_of_embedded_pictures():
     made = features.aligned(raw, {"images": "image", "question": "q"})
     assert made["_images"] == datasets.List(datasets.Image(decode=False))
     assert made["_videos"] == datasets.List(datasets.Value("string"))
+
+
+def test_a_row_that_cannot_be_read_changes_no_other_rows_key():
+    """A file with one such row has a column that says of every row whether its text is valid."""
+    convert = converter(block=IMAGE | {"perturbations": ["misleading_text"]})
+    assert convert(PET | {INVALID_TEXT: False}, 0) == convert(PET, 0)

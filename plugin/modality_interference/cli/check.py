@@ -109,7 +109,7 @@ def _check_dataset(name: str, entry: Any, folder: Path, formats: set[str], rows:
 
 def _try_rows(dataset: "LocalDataset", rows: int) -> tuple[list[str], list[str]]:
     """Convert the first rows; returns notes and problems."""
-    from ..twins.dropping import summaries
+    from ..twins.dropping import place, summaries
 
     tried = min(rows, len(dataset.rows))
     twins, good = Counter[str](), 0
@@ -118,7 +118,7 @@ def _try_rows(dataset: "LocalDataset", rows: int) -> tuple[list[str], list[str]]
     for example in dataset.examples(range(tried)):
         problems += ((example.index, problem) for problem in example.problems)
         if reasons := [example.dropped] if example.dropped else example.dropped_twins:
-            dropped.append((dataset.name, example.index, reasons))
+            dropped.append((dataset.name, place(example.index, example.about.get("clip", -1)), reasons))
 
         if not example.dropped and not example.problems:
             good += 1

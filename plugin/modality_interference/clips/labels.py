@@ -45,12 +45,12 @@ def read_labels(path: Path, sources: Sequence[str]) -> dict[str, Labels]:
     """
     known = {_normal(source): source for source in sources}
     labels: dict[str, Labels] = {}
-    absent: list[str] = []
+    absent: list[tuple[int, str]] = []
     for number, row in _rows(path):
         file = (row["file"] or "").strip()
         source = known.get(_normal(file))
         if source is None:
-            absent.append(f"line {number}: {shown(file)}{suggestion(file, sources)}")
+            absent.append((number, file))
         elif source in labels:
             raise ModalityInterferenceError(
                 f"{path}, line {number}: {shown(file)} has a row already. Remove one of them."
@@ -60,7 +60,7 @@ def read_labels(path: Path, sources: Sequence[str]) -> dict[str, Labels]:
 
     missing = [source for source in sources if source not in labels]
     if absent or missing:
-        raise ModalityInterferenceError(_mismatch(path, absent, missing))
+        raise ModalityInterferenceError(_mismatch(path, absent, missing, sources))
 
     return labels
 
@@ -122,22 +122,25 @@ def _labels(row: dict[str, str | None], where: str) -> Labels:
     )
 
 
-def _mismatch(path: Path, absent: list[str], missing: list[str]) -> str:
+def _mismatch(path: Path, absent: list[tuple[int, str]], missing: list[str], sources: Sequence[str]) -> str:
     parts = []
     if absent:
+        few = [f"line {number}: {shown(file)}{suggestion(file, sources)}" for number, file in absent[:_FEW]]
         parts.append(
-            f"{len(absent)} of its rows name no media file of the input folder ({_few(absent)}); write `file` as the "
+            f"{len(absent)} of its rows name no media file of the input folder ({_and_more(few, absent)}); write `file` as the "
             "path from the input folder, with slashes"
         )
 
     if missing:
-        parts.append(f"{len(missing)} media files have no row ({_few(missing)}); add rows, or move the files away")
+        parts.append(
+            f"{len(missing)} media files have no row ({_and_more(missing[:_FEW], missing)}); add rows, or move the files away"
+        )
 
     return f"{path} and the input folder do not match: {'; '.join(parts)}."
 
 
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:_FEW]) + (", ..." if len(names) > _FEW else "")
+def _and_more(few: list[str], everything: Sequence[object]) -> str:
+    return ", ".join(few) + (", ..." if len(everything) > len(few) else "")
 
 
 def _normal(name: str) -> str:

@@ -99,7 +99,7 @@ def activate(model_args: Any, data_args: Any, training_args: Any, finetuning_arg
 
     from ..train.trainer import InterferenceTrainer
     from ..twins.collator import TwinCollator
-    from . import data_path, storage
+    from . import data_path, splitting, storage
     from .facts import run_facts
     from .logs import twin_log_callback, twin_plot_loss
     from .thinkers import let_thinker_load
@@ -107,9 +107,11 @@ def activate(model_args: Any, data_args: Any, training_args: Any, finetuning_arg
     let_thinker_load(model_args.model_name_or_path)
     attributes = require("llamafactory.data.parser", "DatasetAttr.join").DatasetAttr
     _swap(attributes, "join", data_path.join(attributes.join))
-    loader = require("llamafactory.data.loader", "get_dataset_list", "align_dataset", "_get_preprocessed_dataset")
+    names = ("get_dataset_list", "align_dataset", "split_dataset", "_get_preprocessed_dataset")
+    loader = require("llamafactory.data.loader", *names)
     _swap(loader, "get_dataset_list", data_path.get_dataset_list(loader.get_dataset_list))
-    _swap(loader, "align_dataset", data_path.align_dataset(loader.align_dataset))
+    _swap(loader, "align_dataset", data_path.align_dataset(loader.align_dataset, model_args.cache_dir))
+    _swap(loader, "split_dataset", splitting.split_dataset(loader.split_dataset))
     stock_evaluation = training_args.predict_with_generate and finetuning_args.diagnosis_scoring != "generate"
     preprocess = data_path.preprocess_dataset(loader._get_preprocessed_dataset, stock_evaluation)
     _swap(loader, "_get_preprocessed_dataset", preprocess)

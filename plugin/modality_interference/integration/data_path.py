@@ -20,7 +20,7 @@ from ..errors import ModalityInterferenceError
 from ..twins import features
 from ..twins.clip_media import ClipReader
 from ..twins.clip_questions import ask_each
-from ..twins.dropping import keep_good_rows
+from ..twins.dropping import good_rows, keep_good_rows
 from ..twins.formats import TwinConverter, make_converter
 from ..twins.media import REMOVED
 from ..twins.media_folders import MediaFolders
@@ -29,6 +29,7 @@ from ..twins.processor import REMEMBERED_CLIPS, TwinProcessor
 from ..twins.registry import formats
 from ..twins.spec import TwinsSpec
 from ..twins.valid_text import mark_invalid_text
+from .splitting import check_split
 from .untrusted import refuse_unsafe
 
 
@@ -80,8 +81,13 @@ def _parse_twins(name: str, attribute: Any) -> TwinsSpec | None:
     return None
 
 
-def align_dataset(stock: Callable[..., AnyDataset]) -> Callable[..., AnyDataset]:
-    """`align_dataset`, which makes aligned rows with twins for datasets that have a `twins` block."""
+def align_dataset(stock: Callable[..., AnyDataset], cache_dir: str | None) -> Callable[..., AnyDataset]:
+    """`align_dataset`, which makes aligned rows with twins for datasets that have a `twins` block.
+
+    Args:
+        stock: LLaMA-Factory's.
+        cache_dir: the recipe's, where archives of datasets are unpacked.
+    """
 
     @wraps(stock)
     def align(dataset: Any, dataset_attr: Any, data_args: Any, training_args: Any) -> AnyDataset:
@@ -97,9 +103,10 @@ def align_dataset(stock: Callable[..., AnyDataset]) -> Callable[..., AnyDataset]
             )
 
         dataset = mark_invalid_text(dataset)
-        folders = _media_folders(data_args)
+        folders = _media_folders(data_args, cache_dir)
         converter = twin_converter(dataset, dataset_attr, data_args, training_args.seed, folders)
         if formats()[dataset_attr.formatting].asks:
+            check_split(dataset_attr.twin_name, data_args)
             asking = _map_options(data_args, training_args, "Asking each clip its questions")
             dataset = ask_each(dataset, dataset_attr.twins.senses, **asking)
 
@@ -114,9 +121,9 @@ def align_dataset(stock: Callable[..., AnyDataset]) -> Callable[..., AnyDataset]
     return align
 
 
-def _media_folders(data_args: Any) -> MediaFolders:
+def _media_folders(data_args: Any, cache_dir: str | None) -> MediaFolders:
     """`media_dir`, `dataset_dir`, and where Hugging Face keeps the files of datasets that it has downloaded."""
-    named = (data_args.media_dir, data_args.dataset_dir, str(config.HF_DATASETS_CACHE), HF_HUB_CACHE)
+    named = (data_args.media_dir, data_args.dataset_dir, cache_dir, str(config.HF_DATASETS_CACHE), HF_HUB_CACHE)
     folders = [os.path.realpath(folder) for folder in named if isinstance(folder, str) and os.path.isdir(folder)]
     return MediaFolders(str(data_args.media_dir), tuple(dict.fromkeys(folders)))
 
@@ -186,11 +193,6 @@ def preprocess_dataset(stock: Callable[..., Any], stock_evaluation: bool) -> Cal
         if dataset is None or stage != "sft":
             return stock(dataset, data_args, training_args, stage, template, tokenizer, processor, is_eval)
 
-        if is_eval and stock_evaluation:
-            _check_nothing_removed(dataset)
-            with ClipReader(template.mm_plugin, REMEMBERED_CLIPS).installed():
-                return stock(dataset, data_args, training_args, stage, template, tokenizer, processor, is_eval)
-
         twin_processor = TwinProcessor(
             template=template, tokenizer=tokenizer, processor=processor, data_args=data_args
         )
@@ -203,6 +205,14 @@ def preprocess_dataset(stock: Callable[..., Any], stock_evaluation: bool) -> Cal
             features=features.tokenized(dataset),
             **_map_options(data_args, training_args, "Running tokenizer on dataset and twins"),
         )
+        if is_eval and stock_evaluation:
+            _check_nothing_removed(dataset)
+            if isinstance(dataset, Dataset):  # of a stream nobody knows the bad rows beforehand
+                dataset = dataset.select(good_rows(tokenized, logger.warning_rank0))
+
+            with ClipReader(template.mm_plugin, REMEMBERED_CLIPS).installed():
+                return stock(dataset, data_args, training_args, stage, template, tokenizer, processor, is_eval)
+
         tokenized = keep_good_rows(tokenized, logger.warning_rank0)
         if training_args.should_log:
             print("eval example:" if is_eval else "training example:")

@@ -23,6 +23,7 @@ from ..recipes.examples import Example, read_example
 from ..twins import features
 from ..twins.clip_questions import ask_each
 from ..twins.registry import formats
+from ..twins.valid_text import mark_invalid_text
 from . import EXTENSION_GROUP, data_path, deactivate, require
 
 
@@ -73,7 +74,7 @@ def open_dataset(name: str, entry: dict[str, Any], folder: Path, seed: int) -> I
     with _quiet(), TemporaryDirectory(prefix="modality_interference_") as cache:
         attribute = _attribute(name, entry)
         data_args = require("llamafactory.hparams", "DataArguments").DataArguments(dataset_dir=str(folder))
-        rows = features.undecoded(_load(attribute, data_args, cache))
+        rows = mark_invalid_text(features.undecoded(_load(attribute, data_args, cache)))
         _check_rows(name, rows)
         make_converter = partial(_converter, rows, attribute, data_args, seed)
         if attribute.twins is not None and formats()[attribute.formatting].asks:

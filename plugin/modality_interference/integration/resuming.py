@@ -22,7 +22,11 @@ def choose_checkpoint(given: dict[str, Any] | list[str], training_args: Any) -> 
         ModalityInterferenceError: the user names a checkpoint that is not whole.
     """
     chosen = training_args.resume_from_checkpoint
-    if not chosen or not training_args.do_train:
+    if not training_args.do_train:
+        return
+
+    if not chosen:
+        _warn_of_overwriting(training_args)
         return
 
     if str(chosen).lower() == "true":
@@ -35,4 +39,13 @@ def choose_checkpoint(given: dict[str, Any] | list[str], training_args: Any) -> 
         training_args.resume_from_checkpoint = None if found is None else str(found)
         logger.warning_rank0(
             f"{chosen} was not written to its end; resuming from {found if found else 'the start'} instead."
+        )
+
+
+def _warn_of_overwriting(training_args: Any) -> None:
+    found = last_whole(Path(training_args.output_dir))
+    if getattr(training_args, "overwrite_output_dir", False) and found is not None:
+        logger.warning_rank0(
+            f"`overwrite_output_dir: true` starts anew, and {found} will be deleted as `save_total_limit` says. To go on "
+            "from it, stop this run and remove that key."
         )

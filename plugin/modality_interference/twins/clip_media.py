@@ -23,6 +23,7 @@ from PIL import Image
 from ..errors import ModalityInterferenceError
 from .media import REMOVED
 from .media_files import BadClip, bad, check_file, opened
+from .remembering import remembered
 from .video_processors import Forgiving
 
 
@@ -73,12 +74,12 @@ class ClipReader:
 
     Attributes:
         mm_plugin: whose `_regularize_videos` and `_regularize_audios` are replaced while `installed`.
-        remembered: how many media are kept in memory.
+        limit: how many media are kept in memory.
         mm_inputs: whether whole results of `_get_mm_inputs` are kept too, as many; for rows that are asked about again.
     """
 
     mm_plugin: Any
-    remembered: int
+    limit: int
     mm_inputs: bool = False
     _media: OrderedDict = field(default_factory=OrderedDict, repr=False)
     _results: OrderedDict = field(default_factory=OrderedDict, repr=False)
@@ -103,7 +104,7 @@ class ClipReader:
                 return make()
 
             key = (tuple(map(_key, videos)), tuple(map(_key, audios)), repr(more))
-            return self._remember(self._results, key, make)
+            return remembered(self._results, self.limit, key, make)
 
         replaced = {
             "_regularize_videos": regularize_videos,
@@ -119,7 +120,7 @@ class ClipReader:
 
     def _video(self, stock: Callable[..., Result], clip: Clip, settings: dict[str, Any]) -> Result:
         key = ("video", _key(clip.source), repr(settings))
-        read = self._remember(self._media, key, lambda: _read_video(stock, clip.source, settings))
+        read = remembered(self._media, self.limit, key, lambda: _read_video(stock, clip.source, settings))
         if not clip.removed:
             return read
 
@@ -130,18 +131,8 @@ class ClipReader:
             return clip.source
 
         key = ("sound", _key(clip.source), rate)
-        samples = self._remember(self._media, key, lambda: _read_sound(clip.source, rate))
+        samples = remembered(self._media, self.limit, key, lambda: _read_sound(clip.source, rate))
         return np.zeros_like(samples) if clip.removed else samples
-
-    def _remember(self, store: OrderedDict, key: Any, make: Callable[[], Any]) -> Any:
-        if key in store:
-            store.move_to_end(key)
-        else:
-            store[key] = make()
-            if len(store) > self.remembered:
-                store.popitem(last=False)
-
-        return store[key]
 
 
 def _clip(medium: Any) -> Clip:

@@ -36,11 +36,6 @@ def clip_row(example: Mapping[str, Any]) -> dict[str, int]:
     return {"clip": example[CLIP]} if CLIP in example else {}
 
 
-def without_question(example: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The row without its index, which may change while its content does not."""
-    return {name: value for name, value in example.items() if name != CLIP} if CLIP in example else example
-
-
 @dataclass(frozen=True)
 class _Questions:
     senses: tuple[str, ...]

@@ -11,6 +11,7 @@ from ..errors import ModalityInterferenceError
 
 COLUMNS = ["dropped", "dropped_twins"]
 SHOWN_KINDS = 40
+MENDED = "Once you have mended or brought files, set `overwrite_cache: true`: what a row's files were is cached."
 
 
 def keep_good_rows(dataset: Dataset | IterableDataset, warn: Callable[[str], None]) -> Dataset | IterableDataset:
@@ -30,6 +31,12 @@ def keep_good_rows(dataset: Dataset | IterableDataset, warn: Callable[[str], Non
             _StreamFilter(warn), batched=True, batch_size=1, remove_columns=COLUMNS, features=Features(kept)
         )
 
+    good = good_rows(dataset, warn)
+    return (dataset.select(good) if len(good) < len(dataset) else dataset).remove_columns(COLUMNS)
+
+
+def good_rows(dataset: Dataset, warn: Callable[[str], None]) -> list[int]:
+    """The indices of the rows that carry no reason in `dropped`; arguments and errors as of `keep_good_rows`."""
     dropped = dataset["dropped"]
     good = [index for index, reason in enumerate(dropped) if not reason]
     places = map(place, dataset["row"], dataset["clip"])
@@ -37,18 +44,17 @@ def keep_good_rows(dataset: Dataset | IterableDataset, warn: Callable[[str], Non
     problems = [
         (name, row, reasons) for name, row, reason, twins in rows if (reasons := [reason] if reason else twins)
     ]
-    for summary in summaries(problems, Counter(dataset["dataset"])):
+    found = summaries(problems, Counter(dataset["dataset"]))
+    for summary in found:
         warn(summary)
 
+    if found:
+        warn(MENDED)
+
     if not good:
-        raise ModalityInterferenceError(
-            f"No row of the dataset can be used. {' '.join(summaries(problems, Counter(dataset['dataset'])))}"
-        )
+        raise ModalityInterferenceError(f"No row of the dataset can be used. {' '.join([*found, MENDED])}")
 
-    if len(good) < len(dataset):
-        dataset = dataset.select(good)
-
-    return dataset.remove_columns(COLUMNS)
+    return good
 
 
 def place(row: int, clip: int) -> int:

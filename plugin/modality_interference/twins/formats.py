@@ -8,7 +8,7 @@ from typing import Any
 from .. import __version__
 from ..errors import ModalityInterferenceError
 from ..modality import Modality, to_bits
-from .clip_questions import ASKED, clip_row, without_question
+from .clip_questions import ASKED, CLIP, clip_row
 from .media_folders import MediaFolders
 from .messages import listed, shown, suggestion
 from .registry import Format, Perturbation, formats, perturbations
@@ -55,7 +55,7 @@ class TwinConverter:
               "dropped": "<kind>: <detail>"}`. Where a row of the data is asked several questions, also `"clip"`: the
               index of that row.
         """
-        key = row_key(self.source.dataset, without_question(example))
+        key = row_key(self.source.dataset, _own_cells(example))
         about = {"dataset": self.source.dataset, "row": index, "key": key, **clip_row(example)}
         try:
             if example.get(INVALID_TEXT):
@@ -238,6 +238,14 @@ def _check_columns(source: Source, layout: Format, column_names: Sequence[str]) 
         raise source.error("`columns` names only one of `choices` and `answer`; name both or neither.")
 
 
+def _own_cells(example: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row without the columns that depend on other rows: its index, and whether any row's text is no UTF-8."""
+    if CLIP not in example and INVALID_TEXT not in example:
+        return example
+
+    return {name: value for name, value in example.items() if name not in (CLIP, INVALID_TEXT)}
+
+
 def _check_texts(row: Row) -> None:
     texts = [row.system, row.tools, *(row.choices or ()), *row.facts]
     texts += [message["content"] for message in (*row.prompt, *row.response)]
@@ -287,4 +295,7 @@ def _aligned(reading: Reading | None, context: Context | None, about: dict[str, 
 
 def _as_dict(picture: Any) -> dict[str, Any]:
     """One type for borrowed pictures, whatever the dataset has: Arrow wants one."""
-    return {"bytes": None, "path": picture} if isinstance(picture, str) else picture
+    if isinstance(picture, str):
+        return {"bytes": None, "path": picture}
+
+    return {"bytes": picture, "path": None} if isinstance(picture, bytes) else picture

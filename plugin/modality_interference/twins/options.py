@@ -1,11 +1,14 @@
 """How the options of a question would be answered: the tokens that tell each from the others."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .answers import LETTERS
+from .remembering import remembered
 
 
+_REMEMBERED = 4096  # options: rows share classes and letters, or nothing
 _PROBES = ("A", "B")  # answers that differ in everything but the turn's end
 
 
@@ -18,7 +21,7 @@ class OptionEncoder:
     """
 
     encode: Callable[[str], list[int]]
-    _known: dict[str, list[int]] = field(default_factory=dict)
+    _known: OrderedDict = field(default_factory=OrderedDict, repr=False)
 
     def option_ids(self, choices: list[str], answer: int, response: str, labels: list[int]) -> list[list[int]]:
         """The tokens that tell each option from the others.
@@ -51,10 +54,7 @@ class OptionEncoder:
         return full if _one_begins_another(short) else short
 
     def _labels(self, text: str) -> list[int]:
-        if text not in self._known:
-            self._known[text] = self.encode(text)
-
-        return self._known[text]
+        return remembered(self._known, _REMEMBERED, text, lambda: self.encode(text))
 
     def _end(self) -> int:
         """Number of tokens that every answer ends in."""

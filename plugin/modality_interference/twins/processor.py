@@ -2,10 +2,11 @@
 
 import json
 import os
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
+from llamafactory.data.data_utils import Role
 from llamafactory.data.processor import SupervisedDatasetProcessor
 
 from .. import __version__
@@ -15,11 +16,13 @@ from .clip_media import Clip, ClipReader, find_clip
 from .media import BadPicture, load_image, row_reference
 from .media_files import BadClip
 from .options import OptionEncoder
+from .remembering import remembered
 from .row import PLACEHOLDERS
 from .tokens import modality_tokens
 
 
 MEDIA = {Modality.IMAGE: "images", Modality.VIDEO: "videos", Modality.AUDIO: "audios"}  # in LLaMA-Factory's order
+REMEMBERED = 4096  # sizes of pictures and system prompts, which rows share
 REMEMBERED_CLIPS = 8  # a clip's questions come one after the other, and its twins bring a few more
 References = dict[Modality, list[str]]
 
@@ -34,8 +37,8 @@ class TwinProcessor(SupervisedDatasetProcessor):
 
     # in the fingerprint of cached datasets: a new release tokenizes anew
     version: str = field(default=__version__, init=False)
-    _tokens_of: dict[Any, int] = field(default_factory=dict, repr=False)
-    _openings: dict[Any, list[int]] = field(default_factory=dict, repr=False)
+    _tokens_of: OrderedDict = field(default_factory=OrderedDict, repr=False)
+    _openings: OrderedDict = field(default_factory=OrderedDict, repr=False)
 
     def __post_init__(self) -> None:
         self.media_tokens = modality_tokens(self.tokenizer, self.processor, self.template).media
@@ -169,16 +172,17 @@ class TwinProcessor(SupervisedDatasetProcessor):
             media = set(self.media_tokens.values())
             return next((place for place, token in enumerate(input_ids) if token in media), 0)
 
-        if (system, tools) not in self._openings:
-            marker = next(
-                iter(self.media_tokens.values()), self.tokenizer.eos_token_id
-            )  # never merged with its neighbours
-            turns = [self.tokenizer.convert_ids_to_tokens(marker), ""]
-            messages = [{"role": role, "content": turn} for role, turn in zip(("user", "assistant"), turns)]
-            ids, _ = self.template.encode_oneturn(self.tokenizer, messages, system, tools)
-            self._openings[system, tools] = ids[: ids.index(marker)]
+        opening = remembered(self._openings, REMEMBERED, (system, tools), lambda: self._opening(system, tools))
+        return len(os.path.commonprefix([opening, input_ids]))
 
-        return len(os.path.commonprefix([self._openings[system, tools], input_ids]))
+    def _opening(self, system: str | None, tools: str | None) -> list[int]:
+        """The tokens before the first turn's text."""
+        # a token that is never merged with its neighbours
+        marker = next(iter(self.media_tokens.values()), self.tokenizer.eos_token_id)
+        turns = [self.tokenizer.convert_ids_to_tokens(marker), ""]
+        messages = [{"role": role, "content": turn} for role, turn in zip(("user", "assistant"), turns)]
+        ids, _ = self.template.encode_oneturn(self.tokenizer, messages, system, tools)
+        return ids[: ids.index(marker)]
 
     def _tokenize(
         self,
@@ -194,12 +198,12 @@ class TwinProcessor(SupervisedDatasetProcessor):
             raise ModalityInterferenceError(f"{error.kind}: {error}") from error
         except ValueError as error:  # LLaMA-Factory's mm_plugin: placeholders and media do not match
             raise ModalityInterferenceError(f"media do not match the text: {str(error)[:200]}") from error
-        except Exception as error:  # of clips that are odd in a new way, and of tools that are no JSON
+        except Exception as error:  # of clips that are odd in a new way, and of tools and calls that are no JSON
             clips = media[Modality.VIDEO] or media[Modality.AUDIO]
-            if not clips and not tools:
+            if not clips and not tools and all(turn["role"] != Role.FUNCTION for turn in (*prompt, *response)):
                 raise
 
-            kind = "broken video or audio" if clips else "tools not understood"
+            kind = "broken video or audio" if clips else "tools or function call not understood"
             raise ModalityInterferenceError(f"{kind}: {type(error).__name__}: {str(error)[:200]}") from error
 
     def _check_truncation(self, input_ids: list[int], labels: list[int], counts: dict[Modality, list[int]]) -> None:
@@ -220,14 +224,13 @@ class TwinProcessor(SupervisedDatasetProcessor):
             return 0
 
         key = (modality, repr(medium.source) if isinstance(medium, Clip) else medium.size)
-        if key not in self._tokens_of:
-            message = [{"role": "user", "content": PLACEHOLDERS[modality]}]
-            alone = [[medium] if kind is modality else [] for kind in MEDIA]
-            text = self.template.mm_plugin.process_messages(message, *alone, self.processor)[0]["content"]
-            token_ids = self.tokenizer.encode(text, add_special_tokens=False)
-            self._tokens_of[key] = token_ids.count(self.media_tokens[modality])
+        return remembered(self._tokens_of, REMEMBERED, key, lambda: self._tokens_alone(modality, medium))
 
-        return self._tokens_of[key]
+    def _tokens_alone(self, modality: Modality, medium: Any) -> int:
+        message = [{"role": "user", "content": PLACEHOLDERS[modality]}]
+        alone = [[medium] if kind is modality else [] for kind in MEDIA]
+        text = self.template.mm_plugin.process_messages(message, *alone, self.processor)[0]["content"]
+        return self.tokenizer.encode(text, add_special_tokens=False).count(self.media_tokens[modality])
 
     def print_data_example(self, example: dict[str, Any]) -> None:
         """Print the clean row as LLaMA-Factory does, then its twins' inputs."""
