@@ -19,7 +19,7 @@ from runs import recipe, write_datasets
 from scipy.spatial.distance import jensenshannon
 from scipy.special import log_softmax, softmax
 from tiny_models import FAMILIES
-from transformers import AutoModelForImageTextToText
+from transformers import AutoModelForImageTextToText, GenerationMixin
 
 from modality_interference.diagnose.results import read_diagnosis, read_rows
 from modality_interference.errors import ModalityInterferenceError
@@ -381,3 +381,17 @@ def test_metrics_steer_training(checkpoint, datasets, tmp_path):
     assert len(flips) >= 2 and state["best_metric"] == min(flips[:2])
     assert (tmp_path / "interference_curves.png").stat().st_size > 1000
     assert set(read_diagnosis(tmp_path).datasets) == {"pictures", "sums"}
+
+
+def test_generation_settings_hold_for_every_dataset(checkpoint, datasets, tmp_path, monkeypatch):
+    """The Trainer forgets them where it evaluates several datasets, and would generate up to `cutoff_len`."""
+    asked, stock = [], GenerationMixin.generate
+
+    def generate(self, *args, **kwargs):
+        asked.append((kwargs.get("max_new_tokens"), kwargs.get("max_length"), kwargs.get("pad_token_id") is not None))
+        return stock(self, *args, **kwargs)
+
+    monkeypatch.setattr(GenerationMixin, "generate", generate)
+    scoring = dict(diagnosis_scoring="generate", predict_with_generate=True, max_new_tokens=2)
+    diagnose(checkpoint(FAMILY), datasets, tmp_path, eval_on_each_dataset=True, max_samples=2, **scoring)
+    assert asked == [(2, None, True)] * 2

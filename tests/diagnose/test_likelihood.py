@@ -132,3 +132,16 @@ def test_the_effect_of_a_free_answer_is_at_most_a_bit():
     scored = score_likelihood([question(0), question(1)], answers([1, 1], logits), str)
     assert scored[1].causal_effect == pytest.approx(1.0) and scored[1].causal_effect <= 1 + 1e-6
     assert math.isfinite(scored[1].causal_effect)
+
+
+def test_logits_that_are_not_finite_have_no_effect(table):
+    """A figure less, and no end of the run: an evaluation in training may meet a model that has gone wrong."""
+    table[2] = float("nan")
+    options = {"choices": ("cat", "dog"), "answer": 0}
+    given = [
+        question(0, options=[OptionTokens(0, 0, (1,)), OptionTokens(0, 0, (2,))], **options),
+        question(1, options=[OptionTokens(1, 0, (1,)), OptionTokens(1, 0, (2,))], **options),
+    ]
+    for questions in (given, [question(0), question(1)]):
+        found = score_likelihood(questions, answers([2, 2], table[:4]), decode=str)
+        assert [row.causal_effect for row in found] == [None, None]

@@ -143,3 +143,12 @@ def test_any_value_of_any_key_is_read_or_refused(tmp_path_factory, key, value):
         read_diagnosis(folder)
     except ModalityInterferenceError as error:
         assert JSON_FILE in str(error)
+
+
+def test_line_separators_in_answers(tmp_path):
+    """Unicode's are not escaped by JSON, and break no line of a file."""
+    row = ScoredRow(
+        dataset="d", row=0, key=1, kind="image", perturbation="clean", correct=True, answer="a\u2028b\u0085c"
+    )
+    (tmp_path / ROWS_FILE).write_text(row.model_dump_json() + "\n", encoding="utf-8")
+    assert read_rows(tmp_path) == [row]

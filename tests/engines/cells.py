@@ -5,6 +5,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from poison import POISONED
 from runs import recipe
 from uneven_data import ROWS_PER_BATCH
 
@@ -36,9 +37,10 @@ class Cell:
     tuning: str
     attack: str
     accumulation: int
+    poisoned: bool = False
 
     def __str__(self) -> str:
-        return f"{self.tuning}-{self.attack}-{self.accumulation}"
+        return f"{self.tuning}-{self.attack}-{self.accumulation}{POISONED if self.poisoned else ''}"
 
     def keys(self, checkpoint: Path, data: Path, folder: Path, ranks: int) -> dict[str, Any]:
         """The recipe, over the same global batches for any number of ranks that divides 2.

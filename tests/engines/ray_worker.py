@@ -4,6 +4,7 @@ import gc
 from typing import Any
 
 from llamafactory.train.tuner import Worker
+from poison import Poison
 from probe import WrapperProbe
 
 
@@ -12,5 +13,5 @@ class RecipesInTurn(Worker):
 
     def _training_function(self, config: dict[str, Any]) -> None:
         for recipe in config["args"]["recipes"]:
-            super()._training_function({"args": recipe, "callbacks": [WrapperProbe()]})
+            super()._training_function({"args": recipe, "callbacks": [WrapperProbe(), Poison()]})
             gc.collect()

@@ -21,6 +21,8 @@ from modality_interference.batch import TwinBatch
 
 TOLERANCE = 1e-5
 QUICK = [Cell("full", "pgd", 1), Cell("lora", "pgd", 2)]  # of `make test`
+POISONED = Cell("full", "none", 1, poisoned=True)
+TOGETHER = [*QUICK, POISONED]  # in one launch
 TABLE = Path(__file__).with_name("table.md")
 Train = Callable[[Engine, list[Cell]], Path]
 
@@ -81,7 +83,16 @@ def difference(engine: Engine, cell: Cell, cells: list[Cell], train: Train) -> f
 @pytest.mark.parametrize("cell", QUICK, ids=str)
 @pytest.mark.parametrize("name", ENGINES)
 def test_pgd(name: str, cell: Cell, train: Train):
-    assert difference(ENGINES[name], cell, QUICK, train) <= TOLERANCE
+    assert difference(ENGINES[name], cell, TOGETHER, train) <= TOLERANCE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_step_without_a_finite_gradient_changes_nothing(name: str, train: Train):
+    assert difference(ENGINES[name], POISONED, TOGETHER, train) <= TOLERANCE
+    for engine in (SINGLE, ENGINES[name]):
+        log = logged(train(engine, TOGETHER) / str(POISONED))
+        assert [line["skipped_nonfinite"] for line in log] == [0, 1, 0]
 
 
 @pytest.fixture(scope="module")

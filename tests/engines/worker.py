@@ -15,6 +15,7 @@ import cpu_traps
 import torch
 from llamafactory.extras.misc import use_ray
 from llamafactory.train import tuner
+from poison import Poison
 from probe import WrapperProbe
 
 
@@ -32,7 +33,7 @@ def main() -> None:
     # `run_exp` ends the process group, which one launch cannot start a second time
     end_group, torch.distributed.destroy_process_group = torch.distributed.destroy_process_group, lambda: None
     for recipe in job:
-        tuner.run_exp(recipe, callbacks=[WrapperProbe()])
+        tuner.run_exp(recipe, callbacks=[WrapperProbe(), Poison()])
         gc.collect()
 
     if torch.distributed.is_initialized():

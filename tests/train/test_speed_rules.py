@@ -159,3 +159,13 @@ def test_freelb_trains_in_every_ascent_step(checkpoint, datasets, tmp_path):
     rows, copies = len(count.batch.labels), len(count.batch.masked_rows)
     assert [decoder[0] for decoder in count.decoder_rows] == [copies, copies, rows + copies]
     assert set(count.parameter_gradients) == {1, 2, 3}
+
+
+def test_freelb_climbs_beside_a_frozen_tower_whose_embedding_peft_made_to_need_a_gradient(
+    checkpoint, datasets, tmp_path
+):
+    """LoRA on the projector; gradient checkpointing has PEFT set `requires_grad` inside of the frozen tower."""
+    lora = dict(finetuning_type="lora", lora_rank=2, lora_target="q_proj,linear_1,linear_2", freeze_vision_tower=True)
+    keys = dict(adversarial_method="freelb", adversarial_steps=3, max_steps=2, dataset="pictures", **lora)
+    run_exp(recipe(checkpoint("llava"), "llava", datasets, tmp_path, **keys))
+    assert (tmp_path / "adapter_model.safetensors").exists()

@@ -6,7 +6,9 @@ import math
 import pytest
 import torch
 from llamafactory.train.tuner import run_exp
-from runs import recipe
+from loading import load_data
+from runs import recipe, write_datasets
+from safetensors.torch import load_file
 
 from modality_interference.train.objective import COUNTS, FIGURES, LOSS_ALIGNMENT, MEANS
 
@@ -149,3 +151,36 @@ def test_training_learns_and_saves_a_loadable_model(checkpoint, datasets, tmp_pa
     model = AutoModelForImageTextToText.from_pretrained(tmp_path / "out")
     before = AutoModelForImageTextToText.from_pretrained(checkpoint(FAMILY))
     assert not torch.equal(model.lm_head.weight, before.lm_head.weight)
+
+
+def test_the_best_model_is_loaded_whole(checkpoint, datasets, tmp_path):
+    """Its keys are translated; the worst of two steps is called best, so that it is not the last."""
+    best = dict(load_best_model_at_end=True, metric_for_best_model="loss", greater_is_better=True)
+    often = dict(eval_strategy="steps", eval_steps=1, save_strategy="steps", save_steps=1)
+    keys = dict(dataset="pictures", do_eval=True, eval_dataset="pictures", max_steps=2, **best, **often)
+    run_exp(recipe(checkpoint("qwen2_5_vl"), "qwen2_vl", datasets, tmp_path, **keys))
+    assert json.loads((tmp_path / "trainer_state.json").read_text())["best_model_checkpoint"].endswith("checkpoint-1")
+    final, first, second = (
+        load_file(folder / "model.safetensors")
+        for folder in (tmp_path, tmp_path / "checkpoint-1", tmp_path / "checkpoint-2")
+    )
+    assert all(torch.equal(final[name], first[name]) for name in first)
+    assert not all(torch.equal(final[name], second[name]) for name in second)
+
+
+@pytest.mark.parametrize("method", ["pgd", "freelb", "none"])
+def test_a_step_without_a_readable_example_changes_nothing(checkpoint, tmp_path, method):
+    """The pictures vanish between tokenization and training; a batch of one example has nothing left."""
+    data = write_datasets(tmp_path / "data")
+    keys = dict(dataset="pictures", tokenized_path=str(tmp_path / "tokenized"), per_device_train_batch_size=1)
+    keys |= dict(adversarial_method=method, max_steps=2, weight_decay=0.0)
+    base = checkpoint("qwen2_5_vl")
+    load_data(recipe(base, "qwen2_vl", data, tmp_path / "run", **keys))
+    for picture in data.glob("*.png"):
+        picture.unlink()
+
+    run_exp(recipe(base, "qwen2_vl", data, tmp_path / "run", **keys))
+    lines = [json.loads(line) for line in (tmp_path / "run" / "trainer_log.jsonl").read_text().splitlines()]
+    assert [line["loss"] for line in lines if "loss" in line] == [0.0, 0.0]
+    start, end = load_file(base / "model.safetensors"), load_file(tmp_path / "run" / "model.safetensors")
+    assert all(torch.equal(end[name], start[name]) for name in start)

@@ -45,7 +45,9 @@ class ShareProbe:
         """Reduce a layer's attention to sums at once."""
         with torch.no_grad():
             attention = torch.softmax(attention_scores(inputs, self.queries), dim=-1)[:, :, 0]
-            self.layers[inputs.layer] = attention @ self.groups.to(attention.dtype)
+            # not as a matrix product, which `tf32: true` would round
+            groups = self.groups.to(attention.dtype)[:, None].unbind(-1)
+            self.layers[inputs.layer] = torch.stack([(attention * group).sum(-1) for group in groups], dim=-1)
 
         return output
 

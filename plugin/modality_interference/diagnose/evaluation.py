@@ -51,6 +51,9 @@ class DiagnosisTrainer(CustomSeq2SeqTrainer):
     def __init__(self, facts: RunFacts, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.facts = facts
+        self._generation = dict(
+            kwargs.get("gen_kwargs") or {}
+        )  # LLaMA-Factory's; an evaluation that is given none forgets them
         self._scored: list[ScoredRow] = []  # of the dataset that is being evaluated, by this rank
         self._attended: list[AttendedRow] = []  # of all datasets, by this rank
         self._diagnosed: list[ScoredRow] | None = None  # of all datasets, by all ranks; None outside of `evaluate`
@@ -125,7 +128,7 @@ class DiagnosisTrainer(CustomSeq2SeqTrainer):
         if self.purpose is Purpose.LIKELIHOOD:
             return self._likelihood_step(model, batch), None, None
 
-        self._generation_step(model, batch, {**self._gen_kwargs, **gen_kwargs})
+        self._generation_step(model, batch, {**self._gen_kwargs, **self._generation, **gen_kwargs})
         return None, None, None
 
     def _generation_step(self, model: nn.Module, batch: TwinBatch, gen_kwargs: dict[str, Any]) -> None:
@@ -133,6 +136,9 @@ class DiagnosisTrainer(CustomSeq2SeqTrainer):
         if "mm_token_type_ids" in inspect.signature(self.model.forward).parameters:
             # Qwen-VL's `generate` puts media tokens at their places in the picture only where it is told which they are
             inputs.setdefault("mm_token_type_ids", self._media_types(inputs["input_ids"]))
+
+        if gen_kwargs.get("max_new_tokens") is not None:
+            gen_kwargs.pop("max_length", None)  # the Trainer's, of prompt and answer together
 
         greedy = {**gen_kwargs, "do_sample": False, "num_beams": 1}  # a flip must come from the perturbation
         with self._attention_probed(batch) as edit, self.parts.hooked(edit), self._shared_prompts(batch):

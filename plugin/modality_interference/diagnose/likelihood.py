@@ -65,7 +65,7 @@ def _score_options(question: Question, own: Tensor, clean: Tensor) -> ScoredRow:
         answer=question.choices[chosen],
         correct=chosen == question.answer,
         flipped=chosen != clean_choice if is_twin else None,
-        causal_effect=_bits(js(clean, own)) if is_twin else None,
+        causal_effect=_bits(js(clean, own).item()) if is_twin else None,
         misled=None if question.planted is None else chosen == question.planted,
     )
 
@@ -90,7 +90,7 @@ def _score_free(questions: list[Question], answers: Answers, decode: Callable[[l
                 answer=texts[question.batch_row],
                 correct=bool(correct[index]),
                 flipped=flips[index] if is_twin else None,
-                causal_effect=effects[index] if is_twin else None,
+                causal_effect=_bits(effects[index]) if is_twin else None,
             )
         )
 
@@ -98,16 +98,17 @@ def _score_free(questions: list[Question], answers: Answers, decode: Callable[[l
 
 
 def _free_effects(answers: Answers, rows: Tensor, clean: Tensor) -> Tensor:
-    """(rows,) mean over answer positions of the divergence from the clean row, in bits."""
+    """(rows,) mean over answer positions of the divergence from the clean row, in nats."""
     own, partner = answers.partners(rows, clean)
     log_probabilities = torch.log_softmax(answers.logits, dim=-1)
     values = js(log_probabilities[partner], log_probabilities[own])
     sums = torch.zeros(answers.rows, device=values.device).index_add(0, answers.row[own], values)
-    return (sums / answers.lengths.clamp(min=1))[rows].clamp(min=0) / math.log(2)
+    return (sums / answers.lengths.clamp(min=1))[rows]
 
 
-def _bits(nats: Tensor) -> float:
-    return max(nats.item(), 0.0) / math.log(2)  # rounding may leave equal distributions a little below 0
+def _bits(nats: float) -> float | None:
+    """A divergence in bits; None where logits were not finite."""
+    return max(nats, 0.0) / math.log(2) if math.isfinite(nats) else None  # rounding may leave equal ones below 0
 
 
 def scored_row(question: Question, answer: str | None, **values: object) -> ScoredRow:

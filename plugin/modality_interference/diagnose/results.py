@@ -375,7 +375,7 @@ def read_rows(folder: Path) -> list[ScoredRow]:
         ModalityInterferenceError: it is missing or not what a diagnosis writes; names the file and the line.
     """
     path = folder / ROWS_FILE
-    lines = enumerate(_read_text(path).splitlines(), start=1)
+    lines = enumerate(_read_text(path).split("\n"), start=1)  # `splitlines` would split at U+2028, too
     return [_parse(ScoredRow, line, f"{path}, line {number}") for number, line in lines if line.strip()]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers.utils import ModelOutput
 
 from ..prefix.packing import DEEPSTACK, VISUAL_MASK
 
@@ -59,9 +60,11 @@ def almost_nothing(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def detach(value: Any) -> Any:
-    """A copy of nested decoder inputs without their graph."""
+    """A copy of nested tensors, a module's inputs or output, without their graph."""
     if isinstance(value, Tensor):
         return value.detach()
+    if isinstance(value, ModelOutput):
+        return type(value)(**{key: detach(item) for key, item in value.items()})
     if isinstance(value, dict):
         return {key: detach(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,5 +1,7 @@
 """When a run whose losses or gradients are not finite must stop, and what is finite."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
@@ -46,3 +48,24 @@ def is_finite(norm: Tensor | float | None) -> bool:
 
     whole = norm.full_tensor() if isinstance(norm, DTensor) else torch.as_tensor(norm)  # FSDP2 leaves it in parts
     return bool(torch.isfinite(whole))
+
+
+def let_deepspeed_skip(optimizer: Any) -> None:
+    """Have a ZeRO optimizer skip steps whose gradients are not finite, whatever their type.
+
+    DeepSpeed 0.18 looks for them under float16 only, as its loss scale overflows there; elsewhere one such gradient makes
+    every weight NaN.
+
+    Args:
+        optimizer: DeepSpeed's; one that is none of ZeRO's stays as it is.
+    """
+    if hasattr(optimizer, "check_grad_overflow"):  # stages 1 and 2
+        optimizer.check_grad_overflow = True
+    elif hasattr(optimizer, "_overflow_check_and_loss_scale_update") and optimizer.dtype != torch.float16:  # stage 3
+        stock = optimizer._overflow_check_and_loss_scale_update
+
+        def check() -> bool:
+            optimizer.check_overflow()
+            return stock()
+
+        optimizer._overflow_check_and_loss_scale_update = check

@@ -23,7 +23,7 @@ from ..twins.sampler import BatchMixSampler
 from .alignment import chosen_layers
 from .attack import Attack, Perturbation, first_row
 from .embeddings import ModelParts
-from .faults import Patience, is_finite
+from .faults import Patience, is_finite, let_deepspeed_skip
 from .objective import SKIPPED_NONFINITE, Figures, Totals
 from .step import TwinStep
 from .unused import freeze_unused
@@ -65,7 +65,7 @@ class InterferenceTrainer(DiagnosisTrainer):
         self.patience = Patience(self.finetuning_args.nonfinite_patience)
         self._climbed: tuple[Perturbation, PictureFeatures | None, CommonPrefixes | None] | None = None
         self._sampler: BatchMixSampler | None = None
-        self.add_callback(_EpochCallback(self))
+        self.add_callback(_TrainingCallback(self))
 
     # --- data ---------------------------------------------------------------------------------------------------------
 
@@ -99,9 +99,9 @@ class InterferenceTrainer(DiagnosisTrainer):
         shares = [Totals.count(TwinBatch.split(inputs), self.finetuning_args) for inputs in batch_samples]
         faults = torch.tensor([self.figures.take_faults()])  # of the step before, to save a reduction of its own
         totals = torch.cat([torch.stack(shares).sum(dim=0), faults]).to(device)
-        *totals, faults = self.accelerator.reduce(totals, reduction="sum")
+        tokens, *totals, faults = self.accelerator.reduce(totals, reduction="sum")
         self.patience.end_step(int(faults))
-        return torch.stack(totals)
+        return torch.stack([tokens.clamp(min=1), *totals])  # 0 where no example of the step can be read: a loss of 0
 
     @override
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
@@ -195,11 +195,18 @@ class InterferenceTrainer(DiagnosisTrainer):
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         """The gradient norm. Where it is not finite, no gradient is left, so that the optimizer changes nothing.
 
-        A gradient scaler and DeepSpeed skip such steps themselves, and lower the loss scale.
+        Under float16 a gradient scaler and DeepSpeed skip such steps themselves, and lower the loss scale. DeepSpeed has
+        made its step, or skipped it (`let_deepspeed_skip`), before this is called.
         """
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
-        if self.accelerator.scaler is None and not self.is_deepspeed_enabled and not is_finite(norm):
-            self.optimizer.zero_grad(set_to_none=True)
+        if self.is_deepspeed_enabled:
+            skipped = not self.args.fp16 and self.accelerator.optimizer_step_was_skipped
+        else:
+            skipped = self.accelerator.scaler is None and not is_finite(norm)
+            if skipped:
+                self.optimizer.zero_grad(set_to_none=True)
+
+        if skipped:
             self.figures.count(SKIPPED_NONFINITE, int(self.is_world_process_zero()))
 
         return norm
@@ -246,6 +253,15 @@ class InterferenceTrainer(DiagnosisTrainer):
             model.load_state_dict(saved.state_dict())
 
     @override
+    def _load_best_model(self) -> None:
+        """Load the best weights, none left out; see `_load_from_checkpoint`."""
+        if self.is_deepspeed_enabled or self.is_fsdp_enabled or not isinstance(self.model, PreTrainedModel):
+            super()._load_best_model()
+        else:
+            logger.info_rank0(f"Loading the best model, {self.state.best_model_checkpoint}.")
+            self._load_from_checkpoint(str(self.state.best_model_checkpoint))
+
+    @override
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
             logs.update(self.figures.take(lambda share: self.accelerator.reduce(share, "sum"), self.args.device))
@@ -253,9 +269,13 @@ class InterferenceTrainer(DiagnosisTrainer):
         super().log(logs, start_time)
 
 
-class _EpochCallback(TrainerCallback):
+class _TrainingCallback(TrainerCallback):
     def __init__(self, trainer: InterferenceTrainer) -> None:
         self.trainer = trainer
+
+    def on_train_begin(self, args: Any, state: "TrainerState", control: "TrainerControl", **kwargs: Any) -> None:
+        if self.trainer.is_deepspeed_enabled:
+            let_deepspeed_skip(self.trainer._deepspeed.optimizer)
 
     def on_epoch_begin(self, args: Any, state: "TrainerState", control: "TrainerControl", **kwargs: Any) -> None:
         # the tolerance: a checkpoint of a finished epoch may carry 0.9999...

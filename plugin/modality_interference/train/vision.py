@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..modality import Modality
+from .decoder_inputs import detach
 
 
 METHODS = {
@@ -104,7 +105,7 @@ class PictureFeatures:
 
         def keep(module: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> None:
             if not any(value.requires_grad for value in _tensors((args, kwargs))):
-                outputs.setdefault(module, []).append(output)
+                outputs.setdefault(module, []).append(detach(output))
 
         with ExitStack() as stack:
             for module in _frozen_modules(self.towers):
