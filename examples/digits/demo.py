@@ -21,14 +21,16 @@ sys.path.insert(0, str(HERE.parent))
 from shared.steps import ROOT, Step, compare, evaluate, read_results, run_all, train  # noqa: E402
 
 
-def steps() -> list[Step]:
+def steps() -> list[Step | tuple[Step, ...]]:
     """All steps, in order."""
     return [
         Step("Writing the digits datasets", "data", (sys.executable, str(HERE / "make_data.py"))),
         Step("Building a tiny Qwen2.5-VL", "build", (sys.executable, str(HERE / "build_base.py"))),
         train("Pretraining the base model", "pretrain", HERE / "pretrain.yaml", WORK / "base"),
-        train("Fine-tuning plainly", "plain", HERE / "finetune_plain.yaml", WORK / "plain"),
-        train("Fine-tuning with the plugin", "plugin", HERE / "finetune_interference.yaml", WORK / "plugin"),
+        (
+            train("Fine-tuning plainly", "plain", HERE / "finetune_plain.yaml", WORK / "plain"),
+            train("Fine-tuning with the plugin", "plugin", HERE / "finetune_interference.yaml", WORK / "plugin"),
+        ),
         evaluate("Diagnosing the three models", HERE / "evaluate.yaml", WORK, tuple(MODELS)),
         compare("Comparing the three models", WORK, tuple(MODELS)),
     ]
