@@ -22,6 +22,7 @@ lint: install
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 # one thread per worker: the tiny models are faster so, and the workers do not fight over cores
 test: lint

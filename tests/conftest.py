@@ -23,7 +23,7 @@ def no_decoders_of_other_files() -> None:
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Tiny random model of a family, built once."""
-    from tiny_models import build
+    from helpers.tiny_models import build
 
     folder = tmp_path_factory.mktemp("models")
     return lambda family: build(family, folder)
@@ -32,7 +32,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 @pytest.fixture(scope="session")
 def datasets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The dataset_dir of `runs.write_datasets`."""
-    from runs import write_datasets
+    from helpers.runs import write_datasets
 
     return write_datasets(tmp_path_factory.mktemp("data"))
 

@@ -4,17 +4,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modality_interference.modality import (
-    BOTH,
-    IGNORE_LABEL,
-    PLAIN,
-    Modality,
-    ModalityTokens,
-    from_bits,
-    kind_of,
-    perturbation_mask,
-    to_bits,
-)
+from modality_interference.batching.tokens import ModalityTokens, perturbation_mask
+from modality_interference.modality import BOTH, IGNORE_LABEL, PLAIN, Modality, from_bits, kind_of, to_bits
 
 
 TOKENS = ModalityTokens({Modality.IMAGE: 90, Modality.AUDIO: 91}, frozenset({0, 1, 2}))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modality_interference.arguments import DEFAULTS, PLUGIN_KEYS
-from modality_interference.twins.registry import formats, perturbations
+from modality_interference.data.registry import formats, perturbations
 
 
 ROOT = Path(__file__).parent.parent

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.tiny_models import FAMILIES, build, make_tokenizer
 from llamafactory.data import SFTDataCollatorWith4DAttentionMask, get_dataset, get_template_and_fix_tokenizer
 from llamafactory.hparams import get_train_args
 from llamafactory.model import load_model, load_tokenizer
 from llamafactory.train.tuner import run_exp
 from PIL import Image
-from tiny_models import FAMILIES, build, make_tokenizer
 from torch import nn
 from transformers import AutoModelForImageTextToText, AutoTokenizer, PreTrainedModel
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from table import MODELS, write_tables
 
-from modality_interference.diagnose.results import read_diagnosis
+from modality_interference.results import read_diagnosis
 
 
 HERE = Path(__file__).resolve().parent

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from modality_interference.diagnose.results import Diagnosis
+from modality_interference.results import Diagnosis
 
 
 MODELS = {

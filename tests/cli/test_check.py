@@ -11,21 +11,19 @@ from typing import Any
 
 import pytest
 from datasets import ClassLabel, Dataset, Features, Image, Value
+from helpers.loading import load_data
+from helpers.runs import COLUMNS, recipe, write_datasets
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from llamafactory.data.parser import DatasetAttr
-from loading import load_data
 from PIL import Image as Pictures
-from runs import COLUMNS, recipe, write_datasets
 
-from modality_interference.cli import main
+from modality_interference.cli import app as main
 from modality_interference.cli.check import check_recipe_folder
-from modality_interference.recipes.card import card_problems
-from modality_interference.recipes.columns import PLAIN_COLUMNS, TAGS
-from modality_interference.recipes.data_files import data_problems
-from modality_interference.recipes.entry import Entry
-from modality_interference.recipes.info import read_info
-from modality_interference.recipes.paths import path_problem
+from modality_interference.dataset_dir.contents import card_problems, data_problems
+from modality_interference.dataset_dir.entry import PLAIN_COLUMNS, TAGS, Entry
+from modality_interference.dataset_dir.info import read_info
+from modality_interference.files import path_problem
 
 
 SCRIPT = Path(sys.executable).with_name("modality-interference")

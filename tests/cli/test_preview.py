@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.loading import load_data
+from helpers.runs import COLUMNS, recipe, write_datasets
 from hypothesis import given
 from hypothesis import strategies as st
-from loading import load_data
 from PIL import Image
-from runs import COLUMNS, recipe, write_datasets
 
-from modality_interference.cli import main
+from modality_interference.cli import app as main
 from modality_interference.cli.preview import collect
-from modality_interference.report.changes import changes, shortened
-from modality_interference.twins.media import load_image
+from modality_interference.media.image import load_image
+from modality_interference.report.text import changes, shortened
 
 
 SCRIPT = Path(sys.executable).with_name("modality-interference")

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clip_files import read_pictures, write_clip, write_corrupt, write_labelled
+from helpers.clip_files import read_pictures, write_clip, write_corrupt, write_labelled
 from PIL import Image
 
-from modality_interference.cli import main
+from modality_interference.cli import app as main
 from modality_interference.clips.benchmark import Plan, build_benchmark
 from modality_interference.clips.folder import prepare_folder
-from modality_interference.clips.settings import Settings
+from modality_interference.clips.sources import Settings
 
 
 SIDE = 64  # pixels of a clip, and of a frame in its strip

@@ -3,7 +3,7 @@
 import av
 import numpy as np
 import pytest
-from clip_files import (
+from helpers.clip_files import (
     CLASSES,
     centre_at,
     dominant_frequency,

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from modality_interference.clips.interruption import deferred_ctrl_c
+from modality_interference.clips.workers import deferred_ctrl_c
 
 
 def press() -> None:

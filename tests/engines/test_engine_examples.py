@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from launching import ENGINES, EXAMPLES
+from helpers.engines.launching import ENGINES, EXAMPLES
 from llamafactory.hparams import get_ray_args, get_train_args
 
 

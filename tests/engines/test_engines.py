@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from cells import CELLS, STEPS, Cell
-from engines_table import Table
-from launching import ENGINES, SINGLE, Engine, launch, logged, weights, wrappers
-from loading import load_data
+from helpers.engines.cells import CELLS, STEPS, Cell
+from helpers.engines.launching import ENGINES, SINGLE, Engine, launch, logged, weights, wrappers
+from helpers.engines.table import Table
+from helpers.engines.uneven_data import BATCHES, ROWS_PER_BATCH, write_uneven
+from helpers.loading import load_data
 from safetensors.torch import load_file
-from uneven_data import BATCHES, ROWS_PER_BATCH, write_uneven
 
-from modality_interference.batch import TwinBatch
+from modality_interference.batching.batch import TwinBatch
 
 
 TOLERANCE = 1e-5

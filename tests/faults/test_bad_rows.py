@@ -4,12 +4,12 @@ import json
 import math
 import re
 
-from bad_rows import write_bad_rows
+from helpers.bad_rows import write_bad_rows
+from helpers.loading import load_data
+from helpers.runs import recipe
 from llamafactory.train.tuner import run_exp
-from loading import load_data
-from runs import recipe
 
-from modality_interference.diagnose.results import read_rows
+from modality_interference.results import read_rows
 
 
 NAMES = "questions,embedded,chats"

@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bad_rows import write_bad_rows
-from loading import load_data
-from runs import recipe
+from helpers.bad_rows import write_bad_rows
+from helpers.loading import load_data
+from helpers.runs import recipe
 
 
 NAMES = "questions,embedded,chats"
 PROGRAM = """
 import hashlib, json, sys, time
 from pathlib import Path
-from loading import load_data
+from helpers.loading import load_data
 
 keys, ready, go = json.loads(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
 ready.touch()

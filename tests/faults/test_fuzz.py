@@ -17,13 +17,13 @@ from llamafactory.hparams import DataArguments, ModelArguments
 from llamafactory.model import load_tokenizer
 from PIL import Image
 
+from modality_interference.batching.tokenize import TwinProcessor
+from modality_interference.data import schema as features
+from modality_interference.data.converter import TwinConverter, make_converter
+from modality_interference.data.registry import formats, perturbations
+from modality_interference.data.spec import TwinsSpec
 from modality_interference.errors import ModalityInterferenceError
-from modality_interference.twins import features
-from modality_interference.twins.formats import TwinConverter, make_converter
-from modality_interference.twins.media_folders import MediaFolders
-from modality_interference.twins.processor import TwinProcessor
-from modality_interference.twins.registry import formats, perturbations
-from modality_interference.twins.spec import TwinsSpec
+from modality_interference.files import MediaFolders
 
 
 TURNS = [{"from": "human", "value": "<image>Which?"}, {"from": "gpt", "value": "red"}]

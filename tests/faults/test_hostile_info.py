@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loading import load_data
-from runs import COLUMNS, recipe
+from helpers.loading import load_data
+from helpers.runs import COLUMNS, recipe
 
 from modality_interference.errors import ModalityInterferenceError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runs import recipe, write_datasets
+from helpers.runs import recipe, write_datasets
 
 
 LIMIT = 40_000  # bytes per file; the datasets need more

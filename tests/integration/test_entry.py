@@ -17,19 +17,20 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from helpers.runs import recipe
 from llamafactory import cli
 from llamafactory.data import loader, parser
 from llamafactory.hparams import get_train_args
 from llamafactory.train import tuner
 from llamafactory.train.sft import workflow
 from llamafactory.train.tuner import run_exp
-from runs import recipe
 from safetensors.torch import load_file
 
-from modality_interference import bootstrap, integration
+from modality_interference import bootstrap
 from modality_interference.arguments import DEFAULTS, PLUGIN_KEYS
 from modality_interference.errors import ModalityInterferenceError
-from modality_interference.train.objective import FIGURES, LOSS_ALIGNMENT
+from modality_interference.integration.plugin import install as integration
+from modality_interference.train.losses import FIGURES, LOSS_ALIGNMENT
 
 
 SWAPPED = [

@@ -7,20 +7,19 @@ import threading
 from pathlib import Path
 
 import pytest
-from diagnoses import diagnosis, flip, picture_uri, result, scored
+from helpers.diagnoses import diagnosis, flip, picture_uri, result, scored
+from helpers.pages import background, open_page, overflow, plain, requested, shown, texts
 from hypothesis import given
 from hypothesis import strategies as st
-from pages import background, open_page, overflow, plain, requested, shown, texts
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
-from modality_interference.diagnose.results import Diagnosis, Flip
 from modality_interference.errors import ModalityInterferenceError
-from modality_interference.report.conditions import conditions
-from modality_interference.report.gallery import exhibit
-from modality_interference.report.page import write_report
+from modality_interference.report.page import exhibit, write_report
 from modality_interference.report.summary import summary
+from modality_interference.report.table import conditions
+from modality_interference.results import Diagnosis, Flip
 
 
 ROWS = scored(perturbation="misleading_text", correct=[False] * 4, causal_effect=[0.1, 0.7, 0.9, 1.0])

@@ -4,19 +4,19 @@ import copy
 
 import pytest
 import torch
-from av_data import write_clips
+from helpers.av_data import write_clips
+from helpers.runs import recipe
+from helpers.tiny_models import CLIP_FAMILIES, FAMILIES
 from llamafactory.train.tuner import run_exp
-from runs import recipe
-from tiny_models import CLIP_FAMILIES, FAMILIES
 from transformers import TrainerCallback
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from modality_interference.batch import Answers, TwinBatch
-from modality_interference.prefix.attention import RowAttention
-from modality_interference.prefix.rows import CommonPrefixes
+from modality_interference.attention.prefix import CommonPrefixes
+from modality_interference.attention.row_attention import RowAttention
+from modality_interference.batching.batch import Answers, TwinBatch
 from modality_interference.train.attack import Attack, Perturbation
-from modality_interference.train.embeddings import perturb
-from modality_interference.train.objective import FIGURES, LOSS_ALIGNMENT
+from modality_interference.train.hooks import perturb
+from modality_interference.train.losses import FIGURES, LOSS_ALIGNMENT
 
 
 class KeepBatch(TrainerCallback):
@@ -65,7 +65,7 @@ def equal_clips(tmp_path_factory):
 @pytest.fixture(scope="module", params=CASES, ids=name_of)
 def family(request, checkpoint, datasets, clips, equal_clips, tmp_path_factory):
     """One real step of a family through `run_exp`, and what it left behind."""
-    from modality_interference.train.embeddings import ModelParts
+    from modality_interference.train.hooks import ModelParts
 
     kept = KeepBatch()
     name, data = request.param

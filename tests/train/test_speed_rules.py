@@ -2,13 +2,13 @@
 
 import pytest
 import torch
+from helpers.prefixes import attack_prefix, copy_signature, distinct, signature
+from helpers.runs import recipe
+from helpers.tiny_models import FAMILIES
 from llamafactory.train.tuner import run_exp
-from prefixes import attack_prefix, copy_signature, distinct, signature
-from runs import recipe
-from tiny_models import FAMILIES
 from transformers import TrainerCallback
 
-from modality_interference.batch import TwinBatch
+from modality_interference.batching.batch import TwinBatch
 
 
 STEPS = 2  # ascent steps K

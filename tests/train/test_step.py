@@ -2,14 +2,14 @@
 
 import pytest
 import torch
-from av_data import write_clips
+from helpers.av_data import write_clips
+from helpers.runs import recipe
+from helpers.step_reference import Row, reference_loss
 from llamafactory.train.tuner import run_exp
-from runs import recipe
-from step_reference import Row, reference_loss
 from transformers import TrainerCallback
 
 from modality_interference.arguments import PluginArguments
-from modality_interference.twins.collator import row_key
+from modality_interference.batching.collator import row_key
 
 
 class Compare(TrainerCallback):

@@ -5,12 +5,12 @@ import math
 
 import pytest
 import torch
+from helpers.loading import load_data
+from helpers.runs import recipe, write_datasets
 from llamafactory.train.tuner import run_exp
-from loading import load_data
-from runs import recipe, write_datasets
 from safetensors.torch import load_file
 
-from modality_interference.train.objective import COUNTS, FIGURES, LOSS_ALIGNMENT, MEANS
+from modality_interference.train.losses import COUNTS, FIGURES, LOSS_ALIGNMENT, MEANS
 
 
 FAMILY, TEMPLATE = "qwen2_5_vl", "qwen2_vl"

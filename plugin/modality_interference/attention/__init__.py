@@ -1,1 +1,1 @@
-"""Attention of chosen query positions on all keys, measured inside the model's own attention function."""
+"""Attention of chosen positions, and rows that share prefixes, inside of the model's own attention function."""

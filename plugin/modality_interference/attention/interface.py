@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from ..errors import ModalityInterferenceError
-from ..prefix.attention import RowAttention
-from ..prefix.rows import PackedRows
+from .prefix import PackedRows
+from .row_attention import RowAttention
 
 
 LISTENER = "attention_listener"  # keyword arguments of the decoder

@@ -1,6 +1,6 @@
 """The command `modality-interference`; LLaMA-Factory and torch are imported by the subcommands that need them."""
 
-from .main import main
+from .app import main
 
 
 __all__ = ["main"]

@@ -67,10 +67,9 @@ def check_recipe_folder(folder: Path, rows: int) -> Findings:
         folder: the recipe.
         rows: how many rows of each dataset to convert.
     """
+    from ..dataset_dir.contents import card_problems, content_problems
+    from ..dataset_dir.info import read_info
     from ..integration.offline import known_formats
-    from ..recipes.card import card_problems
-    from ..recipes.contents import content_problems
-    from ..recipes.info import read_info
 
     info = read_info(folder)
     findings = Findings(problems=[*info.problems, *card_problems(folder), *content_problems(folder)])
@@ -82,10 +81,8 @@ def check_recipe_folder(folder: Path, rows: int) -> Findings:
 
 
 def _check_dataset(name: str, entry: Any, folder: Path, formats: set[str], rows: int, findings: Findings) -> None:
+    from ..dataset_dir.entry import about, absent_columns, comes_from, dataset_problems
     from ..integration.offline import open_dataset
-    from ..recipes.columns import absent_columns
-    from ..recipes.dataset import about, dataset_problems
-    from ..recipes.entry import comes_from
 
     findings.notes[name] = ["rows not tried, because of its problems"]
     if problems := dataset_problems(name, entry, folder, formats):
@@ -109,7 +106,7 @@ def _check_dataset(name: str, entry: Any, folder: Path, formats: set[str], rows:
 
 def _try_rows(dataset: "LocalDataset", rows: int) -> tuple[list[str], list[str]]:
     """Convert the first rows; returns notes and problems."""
-    from ..twins.dropping import place, summaries
+    from ..batching.dropped import place, summaries
 
     tried = min(rows, len(dataset.rows))
     twins, good = Counter[str](), 0

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..data.options import LETTERS
+from ..dataset_dir.rows import Example
+from ..media.thumbnails import SENSES, ClipThumbnail, clip_thumbnails, thumbnail_uri
 from ..modality import Modality, kind_of
-from ..recipes.examples import Example
-from ..report.changes import Piece, changes
-from ..twins.answers import LETTERS
-from ..twins.clip_thumbnails import SENSES, ClipThumbnail, clip_thumbnails
-from ..twins.thumbnails import thumbnail_uri
+from ..report.text import Piece, changes
 
 
 @dataclass(frozen=True)

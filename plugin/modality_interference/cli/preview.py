@@ -2,15 +2,12 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import ModalityInterferenceError
 from .arguments import add_command, count, recipe_folder, stay_offline
+from .exhibits import Exhibit, exhibit
 from .terminal import printable, say
-
-
-if TYPE_CHECKING:
-    from .exhibits import Exhibit
 
 
 EXAMPLES = """\
@@ -45,8 +42,8 @@ def run(arguments: argparse.Namespace) -> int:
     folder = recipe_folder(arguments.recipe)
     stay_offline()
 
-    from ..diagnose.results import write_text
-    from ..report.render import render
+    from ..files import write_text
+    from ..report.templating import render
     from .preview_text import preview_text
 
     exhibits, total = collect(folder, arguments.dataset, arguments.rows, arguments.seed)
@@ -72,9 +69,8 @@ def collect(folder: Path, name: str, rows: int, seed: int) -> tuple[list["Exhibi
     Raises:
         ModalityInterferenceError: with all problems of the dataset's entry, or why its data cannot be read.
     """
+    from ..dataset_dir.entry import absent_columns
     from ..integration.offline import open_dataset
-    from ..recipes.columns import absent_columns
-    from .exhibits import exhibit
 
     entry = _find_entry(folder, name)
     with open_dataset(name, entry, folder, seed) as dataset:
@@ -86,11 +82,10 @@ def collect(folder: Path, name: str, rows: int, seed: int) -> tuple[list["Exhibi
 
 
 def _find_entry(folder: Path, name: str) -> dict[str, Any]:
+    from ..dataset_dir.entry import comes_from, dataset_problems
+    from ..dataset_dir.info import INFO_FILE, read_info
     from ..integration.offline import known_formats
-    from ..recipes.dataset import dataset_problems
-    from ..recipes.entry import comes_from
-    from ..recipes.info import INFO_FILE, read_info
-    from ..twins.messages import listed, suggestion
+    from ..messages import listed, suggestion
 
     info = read_info(folder)
     if name not in info.datasets:

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
-from ..report.changes import Piece, shortened
-from ..twins.clip_thumbnails import ClipThumbnail
+from ..media.thumbnails import ClipThumbnail
+from ..report.text import Piece, shortened
 from .exhibits import Exhibit, Picture, TwinExhibit
 from .terminal import Paint, printable, width, wrapped
 

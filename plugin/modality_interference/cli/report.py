@@ -55,12 +55,12 @@ def _names(text: str | None, runs: int) -> list[str] | None:
 
 def _write(runs: list[Path], output: Path, names: list[str] | None) -> Path:
     if len(runs) > 1:
-        from ..report.compare import compare_runs
+        from ..report.comparison import compare_runs
 
         return compare_runs(runs, output, names)
 
-    from ..diagnose.results import read_diagnosis, read_rows
     from ..report.page import write_report
+    from ..results import read_diagnosis, read_rows
 
     files = write_report(output, read_diagnosis(runs[0]), read_rows(runs[0]))
     return next(file for file in files if file.suffix == ".html")

@@ -1,1 +1,1 @@
-"""Clips with picture and sound: prepared from raw video files, and paired into a benchmark of conflicts."""
+"""Clips with video and audio: prepared from raw files, and paired into a benchmark of conflicts."""

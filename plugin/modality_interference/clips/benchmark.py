@@ -1,21 +1,21 @@
-"""Build the benchmark of conflicts: rows of clips with partners, and their entries in `dataset_info.json`."""
+"""Build the benchmark of conflicts: rows of clips with partners, parts, and their entries in `dataset_info.json`."""
 
 import json
 import os
-from collections import Counter
-from collections.abc import Mapping
+import random
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..diagnose.results import write_text
+from ..data.options import MAX_OPTIONS
+from ..dataset_dir.info import check_names, merge_entries
 from ..errors import ModalityInterferenceError
-from ..recipes.paths import is_inside
-from ..twins.answers import MAX_OPTIONS
-from .dataset_info import check_names, merge_entries
-from .labelled import Clip, class_names, usable_clips
+from ..files import is_inside, write_text
+from .labels import Clip, Labels, class_names, usable_clips
+from .manifest import JOURNAL, MANIFEST
 from .partners import assign_partners
-from .splits import split
 
 
 FORMAT = "audio_visual_twins"
@@ -84,6 +84,12 @@ def build_benchmark(manifest: Path, out: Path | None, plan: Plan) -> Benchmark:
     parts = _parts(clips, plan)
     rows = {name: _rows(part, plan.seed, f"dataset `{name}`", _prefix(home, out)) for name, part in parts.items()}
     entries = _entries(list(parts), classes, plan)
+    for name, entry in entries.items():
+        if entry["file_name"] in (MANIFEST, JOURNAL):
+            raise ModalityInterferenceError(
+                f"`--name {name}` would overwrite the list of clips, {entry['file_name']}. Choose another name."
+            )
+
     check_names(out, entries, FORMAT)
     for name, part in rows.items():
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in part)
@@ -155,3 +161,47 @@ def _entries(parts: list[str], classes: list[str], plan: Plan) -> dict[str, dict
 
 def _columns() -> dict[str, str]:
     return {"videos": "video", "audios": "audio"} | {name: name for name in (*_LABEL_COLUMNS, *_PARTNER_COLUMNS)}
+
+
+def split(labels: Sequence[Labels], shares: Mapping[str, float], seed: int) -> dict[str, list[int]]:
+    """Divide clips, stratified by what they show and sound like.
+
+    Args:
+        labels: of the clips.
+        shares: of the parts by name; they add up to 1.
+        seed: of the draw.
+
+    Returns:
+        The clips of each part, in their order. Of every class a part gets its share to within one clip, and what the
+        rounding took from a part in one class it gets in another.
+    """
+    draw = random.Random(f"split {seed}")
+    classes: defaultdict[Labels, list[int]] = defaultdict(list)
+    for index, label in enumerate(labels):
+        classes[label].append(index)
+
+    parts: dict[str, list[int]] = {name: [] for name in shares}
+    owed = dict.fromkeys(shares, 0.0)
+    for members in classes.values():
+        draw.shuffle(members)
+        counts = _counts(len(members), shares, owed)
+        for name, count in counts.items():
+            parts[name] += members[:count]
+            del members[:count]
+
+    return {name: sorted(indexes) for name, indexes in parts.items()}
+
+
+def _counts(size: int, shares: Mapping[str, float], owed: dict[str, float]) -> dict[str, int]:
+    """How many clips of a class each part gets; `owed` is what all parts lack so far, and is brought up to date."""
+    exact = {name: size * share for name, share in shares.items()}
+    counts = {name: int(value + 1e-9) for name, value in exact.items()}
+    rounded_down = [name for name in shares if exact[name] - counts[name] > 1e-9]
+    first = sorted(rounded_down, key=lambda name: counts[name] - exact[name] - owed[name])
+    for name in first[: size - sum(counts.values())]:
+        counts[name] += 1
+
+    for name in shares:
+        owed[name] += exact[name] - counts[name]
+
+    return counts

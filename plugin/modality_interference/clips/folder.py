@@ -10,13 +10,11 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from ..errors import ModalityInterferenceError
-from .interruption import deferred_ctrl_c
 from .labels import Labels, folder_labels, read_labels
 from .manifest import JOURNAL, MANIFEST, ClipRecord, append, open_journal, read_journal, read_manifest, write_manifest
-from .pool import run_all
-from .preparing import SOUNDS, VIDEOS, file_names, prepare_to_files
-from .settings import Settings
-from .sources import Found, Source, find_sources
+from .prepare import SOUNDS, VIDEOS, file_names, prepare_to_files
+from .sources import Found, Settings, Source, find_sources
+from .workers import deferred_ctrl_c, run_all
 
 
 _LOCK = ".clips.lock"

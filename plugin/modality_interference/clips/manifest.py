@@ -7,9 +7,9 @@ from typing import Literal, TextIO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..diagnose.results import write_text
 from ..errors import ModalityInterferenceError
-from ..twins.messages import shown
+from ..files import write_text
+from ..messages import shown
 
 
 MANIFEST = "clips.jsonl"

@@ -12,9 +12,9 @@ import numpy as np
 from av.container import InputContainer
 from av.stream import Disposition
 
-from ..containers import WITH_PICTURE, open_container
 from ..errors import ModalityInterferenceError
-from .settings import SAMPLE_RATE
+from ..media.containers import WITH_PICTURE, open_container
+from .sources import SAMPLE_RATE
 
 
 MAX_PIXELS = 7680 * 4320  # of a frame: 8K

@@ -1,6 +1,6 @@
-"""Rows of a recipe's own files through the plugin's data path: without model, tokenizer and network.
+"""Rows of a dataset folder's own files through the plugin's data path: without model, tokenizer and network.
 
-Recipes come from strangers: only files inside the folder are opened, by LLaMA-Factory's loader and by PIL.
+Dataset folders come from untrusted places: only files inside the folder are opened, by LLaMA-Factory's loader and by PIL.
 """
 
 import logging
@@ -18,13 +18,14 @@ from typing import Any
 import datasets
 from datasets import Dataset
 
+from ..data import schema
+from ..data.formats.audio_visual import ask_each
+from ..data.registry import formats
+from ..data.schema import mark_invalid_text
+from ..dataset_dir.rows import Example, read_example
 from ..errors import ModalityInterferenceError
-from ..recipes.examples import Example, read_example
-from ..twins import features
-from ..twins.clip_questions import ask_each
-from ..twins.registry import formats
-from ..twins.valid_text import mark_invalid_text
-from . import EXTENSION_GROUP, data_path, deactivate, require
+from . import loading
+from .plugin import EXTENSION_GROUP, deactivate, require
 
 
 Converter = Callable[[dict[str, Any], int], dict[str, Any]]
@@ -74,7 +75,7 @@ def open_dataset(name: str, entry: dict[str, Any], folder: Path, seed: int) -> I
     with _quiet(), TemporaryDirectory(prefix="modality_interference_") as cache:
         attribute = _attribute(name, entry)
         data_args = require("llamafactory.hparams", "DataArguments").DataArguments(dataset_dir=str(folder))
-        rows = mark_invalid_text(features.undecoded(_load(attribute, data_args, cache)))
+        rows = mark_invalid_text(schema.undecoded(_load(attribute, data_args, cache)))
         _check_rows(name, rows)
         make_converter = partial(_converter, rows, attribute, data_args, seed)
         if attribute.twins is not None and formats()[attribute.formatting].asks:
@@ -95,8 +96,8 @@ def _attribute(name: str, entry: dict[str, Any]) -> Any:
     deactivate()  # a run of this process may have left the plugin in place
     parser = require("llamafactory.data.parser", "get_dataset_list", "DatasetAttr.join")
     try:
-        with _swapped(parser.DatasetAttr, "join", data_path.join(parser.DatasetAttr.join)):
-            return data_path.get_dataset_list(parser.get_dataset_list)([name], {name: entry})[0]
+        with _swapped(parser.DatasetAttr, "join", loading.join(parser.DatasetAttr.join)):
+            return loading.get_dataset_list(parser.get_dataset_list)([name], {name: entry})[0]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _refused(name, "LLaMA-Factory cannot read its entry", error) from error
 
@@ -145,7 +146,7 @@ def _decodes_pictures(feature: Any) -> bool:
 
 def _converter(rows: Dataset, attribute: Any, data_args: Any, seed: int) -> Converter:
     if attribute.twins is not None:
-        return data_path.twin_converter(rows, attribute, data_args, seed)
+        return loading.twin_converter(rows, attribute, data_args, seed)
 
     module = require("llamafactory.data.converter", "get_dataset_converter")
     converter = module.get_dataset_converter(attribute.formatting, attribute, data_args)

@@ -1,1 +1,1 @@
-"""The training method: attack, consistency, the decoder hook and the trainer."""
+"""The training method: attack, consistency, alignment, the decoder hook and the trainer."""

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..arguments import PluginArguments, parse_layers
 from ..attention.interface import AttentionInputs, listen_in
 from ..attention.scores import Queries, attention_scores
-from ..batch import TwinBatch
+from ..batching.batch import TwinBatch
 from ..errors import ModalityInterferenceError
 from ..modality import Modality, to_bits
 

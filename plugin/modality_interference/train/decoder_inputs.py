@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers.utils import ModelOutput
 
-from ..prefix.packing import DEEPSTACK, VISUAL_MASK
+from ..attention.packing import DEEPSTACK, VISUAL_MASK
 
 
 def take_rows(kwargs: dict[str, Any], rows: Tensor, total: int) -> dict[str, Any]:

@@ -6,16 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from ..arguments import PluginArguments
-from ..batch import Answers, TwinBatch
-from ..prefix.attention import RowAttention
-from ..prefix.rows import CommonPrefixes
-from .adversarial import ascend, finite_rows
+from ..attention.prefix import CommonPrefixes
+from ..attention.row_attention import RowAttention
+from ..batching.batch import Answers, TwinBatch
 from .alignment import Alignment
-from .attack import Attack, Perturbation
+from .attack import Attack, Perturbation, ascend, finite_rows
 from .decoder_inputs import append_rows, take_rows
-from .embeddings import ModelParts
-from .objective import DROPPED_NONFINITE, Figures, Totals, adversarial_share, alignment_share, objective
-from .vision import PictureFeatures
+from .hooks import ModelParts
+from .losses import DROPPED_NONFINITE, Figures, Totals, adversarial_share, alignment_share, objective
+from .media_features import PictureFeatures
 
 
 class TwinStep:

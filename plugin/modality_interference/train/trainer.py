@@ -1,11 +1,11 @@
-"""The trainer: LLaMA-Factory's, with the loss of DESIGN section 2; its evaluation is the diagnosis."""
+"""The trainer: LLaMA-Factory's, with the loss of DESIGN section 2."""
 
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from llamafactory.extras import logging
+from llamafactory.train.sft.trainer import CustomSeq2SeqTrainer
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel, TrainerCallback
@@ -13,38 +13,39 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 from typing_extensions import override
 
 from ..arguments import parse_batch_mix
-from ..batch import TwinBatch
-from ..checkpoints import begin, finish
-from ..diagnose.evaluation import DiagnosisTrainer
+from ..attention.packing import shares_prefixes
+from ..attention.prefix import CommonPrefixes
+from ..batching.batch import TwinBatch
+from ..batching.sampler import BatchMixSampler
+from ..compat import freeze_unused, get_logger, let_deepspeed_skip
 from ..errors import ModalityInterferenceError
-from ..prefix.rows import CommonPrefixes
-from ..prefix.support import shares_prefixes
-from ..twins.sampler import BatchMixSampler
 from .alignment import chosen_layers
 from .attack import Attack, Perturbation, first_row
-from .embeddings import ModelParts
-from .faults import Patience, is_finite, let_deepspeed_skip
-from .objective import SKIPPED_NONFINITE, Figures, Totals
+from .checkpoints import begin, finish
+from .hooks import ModelParts
+from .losses import SKIPPED_NONFINITE, Figures, Totals
+from .media_features import PictureFeatures
+from .nonfinite import Patience, is_finite
 from .step import TwinStep
-from .unused import freeze_unused
-from .vision import PictureFeatures
 
 
 if TYPE_CHECKING:
     from transformers import TrainerControl, TrainerState
 
+logger = get_logger(__name__)
 
-logger = logging.get_logger(f"llamafactory.{__name__}")  # below its root logger, which has the handlers
 
-
-class InterferenceTrainer(DiagnosisTrainer):
+class TwinTrainer(CustomSeq2SeqTrainer):
     """Fine-tunes on clean rows, twins and adversarial copies, with the consistency loss (arXiv 2505.19616).
 
-    Takes what `DiagnosisTrainer` takes; `finetuning_args` carries the plugin's keys.
+    Takes what `CustomSeq2SeqTrainer` takes; `data_collator` is a TwinCollator, `finetuning_args` carries the plugin's keys.
     """
+
+    data_collator: Any
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.data_collator = self.data_collator.with_model(self.model)
         if self.args.n_gpu > 1:
             raise ModalityInterferenceError(
                 "torch.nn.DataParallel (several GPUs in one process) is not supported: start with FORCE_TORCHRUN=1."
@@ -270,7 +271,7 @@ class InterferenceTrainer(DiagnosisTrainer):
 
 
 class _TrainingCallback(TrainerCallback):
-    def __init__(self, trainer: InterferenceTrainer) -> None:
+    def __init__(self, trainer: TwinTrainer) -> None:
         self.trainer = trainer
 
     def on_train_begin(self, args: Any, state: "TrainerState", control: "TrainerControl", **kwargs: Any) -> None:

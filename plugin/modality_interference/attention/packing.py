@@ -1,0 +1,177 @@
+"""Rows in one sequence: whether a model can compute them so, its decoder's arguments for them, and generation from them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+from ..compat import get_logger
+from ..errors import ModalityInterferenceError
+from .interface import ROW_ATTENTION, surround
+from .prefix import PackedRows
+from .row_attention import RowAttention
+
+
+logger = get_logger(__name__)
+KERNELS = ("sdpa", "eager")
+LAYERS = {"full_attention", "sliding_attention"}
+
+
+def shares_prefixes(wanted: str, decoder: Any) -> bool:
+    """Settle `share_prefix`.
+
+    Args:
+        wanted: the key's value, `auto`, `true` or `false`.
+        decoder: the model's text decoder.
+
+    Raises:
+        ModalityInterferenceError: `true` for a model that cannot, saying why.
+    """
+    why_not = obstacle(decoder)
+    if wanted == "true" and why_not:
+        raise ModalityInterferenceError(f"`share_prefix: true`, but {why_not}. Set `share_prefix: auto`.")
+
+    if wanted == "auto" and why_not:
+        logger.info_rank0(f"Rows that begin alike are computed apart: {why_not}.")
+
+    return wanted != "false" and not why_not
+
+
+def obstacle(decoder: Any) -> str | None:
+    """Why a text decoder's rows cannot share prefixes; None where they can."""
+    name = type(decoder).__name__
+    if not getattr(decoder, "_supports_attention_backend", False):
+        return f"{name} does not compute its attention by transformers' attention interface"
+
+    kernel = decoder.config._attn_implementation
+    if kernel not in KERNELS:
+        return f"the attention kernel `{kernel}` takes no prefixes (those that do: {', '.join(KERNELS)})"
+
+    others = set(getattr(decoder.config, "layer_types", None) or ()) - LAYERS
+    if others:
+        return f"{name} has layers of another kind than attention ({', '.join(sorted(others))})"
+
+    return None
+
+
+VISUAL_MASK = "visual_pos_masks"
+DEEPSTACK = "deepstack_visual_embeds"
+
+
+def pack(kwargs: dict[str, Any], attention: RowAttention) -> dict[str, Any]:
+    """Lay the rows of a forward end to end.
+
+    Args:
+        kwargs: the decoder's, for all rows: `inputs_embeds` (rows, columns, hidden) and what else its family takes.
+        attention: of these rows.
+
+    Returns:
+        the decoder's, for one row that is the sequence.
+    """
+    surround()
+    places = attention.rows.places
+    shape = kwargs["inputs_embeds"].shape[:2]
+    packed: dict[str, Any] = {}
+    for key, value in kwargs.items():
+        if key == DEEPSTACK and value is not None:
+            packed[key] = _visual(value, kwargs[VISUAL_MASK], places)
+        elif isinstance(value, Tensor) and value.shape[:2] == shape:
+            packed[key] = value.flatten(0, 1).index_select(0, places)[None]
+        else:
+            packed[key] = value
+
+    packed["position_ids"] = _positions(kwargs.get("position_ids"), places, shape)
+    packed["attention_mask"] = _masks(kwargs.get("attention_mask"), places.device)
+    if isinstance(kwargs.get("cache_position"), Tensor):
+        packed["cache_position"] = torch.arange(len(places), device=places.device)
+
+    return {**packed, ROW_ATTENTION: attention}
+
+
+def _positions(positions: Tensor | None, places: Tensor, shape: tuple[int, int]) -> Tensor:
+    """(1, sequence) or (axes, 1, sequence)."""
+    if positions is None:  # what decoders make by themselves: the column
+        return (places % shape[1])[None]
+
+    flat = positions.expand(*positions.shape[:-2], *shape).flatten(-2)
+    return flat.index_select(-1, places).unsqueeze(-2)
+
+
+def _masks(masks: Any, device: torch.device) -> Any:
+    """The family's masks of its rows where it made any; otherwise one that no attention function but ours would take.
+
+    transformers takes a mask of four dimensions for one that is ready, and makes none.
+    """
+    if isinstance(masks, dict):
+        return {key: _masks(mask, device) for key, mask in masks.items()}
+
+    if isinstance(masks, Tensor) and masks.dim() == 4:
+        return masks
+
+    return torch.empty(1, 1, 0, 0, dtype=torch.bool, device=device)
+
+
+def _visual(layers: list[Tensor], mask: Tensor, places: Tensor) -> list[Tensor]:
+    """Of each layer's visual tokens (visual tokens of all rows, hidden) those of the sequence."""
+    numbers = mask.flatten().cumsum(0) - 1
+    kept = places[mask.flatten()[places]]
+    return [layer.index_select(0, numbers[kept]) for layer in layers]
+
+
+@contextmanager
+def shared_prefill(decoder: nn.Module, rows: PackedRows) -> Iterator[None]:
+    """Let the rows of a `generate` share prefixes.
+
+    Only the forward that reads the prompts is changed, and only where its cache is one that keeps every token: a sliding
+    window's forgets some of them.
+
+    Args:
+        decoder: the model's text decoder.
+        rows: all of the prompts.
+    """
+    waiting: list[RowAttention] = []
+
+    def before(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        if not _reads_prompts(kwargs, rows):
+            return args, kwargs
+
+        waiting.append(RowAttention(rows))
+        return args, pack(kwargs, waiting[0])
+
+    def after(module: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> Any:
+        if waiting:
+            waiting.clear()
+            for layer in kwargs["past_key_values"].layers:
+                layer.keys, layer.values = _apart(layer.keys, rows, 2), _apart(layer.values, rows, 2)
+
+            output.last_hidden_state = _apart(output.last_hidden_state, rows, 1)
+
+        return output
+
+    handles = [
+        decoder.register_forward_pre_hook(before, with_kwargs=True),
+        decoder.register_forward_hook(after, with_kwargs=True),
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _reads_prompts(kwargs: dict[str, Any], rows: PackedRows) -> bool:
+    cache, embeds = kwargs.get("past_key_values"), kwargs.get("inputs_embeds")
+    if embeds is None or embeds.shape[:2] != rows.paths.shape or not isinstance(cache, DynamicCache):
+        return False
+
+    return cache.get_seq_length() == 0 and all(type(layer) is DynamicLayer for layer in cache.layers)
+
+
+def _apart(states: Tensor, rows: PackedRows, dim: int) -> Tensor:
+    """(rows, ..., columns, ...) of (1, ..., sequence, ...), whose tokens are on dimension `dim`."""
+    parted = states[0].index_select(dim - 1, rows.keys.flatten())
+    return parted.unflatten(dim - 1, rows.keys.shape).movedim(dim - 1, 0).contiguous()

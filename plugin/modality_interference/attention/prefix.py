@@ -1,0 +1,223 @@
+"""Which tokens rows have in common, and where every row finds its own in a sequence that holds each token once.
+
+A clean row, its text twins and their adversarial copies begin with the same tokens: the system prompt, the picture. Under
+causal attention those have the same hidden states in all of them. So rows are laid end to end in one sequence, without
+padding, and what a row has in common with an earlier one is not laid down again. Every token but those of the attention is
+then computed for what it is; `RowAttention` gives each row's tokens the keys of its own path.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..batching.batch import TwinBatch
+from ..modality import Modality
+
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PackedRows:
+    """Rows in one sequence.
+
+    Attributes:
+        first: (rows,) the column of each row's first token; other than 0 where rows are padded on the left.
+        starts: (rows,) how many of a row's tokens another row, or a prefix that was computed before, brings.
+        ends: (rows,) how many tokens of a row there are.
+        paths: (rows, columns) of every token of a row its place among the keys: those of a prefix that was computed
+            before, then those of the sequence. 0 in columns where the row has none.
+        before: how many keys the prefix that was computed before has.
+        device: where the tensors go.
+    """
+
+    first: Integers
+    starts: Integers
+    ends: Integers
+    paths: Integers
+    before: int
+    device: torch.device
+
+    @property
+    def own(self) -> Integers:
+        """(rows,) how many tokens a row brings."""
+        return self.ends - self.starts
+
+    @property
+    def length(self) -> int:
+        """How many tokens the sequence has."""
+        return int(self.own.sum())
+
+    @cached_property
+    def places(self) -> Tensor:
+        """(sequence,) of every token of the sequence, row * columns + column."""
+        columns = [
+            row * self.paths.shape[1] + first + np.arange(start, end)
+            for row, (first, start, end) in enumerate(zip(self.first, self.starts, self.ends))
+        ]
+        return self._tensor(np.concatenate(columns) if columns else np.zeros(0, np.int64))
+
+    @cached_property
+    def keys(self) -> Tensor:
+        """`paths` on the device."""
+        return self._tensor(self.paths)
+
+    @property
+    def one_position(self) -> Tensor:
+        """(rows, columns) True at one token of the sequence: all that a model's head needs to see of a prefix."""
+        row = int(self.own.argmax())
+        one = np.zeros(self.paths.shape, bool)
+        one[row, self.first[row] + self.starts[row]] = True
+        return self._tensor(one)
+
+    @cached_property
+    def present(self) -> Tensor:
+        """(rows, columns) where a row has a token."""
+        columns = np.arange(self.paths.shape[1])[None]
+        return self._tensor((columns >= self.first[:, None]) & (columns < (self.first + self.ends)[:, None]))
+
+    def continued(self, rows: Integers, ends: Integers) -> "PackedRows":
+        """The rest of some rows, whose tokens so far (this sequence) were computed before.
+
+        Args:
+            rows: (chosen,) which of the rows.
+            ends: (chosen,) up to which token.
+        """
+        return _lay(self.first[rows], self.ends[rows], ends, self.paths[rows], self.before + self.length, self.device)
+
+    def _tensor(self, array: NDArray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+
+class CommonPrefixes:
+    """What the rows of a batch have in common.
+
+    Tokens are the same where their ids, their positions and the media that they stand for are.
+
+    Args:
+        batch: clean rows and twins; each row's tokens without its padding must be in one piece.
+        whole: keep all of a row's tokens, as generation needs them. Otherwise a row ends with the last position that
+            predicts a token of its answer.
+    """
+
+    def __init__(self, batch: TwinBatch, whole: bool = False) -> None:
+        attended = batch.inputs["attention_mask"].bool().cpu().numpy()
+        self.device = batch.labels.device
+        self.columns = attended.shape[1]
+        self.first: Integers = attended.argmax(axis=1)
+        counts = attended.sum(axis=1)
+        self.ends: Integers = counts if whole else np.minimum(_answered(batch.answer_positions) - self.first, counts)
+        self.ends = self.ends.clip(min=0)
+        mask = batch.perturbation_mask.cpu().numpy()
+        self.masked_from: Integers = np.where(mask.any(axis=1), mask.argmax(axis=1) - self.first, counts)
+        answers = batch.answer_positions.cpu().numpy()
+        self.answer_from: Integers = np.where(answers.any(axis=1), answers.argmax(axis=1) - self.first, counts)
+        self.common = _common(_identities(batch), self.first, counts)
+
+    def pack(self, rows: Tensor, copies: Tensor) -> PackedRows:
+        """Lay rows down, and behind them adversarial copies.
+
+        Args:
+            rows: (chosen,) rows of the batch.
+            copies: (copies,) the row that each copy is of: it is unlike any other from the first token that an attack may
+                change.
+        """
+        chosen = torch.cat([rows, copies]).cpu().numpy()
+        ends, limits = self.ends[chosen], self.ends[chosen]
+        limits[len(rows) :] = np.minimum(limits, self.masked_from[chosen])[len(rows) :]
+        if not ends.any():  # nothing but rows without an answer, yet engines need a forward
+            ends[:1] = 1
+
+        return self._pack(chosen, ends, limits)
+
+    def pack_prefixes(self, rows: Tensor) -> PackedRows:
+        """Lay down what comes before the first token that an attack on these rows may change, and before their answers."""
+        chosen = rows.cpu().numpy()
+        ends = np.minimum(np.minimum(self.ends, self.masked_from), self.answer_from)[chosen]
+        return self._pack(chosen, ends, ends)
+
+    def rest(self, prefixes: PackedRows, which: Tensor, rows: Tensor) -> PackedRows:
+        """Lay down the rest of some of the rows whose prefixes were laid down.
+
+        Args:
+            prefixes: of `pack_prefixes`.
+            which: (chosen,) numbers among its rows.
+            rows: (chosen,) the same rows' numbers in the batch.
+        """
+        return prefixes.continued(which.cpu().numpy(), self.ends[rows.cpu().numpy()])
+
+    def _pack(self, chosen: Integers, ends: Integers, limits: Integers) -> PackedRows:
+        starts, parents = np.zeros(len(chosen), np.int64), np.zeros(len(chosen), np.int64)
+        for index in range(1, len(chosen)):
+            shared = np.minimum(self.common[chosen[index], chosen[:index]], np.minimum(limits[:index], limits[index]))
+            parents[index] = shared.argmax()
+            starts[index] = shared[parents[index]]
+
+        paths = np.zeros((len(chosen), self.columns), np.int64)
+        return _lay(self.first[chosen], starts, ends, paths, 0, self.device, parents)
+
+
+def _lay(
+    first: Integers,
+    starts: Integers,
+    ends: Integers,
+    paths: Integers,
+    before: int,
+    device: torch.device,
+    parents: Integers | None = None,
+) -> PackedRows:
+    paths, place = paths.copy(), before
+    for row, (offset, start, end) in enumerate(zip(first, starts, ends)):
+        if parents is not None and start:
+            parent = parents[row]
+            paths[row, offset : offset + start] = paths[parent, first[parent] : first[parent] + start]
+
+        paths[row, offset + start : offset + end] = np.arange(place, place + end - start)
+        paths[row, offset + end :] = 0
+        place += end - start
+
+    return PackedRows(first, starts, ends, paths, before, device)
+
+
+def _answered(positions: Tensor) -> Integers:
+    """(rows,) the column behind each row's last answer position, 0 without one."""
+    columns = torch.arange(1, positions.shape[1] + 1, device=positions.device)
+    return torch.where(positions, columns, 0).amax(dim=1).cpu().numpy()
+
+
+def _identities(batch: TwinBatch) -> list[NDArray]:
+    """(rows, columns) arrays, all of which are the same where tokens are."""
+    ids = batch.inputs["input_ids"].long()
+    medium = torch.zeros_like(ids)
+    for modality in Modality:
+        if modality is not Modality.TEXT:
+            places = torch.nonzero((batch.token_modality == modality.bit).flatten())[:, 0]
+            index = (batch.media_index or {}).get(modality)
+            own = torch.arange(len(places), device=ids.device) if index is None else index
+            medium.view(-1)[places] = own + 1
+
+    positions = batch.inputs.get("position_ids")
+    axes = [] if positions is None else list(positions) if positions.dim() == 3 else [positions]
+    arrays = [((medium << 32) | ids).cpu().numpy()]
+    return arrays + [axis.expand_as(ids).cpu().numpy() for axis in axes]
+
+
+def _common(identities: list[NDArray], first: Integers, counts: Integers) -> Integers:
+    """(rows, rows) how many tokens two rows have in common from the start."""
+    rows, columns = identities[0].shape
+    aligned = np.minimum(first[:, None] + np.arange(columns)[None], columns - 1)
+    identities = [np.take_along_axis(identity, aligned, axis=1) for identity in identities]
+    common = np.diag(counts).astype(np.int64)
+    for row in range(1, rows):
+        differs = np.zeros((row, columns), bool)
+        for identity in identities:
+            differs |= identity[:row] != identity[row]
+
+        same = np.where(differs.any(axis=1), differs.argmax(axis=1), columns)
+        common[row, :row] = common[:row, row] = np.minimum(same, np.minimum(counts[:row], counts[row]))
+
+    return common

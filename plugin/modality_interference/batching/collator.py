@@ -1,0 +1,295 @@
+"""Collate examples into a device batch: every clean row followed by its twins, every image, video and audio once."""
+
+import copy
+import multiprocessing
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from hashlib import blake2b
+from typing import Any
+
+import torch
+from llamafactory.data import SFTDataCollatorWith4DAttentionMask
+from torch import Tensor
+
+from ..compat import get_logger
+from ..errors import ModalityInterferenceError
+from ..media.clips import find_clip
+from ..media.containers import BadClip
+from ..media.image import load_image
+from ..modality import CLEAN, IGNORE_LABEL, Modality
+from .batch import Question
+from .dropped import place
+from .media_reader import ClipReader
+from .questions import ask, last_turn_start, prompt_of, question
+from .rope_positions import compute_apart, interleaved, lines_of
+from .shared_media import SharedMedia
+from .tokenize import MEDIA
+from .tokens import modality_tokens, perturbation_mask
+
+
+Loaded = dict[Modality, dict[str, Any]]  # an example's media by reference
+ALL_CLIPS = 1 << 20  # those of a batch are read once and kept until it is made
+logger = get_logger(__name__)
+
+
+class Purpose(StrEnum):
+    """What a batch is for."""
+
+    TRAINING = "training"
+    LIKELIHOOD = "likelihood"  # diagnosis: all twins, all options
+    GENERATION = "generation"  # diagnosis: all twins, prompts only
+    STOCK = "stock"  # LLaMA-Factory's own evaluation: clean rows only
+
+
+@dataclass
+class TwinCollator(SFTDataCollatorWith4DAttentionMask):
+    """LLaMA-Factory's collator for examples that bring twins; see `TwinBatch` for what it makes.
+
+    An example with a picture, video or sound that cannot be read any more is left out of its batch with a warning.
+
+    Args:
+        seed: what the draws of `twins_limit` depend on, with the epoch and the row.
+        twins_limit: how many twins of an example to train on, None for all.
+        purpose: what the batches are for.
+    """
+
+    seed: int = 0
+    twins_limit: int | None = None
+    purpose: Purpose = Purpose.TRAINING
+    # shared memory: dataloader workers that live for several epochs hold a copy of this collator
+    _epoch: Any = field(default_factory=lambda: multiprocessing.get_context("spawn").Value("q", 0), repr=False)
+    _shared: dict[Modality, SharedMedia] = field(default_factory=dict, init=False, repr=False)
+    _media_counts: dict[Modality, Tensor] = field(default_factory=dict, init=False, repr=False)
+    _reported: set[tuple[str, int]] = field(default_factory=set, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.modality_tokens = modality_tokens(self.tokenizer, self.processor, self.template)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose twins are drawn."""
+        self._epoch.value = epoch
+
+    def with_model(self, model: Any) -> "TwinCollator":
+        """The same collator with a model, whose positions of media tokens it then computes.
+
+        LLaMA-Factory gives it none where the evaluation generates; then the model would compute positions from pictures
+        that the plugin shares between rows.
+        """
+        return self if self.model is not None else replace(self, model=model)  # type: ignore[call-arg]
+
+    def for_evaluation(self, purpose: Purpose) -> "TwinCollator":
+        """The same collator for another purpose."""
+        other = copy.copy(self)
+        other.purpose = purpose
+        return other
+
+    def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
+        with ClipReader(self.template.mm_plugin, ALL_CLIPS).installed():
+            while True:
+                try:
+                    return self._make_batch(features)
+                except BadClip as bad:
+                    features = self._without(features, bad)
+
+    def _without(self, features: list[dict[str, Any]], bad: BadClip) -> list[dict[str, Any]]:
+        """The examples that do not need a medium that cannot be read."""
+        kept = []
+        for feature in features:
+            media = [feature.get(column) or [] for column in ("videos", "audios", "twin_videos", "twin_audios")]
+            if any(bad.source in column for column in media):
+                self._report(feature, bad)
+            else:
+                kept.append(feature)
+
+        if len(kept) == len(features):
+            raise bad
+
+        return kept
+
+    def _make_batch(self, features: list[dict[str, Any]]) -> dict[str, Any]:
+        rows: list[dict[str, Any]] = []
+        twin_of, examples, media = [], [], {}
+        for feature in features:
+            variants = self._variants(feature)
+            loaded = self._load_media(feature, variants)
+            if loaded is None:
+                continue
+
+            media[id(feature)] = loaded
+            twin_of += [len(rows)] * len(variants)
+            rows += variants
+            examples += [feature] * len(variants)
+
+        if not rows:
+            rows, examples, twin_of = [self._filler()], [self._filler()], [0]
+
+        return self._collate(rows, examples, twin_of, media)
+
+    def _collate(
+        self, rows: list[dict[str, Any]], examples: list[dict[str, Any]], twin_of: list[int], media: dict[int, Loaded]
+    ) -> dict[str, Any]:
+        questions = self._questions(rows, examples, twin_of)
+        nothing: Loaded = {modality: {} for modality in MEDIA}
+        loaded = [media.get(id(example), nothing) for example in examples]
+        shared = self._share(rows, loaded) if "image_references" in examples[0] else {}
+        self._shared = {} if self._generates or self.purpose is Purpose.STOCK else shared
+        model_rows = [self._model_row(index, row, examples[index], loaded[index]) for index, row in enumerate(rows)]
+        self._media_counts = {
+            modality: torch.tensor([_count_media(row, example, modality) for row, example in zip(rows, examples)])
+            for modality in MEDIA
+        }
+        with self._padding():
+            batch = super().__call__(model_rows)
+
+        if (
+            self._generates
+            and getattr(self.processor, "use_audio_in_video", False)
+            and interleaved(self._media_counts)
+        ):
+            batch["use_audio_in_video"] = True  # or the model, which then computes positions itself, would not know
+
+        if self.purpose is Purpose.STOCK:
+            return batch
+
+        relevant = torch.tensor([example.get("relevant") or 0 for example in examples])
+        batch["relevant"] = relevant
+        bits = self.modality_tokens.bits(batch["input_ids"])
+        batch["token_modality"] = torch.where(batch["attention_mask"].bool(), bits, 0).to(torch.int8)
+        batch["perturbation_mask"] = perturbation_mask(
+            batch["input_ids"],
+            batch["attention_mask"],
+            batch["labels"],
+            relevant,
+            torch.tensor([row.get("prompt_start") or 0 for row in rows]),
+            self.modality_tokens,
+        )
+        batch["twin_of"] = torch.tensor(twin_of)
+        batch["row_key"] = torch.tensor([row_key(example, row) for example, row in zip(examples, rows)])
+        batch["media_index"] = {modality: one.token_index for modality, one in shared.items()} or None
+        batch["questions"] = questions
+        return batch
+
+    def _share(self, rows: list[dict[str, Any]], loaded: list[Loaded]) -> dict[Modality, SharedMedia]:
+        """The modalities of which media stand in several places.
+
+        Of a dataset that was tokenized without the plugin nothing can be shared. In generation the model itself computes
+        positions, which takes every medium in its place.
+        """
+        found = {modality: SharedMedia.of(rows, [media[modality] for media in loaded], modality) for modality in MEDIA}
+        return {modality: shared for modality, shared in found.items() if not shared.nothing_shared}
+
+    @contextmanager
+    def _padding(self) -> Iterator[None]:
+        """Prompts to generate from end where the answer starts; LLaMA-Factory sees to that after training only."""
+        stock = self.tokenizer.padding_side
+        if self.purpose is Purpose.GENERATION:
+            self.tokenizer.padding_side = "left"
+
+        try:
+            yield
+        finally:
+            self.tokenizer.padding_side = stock
+
+    @property
+    def _generates(self) -> bool:
+        return self.purpose is Purpose.GENERATION or (self.purpose is Purpose.STOCK and self.model is None)
+
+    def _questions(
+        self, rows: list[dict[str, Any]], examples: list[dict[str, Any]], twin_of: list[int]
+    ) -> list[Question] | None:
+        if self.purpose is Purpose.LIKELIHOOD:
+            return ask(rows, examples, twin_of)
+
+        if self.purpose is not Purpose.GENERATION:
+            return None
+
+        questions = [
+            question(place, row, examples[place], twin_of[place], response=self._response(row))
+            for place, row in enumerate(rows)
+        ]
+        rows[:] = [prompt_of(row) for row in rows]
+        return questions
+
+    def _response(self, row: dict[str, Any]) -> str:
+        answer = row["labels"][last_turn_start(row["labels"]) :]
+        return self.tokenizer.decode(answer, skip_special_tokens=True).strip()
+
+    def _load_media(self, feature: dict[str, Any], variants: list[dict[str, Any]]) -> Loaded | None:
+        """The example's media by reference; None where a picture cannot be read. Clips are read later."""
+        loaded: Loaded = {}
+        try:
+            for modality, column in MEDIA.items():
+                own, extra = feature.get(column) or [], feature.get(f"twin_{column}") or []
+                references = {name for row in variants for name in row.get(f"{modality}_references") or []}
+                find = load_image if modality is Modality.IMAGE else find_clip
+                loaded[modality] = {name: find(name, own, extra) for name in sorted(references)}
+
+            return loaded
+        except ModalityInterferenceError as error:
+            self._report(feature, error)
+            return None
+
+    def _report(self, feature: dict[str, Any], error: ModalityInterferenceError) -> None:
+        where = (feature.get("dataset") or "", place(feature.get("row", -1), feature.get("clip", -1)))
+        if where not in self._reported:
+            self._reported.add(where)
+            logger.warning(f"Dataset `{where[0]}`, row {where[1]} is left out of its batch: {error}")
+
+    def _filler(self) -> dict[str, Any]:
+        """An example without an answer, where no example of a batch can be read: every rank needs a batch."""
+        token = self.tokenizer.eos_token_id
+        nothing: dict[str, Any] = {f"{modality}_{what}": [] for modality in MEDIA for what in ("references", "tokens")}
+        return {"input_ids": [token], "labels": [IGNORE_LABEL], **nothing}
+
+    def _variants(self, feature: dict[str, Any]) -> list[dict[str, Any]]:
+        variants = (feature.get("variants") or []) if self.purpose is not Purpose.STOCK else []
+        training = self.purpose is Purpose.TRAINING
+        if training and self.twins_limit is not None and self.twins_limit < len(variants):
+            draw = random.Random(f"{self.seed}/{self._epoch.value}/{feature['key']}")
+            variants = [variants[index] for index in sorted(draw.sample(range(len(variants)), self.twins_limit))]
+
+        return [feature, *variants]
+
+    def _model_row(self, index: int, row: dict[str, Any], example: dict[str, Any], loaded: Loaded) -> dict[str, Any]:
+        return {
+            "input_ids": list(row["input_ids"]),
+            "attention_mask": [1] * len(row["input_ids"]),
+            "labels": list(row["labels"]),
+            **{column: self._media_of(index, row, example, loaded, modality) for modality, column in MEDIA.items()},
+        }
+
+    def _media_of(
+        self, index: int, row: dict[str, Any], example: dict[str, Any], loaded: Loaded, modality: Modality
+    ) -> list[Any]:
+        """What of a modality the model gets with a row."""
+        if modality in self._shared:
+            return self._shared[modality].new[index]
+
+        if f"{modality}_references" in row:
+            return [loaded[modality][name] for name in row[f"{modality}_references"]]
+
+        return example.get(MEDIA[modality]) or []
+
+    def _compute_rope_position_ids(self, features: dict[str, Tensor], mm_inputs: dict[str, Any]) -> None:
+        # positions are those of all rows' media, of which `mm_inputs` holds the distinct ones
+        mm_inputs = lines_of(mm_inputs, {modality: shared.medium_index for modality, shared in self._shared.items()})
+        compute = super()._compute_rope_position_ids
+        if getattr(self.processor, "use_audio_in_video", False):
+            compute_apart(compute, features, mm_inputs, self._media_counts, self.processor)
+        else:
+            compute(features, mm_inputs)
+
+
+def _count_media(row: dict[str, Any], example: dict[str, Any], modality: Modality) -> int:
+    """How many media of a modality stand in a row."""
+    return len(row.get(f"{modality}_references", example.get(MEDIA[modality]) or ()))
+
+
+def row_key(example: dict[str, Any], row: dict[str, Any]) -> int:
+    """Identity of a row's content: the example's, and which of its twins it is."""
+    text = f"{example.get('key', 0)}/{row.get('perturbation') or CLEAN}"
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little") >> 1

@@ -1,0 +1,78 @@
+"""Which media of a batch are the same, and where their tokens are."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..media.clips import Clip
+from ..modality import Modality
+
+
+@dataclass
+class SharedMedia:
+    """Every distinct medium of a batch once, in the order of first appearance; of one modality.
+
+    Examples that show the same canvas, or the same picture of a pool, share it too.
+
+    Attributes:
+        new: for each row, the media that no earlier row has.
+        medium_index: (media of all rows,) place of each among the distinct ones.
+        token_index: (their tokens in all rows,) place of each among the tokens of the distinct media.
+    """
+
+    new: list[list[Any]]
+    medium_index: Tensor
+    token_index: Tensor
+
+    @property
+    def nothing_shared(self) -> bool:
+        """Whether every medium stands in one place only."""
+        return len(self.medium_index) == sum(map(len, self.new))
+
+    @classmethod
+    def of(cls, rows: list[dict[str, Any]], media_of: list[dict[str, Any]], modality: Modality) -> "SharedMedia":
+        """Find them.
+
+        Args:
+            rows: clean rows and twins, with `image_references` and `image_tokens`, or those of another modality.
+            media_of: for each row, the media of its example by reference, the same dict for all its rows.
+            modality: image, video or audio.
+        """
+        places: dict[Hashable, tuple[int, int]] = {}  # identity -> (medium, first token)
+        identities: dict[int, Hashable] = {}  # an example's rows refer to one object
+        new: list[list[Any]] = []
+        tokens_so_far, media, tokens = 0, [], []
+        for row, loaded in zip(rows, media_of):
+            new.append([])
+            for reference, count in zip(row[f"{modality}_references"], row[f"{modality}_tokens"]):
+                medium = loaded[reference]
+                if id(medium) not in identities:
+                    identities[id(medium)] = _identity(medium)
+
+                place = identities[id(medium)]
+                if place not in places:
+                    places[place] = (len(places), tokens_so_far)
+                    tokens_so_far += count
+                    new[-1].append(medium)
+
+                number, first = places[place]
+                media.append(number)
+                tokens.append(torch.arange(first, first + count))
+
+        return cls(new, torch.tensor(media, dtype=torch.long), torch.cat(tokens) if tokens else torch.arange(0))
+
+
+def _identity(medium: Any) -> Hashable:
+    """What two media have in common only if they are the same."""
+    if isinstance(medium, Image.Image):
+        return medium.size, medium.mode, blake2b(medium.tobytes(), digest_size=16).digest()
+
+    if isinstance(medium, Clip) and isinstance(medium.source, str):
+        return medium.source, medium.removed
+
+    return id(medium)

@@ -1,0 +1,267 @@
+"""Tokenize aligned rows and their twins; drop what cannot be trained on, with a reason."""
+
+import json
+import os
+from collections import OrderedDict, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from llamafactory.data.data_utils import Role
+from llamafactory.data.processor import SupervisedDatasetProcessor
+
+from .. import __version__
+from ..data.sample import PLACEHOLDERS
+from ..errors import ModalityInterferenceError
+from ..media.clips import Clip, find_clip
+from ..media.containers import BadClip
+from ..media.image import BadPicture, load_image, row_reference
+from ..modality import IGNORE_LABEL, Modality
+from .media_reader import ClipReader, remembered
+from .questions import OptionEncoder, last_turn_start
+from .tokens import modality_tokens
+
+
+MEDIA = {Modality.IMAGE: "images", Modality.VIDEO: "videos", Modality.AUDIO: "audios"}  # in LLaMA-Factory's order
+REMEMBERED = 4096  # sizes of pictures and system prompts, which rows share
+REMEMBERED_CLIPS = 8  # a clip's questions come one after the other, and its twins bring a few more
+References = dict[Modality, list[str]]
+
+
+@dataclass
+class TwinProcessor(SupervisedDatasetProcessor):
+    """LLaMA-Factory's processor for SFT, for rows that bring twins.
+
+    An example is one dataset row: the clean row in LLaMA-Factory's own columns, its twins in `variants`. So `val_size`,
+    `max_samples`, shuffling and mixing act on whole examples, and an example's twins are always in its batch.
+    """
+
+    # in the fingerprint of cached datasets: a new release tokenizes anew
+    version: str = field(default=__version__, init=False)
+    _tokens_of: OrderedDict = field(default_factory=OrderedDict, repr=False)
+    _openings: OrderedDict = field(default_factory=OrderedDict, repr=False)
+
+    def __post_init__(self) -> None:
+        self.media_tokens = modality_tokens(self.tokenizer, self.processor, self.template).media
+        self._reader = ClipReader(self.template.mm_plugin, REMEMBERED_CLIPS, mm_inputs=True)
+        self._options = OptionEncoder(self._encode_answer)
+
+    def preprocess_dataset(self, examples: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        """Tokenize a batch of aligned rows. No row is lost here: bad ones carry the reason in `dropped`."""
+        outputs: dict[str, list[Any]] = defaultdict(list)
+        for index in range(len(examples["_prompt"])):
+            row = {key: values[index] for key, values in examples.items()}
+            for key, value in self._example(row).items():
+                outputs[key].append(value)
+
+        return outputs
+
+    def _example(self, row: dict[str, Any]) -> dict[str, Any]:
+        about = json.loads(row.get("_twins") or "{}")
+        example: dict[str, Any] = {
+            "input_ids": [],
+            "attention_mask": [],
+            "labels": [],
+            "prompt_start": 0,
+            "images": [_as_dict(picture) for picture in row["_images"] or []] or None,
+            "videos": row["_videos"] or None,
+            "audios": row["_audios"] or None,
+            "twin_images": row.get("_twin_images") or None,
+            "twin_videos": row.get("_twin_videos") or None,
+            "twin_audios": row.get("_twin_audios") or None,
+            **{f"{modality}_references": [] for modality in MEDIA},
+            **{f"{modality}_tokens": [] for modality in MEDIA},
+            "choices": about.get("choices") or [],
+            "answer": -1 if about.get("answer") is None else about["answer"],
+            "option_ids": [],
+            "variants": [],
+            "relevant": about.get("relevant", 0),
+            "key": about.get("key", 0),
+            "dataset": about.get("dataset", ""),
+            "row": about.get("row", -1),
+            "clip": about.get("clip", -1),
+            "dropped": about.get("dropped", ""),
+            "dropped_twins": [],
+        }
+        if not example["dropped"]:
+            try:
+                self._fill(example, row, about)
+            except ModalityInterferenceError as error:
+                example["dropped"] = str(error)
+
+        return example
+
+    def _fill(self, example: dict[str, Any], row: dict[str, Any], about: dict[str, Any]) -> None:
+        loaded: dict[tuple[Modality, str], Any] = {}  # by reference: a clean row and its twins share most
+        clean = self._encode(row, row["_prompt"], row["_system"], _references(about, row), loaded)
+        example |= clean | {"attention_mask": [1] * len(clean["input_ids"])}
+        answer = _answer(clean["labels"])
+        if example["choices"] and example["answer"] >= 0:
+            response, last_turn = row["_response"][0]["content"], clean["labels"][last_turn_start(clean["labels"]) :]
+            example["option_ids"] = self._options.option_ids(
+                example["choices"], example["answer"], response, last_turn
+            )
+
+        for variant in about.get("variants", []):
+            try:
+                twin = self._encode(row, variant["prompt"], variant["system"], _references(variant, row), loaded)
+                self._compare(twin, clean, answer)
+            except ModalityInterferenceError as error:
+                example["dropped_twins"].append(f"{variant['perturbation']} twin, {error}")
+            else:
+                name, planted = variant["perturbation"], variant.get("planted") or ""
+                example["variants"].append(twin | {"perturbation": name, "planted": planted})
+
+    def _compare(self, twin: dict[str, Any], clean: dict[str, Any], answer: list[int]) -> None:
+        """Refuse a twin of which `cutoff_len` has cut off more than of its clean row."""
+        limit = self.data_args.cutoff_len
+        if _answer(twin["labels"]) != answer:
+            raise ModalityInterferenceError(f"answer truncated by cutoff_len: {limit} tokens are too few for the twin")
+
+        # LLaMA-Factory cuts a prompt's end, the question and the assistant's header
+        if len(twin["input_ids"]) >= limit > len(clean["input_ids"]):
+            raise ModalityInterferenceError(f"prompt truncated by cutoff_len: {limit} tokens are too few for the twin")
+
+    def _encode_answer(self, text: str) -> list[int]:
+        """The label ids of an answer."""
+        prompt, response = [{"role": "user", "content": "?"}], [{"role": "assistant", "content": text}]
+        return _answer(self._encode_data_example(prompt, response, None, None, [], [], [])[1])
+
+    def _encode(
+        self,
+        row: dict[str, Any],
+        prompt: list[dict[str, str]],
+        system: str | None,
+        references: References,
+        loaded: dict[tuple[Modality, str], Any],
+    ) -> dict[str, Any]:
+        response = row["_response"]
+        if len(prompt) % 2 != 1 or len(response) != 1:
+            raise ModalityInterferenceError(
+                "no assistant turn: an example needs user and assistant turns in alternation"
+            )
+
+        for modality, names in references.items():
+            for name in names:
+                if (modality, name) not in loaded:
+                    loaded[modality, name] = _load(modality, name, row)
+
+        media = {modality: [loaded[modality, name] for name in names] for modality, names in references.items()}
+        with self._reader.installed():
+            input_ids, labels = self._tokenize(prompt, response, system, row["_tools"], media)
+            counts = {modality: [self._count_tokens(modality, item) for item in media[modality]] for modality in MEDIA}
+
+        self._check_truncation(input_ids, labels, counts)
+        return {
+            "input_ids": input_ids,
+            "labels": labels,
+            "prompt_start": self._prompt_start(prompt[0]["content"], system, row["_tools"], input_ids),
+            **{f"{modality}_references": references[modality] for modality in MEDIA},
+            **{f"{modality}_tokens": counts[modality] for modality in MEDIA},
+        }
+
+    def _prompt_start(self, content: str, system: str | None, tools: str | None, input_ids: list[int]) -> int:
+        """How many tokens stand before the first turn: those of the system prompt and the user's header.
+
+        Args:
+            content: the first turn's text.
+            system: the system prompt, None for the template's.
+            tools: what the template shows of tools, as JSON.
+            input_ids: of the row.
+        """
+        if content.startswith(tuple(PLACEHOLDERS.values())):  # families put whitespace before a medium, too
+            media = set(self.media_tokens.values())
+            return next((place for place, token in enumerate(input_ids) if token in media), 0)
+
+        opening = remembered(self._openings, REMEMBERED, (system, tools), lambda: self._opening(system, tools))
+        return len(os.path.commonprefix([opening, input_ids]))
+
+    def _opening(self, system: str | None, tools: str | None) -> list[int]:
+        """The tokens before the first turn's text."""
+        # a token that is never merged with its neighbours
+        marker = next(iter(self.media_tokens.values()), self.tokenizer.eos_token_id)
+        turns = [self.tokenizer.convert_ids_to_tokens(marker), ""]
+        messages = [{"role": role, "content": turn} for role, turn in zip(("user", "assistant"), turns)]
+        ids, _ = self.template.encode_oneturn(self.tokenizer, messages, system, tools)
+        return ids[: ids.index(marker)]
+
+    def _tokenize(
+        self,
+        prompt: list[dict[str, str]],
+        response: list[dict[str, str]],
+        system: str | None,
+        tools: str | None,
+        media: dict[Modality, list[Any]],
+    ) -> tuple[list[int], list[int]]:
+        try:
+            return self._encode_data_example(prompt, response, system, tools, *media.values())
+        except BadClip as error:
+            raise ModalityInterferenceError(f"{error.kind}: {error}") from error
+        except ValueError as error:  # LLaMA-Factory's mm_plugin: placeholders and media do not match
+            raise ModalityInterferenceError(f"media do not match the text: {str(error)[:200]}") from error
+        except Exception as error:  # of clips that are odd in a new way, and of tools and calls that are no JSON
+            clips = media[Modality.VIDEO] or media[Modality.AUDIO]
+            if not clips and not tools and all(turn["role"] != Role.FUNCTION for turn in (*prompt, *response)):
+                raise
+
+            kind = "broken video or audio" if clips else "tools or function call not understood"
+            raise ModalityInterferenceError(f"{kind}: {type(error).__name__}: {str(error)[:200]}") from error
+
+    def _check_truncation(self, input_ids: list[int], labels: list[int], counts: dict[Modality, list[int]]) -> None:
+        limit = f"cutoff_len: {self.data_args.cutoff_len} tokens are too few"
+        if not _answer(labels):
+            raise ModalityInterferenceError(f"answer truncated by {limit} for this row")
+
+        for modality, token in self.media_tokens.items():
+            if input_ids.count(token) < sum(counts[modality]):
+                name = "picture" if modality is Modality.IMAGE else modality.value
+                raise ModalityInterferenceError(
+                    f"{name} truncated by {limit} for its {sum(counts[modality])} {modality} tokens"
+                )
+
+    def _count_tokens(self, modality: Modality, medium: Any) -> int:
+        """Tokens that one medium takes. Of pictures, every mm_plugin decides by the size alone, so sizes are looked up."""
+        if modality not in self.media_tokens:
+            return 0
+
+        key = (modality, repr(medium.source) if isinstance(medium, Clip) else medium.size)
+        return remembered(self._tokens_of, REMEMBERED, key, lambda: self._tokens_alone(modality, medium))
+
+    def _tokens_alone(self, modality: Modality, medium: Any) -> int:
+        message = [{"role": "user", "content": PLACEHOLDERS[modality]}]
+        alone = [[medium] if kind is modality else [] for kind in MEDIA]
+        text = self.template.mm_plugin.process_messages(message, *alone, self.processor)[0]["content"]
+        return self.tokenizer.encode(text, add_special_tokens=False).count(self.media_tokens[modality])
+
+    def print_data_example(self, example: dict[str, Any]) -> None:
+        """Print the clean row as LLaMA-Factory does, then its twins' inputs."""
+        super().print_data_example(example)
+        for variant in example.get("variants") or []:
+            text = self.tokenizer.decode(variant["input_ids"], skip_special_tokens=False)
+            print(f"twin ({variant['perturbation']}):\n{text[:2000]}")
+
+
+def _references(about: dict[str, Any], row: dict[str, Any]) -> References:
+    """The references of a row or twin; of a plain row those of its own media."""
+    return {
+        modality: about.get(column, [row_reference(index) for index in range(len(row[f"_{column}"] or []))])
+        for modality, column in MEDIA.items()
+    }
+
+
+def _load(modality: Modality, reference: str, row: dict[str, Any]) -> Any:
+    own, extra = row[f"_{MEDIA[modality]}"] or [], row.get(f"_twin_{MEDIA[modality]}") or []
+    if modality is not Modality.IMAGE:
+        return find_clip(reference, own, extra)
+
+    try:
+        return load_image(reference, own, extra)
+    except BadPicture as error:
+        raise ModalityInterferenceError(f"{error.kind}: {error}") from error
+
+
+def _as_dict(picture: Any) -> Any:
+    return {"bytes": None, "path": picture} if isinstance(picture, str) else picture  # a stream may bring paths
+
+
+def _answer(labels: list[int]) -> list[int]:
+    return [label for label in labels if label != IGNORE_LABEL]

@@ -1,0 +1,102 @@
+"""Which token ids stand for media, which belong to the template, and which an adversarial copy may change."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..modality import IGNORE_LABEL, Modality
+
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ModalityTokens:
+    """Token ids that stand for media, and those that belong to no modality.
+
+    Attributes:
+        media: the placeholder id of each media modality that the model has.
+        special: ids of the template (turn marks, padding, vision start and end): never perturbed.
+    """
+
+    media: dict[Modality, int] = field(default_factory=dict)
+    special: frozenset[int] = frozenset()
+
+    def bits(self, input_ids: "Tensor") -> "Tensor":
+        """The modality bit of every token, 0 for template tokens.
+
+        Args:
+            input_ids: (rows, tokens) integers.
+
+        Returns:
+            (rows, tokens) integers.
+        """
+        import torch
+
+        special = torch.tensor(sorted(self.special), dtype=input_ids.dtype, device=input_ids.device)
+        result = torch.where(torch.isin(input_ids, special), 0, Modality.TEXT.bit)
+        for modality, token_id in self.media.items():
+            result = torch.where(input_ids == token_id, modality.bit, result)
+
+        return result
+
+
+def perturbation_mask(
+    input_ids: "Tensor",
+    attention_mask: "Tensor",
+    labels: "Tensor",
+    relevant: "Tensor",
+    prompt_start: "Tensor",
+    tokens: ModalityTokens,
+) -> "Tensor":
+    """The tokens that an adversarial copy may change.
+
+    True on tokens of irrelevant modalities that are neither padding nor labels nor template special tokens (DESIGN section
+    2), and that do not stand before the first turn: the system prompt is the same in every row, and no input that could
+    interfere. (The paper's code perturbs all non-visual resp. all visual tokens, arXiv 2505.19616.) So a copy begins like its
+    row: where the picture comes first, it is computed once for both.
+
+    Args:
+        input_ids: (rows, tokens).
+        attention_mask: (rows, tokens), 0 on padding (and on LLaMA-Factory's dummy media).
+        labels: (rows, tokens), `IGNORE_LABEL` where there is none.
+        relevant: (rows,) relevant sets as bits; rows with 0 (plain) get an empty mask.
+        prompt_start: (rows,) how many tokens of a row stand before its first turn.
+        tokens: the model's media and special tokens.
+
+    Returns:
+        (rows, tokens) booleans.
+    """
+    bits = tokens.bits(input_ids)
+    irrelevant = (bits > 0) & ((bits & relevant[:, None]) == 0) & (relevant[:, None] > 0)
+    in_turns = attention_mask.cumsum(dim=1) > prompt_start[:, None]
+    return irrelevant & in_turns & attention_mask.bool() & (labels == IGNORE_LABEL)
+
+
+def modality_tokens(tokenizer: Any, processor: Any, template: Any) -> ModalityTokens:
+    """Read the token ids from the Hugging Face processor and LLaMA-Factory's template.
+
+    Args:
+        tokenizer: the tokenizer.
+        processor: the multimodal processor, None for text models.
+        template: LLaMA-Factory's template, whose `mm_plugin` names the media tokens.
+    """
+    media = {}
+    for modality in (Modality.IMAGE, Modality.VIDEO, Modality.AUDIO):
+        token_id = _media_token(modality.value, tokenizer, processor, template.mm_plugin)
+        if token_id is not None:
+            media[modality] = token_id
+
+    special = {token_id for token_id, token in tokenizer.added_tokens_decoder.items() if token.special}
+    special |= set(tokenizer.all_special_ids)
+    return ModalityTokens(media, frozenset(special - set(media.values())))
+
+
+def _media_token(name: str, tokenizer: Any, processor: Any, mm_plugin: Any) -> int | None:
+    token_id = getattr(processor, f"{name}_token_id", None)  # what the processor writes into the text
+    if isinstance(token_id, int):
+        return token_id
+
+    token = getattr(mm_plugin, f"{name}_token", None)
+    token_id = tokenizer.convert_tokens_to_ids(token) if token else None
+    return token_id if token_id != tokenizer.unk_token_id else None

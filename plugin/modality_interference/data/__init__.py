@@ -1,0 +1,6 @@
+"""From a raw row to a sample with twins; torch is not needed."""
+
+from . import formats, perturbations
+
+
+__all__ = ["formats", "perturbations"]

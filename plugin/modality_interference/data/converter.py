@@ -1,0 +1,319 @@
+"""From a raw row to an aligned one: LLaMA-Factory's keys, and the row's twins."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .. import __version__
+from ..errors import ModalityInterferenceError, Unusable
+from ..files import MediaFolders
+from ..messages import listed, shown, suggestion
+from ..modality import Modality, to_bits
+from .dataset import Context, Source
+from .formats.audio_visual import ASKED, CLIP, clip_row
+from .registry import Format, Perturbation, formats, perturbations
+from .row_key import row_key, seeded
+from .sample import Reading, Row
+from .spec import PerturbationSpec, TwinsSpec, read_relevant
+
+
+MAX_CHARACTERS = 1_000_000  # of a row's texts together: more than any model reads, and tokenizing takes a second
+INVALID_TEXT = "_invalid_text"  # the column that marks rows whose text is no UTF-8, see `valid_text`
+MAX_REASON = 600  # characters
+_JSON = json.JSONEncoder(ensure_ascii=False)  # made once, not for every row
+OPTIONS_PURPOSE = "options"  # of the draws that a format makes; perturbations draw under their label
+
+
+@dataclass
+class TwinConverter:
+    """Makes the aligned row of a raw row; made by `make_converter`, called by `dataset.map(..., with_indices=True)`.
+
+    Attributes:
+        source: the dataset.
+        version: of this package; part of the pickle, so that `datasets` makes cached twins anew after an upgrade.
+    """
+
+    source: Source
+    version: str = __version__
+
+    def __call__(self, example: Mapping[str, Any], index: int) -> dict[str, Any]:
+        """Convert one row. A bad row does not raise: it comes out empty, the reason in `_twins`.
+
+        Args:
+            example: the raw row.
+            index: its index in the dataset.
+
+        Returns:
+            LLaMA-Factory's `_prompt`, `_response`, `_system`, `_tools`, `_images`, `_videos`, `_audios`, and:
+
+            - `_twin_images`: `{"bytes", "path"}` dicts of other rows' pictures that twins use, or None.
+            - `_twin_videos`, `_twin_audios`: other rows' videos and sounds that twins use, or None.
+            - `_twins`: JSON. Of a good row `{"dataset", "row": index, "key": row key, "relevant": bits, "choices",
+              "answer": index or null, "images", "videos", "audios": references, "variants": [{"perturbation": label,
+              "prompt", "system", "images", "videos", "audios", "planted"}]}`; of a bad row `{"dataset", "row", "key",
+              "dropped": "<kind>: <detail>"}`. Where a row of the data is asked several questions, also `"clip"`: the
+              index of that row.
+        """
+        key = row_key(self.source.dataset, _own_cells(example))
+        about = {"dataset": self.source.dataset, "row": index, "key": key, **clip_row(example)}
+        try:
+            if example.get(INVALID_TEXT):
+                raise Unusable(
+                    "invalid UTF-8", "a text of the row holds bytes that are no UTF-8; save the file as UTF-8"
+                )
+
+            relevant = self._relevant(example)
+            reading = self._read(example, key)
+        except Unusable as bad:
+            return _aligned(None, None, about | {"dropped": _reason(bad)})
+
+        context = Context(self.source, index, reading.images, videos=reading.videos, audios=reading.audios)
+        row = reading.row
+        about |= {
+            "relevant": to_bits(relevant),
+            "choices": row.choices,
+            "answer": row.answer,
+            "images": row.images,
+            "videos": row.videos,
+            "audios": row.audios,
+            "variants": self._variants(row, key, relevant, context),
+        }
+        return _aligned(reading, context, about)
+
+    def _relevant(self, example: Mapping[str, Any]) -> frozenset[Modality]:
+        if formats()[self.source.formatting].asks:
+            return frozenset([Modality(example[ASKED])])
+
+        column = self.source.spec.relevant_column
+        if column is None:
+            return frozenset(Modality(name) for name in self.source.spec.relevant or ())
+
+        try:
+            return read_relevant(example.get(column))
+        except ValueError as error:
+            raise Unusable("relevant not understood", f"column `{column}` holds {error}") from error
+
+    def _read(self, example: Mapping[str, Any], key: int) -> Reading:
+        draw = seeded(self.source.seed, self.source.dataset, key, OPTIONS_PURPOSE)
+        reading = formats()[self.source.formatting].function(example, self.source, draw)
+        _check_texts(reading.row)
+        reading.row.check_placeholders()
+        return reading
+
+    def _variants(self, row: Row, key: int, relevant: frozenset[Modality], context: Context) -> list[dict[str, Any]]:
+        variants = []
+        known = perturbations()
+        for item in self.source.spec.perturbations:
+            found = known[item.name]
+            twin = None if found.changes in relevant else self._twin(row, key, item, found, context)
+            if twin is not None:
+                variants.append(_variant(item.label, twin))
+
+        return variants
+
+    def _twin(
+        self, row: Row, key: int, item: PerturbationSpec, perturbation: Perturbation, context: Context
+    ) -> Row | None:
+        draw = seeded(self.source.seed, self.source.dataset, key, item.label)
+        twin = perturbation.function(row, draw, context, item.parameters)
+        if twin is None:
+            return None
+
+        try:
+            twin.check_placeholders()
+        except Unusable:  # an option that holds a placeholder, planted: LLaMA-Factory would stop at the count
+            return None
+
+        return twin
+
+
+def make_converter(
+    *,
+    formatting: str,
+    spec: TwinsSpec,
+    columns: Mapping[str, str] | None,
+    dataset_name: str,
+    column_names: Sequence[str],
+    base_converter: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    dataset_dir: str | None = None,
+    class_names: Mapping[str, Sequence[str]] | None = None,
+    other_rows: Any = None,
+    find_media: Callable[[list[Any]], list[Any] | None] | None = None,
+    media_folders: MediaFolders | None = None,
+    seed: int = 0,
+) -> TwinConverter:
+    """Make the converter of a dataset, once everything that can be checked without a row has been checked.
+
+    Args:
+        formatting: a registered format.
+        spec: the dataset's `twins` block.
+        columns: the dataset's `columns` block; None or empty for the format's defaults.
+        dataset_name: in `dataset_info.json`.
+        column_names: the columns that the dataset has.
+        base_converter: LLaMA-Factory's converter of `formats()[formatting].base`, where that is not None.
+        dataset_dir: the folder of `dataset_info.json`, where pools lie; None without such a folder.
+        class_names: the names of every column with a ClassLabel feature.
+        other_rows: the raw rows by index, pictures undecoded; None for streaming.
+        find_media: LLaMA-Factory's `_find_medias`.
+        media_folders: where media may lie; None where the caller looks at their paths itself.
+        seed: of every random choice.
+
+    Returns:
+        A converter that pickles and whose pickle depends on the arguments only, so that `datasets` caches its work.
+
+    Raises:
+        ModalityInterferenceError: a column is unknown or missing, a pool is missing or empty, a perturbation needs
+            what the dataset does not have; names the dataset and what to change.
+    """
+    known = formats()
+    if formatting not in known:
+        raise ModalityInterferenceError(
+            f"dataset `{dataset_name}`: unknown format `{formatting}`. Registered: {listed(known)}."
+        )
+
+    _check_columns_block(columns, dataset_name)
+    source = Source(
+        dataset=dataset_name,
+        formatting=formatting,
+        spec=spec,
+        columns=dict(columns or known[formatting].defaults),
+        seed=seed,
+        dataset_dir=dataset_dir,
+        class_names={name: tuple(names) for name, names in (class_names or {}).items()},
+        other_rows=other_rows,
+        base_converter=base_converter,
+        find_media=find_media,
+        media_folders=media_folders,
+    )
+    layout = known[formatting]
+    _check_columns(source, layout, column_names)
+    if layout.check is not None:
+        layout.check(source)
+
+    for item in spec.perturbations:
+        item.parameters.check(source)
+
+    return TwinConverter(source)
+
+
+def _check_columns_block(columns: Any, dataset: str) -> None:
+    if columns is None:
+        return
+
+    if not isinstance(columns, Mapping) or not all(isinstance(name, str | None) for name in columns.values()):
+        raise ModalityInterferenceError(
+            f'dataset `{dataset}`: `columns` must be an object of column names, such as {{"images": "image"}}, '
+            f"found {shown(columns)}."
+        )
+
+
+def _check_columns(source: Source, layout: Format, column_names: Sequence[str]) -> None:
+    allowed = (*layout.columns, *layout.optional)
+    for key in source.columns:
+        if key not in allowed:
+            raise source.error(
+                f"`columns.{key}` is not used by the format `{layout.name}`.{suggestion(key, allowed)} "
+                f"Allowed: {listed(allowed)}."
+            )
+
+    for key in layout.columns:
+        if not source.columns.get(key):
+            raise source.error(
+                f"`columns.{key}` is missing; name one of the dataset's columns: {listed(column_names)}."
+            )
+
+    named = {f"columns.{key}": name for key, name in source.columns.items() if name is not None}
+    if source.spec.relevant_column is not None:
+        named["twins.relevant"] = source.spec.relevant_column
+
+    for key, name in named.items():
+        if name not in column_names:
+            raise source.error(
+                f"`{key}` names the column `{name}`, which the dataset does not have.{suggestion(name, column_names)} "
+                f"Its columns: {listed(column_names)}."
+            )
+
+    if ("choices" in source.columns) != ("answer" in source.columns) and "choices" in allowed:
+        raise source.error("`columns` names only one of `choices` and `answer`; name both or neither.")
+
+
+def _own_cells(example: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row without the columns that depend on other rows: its index, and whether any row's text is no UTF-8."""
+    if CLIP not in example and INVALID_TEXT not in example:
+        return example
+
+    return {name: value for name, value in example.items() if name not in (CLIP, INVALID_TEXT)}
+
+
+def _check_texts(row: Row) -> None:
+    texts = [row.system, row.tools, *(row.choices or ()), *row.facts]
+    texts += [message["content"] for message in (*row.prompt, *row.response)]
+    characters = sum(map(len, texts))
+    if characters > MAX_CHARACTERS:
+        raise Unusable("text too long", f"{characters:,} characters; at most {MAX_CHARACTERS:,} are allowed")
+
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError as error:  # half of a surrogate pair, which JSON can escape and no file can hold
+        raise Unusable("text not encodable", f"it holds {error.object[error.start]!r}") from error
+
+
+def _reason(bad: Unusable) -> str:
+    """The reason as Arrow can hold it, whatever a third party's format has put into it."""
+    return str(bad)[:MAX_REASON].encode("utf-8", "backslashreplace").decode()
+
+
+def _variant(label: str, twin: Row) -> dict[str, Any]:
+    return {
+        "perturbation": label,
+        "prompt": twin.prompt,
+        "system": twin.system,
+        "images": twin.images,
+        "videos": twin.videos,
+        "audios": twin.audios,
+        "planted": twin.planted,
+    }
+
+
+def _aligned(reading: Reading | None, context: Context | None, about: dict[str, Any]) -> dict[str, Any]:
+    row = reading.row if reading is not None else Row([], [])
+    return {
+        "_prompt": row.prompt,
+        "_response": row.response,
+        "_system": row.system,
+        "_tools": row.tools,
+        "_images": (reading.images or None) if reading is not None else None,  # None for none, as LLaMA-Factory does
+        "_videos": (reading.videos or None) if reading is not None else None,
+        "_audios": (reading.audios or None) if reading is not None else None,
+        "_twin_images": ([_as_dict(picture) for picture in context.extra_images] or None) if context else None,
+        "_twin_videos": (context.extra_videos or None) if context else None,
+        "_twin_audios": (context.extra_audios or None) if context else None,
+        "_twins": _JSON.encode(about),
+    }
+
+
+def _as_dict(picture: Any) -> dict[str, Any]:
+    """One type for borrowed pictures, whatever the dataset has: Arrow wants one."""
+    if isinstance(picture, str):
+        return {"bytes": None, "path": picture}
+
+    return {"bytes": picture, "path": None} if isinstance(picture, bytes) else picture
+
+
+@dataclass
+class PlainRow:
+    """Adds `_twins` to LLaMA-Factory's aligned rows, so that warnings and the diagnosis can name them.
+
+    Attributes:
+        dataset: the dataset's name.
+        version: of this package; part of the pickle, so that `datasets` makes cached rows anew after an upgrade.
+    """
+
+    dataset: str
+    version: str = __version__
+
+    def __call__(self, example: Mapping[str, Any], index: int) -> dict[str, str]:
+        """The new column of one aligned row; called by `dataset.map(..., with_indices=True)`."""
+        about = {"dataset": self.dataset, "row": index, "key": row_key(self.dataset, example), "relevant": 0}
+        return {"_twins": json.dumps(about)}

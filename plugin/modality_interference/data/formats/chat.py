@@ -1,0 +1,92 @@
+"""Formats that LLaMA-Factory's own converters read: alpaca, sharegpt and openai."""
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from ...errors import Unusable
+from ...messages import shown
+from ..dataset import Source, present_media
+from ..options import parse_answer, parse_options
+from ..registry import register_format
+from ..sample import Message, Reading, Row
+from .choice import _MEDIA, with_media
+
+
+_CHAT = ("system", "tools", *_MEDIA, "choices", "answer", "facts")
+
+
+@register_format(
+    "alpaca_twins",
+    columns=("prompt", "response"),
+    optional=("query", "history", *_CHAT),
+    base="alpaca",
+    defaults={"prompt": "instruction", "query": "input", "response": "output"},
+)
+@register_format(
+    "sharegpt_twins",
+    columns=("messages",),
+    optional=_CHAT,
+    base="sharegpt",
+    defaults={"messages": "conversations"},
+)
+@register_format(
+    "openai_twins",
+    columns=("messages",),
+    optional=_CHAT,
+    base="openai",
+    defaults={"messages": "conversations"},
+)
+def read_chat(example: Mapping[str, Any], source: Source, draw: random.Random) -> Reading:
+    """What LLaMA-Factory's own converter makes of the row, with options and facts where the dataset has them."""
+    if source.base_converter is None:
+        raise source.error(f"the format `{source.formatting}` needs LLaMA-Factory's converter, and none was given.")
+
+    try:
+        aligned = source.base_converter(_one_response(example, source, draw))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise Unusable("unreadable row", f"LLaMA-Factory's converter: {type(error).__name__}: {error}") from error
+
+    prompt, response = _messages(aligned["_prompt"]), _messages(aligned["_response"])
+    if not response or not response[0]["content"].strip():
+        raise Unusable(
+            "no assistant turn", "the turns end without an answer, or do not alternate as the format demands"
+        )
+
+    row = Row(prompt, response[:1], system=_text(aligned, "_system"), tools=_text(aligned, "_tools"))
+    choices = source.cell(example, "choices")
+    if choices is not None:
+        options = parse_options(choices)
+        answer = parse_answer(source.cell(example, "answer"), options)
+        row = row.changed(choices=options.texts, answer=answer)
+
+    media = {column: source.checked_media(present_media(aligned[f"_{column}"]), column) for column in _MEDIA}
+    reading = with_media(row, media, example, source)
+    # unlike a chat, an instruction need not say where its picture stands: captions have no placeholder at all
+    return reading.with_missing_placeholders() if "response" in source.columns else reading
+
+
+def _one_response(example: Mapping[str, Any], source: Source, draw: random.Random) -> dict[str, Any]:
+    """The row; where its response is a list of texts (captions, references), with one of them, drawn."""
+    texts = source.cell(example, "response")
+    if not isinstance(texts, (list, tuple)):
+        return dict(example)
+
+    texts = [text for text in texts if isinstance(text, str) and text.strip()]
+    return {**example, source.columns["response"]: draw.choice(texts) if texts else None}
+
+
+def _text(aligned: Mapping[str, Any], key: str) -> str:
+    value = aligned[key] or ""
+    if not isinstance(value, str):
+        raise Unusable("unreadable row", f"`{key[1:]}` must be text, found {shown(value)}")
+
+    return value
+
+
+def _messages(messages: list[dict[str, Any]]) -> list[Message]:
+    for message in messages:
+        if not isinstance(message["content"], str):
+            raise Unusable("unreadable row", f"the content of a turn must be text, found {shown(message['content'])}")
+
+    return [{"role": message["role"], "content": message["content"]} for message in messages]

@@ -1,0 +1,179 @@
+"""Perturbations of text: a distractor before the question, or noise after it."""
+
+import random
+import re
+import string
+
+from pydantic import Field, field_validator
+
+from ...modality import Modality
+from ..dataset import Context, Source
+from ..registry import Parameters, formats, register_perturbation
+from ..sample import Row, without_placeholders
+from .scanned_form import scanned_form
+from .sentences import SENTENCES
+
+
+MAX_SENTENCES = 32
+MAX_LINES = 64
+MAX_CHARACTERS = 1_000_000
+OPTION = "{option}"
+
+
+class UnrelatedText(Parameters):
+    """Parameters of `unrelated_text`.
+
+    Attributes:
+        sentences: how many sentences.
+    """
+
+    sentences: int = Field(1, ge=1, le=MAX_SENTENCES, description=f"a whole number from 1 to {MAX_SENTENCES}")
+
+
+class PlantedOption(Parameters):
+    """Base of perturbations that plant a wrong option: the dataset must have options."""
+
+    def check(self, source: Source) -> None:
+        """Look for options."""
+        layout = formats()[source.formatting]
+        if "choices" in layout.optional and "choices" not in source.columns:
+            raise source.error(
+                "a perturbation plants a wrong option (`misleading_text`, `misleading_caption`), but the dataset names "
+                "no options. Name its `choices` and `answer` in `columns`, or remove the perturbation."
+            )
+
+
+class MisleadingText(PlantedOption):
+    """Parameters of `misleading_text`.
+
+    Attributes:
+        template: the sentence; `{option}` stands for the wrong option, and "a" before it becomes "an" where it must.
+            The default is the paper's (arXiv 2505.19616).
+    """
+
+    template: str = Field(
+        "This picture seems to depict a {option}.",
+        max_length=10_000,
+        description="a text that holds {option} and no media placeholder",
+    )
+
+    @field_validator("template")
+    @classmethod
+    def _check_template(cls, template: str) -> str:
+        if OPTION not in template or without_placeholders(template) != template:
+            raise ValueError("not such a text")
+
+        return template
+
+
+class GivenText(Parameters):
+    """`given_text` has no parameters, but needs a column."""
+
+    def check(self, source: Source) -> None:
+        """Look for the column `facts`."""
+        if "facts" not in source.columns:
+            raise source.error(
+                "`given_text` takes the dataset's own distractors, but `columns` names no `facts`. Name the column, or "
+                "use `unrelated_text`."
+            )
+
+
+class OcrText(Parameters):
+    """Parameters of `ocr_text`.
+
+    Attributes:
+        lines: how many lines of the form.
+    """
+
+    lines: int = Field(6, ge=1, le=MAX_LINES, description=f"a whole number from 1 to {MAX_LINES}")
+
+
+class LongContext(Parameters):
+    """Parameters of `long_context`.
+
+    Attributes:
+        characters: how many letters; the default is MMA-Bench's (arXiv 2511.22826).
+    """
+
+    characters: int = Field(
+        10_000, ge=1, le=MAX_CHARACTERS, description=f"a whole number from 1 to {MAX_CHARACTERS:,}"
+    )
+
+
+@register_perturbation("unrelated_text", changes=Modality.TEXT, parameters=UnrelatedText)
+def unrelated_text(row: Row, draw: random.Random, context: Context, parameters: UnrelatedText) -> Row | None:
+    """True but irrelevant sentences before the question."""
+    return row.before_question(" ".join(draw.sample(SENTENCES, parameters.sentences)))
+
+
+@register_perturbation("misleading_text", changes=Modality.TEXT, parameters=MisleadingText)
+def misleading_text(row: Row, draw: random.Random, context: Context, parameters: MisleadingText) -> Row | None:
+    """A sentence that claims a wrong option."""
+    return _plant(row, draw, parameters.template)
+
+
+@register_perturbation("misleading_caption", changes=Modality.TEXT, parameters=PlantedOption)
+def misleading_caption(row: Row, draw: random.Random, context: Context, parameters: PlantedOption) -> Row | None:
+    """A caption with a wrong class before the question, in MMA-Bench's words (arXiv 2511.22826)."""
+    return _plant(row, draw, f"Video_caption: {OPTION}.")
+
+
+@register_perturbation("given_text", changes=Modality.TEXT, parameters=GivenText)
+def given_text(row: Row, draw: random.Random, context: Context, parameters: GivenText) -> Row | None:
+    """One of the distractors that the dataset brings."""
+    return row.before_question(draw.choice(row.facts)) if row.facts else None
+
+
+@register_perturbation("ocr_text", changes=Modality.TEXT, parameters=OcrText)
+def ocr_text(row: Row, draw: random.Random, context: Context, parameters: OcrText) -> Row | None:
+    """A scanned form, misread (out of distribution: meant for diagnosis, not for training)."""
+    return row.before_question(scanned_form(draw, parameters.lines))
+
+
+@register_perturbation("long_context", changes=Modality.TEXT, parameters=LongContext)
+def long_context(row: Row, draw: random.Random, context: Context, parameters: LongContext) -> Row | None:
+    """Random letters after the question."""
+    return row.after_question("".join(draw.choices(string.ascii_letters, k=parameters.characters)))
+
+
+def _plant(row: Row, draw: random.Random, template: str) -> Row | None:
+    wrong = row.wrong_choices
+    planted = draw.choice(wrong) if wrong else None
+    twin = row.before_question(fill(template, planted)) if planted is not None else None
+    return twin.changed(planted=planted) if twin is not None else None
+
+
+_PLACE = re.compile(r"(?:\b([Aa])n?\s+)?\{option\}")
+_OWN_ARTICLE = re.compile(r"(?:an?|the|some)\s", re.IGNORECASE)
+_VOWEL_LETTER_CONSONANT_SOUND = re.compile(r"(?:uni(?![nm])|eu|ewe|use|usu|uten|u[bkrst][aeiou]|one\b|once\b)")
+_SILENT_H = re.compile(r"(?:hour|honest|honou?r|heir)")
+_SPOKEN_VOWEL = re.compile(r"(?:8\d*|1[18])(?!\d)|[aefhilmnorsx]\b")  # eight, eleven, eighteen; letters by name
+
+
+def fill(template: str, option: str) -> str:
+    """Put an option into a sentence.
+
+    Args:
+        template: holds `{option}`, maybe with "a" or "an" before it. Other braces are left alone.
+        option: what to put there; loses a full stop at its end.
+
+    Returns:
+        The sentence, with the article that the option takes, or with none but the option's own.
+    """
+    option = option.strip().rstrip(".")
+
+    def place(match: re.Match[str]) -> str:
+        if match[1] is None or _OWN_ARTICLE.match(option):
+            return option
+
+        return f"{match[1]}{'n' if _takes_an(option) else ''} {option}"
+
+    return _PLACE.sub(place, template)
+
+
+def _takes_an(option: str) -> bool:
+    word = option.casefold()
+    if _VOWEL_LETTER_CONSONANT_SOUND.match(word):
+        return False
+
+    return word[:1] in tuple("aeiou") or bool(_SILENT_H.match(word) or _SPOKEN_VOWEL.match(word))

@@ -1,0 +1,148 @@
+"""The door through which perturbations and formats come in, the built-in ones too."""
+
+import random
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from ..errors import ModalityInterferenceError
+from ..modality import Modality
+from .sample import Reading, Row
+
+
+if TYPE_CHECKING:
+    from .dataset import Context, Source
+
+RESERVED_NAMES = ("clean",)  # metrics call the clean rows so
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+class Parameters(BaseModel):
+    """Base of a perturbation's parameters. A field's `description` is what error messages say is allowed."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    def check(self, source: "Source") -> None:
+        """Look for what the perturbation needs from the dataset, before any row is read.
+
+        Raises:
+            ModalityInterferenceError: something is missing; the message says what.
+        """
+
+
+# (row, draw, context, parameters) -> the perturbed row, or None where the perturbation does not apply to the row.
+PerturbationFunction = Callable[[Row, random.Random, "Context", Any], Row | None]
+# (raw row, source, draw) -> the row that LLaMA-Factory will see; raises Unusable.
+FormatFunction = Callable[[Mapping[str, Any], "Source", random.Random], Reading]
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """A registered perturbation; see `register_perturbation`."""
+
+    name: str
+    changes: Modality
+    parameters: type[Parameters]
+    function: PerturbationFunction
+
+
+@dataclass(frozen=True)
+class Format:
+    """A registered format; see `register_format`."""
+
+    name: str
+    columns: tuple[str, ...]
+    optional: tuple[str, ...]
+    keys: tuple[str, ...]
+    function: FormatFunction
+    base: str | None
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    check: "Callable[[Source], None] | None" = None
+    asks: bool = False
+
+
+_PERTURBATIONS: dict[str, Perturbation] = {}
+_FORMATS: dict[str, Format] = {}
+
+
+def register_perturbation(
+    name: str, *, changes: Modality, parameters: type[Parameters] = Parameters
+) -> Callable[[PerturbationFunction], PerturbationFunction]:
+    """Decorator that makes a function available as a perturbation.
+
+    Args:
+        name: what `perturbations` in `dataset_info.json` calls it; lower-case letters, digits and underscores.
+        changes: the one modality that it changes.
+        parameters: the model of its parameters, a subclass of `Parameters`.
+
+    Raises:
+        ModalityInterferenceError: the name is malformed, reserved or taken.
+    """
+    _check_name("perturbation", name, _PERTURBATIONS)
+
+    def register(function: PerturbationFunction) -> PerturbationFunction:
+        _PERTURBATIONS[name] = Perturbation(name, changes, parameters, function)
+        return function
+
+    return register
+
+
+def register_format(
+    name: str,
+    *,
+    columns: tuple[str, ...],
+    optional: tuple[str, ...] = (),
+    keys: tuple[str, ...] = (),
+    base: str | None = None,
+    defaults: Mapping[str, str] | None = None,
+    check: "Callable[[Source], None] | None" = None,
+    asks: bool = False,
+) -> Callable[[FormatFunction], FormatFunction]:
+    """Decorator that makes a function available as a format (`formatting` in `dataset_info.json`).
+
+    Args:
+        name: of the format.
+        columns: keys that `columns` in `dataset_info.json` must have.
+        optional: keys that it may have. A format that lists `choices` here or in `columns` has options only where
+            the dataset names that column; one that does not list it makes the options itself.
+        keys: keys of `TwinsSpec` that belong to certain formats and that this one uses.
+        base: the LLaMA-Factory format whose converter `source.base_converter` is.
+        defaults: the columns where `dataset_info.json` has no `columns` block.
+        check: called before any row is read, raises ModalityInterferenceError where the dataset does not fit.
+        asks: whether a row is asked about one modality after the other (the key `asked`), each in a row of its own with the
+            modality in the column `clip_questions.ASKED`; such a format has no `relevant`.
+
+    Raises:
+        ModalityInterferenceError: the name is malformed, reserved or taken.
+    """
+    _check_name("format", name, _FORMATS)
+
+    def register(function: FormatFunction) -> FormatFunction:
+        _FORMATS[name] = Format(name, columns, optional, keys, function, base, dict(defaults or {}), check, asks)
+        return function
+
+    return register
+
+
+def perturbations() -> dict[str, Perturbation]:
+    """The registered perturbations by name."""
+    return dict(_PERTURBATIONS)
+
+
+def formats() -> dict[str, Format]:
+    """The registered formats by name."""
+    return dict(_FORMATS)
+
+
+def _check_name(kind: str, name: str, taken: Mapping[str, Any]) -> None:
+    if not _NAME.fullmatch(name) or name in RESERVED_NAMES:
+        raise ModalityInterferenceError(
+            f"{kind} name `{name}` cannot be registered; allowed: lower-case letters, digits and underscores, "
+            f"except {', '.join(RESERVED_NAMES)}."
+        )
+
+    if name in taken:
+        raise ModalityInterferenceError(f"{kind} `{name}` is registered already; choose another name.")

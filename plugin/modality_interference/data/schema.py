@@ -1,0 +1,159 @@
+"""The columns of aligned and of tokenized datasets, with their types.
+
+Types are given, not guessed: a guess from the first thousand rows fails on a dataset whose first images come later.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+from datasets import ClassLabel, Dataset, Features, Image, IterableDataset, List, Value
+
+from .converter import INVALID_TEXT
+
+
+AnyDataset: TypeAlias = Dataset | IterableDataset
+PICTURE = {"bytes": Value("binary"), "path": Value("string")}  # a picture, as the converter gives those of other rows
+ALIGNED_PICTURES = List(Image(decode=False))  # one type for all datasets, or they could not be mixed
+MESSAGES = List({"role": Value("string"), "content": Value("string")})
+
+
+def column_names(dataset: AnyDataset) -> list[str]:
+    """The dataset's columns; a stream may have to show its first row for them."""
+    return list(dataset.column_names or next(iter(dataset)))
+
+
+def _known(dataset: AnyDataset) -> dict[str, Any]:
+    return dict(dataset.features or {})
+
+
+def class_names(dataset: AnyDataset) -> dict[str, list[str]]:
+    """Names of the classes of every ClassLabel column."""
+    return {name: feature.names for name, feature in _known(dataset).items() if isinstance(feature, ClassLabel)}
+
+
+def undecoded(dataset: AnyDataset) -> AnyDataset:
+    """Leave embedded pictures as bytes: a truncated one must not kill the run where a row is read."""
+    for name, feature in _known(dataset).items():
+        if isinstance(feature, Image):
+            dataset = dataset.cast_column(name, Image(decode=False))
+        elif isinstance(feature, List) and isinstance(feature.feature, Image):
+            dataset = dataset.cast_column(name, List(Image(decode=False)))
+
+    return dataset
+
+
+def mixable(dataset: AnyDataset) -> AnyDataset:
+    """Give a plain aligned dataset the types that those with twins have, so that all can be mixed."""
+    if isinstance(dataset, Dataset):
+        pictures = _known(dataset).get("_images")
+        return dataset.cast_column("_images", ALIGNED_PICTURES) if isinstance(pictures, List) else dataset
+
+    guessed = Dataset.from_list([next(iter(dataset))]).features  # a stream does not say
+    media = {name: _media(guessed[name]) for name in ("_videos", "_audios")}
+    return dataset.cast(Features({**guessed, **media, "_images": ALIGNED_PICTURES}))
+
+
+def named(dataset: AnyDataset) -> Features:
+    """Columns of a plain aligned dataset once its rows are named."""
+    return Features({**_known(dataset), "_twins": Value("string")})
+
+
+def aligned(dataset: AnyDataset, columns: Mapping[str, str]) -> Features:
+    """Columns of an aligned dataset with twins: LLaMA-Factory's, `_twin_images` and `_twins`.
+
+    Args:
+        dataset: the raw rows.
+        columns: the dataset's column of `images`, `videos` and `audios`, where it has them.
+    """
+    known = _known(dataset)
+    return Features(
+        {
+            "_prompt": MESSAGES,
+            "_response": MESSAGES,
+            "_system": Value("string"),
+            "_tools": Value("string"),
+            "_images": ALIGNED_PICTURES,
+            "_videos": _media(known.get(columns.get("videos", ""))),
+            "_audios": _media(known.get(columns.get("audios", ""))),
+            "_twin_images": List(PICTURE),
+            "_twin_videos": _media(known.get(columns.get("videos", ""))),
+            "_twin_audios": _media(known.get(columns.get("audios", ""))),
+            "_twins": Value("string"),
+        }
+    )
+
+
+def tokenized(dataset: AnyDataset) -> Features:
+    """Columns of a tokenized dataset: see `TwinProcessor`."""
+    known = _known(dataset)
+    token_ids = {"input_ids": List(Value("int32")), "labels": List(Value("int32")), "prompt_start": Value("int32")}
+    references = {f"{name}_references": List(Value("string")) for name in ("image", "video", "audio")}
+    tokens = {f"{name}_tokens": List(Value("int32")) for name in ("image", "video", "audio")}
+    names = {"perturbation": Value("string"), "planted": Value("string")}
+    return Features(
+        {
+            **token_ids,
+            "attention_mask": List(Value("int8")),
+            "images": List(PICTURE),  # not ALIGNED_PICTURES: `tokenized_path` would get a copy of every file
+            "videos": _media(known.get("_videos")),
+            "audios": _media(known.get("_audios")),
+            "twin_images": List(PICTURE),
+            "twin_videos": _media(known.get("_videos")),
+            "twin_audios": _media(known.get("_audios")),
+            **references,
+            **tokens,
+            "choices": List(Value("string")),
+            "answer": Value("int32"),
+            "option_ids": List(List(Value("int32"))),
+            "variants": List({**token_ids, **references, **tokens, **names}),
+            "relevant": Value("int64"),
+            "key": Value("int64"),
+            "dataset": Value("string"),
+            "row": Value("int64"),
+            "clip": Value("int64"),  # the row of the data, where several questions are asked about one; else -1
+            "dropped": Value("string"),
+            "dropped_twins": List(Value("string")),
+        }
+    )
+
+
+def _media(feature: Any) -> Any:
+    """The type of a list of media, from the type of the column that they come from."""
+    item = feature.feature if isinstance(feature, List) else feature
+    if item is None or (isinstance(item, Value) and item.dtype == "null"):
+        item = Value("string")
+
+    return List(item)
+
+
+def mark_invalid_text(dataset: Dataset | IterableDataset) -> Dataset | IterableDataset:
+    """Empty the rows that hold invalid UTF-8 and mark them, so that reading them does not kill the run.
+
+    Args:
+        dataset: raw rows. A stream stays as it is: what comes is not known beforehand.
+
+    Returns:
+        The same dataset where all text is valid; else one with the boolean column `INVALID_TEXT`.
+    """
+    if isinstance(dataset, IterableDataset) or _is_valid(dataset.data.table):
+        return dataset
+
+    marked = Features({**dataset.features, INVALID_TEXT: Value("bool")})
+    emptied = dataset.with_format("arrow").map(_empty_invalid, batched=True, features=marked, desc="Looking for UTF-8")
+    return emptied.with_format(None)
+
+
+def _empty_invalid(table: pa.Table) -> pa.Table:
+    invalid = [not _is_valid(table.slice(index, 1)) for index in range(len(table))]
+    places = pa.array([None if bad else index for index, bad in enumerate(invalid)], pa.int64())
+    return table.take(places).append_column(INVALID_TEXT, pa.array(invalid))
+
+
+def _is_valid(table: pa.Table) -> bool:
+    try:
+        table.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+
+    return True

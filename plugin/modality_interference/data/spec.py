@@ -1,0 +1,283 @@
+"""The `twins` block of `dataset_info.json`: its model, and errors that say how to fix it."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, StringConstraints, ValidationError
+
+from ..errors import ModalityInterferenceError
+from ..messages import listed, shown, suggestion
+from ..modality import Modality
+from .options import MAX_OPTIONS
+from .registry import Format, Parameters, formats, perturbations
+
+
+MAX_PERTURBATIONS = 64
+_MODALITIES = ", ".join(f'"{modality}"' for modality in Modality)
+_EXAMPLE = '{"relevant": ["image"], "perturbations": ["misleading_text"]}'
+Model = TypeVar("Model", bound=BaseModel)
+_Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+
+
+class PerturbationSpec(BaseModel):
+    """One item of `perturbations`.
+
+    Attributes:
+        name: of the registered perturbation.
+        parameters: validated, an instance of the perturbation's own model.
+        label: what metrics call it: the name, with `_2`, `_3`, ... where it stands in the list several times.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    name: str
+    parameters: SerializeAsAny[Parameters]
+    label: str
+
+    @property
+    def changes(self) -> Modality:
+        """The modality that the perturbation changes."""
+        return perturbations()[self.name].changes
+
+
+class TwinsSpec(BaseModel):
+    """The `twins` block of a dataset.
+
+    Attributes:
+        relevant: the modalities that the answer depends on, or the name of a column that says so row by row; None for
+            formats that ask about one modality after the other.
+        perturbations: what makes the twins; empty for rows that only bring `relevant` (for the adversarial attack).
+        answer: what the model shall answer: an option's letter or its text.
+        classes: the class names, where the label column has no ClassLabel feature.
+        options: how many options a question offers (fewer where there are fewer classes), or all.
+        question: what is asked about every picture.
+        asked: which questions are asked about a clip.
+        removed: whether the sense that a question asks for is taken away, so that "cannot tell" is right.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    relevant: Annotated[tuple[Modality, ...], Field(min_length=1, max_length=len(Modality))] | _Text | None = Field(
+        None,
+        description=f"a non-empty list out of {_MODALITIES}, or the name of a column that holds such lists",
+    )
+    perturbations: tuple[PerturbationSpec, ...] = ()
+    answer: Literal["letter", "text"] = Field("letter", description='"letter" or "text"')
+    classes: Annotated[tuple[_Text, ...], Field(min_length=2)] | None = Field(
+        None, description="a list of at least two class names"
+    )
+    options: Annotated[int, Field(ge=2, le=MAX_OPTIONS)] | Literal["all"] = Field(
+        4, description=f'a whole number from 2 to {MAX_OPTIONS}, or "all"'
+    )
+    question: _Text = Field("What does this picture show?", description="a text that is not empty")
+    asked: Literal["both", "video", "audio"] = Field("both", description='"both", "video" or "audio"')
+    removed: bool = Field(False, description="true or false")
+
+    @property
+    def relevant_column(self) -> str | None:
+        """The column that says what is relevant, where one does."""
+        return self.relevant if isinstance(self.relevant, str) else None
+
+    @property
+    def senses(self) -> tuple[Modality, ...]:
+        """The modalities that are asked about, one question each."""
+        return (Modality.VIDEO, Modality.AUDIO) if self.asked == "both" else (Modality(self.asked),)
+
+    def option_count(self, classes: int) -> int:
+        """How many options a question about one of so many classes offers."""
+        return classes if self.options == "all" else min(self.options, classes)
+
+    @classmethod
+    def parse(cls, block: Any, dataset: str, formatting: str) -> "TwinsSpec":
+        """Validate a `twins` block.
+
+        Args:
+            block: the value of `twins` in `dataset_info.json`.
+            dataset: the dataset's name, for messages.
+            formatting: the dataset's `formatting`, one of the registered formats.
+
+        Raises:
+            ModalityInterferenceError: anything is wrong with it; names the dataset, the key, what was found and
+                what is allowed.
+        """
+        where = f"dataset `{dataset}`: `twins"
+        layout = _find_format(formatting, dataset)
+        if not isinstance(block, Mapping):
+            raise ModalityInterferenceError(f"{where}` must be an object such as {_EXAMPLE}, found {shown(block)}.")
+
+        _check_keys(block, layout, where)
+        items = _parse_perturbations(block.get("perturbations", []), where)
+        plain = {key: value for key, value in block.items() if key != "perturbations"}
+        spec = _validate(cls, plain, where).model_copy(update={"perturbations": items})
+        if layout.asks:
+            _check_asked(spec, where)
+        else:
+            _check_relevant(spec, where)
+
+        return spec
+
+
+def read_relevant(value: Any) -> frozenset[Modality]:
+    """Read a cell of a `relevant` column.
+
+    Args:
+        value: "image", "image+text", "image,text" or a list of modalities.
+
+    Raises:
+        ValueError: it is empty or names something else; says what is allowed.
+    """
+    names = value.replace("+", ",").split(",") if isinstance(value, str) else value
+    allowed = [modality.value for modality in Modality]
+    if isinstance(names, (list, tuple)) and names:
+        found = [name.strip().lower() if isinstance(name, str) else name for name in names]
+        if all(name in allowed for name in found):
+            return frozenset(Modality(name) for name in found)
+
+    raise ValueError(f"{shown(value)}; allowed: {_MODALITIES}, joined by + or a comma, or a list of them")
+
+
+def _find_format(formatting: str, dataset: str) -> Format:
+    known = formats()
+    if formatting not in known:
+        raise ModalityInterferenceError(
+            f"dataset `{dataset}`: `formatting` is `{formatting}`, but `twins` needs one of {listed(known)}."
+            f"{suggestion(str(formatting), known)}"
+        )
+
+    return known[formatting]
+
+
+def _check_keys(block: Mapping[str, Any], layout: Format, where: str) -> None:
+    of_formats = {key for other in formats().values() for key in other.keys}
+    allowed = [key for key in TwinsSpec.model_fields if key not in of_formats or key in layout.keys]
+    if layout.asks:
+        allowed.remove("relevant")
+        if "relevant" in block:
+            raise ModalityInterferenceError(
+                f"{where}.relevant` is not used by the format `{layout.name}`, which asks about one modality after the "
+                "other. Remove the key, and say with `asked` what to ask about."
+            )
+
+    for key in block:
+        if key in of_formats and key not in allowed:
+            users = [other.name for other in formats().values() if key in other.keys]
+            raise ModalityInterferenceError(
+                f"{where}.{key}` is not used by the format `{layout.name}`, only by {listed(users)}. Remove the key."
+            )
+
+        if key not in allowed:
+            raise _unknown_key(f"{where}.{key}`", str(key), allowed)
+
+    if "relevant" not in block and not layout.asks:
+        raise ModalityInterferenceError(f"{where}.relevant` is missing; give {_field_help(TwinsSpec, 'relevant')}.")
+
+
+def _parse_perturbations(items: Any, where: str) -> tuple[PerturbationSpec, ...]:
+    where = f"{where}.perturbations"
+    if not isinstance(items, (list, tuple)) or len(items) > MAX_PERTURBATIONS:
+        raise ModalityInterferenceError(
+            f"{where}` must be a list of at most {MAX_PERTURBATIONS} names or objects, found {shown(items)}."
+        )
+
+    specs: list[PerturbationSpec] = []
+    for index, item in enumerate(items):
+        name, parameters = _parse_perturbation(item, f"{where}[{index}]")
+        label = _free_label(name, {spec.label for spec in specs})
+        specs.append(PerturbationSpec(name=name, parameters=parameters, label=label))
+
+    return tuple(specs)
+
+
+def _parse_perturbation(item: Any, where: str) -> tuple[str, Parameters]:
+    name = item.get("name") if isinstance(item, Mapping) else item
+    if not isinstance(name, str):
+        raise ModalityInterferenceError(
+            f'{where}` must be a name or an object with a name, such as {{"name": "long_context", "characters": 100}},'
+            f" found {shown(item)}."
+        )
+
+    known = perturbations()
+    if name not in known:
+        raise ModalityInterferenceError(
+            f"{where}` names the unknown perturbation {shown(name)}.{suggestion(name, known)} "
+            f"Registered: {listed(sorted(known))}."
+        )
+
+    model = known[name].parameters
+    given = {key: value for key, value in item.items() if key != "name"} if isinstance(item, Mapping) else {}
+    return name, _validate(model, given, where)
+
+
+def _free_label(name: str, taken: set[str]) -> str:
+    label, count = name, 1
+    while label in taken:
+        count += 1
+        label = f"{name}_{count}"
+
+    return label
+
+
+def _check_relevant(spec: TwinsSpec, where: str) -> None:
+    if isinstance(spec.relevant, str):
+        if spec.relevant in list(Modality):
+            raise ModalityInterferenceError(
+                f'{where}.relevant` is "{spec.relevant}", and a text there names a column. For all rows write '
+                f'["{spec.relevant}"]; a column must have another name.'
+            )
+
+        return
+
+    for index, item in enumerate(spec.perturbations):
+        if item.changes in (spec.relevant or ()):
+            relevant = ", ".join(spec.relevant or ())
+            raise ModalityInterferenceError(
+                f"{where}.perturbations[{index}]`: `{item.name}` changes {item.changes}, which is relevant (`relevant` "
+                f"is {relevant}). A perturbation may only change other modalities: remove it, or correct `relevant`."
+            )
+
+
+def _check_asked(spec: TwinsSpec, where: str) -> None:
+    for index, item in enumerate(spec.perturbations):
+        if all(item.changes is sense for sense in spec.senses):
+            raise ModalityInterferenceError(
+                f"{where}.perturbations[{index}]`: `{item.name}` changes {item.changes}, the only modality that is asked "
+                f'about (`asked` is "{spec.asked}"). Remove it, or set `asked` to "both".'
+            )
+
+
+def _validate(model: type[Model], values: Mapping[str, Any], where: str) -> Model:
+    """Validate as JSON: strictly, yet with lists for tuples and texts for modalities, as the file has them."""
+    try:
+        return model.model_validate_json(json.dumps(values, allow_nan=False))
+    except ValidationError as error:
+        raise _explained(error, model, where) from error
+    except (TypeError, ValueError, RecursionError) as error:  # from a dict in Python, or nested thousands deep
+        raise ModalityInterferenceError(f"{where}` is not JSON: {error}. Found {shown(values)}.") from error
+
+
+def _explained(error: ValidationError, model: type[BaseModel], where: str) -> ModalityInterferenceError:
+    """The first complaint, in the words of the field's description."""
+    complaint = error.errors(include_url=False)[0]
+    name = str(complaint["loc"][0]) if complaint["loc"] else ""
+    if complaint["type"] == "extra_forbidden":
+        return _unknown_key(f"{where}.{name}`", name, list(model.model_fields))
+
+    if name not in model.model_fields:
+        return ModalityInterferenceError(f"{where}`: {complaint['msg']}.")
+
+    allowed = _field_help(model, name)
+    if complaint["type"] == "missing":
+        return ModalityInterferenceError(f"{where}.{name}` is missing; give {allowed}.")
+
+    return ModalityInterferenceError(
+        f"{where}.{name}` must be {allowed}, found {shown(complaint['input'])} ({complaint['msg']})."
+    )
+
+
+def _field_help(model: type[BaseModel], name: str) -> str:
+    return model.model_fields[name].description or "a value of another kind"
+
+
+def _unknown_key(where: str, key: str, allowed: list[str]) -> ModalityInterferenceError:
+    return ModalityInterferenceError(f"{where} is no known key.{suggestion(key, allowed)} Allowed: {listed(allowed)}.")

@@ -1,1 +1,0 @@
-"""Diagnosis: scores per perturbation, reports, attention."""

@@ -1,0 +1,187 @@
+"""The white-box profile of a diagnosis: which modality an answer's position attends to, and contrasts between kinds of prompts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..attention.interface import listen_in
+from ..attention.scores import GROUPS, Queries, ShareProbe, group_weights
+from ..batching.batch import TwinBatch
+from ..errors import ModalityInterferenceError
+from ..modality import CLEAN, KINDS, Modality
+from ..results import AttentionContrast, AttentionProfile, AttentionShares
+from .statistics import Group, effect_sizes
+
+
+@dataclass(frozen=True)
+class AttendedRow:
+    """Where the position that gives a row's answer looks.
+
+    Attributes:
+        dataset: the row's dataset.
+        row: its index there.
+        kind: what its answer depends on, the kind of its prompt.
+        perturbation: its label, `clean` for the clean row.
+        shares: (layers, heads, groups) float32 shares of attention on `shares.GROUPS`.
+        seen: (groups,) whether the row has tokens of the group.
+    """
+
+    dataset: str
+    row: int
+    kind: str
+    perturbation: str
+    shares: NDArray[Any]
+    seen: NDArray[Any]
+
+    @property
+    def identity(self) -> tuple[str, int, str, str]:
+        """What distinguishes the row from all others of a run."""
+        return self.dataset, self.row, self.kind, self.perturbation
+
+
+class AttentionProbe:
+    """Listens to the evaluation's forward of one batch.
+
+    Args:
+        batch: clean rows and twins.
+        depth: layers of the text decoder.
+    """
+
+    def __init__(self, batch: TwinBatch, depth: int) -> None:
+        self.depth = depth
+        last = _last_prompt_token(batch)
+        self.questions = [question for question in batch.questions or [] if question.dataset]
+        rows = torch.tensor([question.batch_row for question in self.questions], device=last.device, dtype=torch.long)
+        groups = group_weights(batch.token_modality)[rows]
+        attended = batch.inputs["attention_mask"][rows].bool()
+        self.seen = (groups.bool() & attended[..., None]).any(dim=1)
+        positions = last[rows][:, None]
+        self.shares = ShareProbe(Queries(rows, positions, torch.ones_like(positions, dtype=torch.bool)), groups)
+
+    def edit(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The text decoder's keyword arguments; of `generate`, the first forward alone sees the whole prompt."""
+        first = kwargs["inputs_embeds"].shape[1] == self.shares.groups.shape[1]
+        return listen_in(kwargs, self.shares if self.questions and first else None)
+
+    def rows(self) -> list[AttendedRow]:
+        """What was heard.
+
+        Raises:
+            ModalityInterferenceError: not every layer was.
+        """
+        if not self.questions:
+            return []
+
+        if len(self.shares.layers) != self.depth:
+            raise ModalityInterferenceError(
+                f"`attention_probe` heard {len(self.shares.layers)} of the model's {self.depth} layers: the others do not "
+                "compute their attention by transformers' attention interface. Set `attention_probe: false`."
+            )
+
+        shares, seen = self.shares.shares().float().cpu().numpy(), self.seen.cpu().numpy()
+        return [
+            AttendedRow(
+                question.dataset, question.row, question.kind, question.perturbation, shares[index], seen[index]
+            )
+            for index, question in enumerate(self.questions)
+        ]
+
+
+def _last_prompt_token(batch: TwinBatch) -> Tensor:
+    """(rows,) the position that predicts the first token of the last answer; of a prompt alone, its last position."""
+    answer = batch.answer_positions
+    starts = answer.clone()
+    starts[:, 1:] &= ~answer[:, :-1]  # of every turn's answer
+    attended = batch.inputs["attention_mask"].bool()
+    places = torch.arange(answer.shape[1], device=answer.device)
+    return torch.where(torch.where(batch.answered[:, None], starts, attended), places, 0).max(dim=1).values
+
+
+_DIGITS = 5  # of shares
+_CONTRASTS = (  # modality, kind of the prompts that ask for it, kind of those to compare with
+    (Modality.IMAGE, Modality.IMAGE, Modality.TEXT),
+    (Modality.VIDEO, Modality.VIDEO, Modality.AUDIO),
+    (Modality.AUDIO, Modality.AUDIO, Modality.VIDEO),
+)
+
+
+def attention_profile(rows: Sequence[AttendedRow], seed: int) -> AttentionProfile | None:
+    """The white-box part of a diagnosis; None where nothing was heard.
+
+    Args:
+        rows: of all ranks, which may repeat rows to even out their batches.
+        seed: of the bootstrap.
+    """
+    if not rows:
+        return None
+
+    by_identity = {row.identity: row for row in rows}
+    unique = [by_identity[identity] for identity in sorted(by_identity)]  # one order, however ranks shared the rows
+    present = np.any([row.seen for row in unique], axis=0)
+    contrasts = [_contrast(unique, *names, seed) for names in _CONTRASTS]
+    return AttentionProfile(
+        groups=[group for group, there in zip(GROUPS, present) if there],
+        conditions=_conditions(unique, np.flatnonzero(present)),
+        contrasts=[contrast for contrast in contrasts if contrast is not None],
+    )
+
+
+def _conditions(rows: Sequence[AttendedRow], columns: np.ndarray) -> list[AttentionShares]:
+    found: dict[tuple[str, str, str], list[AttendedRow]] = {}
+    for row in rows:
+        found.setdefault((row.dataset, row.kind, row.perturbation), []).append(row)
+
+    ordered = sorted(found, key=lambda key: (key[0], KINDS.index(key[1]), key[2] != CLEAN, key[2]))
+    return [_shares(key, found[key], columns) for key in ordered]
+
+
+def _shares(key: tuple[str, str, str], rows: Sequence[AttendedRow], columns: np.ndarray) -> AttentionShares:
+    total = np.zeros(rows[0].shares.shape)
+    for row in rows:  # not stacked: they may be many
+        total += row.shares
+
+    heads = (total / len(rows))[..., columns]
+    return AttentionShares(
+        dataset=key[0],
+        kind=key[1],
+        perturbation=key[2],
+        rows=len(rows),
+        layers=heads.mean(axis=1).round(_DIGITS).tolist(),
+        heads=heads.round(_DIGITS).tolist(),
+    )
+
+
+def _contrast(
+    rows: Sequence[AttendedRow], modality: Modality, asked: str, other: str, seed: int
+) -> AttentionContrast | None:
+    """Compare clean rows; where one of the kinds has the modality in twins alone, all rows."""
+    column = GROUPS.index(modality.value)
+    kinds = {kind: [row for row in rows if row.kind == kind and row.seen[column]] for kind in (asked, other)}
+    clean = {kind: [row for row in members if row.perturbation == CLEAN] for kind, members in kinds.items()}
+    only_clean = all(clean.values())
+    compared = clean if only_clean else kinds
+    if not all(compared.values()):
+        return None
+
+    values = {
+        kind: np.stack([row.shares[..., column].mean(axis=1, dtype=np.float64) for row in members])
+        for kind, members in compared.items()
+    }
+    centre = np.concatenate(list(values.values())).mean(axis=0)
+    one, two = (
+        Group.of(values[kind], [(row.dataset, row.row) for row in compared[kind]], centre) for kind in (asked, other)
+    )
+    return AttentionContrast(
+        modality=modality.value,
+        asked=asked,
+        other=other,
+        only_clean=only_clean,
+        asked_rows=len(compared[asked]),
+        other_rows=len(compared[other]),
+        layers=effect_sizes(one, two, seed),
+    )

@@ -1,0 +1,154 @@
+"""The worst flips, with what the model saw: for the report's gallery."""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import groupby, zip_longest
+from typing import Any
+
+from datasets import Dataset
+
+from ..batching.questions import last_turn_start
+from ..batching.tokens import ModalityTokens
+from ..errors import ModalityInterferenceError
+from ..media.image import load_image
+from ..media.thumbnails import SENSES, clip_thumbnails, thumbnail_uri
+from ..modality import CLEAN, Modality
+from ..results import Flip, ScoredRow, ShownClip
+
+
+SIZE = 24  # flips in the gallery
+Example = dict[str, Any]
+
+
+@dataclass
+class Gallery:
+    """Makes the gallery of one diagnosis.
+
+    Attributes:
+        tokenizer: turns prompts back into text.
+        tokens: which token ids stand for media.
+    """
+
+    tokenizer: Any
+    tokens: ModalityTokens
+
+    def flips(self, rows: list[ScoredRow], datasets: list[Any]) -> list[Flip]:
+        """The worst flips, every perturbation's worst first.
+
+        Args:
+            rows: all scored rows.
+            datasets: the tokenized evaluation datasets.
+        """
+        worst = worst_flips(rows)
+        clean = {(row.dataset, row.row): row for row in rows if row.perturbation == CLEAN}
+        examples = _find(datasets, {(row.dataset, row.row) for row in worst})
+        return [
+            self._flip(row, clean[row.dataset, row.row], examples[row.dataset, row.row])
+            for row in worst
+            if (row.dataset, row.row) in examples and (row.dataset, row.row) in clean
+        ]
+
+    def _flip(self, row: ScoredRow, clean: ScoredRow, example: Example) -> Flip:
+        twin = next(item for item in example["variants"] if item["perturbation"] == row.perturbation)
+        return Flip(
+            dataset=row.dataset,
+            row=row.row,
+            perturbation=row.perturbation,
+            prompt=self._prompt(example),
+            perturbed_prompt=self._prompt(twin),
+            pictures=_thumbnails(example, example["image_references"]),
+            perturbed_pictures=_thumbnails(example, twin["image_references"]),
+            clips=[clip for modality in SENSES for clip in _clips(example, modality, example)],
+            perturbed_clips=[clip for modality in _changed(example, twin) for clip in _clips(twin, modality, example)],
+            right_answer=self._right_answer(example),
+            clean_answer=clean.answer,
+            perturbed_answer=row.answer,
+            planted=twin["planted"] or None,
+            causal_effect=row.causal_effect,
+        )
+
+    def _prompt(self, row: Example) -> str:
+        """What the model reads, a medium's tokens as `<image>` and the like, without the template's marks."""
+        names = {token_id: f"<{modality}>" for modality, token_id in self.tokens.media.items()}
+        prompt = row["input_ids"][: last_turn_start(row["labels"])]
+        parts = []
+        for token_id, run in groupby(prompt, key=lambda token_id: token_id if token_id in names else None):
+            text = [item for item in run if item not in self.tokens.special]
+            parts.append(self.tokenizer.decode(text) if token_id is None else names[token_id])
+
+        return "".join(parts).strip()
+
+    def _right_answer(self, example: Example) -> str:
+        if example["option_ids"]:
+            return example["choices"][example["answer"]]
+
+        answer = example["labels"][last_turn_start(example["labels"]) :]
+        return self.tokenizer.decode(answer, skip_special_tokens=True).strip()
+
+
+def worst_flips(rows: Iterable[ScoredRow]) -> list[ScoredRow]:
+    """At most `SIZE` flips, taken from every dataset and perturbation in turn: lost right answers, then largest effects."""
+    right = {(row.dataset, row.row) for row in rows if row.perturbation == CLEAN and row.correct}
+    groups: dict[tuple[str, str], list[ScoredRow]] = defaultdict(list)
+    for row in rows:
+        if row.flipped:
+            groups[row.dataset, row.perturbation].append(row)
+
+    for members in groups.values():
+        members.sort(key=lambda row: ((row.dataset, row.row) not in right, -(row.causal_effect or 0), row.row))
+
+    ordered = [row for turn in zip_longest(*groups.values()) for row in turn if row is not None]
+    return ordered[:SIZE]
+
+
+def _find(datasets: list[Any], wanted: set[tuple[str, int]]) -> dict[tuple[str, int], Example]:
+    found: dict[tuple[str, int], Example] = {}
+    for dataset in datasets:
+        for example in _candidates(dataset, wanted):
+            found.setdefault((example.get("dataset") or "", example.get("row", -1)), example)
+            if len(found) >= len(wanted) and wanted <= set(found):
+                return found
+
+    return found
+
+
+def _candidates(dataset: Any, wanted: set[tuple[str, int]]) -> Iterator[Example]:
+    if not isinstance(dataset, Dataset):
+        yield from dataset
+        return
+
+    for index, where in enumerate(zip(dataset["dataset"], dataset["row"])):
+        if where in wanted:
+            yield dataset[index]
+
+
+def _thumbnails(example: Example, references: list[str]) -> list[str]:
+    images, extra = example.get("images") or [], example.get("twin_images") or []
+    found = []
+    for reference in references:
+        try:
+            found.append(thumbnail_uri(load_image(reference, images, extra)))
+        except ModalityInterferenceError:  # gone since it was scored
+            continue
+
+    return found
+
+
+def _changed(example: Example, twin: Example) -> list[Modality]:
+    """The senses of clips in which a twin differs from its clean row."""
+    return [sense for sense in SENSES if twin[f"{sense}_references"] != example[f"{sense}_references"]]
+
+
+def _clips(row: Example, modality: Modality, example: Example) -> list[ShownClip]:
+    """Videos or sounds of an example or of one of its twins."""
+    media = {"row": example.get(f"{modality}s"), "extra": example.get(f"twin_{modality}s")}
+    found = clip_thumbnails(row[f"{modality}_references"] or [], modality, media, _name)
+    return [ShownClip(**asdict(clip)) for clip in found]
+
+
+def _name(medium: Any) -> str:
+    """A medium's file without its place on this machine, as pages are shared."""
+    name = os.path.basename(medium) if isinstance(medium, str) else "embedded"
+    return name.encode("utf-8", "replace").decode()

@@ -1,0 +1,159 @@
+"""Score a batch: by the likelihood of options or of free answers, or by what the model wrote."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ..batching.batch import Answers, Question
+from ..data.options import CANNOT_TELL
+from ..results import ScoredRow
+from ..train.divergence import js
+from .answers import _loose, parse_choice
+
+
+def score_likelihood(
+    questions: list[Question], answers: Answers, decode: Callable[[list[int]], str]
+) -> list[ScoredRow]:
+    """Score clean rows and twins (DESIGN section 2, Diagnosis).
+
+    With options, the answer is the option of the highest likelihood, and the causal effect is the Jensen-Shannon divergence
+    between the distributions over the options. Without, the answer is what greedy decoding gives when the right tokens so
+    far are given (teacher forcing), right where all tokens are, and the causal effect is the mean divergence between the
+    distributions over the vocabulary at the answer's positions.
+
+    Args:
+        questions: of the batch; rows without an answer are left out.
+        answers: logits at the answer positions of all its rows.
+        decode: from token ids to text.
+    """
+    answered = (answers.lengths > 0).tolist()
+    free = [question for question in questions if not question.choices and answered[question.batch_row]]
+    likelihoods = option_likelihoods(questions, answers)
+    scored = [
+        _score_options(question, likelihoods[index], likelihoods[question.clean])
+        for index, question in enumerate(questions)
+        if question.choices
+    ]
+    return scored + _score_free(free, answers, decode)
+
+
+def option_likelihoods(questions: list[Question], answers: Answers) -> list[Tensor]:
+    """(options,) float64 log-probabilities over the options, for each question; empty where the answer is free."""
+    options = [option for question in questions for option in question.options]
+    tokens = [token for option in options for token in option.tokens]
+    starts = answers.starts.tolist()
+    positions = [starts[option.row] + option.offset + step for option in options for step in range(len(option.tokens))]
+    device = answers.logits.device
+    log_probabilities = torch.log_softmax(answers.logits, dim=-1)[
+        torch.tensor(positions, dtype=torch.long, device=device), torch.tensor(tokens, dtype=torch.long, device=device)
+    ]
+    of_option = torch.repeat_interleave(
+        torch.arange(len(options)), torch.tensor([len(option.tokens) for option in options], dtype=torch.long)
+    )
+    totals = torch.zeros(len(options), dtype=torch.float64).index_add(0, of_option, log_probabilities.double().cpu())
+    return [
+        torch.log_softmax(part, dim=-1) for part in totals.split([len(question.options) for question in questions])
+    ]
+
+
+def _score_options(question: Question, own: Tensor, clean: Tensor) -> ScoredRow:
+    chosen, clean_choice = int(own.argmax()), int(clean.argmax())
+    is_twin = question.batch_row != question.clean
+    return scored_row(
+        question,
+        answer=question.choices[chosen],
+        correct=chosen == question.answer,
+        flipped=chosen != clean_choice if is_twin else None,
+        causal_effect=_bits(js(clean, own).item()) if is_twin else None,
+        misled=None if question.planted is None else chosen == question.planted,
+    )
+
+
+def _score_free(questions: list[Question], answers: Answers, decode: Callable[[list[int]], str]) -> list[ScoredRow]:
+    if not questions:
+        return []
+
+    device = answers.logits.device
+    rows = torch.tensor([question.batch_row for question in questions], device=device)
+    clean = torch.tensor([question.clean for question in questions], device=device)
+    flips, effects = answers.flips(rows, clean).tolist(), _free_effects(answers, rows, clean).tolist()
+    correct = answers.correct[rows].tolist()
+    greedy = answers.logits.argmax(dim=-1)
+    texts = [decode(ids.tolist()) for ids in greedy.split(answers.lengths.tolist())]
+    scored = []
+    for index, question in enumerate(questions):
+        is_twin = question.batch_row != question.clean
+        scored.append(
+            scored_row(
+                question,
+                answer=texts[question.batch_row],
+                correct=bool(correct[index]),
+                flipped=flips[index] if is_twin else None,
+                causal_effect=_bits(effects[index]) if is_twin else None,
+            )
+        )
+
+    return scored
+
+
+def _free_effects(answers: Answers, rows: Tensor, clean: Tensor) -> Tensor:
+    """(rows,) mean over answer positions of the divergence from the clean row, in nats."""
+    own, partner = answers.partners(rows, clean)
+    log_probabilities = torch.log_softmax(answers.logits, dim=-1)
+    values = js(log_probabilities[partner], log_probabilities[own])
+    sums = torch.zeros(answers.rows, device=values.device).index_add(0, answers.row[own], values)
+    return (sums / answers.lengths.clamp(min=1))[rows]
+
+
+def _bits(nats: float) -> float | None:
+    """A divergence in bits; None where logits were not finite."""
+    return max(nats, 0.0) / math.log(2) if math.isfinite(nats) else None  # rounding may leave equal ones below 0
+
+
+def scored_row(question: Question, answer: str | None, **values: object) -> ScoredRow:
+    """A scored row of a question."""
+    can_tell = question.answer is None or question.choices[question.answer] != CANNOT_TELL
+    return ScoredRow(
+        dataset=question.dataset,
+        row=question.row,
+        key=question.key,
+        kind=question.kind,
+        perturbation=question.perturbation,
+        answer=answer,
+        abstained=None if can_tell else answer == CANNOT_TELL,
+        **values,  # type: ignore[arg-type]
+    )
+
+
+def score_generated(questions: list[Question], texts: list[str]) -> list[ScoredRow]:
+    """Score what a model wrote.
+
+    With options, an answer is right where it names the right one; an answer that cannot be parsed is wrong. Where the
+    answer is free, it is right where it is the row's own but for case, spaces and a full stop. An answer that cannot be
+    parsed differs from one that can.
+
+    Args:
+        questions: clean rows and twins.
+        texts: the model's answer to each.
+    """
+    parsed = [
+        parse_choice(text, question.choices) if question.choices else _loose(text)
+        for question, text in zip(questions, texts)
+    ]
+    return [
+        _score(question, text, own, parsed[question.clean]) for question, text, own in zip(questions, texts, parsed)
+    ]
+
+
+def _score(question: Question, text: str, own: int | str | None, clean: int | str | None) -> ScoredRow:
+    right = question.answer if question.choices else _loose(question.response)
+    is_twin = question.batch_row != question.clean
+    return scored_row(
+        question,
+        answer=question.choices[own] if isinstance(own, int) else (None if own is None else text.strip()),
+        correct=own == right,
+        flipped=own != clean if is_twin else None,
+        misled=None if question.planted is None else own == question.planted,
+    )

@@ -1,0 +1,244 @@
+"""The diagnosis inside a trainer: `do_eval` and `eval_strategy` score clean rows and twins in one pass."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import torch
+from accelerate.utils import gather_object
+from torch import Tensor, nn
+from typing_extensions import override
+
+from ..attention.packing import shared_prefill
+from ..attention.prefix import CommonPrefixes
+from ..attention.row_attention import RowAttention
+from ..batching.batch import Answers, TwinBatch
+from ..batching.collator import Purpose
+from ..compat import get_logger
+from ..errors import ModalityInterferenceError
+from ..modality import Modality
+from ..results import Diagnosis, RunMetadata, ScoredRow
+from ..train.trainer import TwinTrainer
+from .attention_probe import AttendedRow, AttentionProbe
+from .scoring import score_generated, score_likelihood
+from .statistics import means, unique_rows
+from .write import write_diagnosis
+
+
+if TYPE_CHECKING:
+    from transformers.trainer_utils import EvalLoopOutput
+
+logger = get_logger(__name__)
+WriteReport: TypeAlias = Callable[[Path, Diagnosis, list[ScoredRow]], Path]
+WriteCurves: TypeAlias = Callable[[Path, list[dict[str, Any]], list[tuple[str, str]]], Any]
+
+
+class DiagnosisTrainer(TwinTrainer):
+    """The trainer of twins, whose evaluation is the perturbation-based causal experiment (arXiv 2505.19616).
+
+    Args:
+        metadata: what the report says of the run.
+        write_report: makes the page and its plots in a folder, from a diagnosis and its rows; returns the page's path.
+        write_curves: draws the rates of all evaluations so far, from the log history.
+        kwargs: what `TwinTrainer` takes.
+    """
+
+    def __init__(
+        self, metadata: RunMetadata, write_report: WriteReport, write_curves: WriteCurves, **kwargs: Any
+    ) -> None:
+        # LLaMA-Factory hands over a collator without a model where the evaluation generates
+        self._evaluation_collator = kwargs["data_collator"]
+        super().__init__(**kwargs)
+        self.metadata = metadata
+        self._write_report = write_report
+        self._draw_curves = write_curves
+        self._generation = dict(
+            kwargs.get("gen_kwargs") or {}
+        )  # LLaMA-Factory's; an evaluation that is given none forgets them
+        self._scored: list[ScoredRow] = []  # of the dataset that is being evaluated, by this rank
+        self._attended: list[AttendedRow] = []  # of all datasets, by this rank
+        self._diagnosed: list[ScoredRow] | None = None  # of all datasets, by all ranks; None outside of `evaluate`
+
+    @property
+    def purpose(self) -> Purpose:
+        """What the batches of an evaluation are for."""
+        if self.finetuning_args.diagnosis_scoring == "generate":
+            return Purpose.GENERATION
+
+        stock = self.args.predict_with_generate or self.compute_metrics is not None
+        return Purpose.STOCK if stock else Purpose.LIKELIHOOD
+
+    @override
+    def _get_dataloader(self, *args: Any, is_training: bool = False, **kwargs: Any) -> torch.utils.data.DataLoader:
+        if is_training:
+            return super()._get_dataloader(*args, is_training=is_training, **kwargs)
+
+        training = self.data_collator
+        self.data_collator = self._evaluation_collator.for_evaluation(self.purpose)
+        try:
+            return super()._get_dataloader(*args, is_training=is_training, **kwargs)
+        finally:
+            self.data_collator = training
+
+    @override
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        if self._diagnosed is not None:  # one of several datasets
+            return super().evaluate(*args, **kwargs)
+
+        self._diagnosed = []
+        try:
+            metrics = super().evaluate(*args, **kwargs)
+            attended = gather_object(self._attended)
+            if self._diagnosed and self.is_world_process_zero():
+                self._write(self._diagnosed, attended, args[0] if args else kwargs.get("eval_dataset"))
+        finally:
+            self._diagnosed, self._attended = None, []
+
+        return metrics
+
+    @override
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> "EvalLoopOutput":
+        self._scored = []
+        output = super().evaluation_loop(*args, **kwargs)
+        rows = unique_rows(
+            row for row in gather_object(self._scored) if row.dataset
+        )  # none: tokenized without the plugin
+        generated = self.purpose is Purpose.GENERATION
+        output.metrics.update(named_metrics(rows, kwargs.get("metric_key_prefix", "eval"), generated))
+        if self._diagnosed is not None:
+            self._diagnosed += rows
+
+        return output
+
+    @override
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+        **gen_kwargs: Any,
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        if self.purpose is Purpose.STOCK:
+            return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys, **gen_kwargs)
+
+        batch = TwinBatch.split(self._prepare_inputs(inputs))
+        if self.purpose is Purpose.LIKELIHOOD:
+            return self._likelihood_step(model, batch), None, None
+
+        self._generation_step(model, batch, {**self._gen_kwargs, **self._generation, **gen_kwargs})
+        return None, None, None
+
+    def _generation_step(self, model: nn.Module, batch: TwinBatch, gen_kwargs: dict[str, Any]) -> None:
+        inputs = dict(batch.inputs)
+        if "mm_token_type_ids" in inspect.signature(self.model.forward).parameters:
+            # Qwen-VL's `generate` puts media tokens at their places in the picture only where it is told which they are
+            inputs.setdefault("mm_token_type_ids", self._media_types(inputs["input_ids"]))
+
+        if gen_kwargs.get("max_new_tokens") is not None:
+            gen_kwargs.pop("max_length", None)  # the Trainer's, of prompt and answer together
+
+        greedy = {**gen_kwargs, "do_sample": False, "num_beams": 1}  # a flip must come from the perturbation
+        with self._attention_probed(batch) as edit, self.parts.hooked(edit), self._shared_prompts(batch):
+            _, generated, _ = super().prediction_step(model, inputs, prediction_loss_only=False, **greedy)
+
+        texts = self.processing_class.batch_decode(generated, skip_special_tokens=True)
+        self._scored += score_generated(batch.questions or [], texts)
+
+    def _media_types(self, input_ids: Tensor) -> Tensor:
+        """(rows, tokens) 1 on image tokens, 2 on video tokens, as transformers' processors say it."""
+        types = torch.zeros_like(input_ids)
+        for modality, kind in ((Modality.IMAGE, 1), (Modality.VIDEO, 2)):
+            types[input_ids == self.data_collator.modality_tokens.media.get(modality, -1)] = kind
+
+        return types
+
+    def _likelihood_step(self, model: nn.Module, batch: TwinBatch) -> Tensor:
+        pictures = self.parts.pictures(batch.media_index)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            with self._attention_probed(batch) as edit:
+                with self.parts.hooked(edit, batch.answer_positions, pictures, together=self._together(batch)):
+                    logits = model(**batch.inputs, use_cache=False).logits
+
+            answers = Answers.of(logits, batch.labels)
+            self._scored += score_likelihood(batch.questions or [], answers, self._decode)
+            clean = answers.cross_entropy[torch.isin(answers.row, batch.clean_rows)]
+
+        return clean.mean() if len(clean) else clean.sum()
+
+    @contextmanager
+    def _shared_prompts(self, batch: TwinBatch) -> Iterator[None]:
+        if not self.share_prefix:
+            yield
+            return
+
+        rows = torch.arange(len(batch.labels), device=batch.labels.device)
+        with shared_prefill(self.parts.decoder, CommonPrefixes(batch, whole=True).pack(rows, rows[:0])):
+            yield
+
+    def _together(self, batch: TwinBatch) -> RowAttention | None:
+        """How the rows share prefixes; None where they do not."""
+        if not self.share_prefix:
+            return None
+
+        rows = torch.arange(len(batch.labels), device=batch.labels.device)
+        return RowAttention(CommonPrefixes(batch).pack(rows, rows[:0]))
+
+    @contextmanager
+    def _attention_probed(self, batch: TwinBatch) -> Iterator[Callable[[dict[str, Any]], dict[str, Any]] | None]:
+        """The edit of the decoder's inputs that has its attention heard; None where the recipe does not ask for it."""
+        if not self.finetuning_args.attention_probe or self.is_in_train:
+            yield None
+            return
+
+        probe = AttentionProbe(batch, self.parts.depth)
+        yield probe.edit
+        self._attended += probe.rows()
+
+    def _decode(self, token_ids: list[int]) -> str:
+        return self.processing_class.decode(token_ids, skip_special_tokens=True).strip()
+
+    def _write(self, rows: list[ScoredRow], attended: list[AttendedRow], eval_dataset: Any) -> None:
+        folder = Path(self.args.output_dir)
+        if self.is_in_train:
+            self._write_curves(folder, rows)
+            return
+
+        found = self.eval_dataset if eval_dataset is None or isinstance(eval_dataset, str) else eval_dataset
+        datasets = list(found.values()) if isinstance(found, Mapping) else [found]
+        tokens = self.data_collator.modality_tokens
+        diagnosis = write_diagnosis(
+            folder, rows, attended, datasets, self.metadata, self.state.global_step, self.processing_class, tokens
+        )
+        page = self._write_report(folder, diagnosis, rows)
+        logger.info_rank0(f"The report on modality interference is in {page}.")
+
+    def _write_curves(self, folder: Path, rows: list[ScoredRow]) -> None:
+        names = list(dict.fromkeys((row.dataset, row.perturbation) for row in rows))
+        try:
+            self._draw_curves(folder, self.state.log_history, names)
+        except ModalityInterferenceError as error:  # a full disk must not end a training run for a plot
+            logger.warning_rank0(f"No curves: {error}")
+
+
+def metric_stem(prefix: str, dataset: str, perturbation: str) -> str:
+    """The name of a dataset's and perturbation's metrics, without `_accuracy` and the like.
+
+    Args:
+        prefix: the Trainer's; it already ends in the dataset's name where each dataset is evaluated by itself.
+        dataset: its name.
+        perturbation: its label.
+    """
+    stem = prefix if prefix.endswith(f"_{dataset}") else f"{prefix}_{dataset}"
+    return f"{stem}_{perturbation}"
+
+
+def named_metrics(rows: list[ScoredRow], prefix: str, generated: bool) -> dict[str, float]:
+    """`<prefix>_<dataset>_<perturbation>_<rate>`, of `results.RATES` those that apply."""
+    return {
+        f"{metric_stem(prefix, dataset, perturbation)}_{name}": value
+        for (dataset, perturbation), rates in means(rows, generated).items()
+        for name, value in rates.items()
+    }

@@ -1,0 +1,94 @@
+"""Put a diagnosis together and write it: figures, gallery, notes."""
+
+from collections import Counter
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from ..batching.tokens import ModalityTokens
+from ..modality import CLEAN
+from ..results import DatasetResult, Diagnosis, RunMetadata, ScoredRow, write_results
+from .attention_probe import AttendedRow, attention_profile
+from .flips import Gallery
+from .statistics import RESAMPLES, summarise
+
+
+_PACKAGES = ("llamafactory-modality-interference", "llamafactory", "transformers", "torch", "peft", "datasets")
+
+
+def write_diagnosis(
+    folder: Path,
+    rows: list[ScoredRow],
+    attended: list[AttendedRow],
+    datasets: list[Any],
+    metadata: RunMetadata,
+    step: int,
+    tokenizer: Any,
+    tokens: ModalityTokens,
+) -> Diagnosis:
+    """Put a diagnosis together and write `interference.json` and `interference_rows.jsonl`.
+
+    Args:
+        folder: the run's output_dir.
+        rows: all scored rows, each once.
+        attended: where the model looked, rows that ranks repeat included; empty without `attention_probe`.
+        datasets: the tokenized evaluation datasets.
+        metadata: of the run.
+        step: optimizer steps that the model has been trained for in this run.
+        tokenizer: turns prompts back into text.
+        tokens: which token ids stand for media.
+
+    Returns:
+        what was written into `interference.json`.
+
+    Raises:
+        ModalityInterferenceError: the folder cannot be written.
+    """
+    results = summarise(rows, metadata.seed, generated=metadata.scoring == "generate")
+    diagnosis = Diagnosis(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        model=metadata.model,
+        data=metadata.data,
+        run={**metadata.run, "step": step},
+        versions={name: version(name) for name in _PACKAGES},
+        seed=metadata.seed,
+        scoring=metadata.scoring,
+        resamples=RESAMPLES,
+        datasets=results,
+        notes=_notes(results, rows, datasets),
+        gallery=Gallery(tokenizer, tokens).flips(rows, datasets),
+        attention=attention_profile(attended, metadata.seed),
+    )
+    write_results(folder, diagnosis, rows)
+    return diagnosis
+
+
+def _notes(results: dict[str, DatasetResult], rows: list[ScoredRow], datasets: list[Any]) -> list[str]:
+    notes = []
+    plain = [name for name, result in results.items() if list(result.perturbations) == [CLEAN]]
+    if plain:
+        notes.append(f"No twins, so only clean rows are scored: {', '.join(plain)}.")
+
+    scored = Counter(row.dataset for row in rows if row.perturbation == CLEAN)
+    for name, expected in _examples(datasets).items():
+        if missing := expected - scored[name]:
+            notes.append(
+                f"{missing} of {expected} examples of {name} could not be read at evaluation; the log names them."
+            )
+
+    notes += [f"{name} has one example: its intervals say nothing." for name, count in scored.items() if count == 1]
+    return notes
+
+
+def _examples(datasets: list[Any]) -> Counter[str]:
+    """Number of different examples by dataset name; a stream does not say."""
+    places = {
+        where
+        for dataset in datasets
+        if isinstance(dataset, Dataset) and "row" in dataset.column_names
+        for where in zip(dataset["dataset"], dataset["row"])
+    }
+    return Counter(name for name, _ in places if name)

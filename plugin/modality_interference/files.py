@@ -1,0 +1,196 @@
+"""Files and paths that may come from untrusted places: stay inside a folder, read small texts, write at once or not at all."""
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from .errors import ModalityInterferenceError, Unusable
+from .messages import shown
+
+
+# `datasets` reads these in a path as a pattern, as an archive's member or as an address on the network.
+_NOT_PLAIN = re.compile(r"[*?\[\]]|::|://")
+
+
+def path_problem(folder: Path, name: str) -> str | None:
+    """Say why a recipe may not name this path.
+
+    Args:
+        folder: the recipe.
+        name: the path as the recipe has it.
+
+    Returns:
+        What is wrong and how to mend it; None where nothing is. Whether something is there is another question.
+    """
+    parts = {*PurePosixPath(name).parts, *PureWindowsPath(name).parts}
+    if not name.strip() or "\0" in name or not _is_encodable(name):
+        return f"{shown(name)} is no path; name a file of the recipe folder"
+
+    if _NOT_PLAIN.search(name):
+        return f"{shown(name)} would be read as a pattern or an address; rename it without `*`, `?`, `[`, `]` and `::`"
+
+    if os.path.isabs(name) or PureWindowsPath(name).anchor:
+        return f"{shown(name)} is absolute; put the data into the recipe folder and name the path from there"
+
+    if ".." in parts:
+        return f"{shown(name)} leads upwards; put the data into the recipe folder"
+
+    if not is_inside(folder / name, folder):
+        return f"{shown(name)} leads out of the recipe folder by a symbolic link; copy the data there"
+
+    return None
+
+
+def is_inside(path: str | os.PathLike[str], folder: Path) -> bool:
+    """Whether a path lies in a folder once all links are followed; it need not exist."""
+    try:
+        return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+    except (OSError, ValueError):  # too long, a null character, a surrogate
+        return False
+
+
+def _is_encodable(name: str) -> bool:
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+
+    return True
+
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # one letter before the colon is a drive
+
+
+@dataclass(frozen=True)
+class MediaFolders:
+    """The folders that media files lie in, all links followed.
+
+    Attributes:
+        media_dir: what relative paths start from.
+        roots: the real paths of all folders in which files may be opened.
+    """
+
+    media_dir: str
+    roots: tuple[str, ...]
+
+    def check(self, medium: Any) -> None:
+        """Look at the paths of a medium; what is embedded has none.
+
+        Args:
+            medium: as LLaMA-Factory has found it: a path, a `{"bytes", "path"}` dict, a list of frames, ...
+
+        Raises:
+            Unusable: `address in place of a path`, or `path outside the media folder`.
+        """
+        if isinstance(medium, (list, tuple)):
+            for frame in medium:
+                self.check(frame)
+        elif isinstance(medium, Mapping):
+            self.check(medium.get("path") if medium.get("bytes") is None else None)
+        elif isinstance(medium, str):
+            self._check_path(medium)
+
+    def _check_path(self, path: str) -> None:
+        if _ADDRESS.match(path):
+            raise Unusable("address in place of a path", f"{shown(path)}; download the file, and name it by its path")
+
+        try:  # LLaMA-Factory opens what is not in `media_dir` relative to the working directory
+            elsewhere = not os.path.isabs(path) and os.path.isfile(path)
+            real = _real_path(path if elsewhere else os.path.join(self.media_dir, path))
+        except (OSError, ValueError) as error:  # a null character, a surrogate, too long
+            raise Unusable("medium not understood", f"{shown(path)} is no path") from error
+
+        if not any(real == root or real.startswith(os.path.join(root, "")) for root in self.roots):
+            raise Unusable(
+                "path outside the media folder",
+                f"{shown(path)} leads out of `media_dir` ({self.media_dir}); copy the file there, or set `media_dir` to "
+                "a folder that holds it",
+            )
+
+
+def _real_path(path: str) -> str:
+    """The path with all links followed; folders are looked up once, as they hold many files."""
+    folder, name = os.path.split(path)
+    if name in ("", ".", "..") or os.path.islink(path):
+        return os.path.realpath(path)
+
+    if "\0" in name:
+        raise ValueError("a path may not hold a null character")
+
+    os.fsencode(name)
+    return os.path.join(_real_folder(folder), name)
+
+
+@lru_cache(maxsize=4096)
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
+
+
+def read_text(folder: Path, name: str, limit: int) -> str:
+    """Read a small text file of a recipe.
+
+    Args:
+        folder: the recipe.
+        name: the file.
+        limit: its largest size in bytes.
+
+    Raises:
+        ModalityInterferenceError: it is missing, no plain file, outside the folder, too large or not UTF-8.
+    """
+    path = folder / name
+    if not is_inside(path, folder):
+        raise ModalityInterferenceError(f"`{name}` is a link out of the recipe folder; copy the file there")
+
+    if not path.is_file():  # a pipe would block for ever
+        raise ModalityInterferenceError(f"`{name}` is missing, or is no plain file")
+
+    try:
+        with path.open("rb") as file:
+            content = file.read(limit + 1)
+    except OSError as error:
+        raise ModalityInterferenceError(f"`{name}` cannot be read: {error.strerror}") from error
+
+    if len(content) > limit:
+        raise ModalityInterferenceError(f"`{name}` is larger than {limit:,} bytes")
+
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ModalityInterferenceError(
+            f"`{name}` is not UTF-8 text (byte {error.start:,}); save it as UTF-8"
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file so that a failure leaves the old one, never half of the new one.
+
+    Raises:
+        ModalityInterferenceError: naming the path and what to do.
+    """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """`write_text`, of bytes."""
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = file.name
+            file.write(data)
+
+        os.chmod(temporary, 0o644)  # temporary files are private; reports are to be shared
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+
+        raise ModalityInterferenceError(
+            f"cannot write {path}: {error.strerror or error}. Free some space or make the folder writable, or choose "
+            "another output folder, and run again; what stood there before is untouched."
+        ) from error

@@ -1,0 +1,68 @@
+"""Carry the plugin's figures into LLaMA-Factory's own log file and loss plots, and a diagnosis into its page.
+
+The report and its plots are imported where they are written: a run that only trains does not need them.
+"""
+
+import json
+import os
+from collections import deque
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from ..results import Diagnosis, ScoredRow
+from ..train.losses import COUNTS, FIGURES, MEANS
+
+
+def twin_log_callback(stock: type) -> type:
+    """LLaMA-Factory's LogCallback, which also writes `FIGURES` into `trainer_log.jsonl`."""
+
+    class TwinLogCallback(stock):  # type: ignore[misc, valid-type]
+        def __init__(self) -> None:
+            super().__init__()
+            self._waiting: deque[dict[str, Any]] = (
+                deque()
+            )  # one entry per line that the writing thread has not yet got
+
+        def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if args.should_save and self.thread_pool is not None:
+                latest = state.log_history[-1]
+                self._waiting.append({name: latest[name] for name in FIGURES if name in latest})
+
+            super().on_log(args, state, control, **kwargs)
+
+        def _write_log(self, output_dir: str, logs: dict[str, Any]) -> None:
+            super()._write_log(output_dir, {**logs, **self._waiting.popleft()})
+
+    TwinLogCallback.__name__ = TwinLogCallback.__qualname__ = stock.__name__  # loggers name callbacks by their class
+    return TwinLogCallback
+
+
+def twin_plot_loss(stock: Callable[..., None]) -> Callable[..., None]:
+    """LLaMA-Factory's `plot_loss`, which also plots the means that the run logged, and counts that are not always 0."""
+
+    @wraps(stock)
+    def plot_loss(save_dictionary: str, keys: list[str]) -> None:
+        with open(os.path.join(save_dictionary, "trainer_state.json"), encoding="utf-8") as file:
+            entries = json.load(file)["log_history"]
+
+        means = [name for name in MEANS if any(name in entry for entry in entries)]
+        counts = [name for name in COUNTS if any(entry.get(name) for entry in entries)]
+        stock(save_dictionary, keys=[*keys, *means, *counts])
+
+    return plot_loss
+
+
+def write_report(folder: Path, diagnosis: Diagnosis, rows: list[ScoredRow]) -> Path:
+    """Write the page of a diagnosis and its plots; see `report.page.write_report`. Returns the page's path."""
+    from ..report import page
+
+    return next(path for path in page.write_report(folder, diagnosis, rows) if path.suffix == ".html")
+
+
+def write_curves(folder: Path, log_history: list[dict[str, Any]], names: list[tuple[str, str]]) -> None:
+    """Draw the rates of all evaluations so far; see `report.plots.curves.write_curves`."""
+    from ..report.plots import curves
+
+    curves.write_curves(folder, log_history, names)

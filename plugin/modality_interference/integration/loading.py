@@ -1,0 +1,302 @@
+"""The plugin's data path through LLaMA-Factory's loader: read the twins block, align rows, tokenize, drop bad rows, split.
+
+Each function takes LLaMA-Factory's own and returns its replacement. Plain datasets go the stock way.
+"""
+
+import gc
+import json
+import os
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from datasets import Dataset, IterableDataset, config
+from huggingface_hub.constants import HF_HUB_CACHE
+from llamafactory.data import converter as stock_converters
+
+from ..batching.dropped import good_rows, keep_good_rows
+from ..batching.media_reader import ClipReader
+from ..batching.tokenize import REMEMBERED_CLIPS, TwinProcessor
+from ..compat import get_logger
+from ..data import schema
+from ..data.converter import PlainRow, TwinConverter, make_converter
+from ..data.formats.audio_visual import ask_each
+from ..data.registry import formats
+from ..data.schema import mark_invalid_text
+from ..data.spec import TwinsSpec
+from ..errors import ModalityInterferenceError
+from ..files import MediaFolders
+from ..media.image import REMOVED
+from .validation import refuse_unsafe
+
+
+logger = get_logger(__name__)
+AnyDataset: TypeAlias = Dataset | IterableDataset
+
+
+def join(stock: Callable[..., None]) -> Callable[..., None]:
+    """`DatasetAttr.join`, which also keeps the `twins` block and all columns."""
+
+    @wraps(stock)
+    def join_with_twins(self: Any, attr: dict[str, Any]) -> None:
+        stock(self, attr)
+        self.twins = attr.get("twins")
+        self.twin_columns = attr.get("columns") or {}
+
+    return join_with_twins
+
+
+def get_dataset_list(stock: Callable[..., list]) -> Callable[..., list]:
+    """`get_dataset_list`, which also validates the `twins` blocks and remembers the datasets' names."""
+
+    @wraps(stock)
+    def get_list(dataset_names: list[str] | None, dataset_dir: str | dict) -> list:
+        if dataset_names and isinstance(dataset_dir, str) and os.path.isdir(dataset_dir):
+            refuse_unsafe(dataset_names, Path(dataset_dir))
+
+        attributes = stock(dataset_names, dataset_dir)
+        for name, attribute in zip(dataset_names or [], attributes):
+            attribute.twin_name = name
+            attribute.twins = _parse_twins(name, attribute)
+
+        return attributes
+
+    return get_list
+
+
+def _parse_twins(name: str, attribute: Any) -> TwinsSpec | None:
+    block = getattr(attribute, "twins", None)
+    if attribute.formatting in formats():
+        return TwinsSpec.parse(block, dataset=name, formatting=attribute.formatting)
+
+    if block is not None:
+        raise ModalityInterferenceError(
+            f"Dataset {name}: it has a `twins` block, but `formatting: {attribute.formatting}` makes no twins. "
+            f"Use one of {', '.join(sorted(formats()))}, or remove the block."
+        )
+
+    return None
+
+
+def align_dataset(stock: Callable[..., AnyDataset], cache_dir: str | None) -> Callable[..., AnyDataset]:
+    """`align_dataset`, which makes aligned rows with twins for datasets that have a `twins` block.
+
+    Args:
+        stock: LLaMA-Factory's.
+        cache_dir: the recipe's, where archives of datasets are unpacked.
+    """
+
+    @wraps(stock)
+    def align(dataset: Any, dataset_attr: Any, data_args: Any, training_args: Any) -> AnyDataset:
+        _check_stream(dataset, dataset_attr)
+        dataset = schema.undecoded(dataset)
+        if dataset_attr.twins is None:
+            aligned = schema.mixable(stock(dataset, dataset_attr, data_args, training_args))
+            return aligned.map(
+                PlainRow(dataset_attr.twin_name),
+                with_indices=True,
+                features=schema.named(aligned),
+                **_map_options(data_args, training_args, "Naming rows"),
+            )
+
+        dataset = mark_invalid_text(dataset)
+        folders = _media_folders(data_args, cache_dir)
+        converter = twin_converter(dataset, dataset_attr, data_args, training_args.seed, folders)
+        if formats()[dataset_attr.formatting].asks:
+            check_split(dataset_attr.twin_name, data_args)
+            asking = _map_options(data_args, training_args, "Asking each clip its questions")
+            dataset = ask_each(dataset, dataset_attr.twins.senses, **asking)
+
+        return dataset.map(
+            converter,
+            with_indices=True,
+            remove_columns=schema.column_names(dataset),
+            features=schema.aligned(dataset, converter.source.columns),
+            **_map_options(data_args, training_args, "Making twins"),
+        )
+
+    return align
+
+
+def _media_folders(data_args: Any, cache_dir: str | None) -> MediaFolders:
+    """`media_dir`, `dataset_dir`, and where Hugging Face keeps the files of datasets that it has downloaded."""
+    named = (data_args.media_dir, data_args.dataset_dir, cache_dir, str(config.HF_DATASETS_CACHE), HF_HUB_CACHE)
+    folders = [os.path.realpath(folder) for folder in named if isinstance(folder, str) and os.path.isdir(folder)]
+    return MediaFolders(str(data_args.media_dir), tuple(dict.fromkeys(folders)))
+
+
+def twin_converter(
+    dataset: AnyDataset, dataset_attr: Any, data_args: Any, seed: int, media_folders: MediaFolders | None = None
+) -> TwinConverter:
+    """The converter of a dataset with a `twins` block.
+
+    Args:
+        dataset: its raw rows, pictures undecoded.
+        dataset_attr: what `get_dataset_list` above makes of its entry.
+        data_args: LLaMA-Factory's; `dataset_dir`, `media_dir` and `streaming` are read.
+        seed: of every random choice.
+        media_folders: where media may lie; None where the caller looks at their paths itself.
+    """
+    base = _base_converter(dataset_attr, data_args)
+    return make_converter(
+        formatting=dataset_attr.formatting,
+        spec=dataset_attr.twins,
+        columns=dataset_attr.twin_columns,
+        dataset_name=dataset_attr.twin_name,
+        column_names=schema.column_names(dataset),
+        base_converter=base,
+        dataset_dir=data_args.dataset_dir if isinstance(data_args.dataset_dir, str) else None,
+        class_names=schema.class_names(dataset),
+        other_rows=None if data_args.streaming else dataset,
+        find_media=base._find_medias,
+        media_folders=media_folders,
+        seed=seed,
+    )
+
+
+def _check_stream(dataset: AnyDataset, dataset_attr: Any) -> None:
+    if isinstance(dataset, IterableDataset) and not any(True for _ in dataset.take(1)):
+        raise ModalityInterferenceError(
+            f"Dataset {dataset_attr.twin_name}: its stream has no rows. LLaMA-Factory cuts a local file into as many "
+            "parts as there are workers: set `dataloader_num_workers: 1` or more, or remove `streaming`."
+        )
+
+
+def _base_converter(dataset_attr: Any, data_args: Any) -> Any:
+    """LLaMA-Factory's converter behind a twin format; its media lookup serves formats without one too."""
+    name = formats()[dataset_attr.formatting].base or "alpaca"
+    return stock_converters.DATASET_CONVERTERS[name](dataset_attr, data_args)
+
+
+def preprocess_dataset(stock: Callable[..., Any], stock_evaluation: bool) -> Callable[..., Any]:
+    """`_get_preprocessed_dataset`, which tokenizes twins too.
+
+    Args:
+        stock: LLaMA-Factory's.
+        stock_evaluation: whether LLaMA-Factory's own generation evaluates, on clean rows in the layout that it wants.
+    """
+
+    @wraps(stock)
+    def preprocess(
+        dataset: Any,
+        data_args: Any,
+        training_args: Any,
+        stage: str,
+        template: Any,
+        tokenizer: Any,
+        processor: Any = None,
+        is_eval: bool = False,
+    ) -> AnyDataset | None:
+        if dataset is None or stage != "sft":
+            return stock(dataset, data_args, training_args, stage, template, tokenizer, processor, is_eval)
+
+        twin_processor = TwinProcessor(
+            template=template, tokenizer=tokenizer, processor=processor, data_args=data_args
+        )
+        dataset = schema.undecoded(dataset)
+        tokenized = dataset.map(
+            twin_processor.preprocess_dataset,
+            batched=True,
+            batch_size=data_args.preprocessing_batch_size,
+            remove_columns=schema.column_names(dataset),
+            features=schema.tokenized(dataset),
+            **_map_options(data_args, training_args, "Running tokenizer on dataset and twins"),
+        )
+        if is_eval and stock_evaluation:
+            _check_nothing_removed(dataset)
+            if isinstance(dataset, Dataset):  # of a stream nobody knows the bad rows beforehand
+                dataset = dataset.select(good_rows(tokenized, logger.warning_rank0))
+
+            with ClipReader(template.mm_plugin, REMEMBERED_CLIPS).installed():
+                return stock(dataset, data_args, training_args, stage, template, tokenizer, processor, is_eval)
+
+        tokenized = keep_good_rows(tokenized, logger.warning_rank0)
+        if training_args.should_log:
+            print("eval example:" if is_eval else "training example:")
+            twin_processor.print_data_example(_first(tokenized))
+
+        # PyAV's closed decoders keep their threads until they are collected, and a fork that collects them waits for ever
+        gc.collect()
+        return tokenized
+
+    return preprocess
+
+
+def _check_nothing_removed(dataset: AnyDataset) -> None:
+    """LLaMA-Factory's own evaluation shows every clip as it is, also where a sense shall be removed."""
+    rows = dataset["_twins"] if isinstance(dataset, Dataset) and "_twins" in dataset.column_names else []
+    for about in map(json.loads, rows):
+        if any(name.startswith(REMOVED) for column in ("videos", "audios") for name in about.get(column, ())):
+            raise ModalityInterferenceError(
+                f'Dataset {about["dataset"]}: with `"removed": true` answers can be generated by `diagnosis_scoring: '
+                "generate` only. Set that, or remove `predict_with_generate`."
+            )
+
+
+def _first(tokenized: AnyDataset) -> dict[str, Any]:
+    for example in tokenized:
+        return example
+
+    raise ModalityInterferenceError("No row of the stream can be used; the warnings above say why.")
+
+
+def _map_options(data_args: Any, training_args: Any, description: str) -> dict[str, Any]:
+    if data_args.streaming:
+        return {}
+
+    return dict(
+        num_proc=data_args.preprocessing_num_workers,
+        load_from_cache_file=not data_args.overwrite_cache or training_args.local_process_index != 0,
+        desc=description,
+    )
+
+
+def check_split(name: str, data_args: Any) -> None:
+    """Refuse to hold out the beginning of a stream of clips, which may end between the questions about one.
+
+    Raises:
+        ModalityInterferenceError: naming the dataset.
+    """
+    if data_args.streaming and data_args.val_size > 0:
+        raise ModalityInterferenceError(
+            f"Dataset {name}: `val_size` cannot hold out clips of a stream without their other question being trained "
+            "on. Hold out a dataset of its own (`modality-interference clips pair --split`), or remove `streaming`."
+        )
+
+
+def split_dataset(stock: Callable[..., tuple[dict, dict]]) -> Callable[..., tuple[dict, dict]]:
+    """`split_dataset`, which splits clips where a clip is asked several questions; `val_size` counts clips then."""
+
+    @wraps(stock)
+    def split(dataset: Any, eval_dataset: Any, data_args: Any, seed: int) -> tuple[dict, dict]:
+        groups = _groups(dataset) if isinstance(dataset, Dataset) and data_args.val_size > 0 else None
+        if groups is None:
+            return stock(dataset, eval_dataset, data_args, seed)
+
+        numbers = Dataset.from_dict({"group": list(range(len(groups)))})
+        sides = stock(numbers, eval_dataset, data_args, seed)
+        train, held_out = (
+            {
+                key: dataset.select([row for group in side["group"] for row in groups[group]])
+                for key, side in found.items()
+            }
+            for found in sides
+        )
+        return train, held_out
+
+    return split
+
+
+def _groups(dataset: Dataset) -> list[list[int]] | None:
+    """The rows of each clip, and every other row alone; None where nothing is asked several questions."""
+    abouts = dataset["_twins"] if "_twins" in dataset.column_names else []
+    groups: dict[Any, list[int]] = {}
+    clips = False
+    for index, text in enumerate(abouts):
+        about = json.loads(text) if '"clip"' in text else {}
+        key = (about["dataset"], about["clip"]) if "clip" in about else index
+        clips = clips or "clip" in about
+        groups.setdefault(key, []).append(index)
+
+    return list(groups.values()) if clips else None

@@ -1,0 +1,174 @@
+"""Which settings and datasets the plugin cannot work with: refused before anything is loaded."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ..arguments import parse_batch_mix
+from ..data.registry import formats
+from ..dataset_dir.entry import Entry, about, comes_from, entry_problems, split_entry
+from ..dataset_dir.info import read_info
+from ..errors import ModalityInterferenceError
+from ..files import path_problem
+from ..messages import shown
+
+
+def check_recipe(model_args: Any, data_args: Any, training_args: Any, finetuning_args: Any) -> None:
+    """Refuse combinations that would be wrong or would not run.
+
+    Raises:
+        ModalityInterferenceError: naming the key, why, and what to use instead.
+    """
+    if finetuning_args.stage != "sft":
+        _refuse(
+            f"stage: {finetuning_args.stage}", "the method is defined for supervised fine-tuning", "use `stage: sft`"
+        )
+
+    if why := _TEMPLATES.get(str(data_args.template)):
+        _refuse(f"template: {data_args.template}", why, "use a model of a family that the README lists")
+
+    for owner, keys in _INCOMPATIBLE.items():
+        arguments = {"model": model_args, "data": data_args, "training": training_args, "finetuning": finetuning_args}[
+            owner
+        ]
+        for key, (why, instead) in keys.items():
+            if value := getattr(arguments, key, None):
+                _refuse(f"{key}: {str(value).lower()}", why, instead)
+
+    for key in ("dispatch_batches", "split_batches"):
+        if getattr(training_args.accelerator_config, key, None):
+            _refuse(
+                f"accelerator_config: {key}", "it cuts batches apart, and twins from their clean rows", "remove it"
+            )
+
+    _check_fsdp(training_args)
+    if finetuning_args.diagnosis_scoring == "generate":
+        _check_generation(training_args, finetuning_args)
+
+    if finetuning_args.batch_mix is not None and training_args.do_train:
+        _check_batch_mix(data_args, training_args, finetuning_args)
+
+
+_TEMPLATES = {
+    "mllama": "its pictures enter through cross-attention, not as embeddings of the text decoder",
+    "minicpm_v": "its model takes a nested batch, in which rows cannot be told apart",
+    "minicpm_o": "its model takes a nested batch, in which rows cannot be told apart",
+}
+_OWN_LOSS = ("it replaces the cross-entropy that the plugin's loss is made of", "remove it")
+_OWN_TRAINER = ("it brings a trainer or kernels of its own, in which embeddings cannot be perturbed", "remove it")
+_INCOMPATIBLE: dict[str, dict[str, tuple[str, str]]] = {
+    "data": {
+        "neat_packing": ("packed sequences have no rows to pair with twins", "remove it"),
+        "packing": ("packed sequences have no rows to pair with twins", "set `packing: false`"),
+        "train_on_prompt": (
+            "a twin's prompt differs from its clean row's, so only answers can be compared",
+            "remove it",
+        ),
+    },
+    "model": {
+        "use_unsloth": _OWN_TRAINER,
+        "use_kt": _OWN_TRAINER,
+        "shift_attn": ("shifted sparse attention mixes neighbouring rows", "remove it"),
+    },
+    "finetuning": {
+        "use_dft_loss": _OWN_LOSS,
+        "use_asft_loss": _OWN_LOSS,
+        "use_eaft_loss": _OWN_LOSS,
+        "use_mca": _OWN_TRAINER,
+        "use_hyper_parallel": _OWN_TRAINER,
+    },
+    "training": {
+        "label_smoothing_factor": _OWN_LOSS,
+        "torch_compile": ("a compiled model does not notice the hooks that each forward brings", "remove it"),
+    },
+}
+
+
+def _check_fsdp(training_args: Any) -> None:
+    """Refuse FSDP 1, whether the recipe asks for it or `accelerate launch`, which tells its children by variables."""
+    launched = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() in ("1", "true")
+    version = (training_args.fsdp_config or {}).get("version") or os.environ.get("FSDP_VERSION") or 1
+    if (launched or training_args.fsdp) and int(version) != 2:
+        _refuse(
+            "fsdp_version: 1",
+            "PyTorch has deprecated FSDP 1, and the plugin is checked under FSDP 2 only",
+            "use FSDP 2 (`fsdp_version: 2`, see examples/engines/fsdp2_accelerate.yaml) or DeepSpeed ZeRO-3",
+        )
+
+
+def _check_generation(training_args: Any, finetuning_args: Any) -> None:
+    if not training_args.predict_with_generate:
+        raise ModalityInterferenceError(
+            "`diagnosis_scoring: generate` needs `predict_with_generate: true`. Add that, or use "
+            "`diagnosis_scoring: likelihood`."
+        )
+
+    if training_args.do_predict:
+        _refuse(
+            "do_predict: true",
+            "`diagnosis_scoring: generate` brings twins into the evaluation dataset, which prediction does not know",
+            "use `do_eval: true`",
+        )
+
+
+def _check_batch_mix(data_args: Any, training_args: Any, finetuning_args: Any) -> None:
+    mix = parse_batch_mix(finetuning_args.batch_mix)
+    if data_args.streaming:
+        _refuse("batch_mix", "a stream does not say which kinds are coming", "remove it or `streaming: true`")
+
+    if sum(mix.values()) != training_args.per_device_train_batch_size:
+        raise ModalityInterferenceError(
+            f"`batch_mix: {finetuning_args.batch_mix}` adds up to {sum(mix.values())} examples, but "
+            f"`per_device_train_batch_size` is {training_args.per_device_train_batch_size}. Make them equal "
+            "(twins and adversarial copies come on top)."
+        )
+
+    if getattr(training_args, "train_sampling_strategy", "random") != "random":
+        _refuse(
+            "batch_mix", "`train_sampling_strategy` decides the order of the examples too", "remove one of the two"
+        )
+
+
+def _refuse(what: str, why: str, instead: str) -> None:
+    raise ModalityInterferenceError(f"`{what}` does not go with `plugin: modality_interference`: {why}; {instead}.")
+
+
+def refuse_unsafe(names: list[str], folder: Path) -> None:
+    """Look at the file, and at the entries of the datasets that bring twins.
+
+    Other datasets are LLaMA-Factory's business; `modality-interference check` looks at them all, and at the data.
+
+    Args:
+        names: the datasets of the run.
+        folder: `dataset_dir`.
+
+    Raises:
+        ModalityInterferenceError: naming everything that is wrong.
+    """
+    info = read_info(folder)
+    problems = list(info.problems)
+    for name in names:
+        problems += [about(name, problem) for problem in _problems(info.datasets.get(name), folder)]
+
+    if problems:
+        raise ModalityInterferenceError(f"`{folder}` cannot be used as `dataset_dir`: " + ". ".join(problems) + ".")
+
+
+def _problems(entry: Any, folder: Path) -> list[str]:
+    if entry is None:  # LLaMA-Factory says that it is undefined
+        return []
+
+    if not isinstance(entry, dict):
+        return [f"its entry must be an object, found {shown(entry)}"]
+
+    good, _ = split_entry(entry)
+    if "twins" not in entry and good.get("formatting") not in formats():
+        return []
+
+    # LLaMA-Factory passes over unknown keys, and so does this: they may be somebody's notes
+    _, problems = split_entry({key: value for key, value in entry.items() if key in Entry.model_fields})
+    problems += entry_problems(good, entry, folder)
+    if "file_name" in good and comes_from(entry) is None and (why := path_problem(folder, good["file_name"])):
+        problems.append(f"`file_name` {why}")
+
+    return problems

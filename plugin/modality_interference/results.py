@@ -1,0 +1,393 @@
+"""What a diagnosis found: the figures of `interference.json` and the rows of `interference_rows.jsonl`.
+
+Both files are data that people share, so they are read through pydantic models and never trusted.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from .errors import ModalityInterferenceError
+from .files import write_text
+
+
+JSON_FILE = "interference.json"
+ROWS_FILE = "interference_rows.jsonl"
+SCHEMA = 1
+ROUNDING = 1e-6
+RateName = Literal[
+    "accuracy",
+    "flip_rate",
+    "causal_effect",
+    "misled_rate",
+    "followed_other_sense_rate",
+    "abstention_rate",
+    "unparsable_rate",
+]
+RATES: tuple[RateName, ...] = get_args(RateName)
+Model = TypeVar("Model", bound=BaseModel)
+_SWAPPED = re.compile(r"swapped_(video|audio)(_\d+)?")  # labels; a number where it is not the first of its name
+
+
+class Result(BaseModel):
+    """Base of all results: strict about types, deaf to keys of later releases."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+class ScoredRow(Result):
+    """One answer of the model, to a clean row or to a twin.
+
+    Attributes:
+        dataset: name in `dataset_info.json`.
+        row: the row's index in the dataset.
+        key: identity of the row's content; runs are compared on rows with the same key.
+        kind: what the answer depends on, a name that `batch_mix` knows.
+        perturbation: its label, `clean` for the clean row.
+        answer: the model's, an option's text where the row has options; None where it could not be parsed.
+        correct: whether it is the right one.
+        flipped: whether it differs from the answer to the clean row; None for clean rows.
+        causal_effect: Jensen-Shannon divergence between the answer distributions of the clean row and of this one, in
+            bits; None for clean rows, and where answers are generated.
+        misled: whether it is the wrong option that the perturbation planted; None where it planted none. What another
+            clip's frames or sound plant is that clip's class.
+        abstained: whether it is "cannot tell", where that is the right option; None where it is not.
+    """
+
+    dataset: str
+    row: int
+    key: int
+    kind: str
+    perturbation: str
+    correct: bool
+    answer: str | None = None
+    flipped: bool | None = None
+    causal_effect: float | None = None
+    misled: bool | None = None
+    abstained: bool | None = None
+
+    @property
+    def identity(self) -> tuple[str, int, str]:
+        """What distinguishes the row from all others of a run."""
+        return self.dataset, self.row, self.perturbation
+
+    @property
+    def is_swapped(self) -> bool:
+        """Whether the perturbation put another clip's frames or sound in place of the row's own."""
+        return _SWAPPED.fullmatch(self.perturbation) is not None
+
+    def value(self, rate: RateName) -> float | None:
+        """The row's share in a rate, None where it has none."""
+        values: dict[RateName, float | bool | None] = {
+            "accuracy": self.correct,
+            "flip_rate": self.flipped,
+            "causal_effect": self.causal_effect,
+            "misled_rate": None if self.is_swapped else self.misled,
+            "followed_other_sense_rate": self.misled if self.is_swapped else None,
+            "abstention_rate": self.abstained,
+            "unparsable_rate": self.answer is None,
+        }
+        found = values[rate]
+        return None if found is None else float(found)
+
+
+class Rate(Result):
+    """A mean over examples with its bootstrap interval.
+
+    Attributes:
+        value: the mean.
+        low: lower end of the 95 % interval.
+        high: upper end.
+    """
+
+    value: float = Field(ge=-ROUNDING, le=1 + ROUNDING)
+    low: float = Field(ge=-ROUNDING, le=1 + ROUNDING)
+    high: float = Field(ge=-ROUNDING, le=1 + ROUNDING)
+
+
+class PerturbationResult(Result):
+    """The figures of one dataset under one perturbation.
+
+    Attributes:
+        rows: how many rows were scored.
+        rates: those of `RATES` that apply: `clean` has no flip_rate, causal_effect and misled_rate; misled_rate needs a
+            planted option, and is called followed_other_sense_rate where another clip's frames or sound plant it;
+            abstention_rate needs rows whose right answer is "cannot tell"; causal_effect needs likelihoods;
+            unparsable_rate needs generated answers.
+    """
+
+    rows: int = Field(ge=0)
+    rates: dict[RateName, Rate]
+
+
+class DatasetResult(Result):
+    """The figures of one dataset.
+
+    Attributes:
+        examples: number of examples.
+        kind: what their answers depend on: image, text, video, audio, both or mixed.
+        perturbations: results by perturbation, `clean` first.
+        kinds: the same of the rows of each kind alone, by kind, where the dataset has several: of a dataset of clips,
+            the questions about what is seen (`video`) and about what is heard (`audio`).
+    """
+
+    examples: int = Field(ge=0)
+    kind: str
+    perturbations: dict[str, PerturbationResult]
+    kinds: dict[str, dict[str, PerturbationResult]] = {}
+
+
+class ShownClip(Result):
+    """A video or a sound in the gallery.
+
+    Attributes:
+        kind: which of them.
+        caption: the file's name or what stands in its place, and its length.
+        uri: a film strip or a spectrogram, as a `data:image/...;base64,` URI; "" where it could not be read.
+    """
+
+    kind: Literal["video", "sound"]
+    caption: str
+    uri: str = ""
+
+
+class Flip(Result):
+    """One of the worst flips, for the gallery.
+
+    Attributes:
+        dataset: its dataset.
+        row: its index there.
+        perturbation: what flipped the answer.
+        prompt: what the model read of the clean row, media as `<image>` and the like.
+        perturbed_prompt: of the twin.
+        pictures: the clean row's pictures, as `data:image/...;base64,` URIs.
+        perturbed_pictures: the twin's.
+        clips: the clean row's videos and sounds.
+        perturbed_clips: the twin's, of the kinds that are not the clean row's.
+        right_answer: what would have been right.
+        clean_answer: what the model said to the clean row.
+        perturbed_answer: what it said to the twin.
+        planted: the wrong option that the perturbation planted.
+        causal_effect: in bits.
+    """
+
+    dataset: str
+    row: int
+    perturbation: str
+    prompt: str
+    perturbed_prompt: str
+    pictures: list[str] = []
+    perturbed_pictures: list[str] = []
+    clips: list[ShownClip] = []
+    perturbed_clips: list[ShownClip] = []
+    right_answer: str
+    clean_answer: str | None
+    perturbed_answer: str | None
+    planted: str | None = None
+    causal_effect: float | None = None
+
+
+Share = Annotated[float, Field(ge=-ROUNDING, le=1 + ROUNDING)]
+
+
+class AttentionShares(Result):
+    """Where the position that gives the answer looks, on average over the rows of one condition.
+
+    Attributes:
+        dataset: name in `dataset_info.json`.
+        kind: what the answers depend on, the kind of prompt.
+        perturbation: its label, `clean` for the clean rows.
+        rows: how many rows.
+        layers: share of every group of tokens by layer, averaged over heads: as many as `AttentionProfile.groups`.
+        heads: the same by layer and head.
+    """
+
+    dataset: str
+    kind: str
+    perturbation: str
+    rows: int = Field(ge=1)
+    layers: list[list[Share]]
+    heads: list[list[list[Share]]]
+
+
+class EffectSize(Result):
+    """Cohen's d with its bootstrap interval; None where it is not defined (one row, or rows that do not differ).
+
+    Attributes:
+        value: difference of the means in pooled standard deviations.
+        low: lower end of the 95 % interval.
+        high: upper end.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class AttentionContrast(Result):
+    """How much more a modality is attended to when the prompt asks for it.
+
+    Attributes:
+        modality: whose tokens are attended to; of rows that have some.
+        asked: kind of the prompts that ask for it.
+        other: kind of the prompts that it is compared with.
+        only_clean: whether clean rows alone are compared, or twins too.
+        asked_rows: how many rows of the first kind.
+        other_rows: how many of the second.
+        layers: Cohen's d by layer, above 0 where prompts that ask for the modality draw more attention to it.
+    """
+
+    modality: str
+    asked: str
+    other: str
+    only_clean: bool
+    asked_rows: int = Field(ge=1)
+    other_rows: int = Field(ge=1)
+    layers: list[EffectSize]
+
+
+class AttentionProfile(Result):
+    """The white-box part of a diagnosis (`attention_probe: true`).
+
+    Attributes:
+        groups: of tokens: text, image, video, audio, special (template tokens); those that the rows have.
+        conditions: shares by dataset, kind of prompt and perturbation.
+        contrasts: between kinds of prompts.
+    """
+
+    groups: list[str]
+    conditions: list[AttentionShares]
+    contrasts: list[AttentionContrast]
+
+    @model_validator(mode="after")
+    def _is_rectangular(self) -> "AttentionProfile":
+        depth, width = len(self.conditions[0].layers) if self.conditions else 0, len(self.groups)
+        for condition in self.conditions:
+            rows = [*condition.layers, *(row for layer in condition.heads for row in layer)]
+            if (
+                len(condition.layers) != depth
+                or len(condition.heads) != depth
+                or any(len(row) != width for row in rows)
+            ):
+                raise ValueError(
+                    "conditions must have as many layers as each other and as many shares as there are groups"
+                )
+
+        if any(len(contrast.layers) != depth for contrast in self.contrasts):
+            raise ValueError("contrasts must have as many layers as the conditions")
+
+        return self
+
+
+class Diagnosis(Result):
+    """All of `interference.json`.
+
+    Attributes:
+        schema_version: of this file's layout.
+        created: when, ISO 8601 in UTC.
+        model: `name_or_path`, `adapter_name_or_path`, `template` and what else describes the model.
+        data: `dataset_dir`, `eval_dataset` and what else describes the data.
+        run: `output_dir`, `step`, ... of the run.
+        versions: of the packages.
+        seed: of twins and of the bootstrap.
+        scoring: `likelihood` or `generate`.
+        resamples: of the bootstrap.
+        datasets: results by dataset.
+        notes: what a reader should know, in plain words.
+        gallery: the worst flips, worst first.
+        attention: where the model looks, if the recipe asked for it.
+    """
+
+    schema_version: int = SCHEMA
+    created: str
+    model: dict[str, Any]
+    data: dict[str, Any]
+    run: dict[str, Any]
+    versions: dict[str, str]
+    seed: int
+    scoring: Literal["likelihood", "generate"]
+    resamples: int
+    datasets: dict[str, DatasetResult]
+    notes: list[str] = []
+    gallery: list[Flip] = []
+    attention: AttentionProfile | None = None
+
+
+def write_results(folder: Path, diagnosis: Diagnosis, rows: Iterable[ScoredRow]) -> None:
+    """Write both files, each at once or not at all.
+
+    Raises:
+        ModalityInterferenceError: the folder cannot be written.
+    """
+    write_text(folder / ROWS_FILE, "".join(row.model_dump_json(exclude_none=True) + "\n" for row in rows))
+    write_text(folder / JSON_FILE, diagnosis.model_dump_json(indent=2) + "\n")
+
+
+def read_diagnosis(folder: Path) -> Diagnosis:
+    """Read `interference.json` of a run.
+
+    Raises:
+        ModalityInterferenceError: it is missing or not what a diagnosis writes; names the file and the key.
+    """
+    path = folder / JSON_FILE
+    return _parse(Diagnosis, _read_text(path), str(path))
+
+
+def read_rows(folder: Path) -> list[ScoredRow]:
+    """Read `interference_rows.jsonl` of a run.
+
+    Raises:
+        ModalityInterferenceError: it is missing or not what a diagnosis writes; names the file and the line.
+    """
+    path = folder / ROWS_FILE
+    lines = enumerate(_read_text(path).split("\n"), start=1)  # `splitlines` would split at U+2028, too
+    return [_parse(ScoredRow, line, f"{path}, line {number}") for number, line in lines if line.strip()]
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ModalityInterferenceError(
+            f"cannot read {path}: {reason}. A diagnosis writes it: run `llamafactory-cli train` with "
+            "`plugin: modality_interference` and `do_eval: true`, and name its output_dir."
+        ) from error
+
+
+def _parse(model: type[Model], text: str, where: str) -> Model:
+    try:
+        return model.model_validate(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        detail = str(error)
+        if isinstance(error, ValidationError):
+            first = error.errors(include_url=False)[0]
+            detail = f"`{'.'.join(map(str, first['loc']))}`: {first['msg']}"
+
+        raise ModalityInterferenceError(
+            f"{where} is not what a diagnosis writes ({detail[:300]}). Run the diagnosis again."
+        ) from error
+
+
+@dataclass(frozen=True)
+class RunMetadata:
+    """What a report says of the run that it is about.
+
+    Attributes:
+        model: name, adapter, template and tuning.
+        data: folder and names of the datasets, and what cuts rows.
+        run: where the run writes to.
+        seed: of the twins, and of the bootstrap.
+        scoring: how answers are scored.
+    """
+
+    model: dict[str, Any]
+    data: dict[str, Any]
+    run: dict[str, Any]
+    seed: int
+    scoring: Literal["likelihood", "generate"]

@@ -1,0 +1,211 @@
+"""The decoder hook: sees and edits what enters the text decoder and the language-model head of any family.
+
+No per-family model code: a pre-forward hook on the text decoder sees the merged `inputs_embeds`, and one on the head keeps
+the answer positions. Hooks live for one forward only.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+from transformers.integrations import is_deepspeed_zero3_enabled
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from ..attention.packing import pack
+from ..attention.row_attention import RowAttention
+from ..errors import ModalityInterferenceError
+from ..modality import Modality
+from .media_features import PictureFeatures
+
+
+Edit = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class ModelParts:
+    """The modules of a multimodal model that the method touches.
+
+    Attributes:
+        decoder: the text decoder, which receives `inputs_embeds`.
+        head: the language-model head.
+        picture_owner: the module with `get_image_features`, None for models that see no pictures. It encodes videos and
+            sounds, too.
+        towers: what encodes and projects media: the owner's children other than the decoder.
+        width: width of an input embedding.
+    """
+
+    decoder: nn.Module
+    head: nn.Module
+    picture_owner: nn.Module | None
+    towers: list[nn.Module]
+    width: int
+
+    @property
+    def depth(self) -> int:
+        """Number of layers of the text decoder."""
+        return cast(PreTrainedModel, self.decoder).config.num_hidden_layers
+
+    @classmethod
+    def of(cls, model: nn.Module) -> "ModelParts":
+        """Find the parts of a (PEFT or plain) model.
+
+        Raises:
+            ModalityInterferenceError: naming the model class and what it lacks.
+        """
+        given: Any = model
+        base = given.get_base_model() if hasattr(given, "get_base_model") else given
+        decoder = _find_decoder(base)
+        head = base.get_output_embeddings() if hasattr(base, "get_output_embeddings") else None
+        if decoder is None or head is None:
+            lacks = "text decoder (`get_decoder()`)" if head is not None else "language-model head"
+            raise ModalityInterferenceError(
+                f"{type(base).__name__} does not say where its {lacks} is, so modality_interference cannot perturb its "
+                "embeddings. Tried families: LLaVA-1.5, LLaVA-NeXT, Qwen2-VL, Qwen2.5-VL, Qwen3-VL, InternVL3 (HF), Gemma 3, "
+                "LLaVA-NeXT-Video, Qwen2.5-Omni."
+            )
+
+        owner = next((module for module in (getattr(base, "model", None), base) if _sees_pictures(module)), None)
+        towers = [child for child in owner.children() if child is not decoder] if owner is not None else []
+        towers = [tower for tower in towers if tower is not head]
+        return cls(decoder, head, owner, towers, decoder.config.hidden_size)
+
+    @contextmanager
+    def hooked(
+        self,
+        edit: Edit | None = None,
+        positions: Tensor | None = None,
+        pictures: PictureFeatures | None = None,
+        record: bool = False,
+        together: RowAttention | None = None,
+    ) -> Iterator[None]:
+        """Arrange one forward of the model.
+
+        Args:
+            edit: maps the decoder's keyword arguments to those that it shall get.
+            positions: (rows, tokens) positions of the decoder's output that the head shall see; the model's logits are
+                then (positions, vocabulary).
+            pictures: shares and replays picture features.
+            record: let `pictures` record for a later forward.
+            together: lays the rows in one sequence, in which they share prefixes; None to leave them apart.
+
+        Raises:
+            ModalityInterferenceError: not every layer of the decoder knew of `together`.
+        """
+
+        def before_decoder(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+            if kwargs.get("inputs_embeds") is None:
+                raise ModalityInterferenceError(
+                    f"{type(module).__name__} was not called with `inputs_embeds`: only models that merge media into "
+                    "the text decoder's embeddings can be perturbed."
+                )
+
+            kwargs = edit(kwargs) if edit is not None else kwargs
+            return args, kwargs if together is None else pack(kwargs, together)
+
+        def before_head(module: nn.Module, args: tuple) -> tuple:
+            if together is not None:
+                places = together.rows.keys[positions] - together.rows.before
+                return (args[0][0].index_select(0, places), *args[1:])
+
+            return (args[0][positions], *args[1:])
+
+        with ExitStack() as stack:
+            if edit is not None or together is not None:
+                handle = self.decoder.register_forward_pre_hook(before_decoder, with_kwargs=True)
+                stack.callback(handle.remove)
+
+            if positions is not None:
+                stack.callback(self.head.register_forward_pre_hook(before_head).remove)
+
+            if pictures is not None:
+                stack.enter_context(pictures.installed(record))
+
+            yield
+
+        if together is not None and len(together.layers) != self.depth:
+            raise ModalityInterferenceError(
+                f"{len(together.layers)} of {self.depth} layers of {type(self.decoder).__name__} compute their attention by "
+                "transformers' attention interface. Set `share_prefix: false`."
+            )
+
+    def pictures(self, media_index: Mapping[Modality, Tensor] | None) -> PictureFeatures | None:
+        """Features of pictures, videos and sounds for the forwards of one step."""
+        if self.picture_owner is None:
+            return None
+
+        return PictureFeatures(self.picture_owner, self.towers, media_index)
+
+
+def perturb(embeds: Tensor, mask: Tensor, delta: Tensor) -> Tensor:
+    """Add `mask * delta` to input embeddings.
+
+    Args:
+        embeds: (rows, tokens, hidden).
+        mask: (rows, tokens).
+        delta: (rows, tokens, hidden) float32.
+    """
+    return embeds + torch.where(mask[..., None], delta, 0).to(embeds.dtype)
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Without dropout and without gradient checkpointing (`torch.autograd.grad` does not work through the reentrant kind)."""
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+@contextmanager
+def attack_mode(model: nn.Module, decoder: nn.Module) -> Iterator[None]:
+    """`evaluation_mode`, but for the text decoder's gradient checkpointing, which without it would need more memory than training.
+
+    It is the non-reentrant kind, through which DeepSpeed's ZeRO-3 loses parameters: there nothing is checkpointed. The layers
+    themselves hold no dropout; their children do.
+
+    Args:
+        model: all of it.
+        decoder: its text decoder.
+    """
+    with evaluation_mode(model):
+        layers: list[Any] = [
+            module
+            for module in decoder.modules()
+            if isinstance(module, GradientCheckpointingLayer)
+            and module.gradient_checkpointing
+            and not is_deepspeed_zero3_enabled()
+        ]
+        stock = [layer._gradient_checkpointing_func for layer in layers]
+        for layer in layers:
+            layer.training = True
+            layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False, preserve_rng_state=False)
+
+        try:
+            yield
+        finally:
+            for layer, function in zip(layers, stock):
+                layer.training = False
+                layer._gradient_checkpointing_func = function
+
+
+def _find_decoder(base: Any) -> Any:
+    decoder = base.get_decoder() if hasattr(base, "get_decoder") else None
+    if decoder is base:  # Qwen2.5-Omni's thinker returns itself
+        decoder = getattr(base, "model", None)
+
+    return decoder if isinstance(decoder, nn.Module) else None
+
+
+def _sees_pictures(module: nn.Module | None) -> bool:
+    return callable(getattr(type(module), "get_image_features", None))

@@ -1,1 +1,0 @@
-"""Twins: rows whose answer stays while an irrelevant modality changes (importing this package imports nothing heavy)."""

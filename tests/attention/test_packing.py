@@ -1,0 +1,63 @@
+"""Which models can share prefixes, and what `share_prefix` says of the others."""
+
+import pytest
+from helpers.tiny_models import CLIP_FAMILIES, FAMILIES
+from transformers import AutoModel, AutoModelForImageTextToText, Lfm2Config
+
+from modality_interference.arguments import PluginArguments, validate
+from modality_interference.attention.packing import obstacle, shares_prefixes
+from modality_interference.errors import ModalityInterferenceError
+from modality_interference.train.hooks import ModelParts
+
+
+def decoder_of(checkpoint, family):
+    return ModelParts.of(AutoModelForImageTextToText.from_pretrained(checkpoint(family))).decoder
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "llava_next_video"])
+def test_every_family_can(checkpoint, family):
+    assert family in FAMILIES or family in CLIP_FAMILIES
+    assert obstacle(decoder_of(checkpoint, family)) is None
+
+
+def test_a_kernel_that_takes_no_prefixes(checkpoint):
+    decoder = decoder_of(checkpoint, "llava")
+    decoder.config._attn_implementation = "flash_attention_2"
+    message = r"`share_prefix: true`, but the attention kernel `flash_attention_2` takes no prefixes.*sdpa, eager.*`auto`|auto"
+    with pytest.raises(ModalityInterferenceError, match=message):
+        shares_prefixes("true", decoder)
+
+    assert not shares_prefixes("auto", decoder)
+    assert not shares_prefixes("false", decoder)
+
+
+def test_layers_without_attention():
+    config = Lfm2Config(
+        vocab_size=32, hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, layer_types=["conv", "full_attention"],
+    )  # fmt: skip
+    why = obstacle(AutoModel.from_config(config))
+    assert why == "Lfm2Model has layers of another kind than attention (conv)"
+
+
+@pytest.mark.parametrize(("written", "settled"), [(True, "true"), (False, "false"), ("AUTO", "auto")])
+def test_what_yaml_makes_of_the_key(written, settled):
+    arguments = PluginArguments(plugin="modality_interference", share_prefix=written)
+    validate(arguments)
+    assert arguments.share_prefix == settled
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"share_prefix": "yes"}, "`share_prefix` is 'yes'; allowed: auto, true, false"),
+        (
+            {"adversarial_rows_per_pass": -1},
+            "`adversarial_rows_per_pass` is -1; it must be a whole number of at least 0",
+        ),
+        ({"adversarial_rows_per_pass": 1.5}, "`adversarial_rows_per_pass` is 1.5"),
+    ],
+)
+def test_values_that_are_refused(keys, message):
+    with pytest.raises(ModalityInterferenceError, match=message):
+        validate(PluginArguments(plugin="modality_interference", **keys))

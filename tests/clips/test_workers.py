@@ -1,0 +1,58 @@
+"""The pool of workers: real processes, one of which dies."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from modality_interference.clips.workers import run_all
+from modality_interference.errors import ModalityInterferenceError
+
+
+def square(number: int) -> int:
+    return number**2
+
+
+def square_or_die(number: int) -> int:
+    if number in (3, 8):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    return number**2
+
+
+def refuse(number: int) -> int:
+    if number == 1:
+        raise ModalityInterferenceError("no")
+
+    time.sleep(0.2)
+    return number
+
+
+def own_process(_: int) -> int:
+    time.sleep(0.1)
+    return os.getpid()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_all_tasks_are_done_once(workers):
+    assert sorted(run_all(square, range(20), workers)) == [(number, number**2) for number in range(20)]
+    assert list(run_all(square, [], workers)) == []
+
+
+def test_they_run_in_several_processes():
+    processes = {process for _, process in run_all(own_process, range(8), 2)}
+    assert len(processes) == 2 and os.getpid() not in processes
+
+
+def test_only_the_task_that_kills_its_process_is_lost():
+    found = dict(run_all(square_or_die, range(12), 2))
+    assert found == {number: None if number in (3, 8) else number**2 for number in range(12)}
+
+
+def test_an_error_ends_it():
+    begun = time.monotonic()
+    with pytest.raises(ModalityInterferenceError, match="no"):
+        list(run_all(refuse, range(200), 2))
+
+    assert time.monotonic() - begun < 20  # all of them would take 20 seconds, and more

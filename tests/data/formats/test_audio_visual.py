@@ -1,0 +1,216 @@
+"""Clips as questions: what a format makes of a labelled clip, its options, its partner, and what is refused."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from datasets import Dataset, IterableDataset
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modality_interference.data.converter import make_converter
+from modality_interference.data.formats.audio_visual import ask_each
+from modality_interference.data.options import CANNOT_TELL
+from modality_interference.data.spec import TwinsSpec
+from modality_interference.errors import ModalityInterferenceError
+from modality_interference.modality import Modality
+
+
+NAMES = ["bell", "drum", "horn", "rain", "siren", "voice"]
+SWAPS = ["swapped_audio", "swapped_video"]
+EVERY = [*SWAPS, "silence", "black_frames", "misleading_caption", {"name": "long_context", "characters": 9}]
+OWN = {"videos": "video", "audios": "audio", "visual_label": "sight", "audio_label": "sound"}
+PARTNER = {
+    "swapped_video": "other_video",
+    "swapped_audio": "other_audio",
+    "swapped_visual_label": "other_sight",
+    "swapped_audio_label": "other_sound",
+}
+
+
+def clip(number: int, name: str, other: str = "") -> dict[str, Any]:
+    row = {"video": f"{number}.mp4", "audio": f"{number}.wav", "sight": name, "sound": name}
+    if other:
+        row |= {"other_video": "o.mp4", "other_audio": "o.wav", "other_sight": other, "other_sound": other}
+
+    return row
+
+
+def convert(rows: list[dict[str, Any]], columns: dict[str, str], **block: Any) -> list[dict[str, Any]]:
+    """The `_twins` of every question, with the aligned media."""
+    import json
+
+    found = []
+    for aligned in aligned_rows(rows, columns, **block):
+        media = {name: aligned[f"_{name}"] for name in ("videos", "audios", "twin_videos", "twin_audios", "prompt")}
+        found.append(json.loads(aligned["_twins"]) | {"media": media, "response": aligned["_response"]})
+
+    return found
+
+
+def aligned_rows(rows: list[dict[str, Any]], columns: dict[str, str], seed: int = 0, **block: Any) -> list[dict]:
+    spec = parse(**block)
+    converter = make_converter(
+        formatting="audio_visual_twins",
+        spec=spec,
+        columns=columns,
+        dataset_name="clips",
+        column_names=list(rows[0]),
+        other_rows=rows,
+        seed=seed,
+    )
+    asked = ask_each(Dataset.from_list(rows), spec.senses)
+    return [converter(row, index) for index, row in enumerate(asked)]
+
+
+def parse(**block: Any) -> TwinsSpec:
+    return TwinsSpec.parse({"classes": NAMES, "answer": "text"} | block, "clips", "audio_visual_twins")
+
+
+def test_one_clip_gives_two_questions_with_the_twins_that_leave_them_answerable():
+    seen, heard = convert([clip(0, "bell", "drum")], OWN | PARTNER, options="all", perturbations=EVERY)
+    assert (seen["relevant"], heard["relevant"]) == (Modality.VIDEO.bit, Modality.AUDIO.bit)
+    assert (seen["row"], heard["row"], seen["clip"], heard["clip"]) == (0, 1, 0, 0)
+    assert seen["key"] != heard["key"]
+    content = seen["media"]["prompt"][0]["content"]
+    assert content.startswith("<video><audio>Question:\nWhat do you see in this clip?")
+    assert "What do you hear in this clip?" in heard["media"]["prompt"][0]["content"]
+    for about in (seen, heard):
+        assert sorted(about["choices"]) == NAMES and about["choices"][about["answer"]] == "bell"
+        assert about["response"][0]["content"] == "bell"
+        assert (about["media"]["videos"], about["media"]["audios"]) == (["0.mp4"], ["0.wav"])
+
+    twins = [{item["perturbation"]: item for item in about["variants"]} for about in (seen, heard)]
+    text = {"misleading_caption", "long_context"}
+    assert [set(found) for found in twins] == [
+        {"swapped_audio", "silence"} | text,
+        {"swapped_video", "black_frames"} | text,
+    ]
+    swapped, silent = twins[0]["swapped_audio"], twins[0]["silence"]
+    assert (swapped["videos"], swapped["audios"], swapped["planted"]) == (["row:0"], ["extra:0"], "drum")
+    assert (silent["videos"], silent["audios"], silent["planted"]) == (["row:0"], ["removed:row:0"], None)
+    assert seen["media"]["twin_audios"] == ["o.wav"] and seen["media"]["twin_videos"] is None
+    swapped, black = twins[1]["swapped_video"], twins[1]["black_frames"]
+    assert (swapped["videos"], swapped["audios"], swapped["planted"]) == (["extra:0"], ["row:0"], "drum")
+    assert (black["videos"], black["audios"]) == (["removed:row:0"], ["row:0"])
+    assert heard["media"]["twin_videos"] == ["o.mp4"] and heard["media"]["twin_audios"] is None
+
+
+@given(st.lists(st.sampled_from(NAMES), min_size=2, max_size=6, unique=True), st.integers(2, 6), st.integers(0, 99))
+def test_partners_are_drawn_among_other_classes_and_offered(names: list[str], options: int, seed: int):
+    rows = [clip(number, name) for number, name in enumerate(names * 3)]
+    for about in convert(rows, OWN, options=options, perturbations=SWAPS, seed=seed):
+        if "dropped" in about:  # in 64 draws no clip of another class: one in 2 ** 64
+            raise AssertionError(about["dropped"])
+
+        (variant,) = about["variants"]
+        own = rows[about["clip"]]["sight"]
+        assert len(about["choices"]) == options == len(set(about["choices"]))
+        assert about["choices"][about["answer"]] == own != variant["planted"]
+        assert variant["planted"] in about["choices"]
+        borrowed = about["media"]["twin_videos"] or about["media"]["twin_audios"]
+        assert rows[int(borrowed[0].split(".")[0])]["sight"] == variant["planted"]
+
+
+def test_choices_depend_on_the_seed_only():
+    rows = [clip(number, NAMES[number % 6]) for number in range(12)]
+    first, again = (convert(rows, OWN, options=3, perturbations=SWAPS) for _ in range(2))
+    other = convert(rows, OWN, options=3, perturbations=SWAPS, seed=1)
+    assert first == again != other
+    moved = convert(rows[6:] + rows[:6], OWN, options=3, perturbations=[])
+    stayed = convert(rows, OWN, options=3, perturbations=[])
+    known = {about["key"]: about["choices"] for about in stayed}
+    assert all(known[about["key"]] == about["choices"] for about in moved)
+    assert len({tuple(about["choices"]) for about in stayed}) > 12
+    assert set(Counter(about["answer"] for about in stayed)) == {0, 1, 2}
+
+
+def test_abstention():
+    seen, heard = convert([clip(0, "bell", "drum")], OWN | PARTNER, options=3, perturbations=SWAPS, removed=True)
+    for about, sense in ((seen, "videos"), (heard, "audios")):
+        assert len(about["choices"]) == 4 and {"bell", "drum", CANNOT_TELL} < set(about["choices"])
+        assert about["choices"][about["answer"]] == CANNOT_TELL == about["response"][0]["content"]
+        assert about[sense] == ["removed:row:0"]
+        assert about["variants"][0][sense] == ["removed:row:0"]
+
+    assert (seen["audios"], heard["videos"]) == (["row:0"], ["row:0"])
+
+
+def test_one_sense_only():
+    columns = {"videos": "video", "visual_label": "sight"}
+    (seen,) = convert([clip(0, "bell")], columns, asked="video", perturbations=["misleading_caption"])
+    assert seen["media"]["audios"] is None and seen["media"]["prompt"][0]["content"].startswith("<video>Question")
+    columns = {"videos": "video", "audio_label": "sound"}  # the clip's own sound
+    (heard,) = convert([clip(0, "bell")], columns, asked="audio", perturbations=["black_frames"])
+    assert heard["media"]["audios"] == ["0.mp4"] and heard["relevant"] == Modality.AUDIO.bit
+    columns = {"videos": "video", "visual_label": "sight"}
+    (seen,) = convert([clip(0, "bell")], columns, asked="video", perturbations=["silence"])
+    assert seen["media"]["audios"] == ["0.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "block", "message"),
+    [
+        (OWN, {"relevant": ["video"]}, "asks about one modality after the other. Remove the key"),
+        (OWN, {"asked": "smell"}, '`twins.asked` must be "both", "video" or "audio", found \'smell\''),
+        (OWN, {"asked": "video", "perturbations": ["black_frames"]}, "changes video, the only modality that is asked"),
+        (
+            OWN,
+            {"asked": "audio", "perturbations": ["swapped_audio"]},
+            "changes audio, the only modality that is asked",
+        ),
+        (OWN, {"options": "some"}, 'a whole number from 2 to 26, or "all"'),
+        (OWN, {"options": 27}, 'a whole number from 2 to 26, or "all"'),
+        (OWN, {"classes": [f"c{i}" for i in range(27)], "options": "all"}, "A question can have 26 options"),
+        (
+            OWN,
+            {"classes": [f"c{i}" for i in range(26)], "options": "all", "removed": True},
+            "give at most 25 `options`",
+        ),
+        (OWN, {"classes": ["bell", CANNOT_TELL]}, "which `removed` adds by itself"),
+        (OWN, {"classes": None}, "has no class names. Give a list"),
+        ({"videos": "video", "visual_label": "sight"}, {}, "`columns.audio_label` is missing, and `twins.asked`"),
+        ({"videos": "video", "audio_label": "sound"}, {}, 'or set `asked` to "audio"'),
+        (OWN | {"swapped_video": "other_video"}, {"perturbations": SWAPS}, "needs `columns.swapped_visual_label`"),
+        (
+            OWN | {"swapped_video": "other_video"},
+            {"perturbations": ["swapped_audio"]},
+            "needs `columns.swapped_audio`",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused(columns: dict[str, str], block: dict[str, Any], message: str):
+    with pytest.raises(ModalityInterferenceError) as error:
+        aligned_rows([clip(0, "bell", "drum")], columns, **block)
+
+    assert message in str(error.value)
+
+
+def test_a_stream_has_no_other_rows_to_swap_with():
+    spec = parse(perturbations=SWAPS)
+    with pytest.raises(ModalityInterferenceError, match="streaming has no random access"):
+        make_converter(
+            formatting="audio_visual_twins",
+            spec=spec,
+            columns=OWN,
+            dataset_name="clips",
+            column_names=list(clip(0, "bell")),
+        )
+
+
+def test_a_class_without_a_counterpart_is_dropped():
+    rows = [clip(number, "bell") for number in range(4)]
+    for about in convert(rows, OWN, perturbations=SWAPS):
+        assert about["dropped"].startswith("no clip of another class") and about["clip"] == about["row"] // 2
+
+
+def test_a_stream_is_asked_the_same_questions():
+    rows = [clip(number, "bell") for number in range(5)]
+    dataset, senses = Dataset.from_list(rows), (Modality.VIDEO, Modality.AUDIO)
+    expected = list(ask_each(dataset, senses))
+    assert [(row["_clip"], row["_asked"]) for row in expected] == [
+        (i, s) for i in range(5) for s in ("video", "audio")
+    ]
+    assert list(ask_each(dataset.to_iterable_dataset(num_shards=2), senses)) == expected
+    unknown = IterableDataset.from_generator(lambda: iter(rows))
+    assert list(ask_each(unknown, senses)) == expected

@@ -1,0 +1,517 @@
+"""From raw rows to aligned rows with twins, through the built-in formats."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from modality_interference.data import schema as features
+from modality_interference.data.converter import INVALID_TEXT, TwinConverter, make_converter
+from modality_interference.data.row_key import row_key, seeded
+from modality_interference.data.spec import TwinsSpec
+from modality_interference.errors import ModalityInterferenceError
+from modality_interference.modality import Modality, to_bits
+
+
+IMAGE = {"relevant": ["image"]}
+CHOICE_COLUMNS = {"question": "q", "choices": "options", "answer": "a", "images": "image"}
+CLASS_COLUMNS = {"images": "image", "label": "label"}
+PET = {"q": "Which pet?", "options": ["dog", "cat", "owl"], "a": "B", "image": "cat.png"}
+CLASSES = ("bee", "cat", "dog", "owl", "fox", "hen")
+
+
+def converter(
+    formatting: str = "multiple_choice_twins",
+    block: dict[str, Any] | None = None,
+    columns: dict[str, str] | None = None,
+    **settings: Any,
+) -> TwinConverter:
+    columns = CHOICE_COLUMNS if columns is None else columns
+    settings = {"dataset_name": "pets", "column_names": ["kind", *columns.values()]} | settings
+    spec = TwinsSpec.parse(block or IMAGE, dataset="pets", formatting=formatting)
+    return make_converter(formatting=formatting, spec=spec, columns=columns, **settings)
+
+
+def classification(block: dict[str, Any] | None = None, **settings: Any) -> TwinConverter:
+    settings = {"class_names": {"label": CLASSES}} | settings
+    return converter("image_classification_twins", block, CLASS_COLUMNS, **settings)
+
+
+def twins(row: dict[str, Any]) -> dict[str, Any]:
+    return json.loads(row["_twins"])
+
+
+def dropped(convert: TwinConverter, example: dict[str, Any]) -> str:
+    row = convert(example, 5)
+    about = twins(row)
+    assert (row["_prompt"], row["_response"], row["_images"]) == ([], [], None)
+    assert set(about) == {"dataset", "row", "key", "dropped"}
+    assert (about["dataset"], about["row"]) == ("pets", 5)
+    return about["dropped"]
+
+
+# multiple choice
+
+
+def test_multiple_choice():
+    row = converter(block=IMAGE | {"perturbations": ["misleading_text"]})(PET, 7)
+    question = "Question:\nWhich pet?\nOption:\nA: dog\nB: cat\nC: owl\nAnswer with the letter of the right option."
+    assert row["_prompt"] == [{"role": "user", "content": f"<image>{question}"}]
+    assert row["_response"] == [{"role": "assistant", "content": "B"}]
+    assert (row["_images"], row["_videos"], row["_audios"], row["_twin_images"]) == (["cat.png"], None, None, None)
+    about = twins(row)
+    assert about["relevant"] == Modality.IMAGE.bit
+    assert (about["dataset"], about["row"], about["images"]) == ("pets", 7, ["row:0"])
+    assert (about["choices"], about["answer"]) == (["dog", "cat", "owl"], 1)
+    (variant,) = about["variants"]
+    assert set(variant) == {"perturbation", "prompt", "system", "images", "videos", "audios", "planted"}
+    assert (variant["perturbation"], variant["images"]) == ("misleading_text", ["row:0"])
+    assert variant["planted"] in ("dog", "owl")
+    assert variant["prompt"][0]["content"].endswith(f"{variant['planted']}.\n{question}")
+
+
+def test_answers_as_text():
+    row = converter(block=IMAGE | {"answer": "text"})(PET, 0)
+    assert row["_response"][0]["content"] == "cat"
+    assert row["_prompt"][0]["content"].endswith("Answer with the text of the right option.")
+
+
+def test_a_question_keeps_its_own_placeholders():
+    row = converter()(PET | {"q": "Is <image> left of <image>?", "image": ["a.png", "b.png"]}, 0)
+    assert "Is <image> left of <image>?" in row["_prompt"][0]["content"]
+    assert row["_prompt"][0]["content"].startswith("Question:")
+    assert twins(row)["images"] == ["row:0", "row:1"]
+
+
+def test_text_only_rows_get_pictures_in_their_twins():
+    row = converter(block={"relevant": ["text"], "perturbations": ["black_image"]})(PET | {"image": None}, 0)
+    (variant,) = twins(row)["variants"]
+    assert row["_images"] is None
+    assert variant["images"] == ["canvas:black:0:336x336"]
+    assert variant["prompt"][0]["content"] == "<image>" + row["_prompt"][0]["content"]
+
+
+def test_a_relevant_column_skips_what_would_change_the_relevant():
+    convert = converter(block={"relevant": "kind", "perturbations": ["black_image", "unrelated_text"]})
+    for kind, names in {
+        "image": ["unrelated_text"],
+        "text": ["black_image"],
+        "image+text": [],
+        "audio": ["black_image", "unrelated_text"],
+    }.items():
+        about = twins(convert(PET | {"kind": kind}, 0))
+        assert [variant["perturbation"] for variant in about["variants"]] == names
+        assert about["relevant"] == to_bits(Modality(name) for name in kind.split("+"))
+
+    assert dropped(convert, PET | {"kind": "smell"}).startswith("relevant not understood: column `kind` holds 'smell'")
+
+
+def test_facts_lose_placeholders():
+    columns = CHOICE_COLUMNS | {"facts": "facts"}
+    convert = converter(block=IMAGE | {"perturbations": ["given_text"]}, columns=columns)
+    (variant,) = twins(convert(PET | {"facts": ["", None, "Cats <image>purr."]}, 0))["variants"]
+    assert variant["prompt"][0]["content"].startswith("<image>Cats purr.\nQuestion:")
+    assert twins(convert(PET | {"facts": None}, 0))["variants"] == []
+
+
+def test_a_planted_option_with_a_placeholder_gives_no_twin():
+    convert = converter(block=IMAGE | {"perturbations": ["misleading_text"]})
+    assert twins(convert(PET | {"options": ["<image>", "cat"], "a": "B"}, 0))["variants"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"options": ["dog"]}, "fewer than two options: found ['dog']"),
+        ({"options": None}, "fewer than two options: found []"),
+        ({"a": "D"}, "answer not among the options: answer 'D', options ['dog', 'cat', 'owl']"),
+        ({"a": None}, "answer not among the options: answer None"),
+        ({"q": " "}, "empty question: found ' '"),
+        ({"q": None}, "empty question: found None"),
+        ({"q": "<image>"}, "empty question: found '<image>'"),
+        ({"q": "<image><image>?"}, "image token without image: 2 `<image>` in the messages, 1 image(s) in the row"),
+        ({"q": "<image>?", "image": None}, "image token without image: 1 `<image>` in the messages, 0 image(s)"),
+        ({"q": "<audio>?"}, "audio token without audio: 1 `<audio>` in the messages"),
+    ],
+)
+def test_bad_multiple_choice_rows_are_dropped_with_a_reason(change: dict[str, Any], reason: str):
+    assert dropped(converter(), PET | change).startswith(reason)
+
+
+# image classification
+
+
+def test_image_classification():
+    row = classification()({"image": "x.png", "label": 3}, 0)
+    about = twins(row)
+    assert len(about["choices"]) == len(set(about["choices"])) == 4
+    assert set(about["choices"]) <= set(CLASSES)
+    assert about["choices"][about["answer"]] == "owl"
+    assert row["_response"][0]["content"] == "ABCD"[about["answer"]]
+    assert row["_prompt"][0]["content"].startswith("<image>Question:\nWhat does this picture show?\nOption:\nA: ")
+
+
+@pytest.mark.parametrize("label", [3, "3", "owl"])
+def test_ways_to_write_a_label(label: object):
+    about = twins(classification()({"image": "x.png", "label": label}, 0))
+    assert about["choices"][about["answer"]] == "owl"
+
+
+def test_options_differ_between_rows_and_positions_are_shuffled():
+    abouts = [twins(classification()({"image": f"{index}.png", "label": 0}, index)) for index in range(60)]
+    assert {about["answer"] for about in abouts} == {0, 1, 2, 3}
+    assert {choice for about in abouts for choice in about["choices"]} == set(CLASSES)
+
+
+def test_there_are_no_more_options_than_classes():
+    block = IMAGE | {"classes": ["cat", "dog"], "question": "Which pet?"}
+    about = twins(classification(block, class_names={})({"image": "x.png", "label": "dog"}, 0))
+    assert sorted(about["choices"]) == ["cat", "dog"]
+
+
+@pytest.mark.parametrize("label", [6, -1, "lion", "6", None, True, 1.5, ""])
+def test_labels_outside_the_class_list(label: object):
+    reason = dropped(classification(), {"image": "x.png", "label": label})
+    assert reason.startswith("label outside the class list: label ")
+    assert "6 classes: ('bee', 'cat'," in reason
+
+
+@pytest.mark.parametrize("image", [None, "", [], [None], {"bytes": None, "path": None}])
+def test_a_label_without_a_picture(image: object):
+    assert dropped(classification(), {"image": image, "label": 1}).startswith("no image: ")
+
+
+def test_bad_class_lists():
+    with pytest.raises(ModalityInterferenceError, match="dataset `pets`: the label column `label` has no class names"):
+        classification(class_names={})
+
+    with pytest.raises(
+        ModalityInterferenceError, match="`twins.classes` has 2 names, but the ClassLabel column `label`"
+    ):
+        classification(IMAGE | {"classes": ["cat", "dog"]})
+
+    with pytest.raises(ModalityInterferenceError, match="`twins.classes` names a class twice"):
+        classification(IMAGE | {"classes": ["cat", "cat"]}, class_names={})
+
+
+# LLaMA-Factory's own formats
+
+
+def llama_factory(name: str, columns: dict[str, str], media_dir: str = "", tags: dict[str, str] | None = None) -> Any:
+    from llamafactory.data.converter import get_dataset_converter
+    from llamafactory.data.parser import DatasetAttr
+    from llamafactory.hparams import DataArguments
+
+    attr = DatasetAttr("file", dataset_name="pets")
+    attr.join({"columns": columns, "tags": tags} if tags else {"columns": columns} if columns else {})
+    return get_dataset_converter(name, attr, DataArguments(media_dir=media_dir))
+
+
+OPENAI_TAGS = {
+    "role_tag": "role",
+    "content_tag": "content",
+    "user_tag": "user",
+    "assistant_tag": "assistant",
+    "system_tag": "system",
+}
+
+
+def chat(name: str, columns: dict[str, str], tags: dict[str, str] | None = None, **block: Any) -> TwinConverter:
+    own = {key: column for key, column in columns.items() if key not in ("choices", "answer", "facts")}
+    base = llama_factory(name, own, tags=tags)
+    return converter(f"{name}_twins", IMAGE | block, columns, base_converter=base, find_media=base._find_medias)
+
+
+def test_alpaca():
+    columns = {"prompt": "ask", "query": "more", "response": "say", "images": "image", "choices": "c", "answer": "a"}
+    convert = chat("alpaca", columns, perturbations=["misleading_text", "unrelated_text"])
+    example = {"ask": "<image>Which pet?", "more": "Say.", "say": "A cat.", "image": ["x.png"], "a": 1}
+    row = convert(example | {"c": ["dog", "cat"]}, 0)
+    assert row["_prompt"] == [{"role": "user", "content": "<image>Which pet?\nSay."}]
+    assert row["_response"] == [{"role": "assistant", "content": "A cat."}]
+    misleading, unrelated = twins(row)["variants"]
+    assert misleading["prompt"][0]["content"] == "<image>This picture seems to depict a dog.\nWhich pet?\nSay."
+    assert (misleading["planted"], unrelated["planted"]) == ("dog", None)
+    without = twins(convert(example | {"c": None}, 0))
+    assert [variant["perturbation"] for variant in without["variants"]] == ["unrelated_text"]
+    assert without["choices"] is None
+
+
+def test_alpaca_default_columns():
+    convert = converter(
+        "alpaca_twins",
+        columns={},
+        column_names=["instruction", "input", "output"],
+        base_converter=llama_factory("alpaca", {}),
+    )
+    row = convert({"instruction": "Which pet barks?", "input": "", "output": "The dog."}, 0)
+    assert row["_prompt"] == [{"role": "user", "content": "Which pet barks?"}]
+
+
+def test_sharegpt_with_several_turns():
+    turns = [("human", "<image>Look."), ("gpt", "I do."), ("human", "Which pet?"), ("gpt", "A cat.")]
+    messages = [{"from": role, "value": text} for role, text in turns]
+    convert = chat("sharegpt", {"messages": "m", "images": "image"}, perturbations=["unrelated_text"])
+    row = convert({"m": [{"from": "system", "value": "Be brief."}, *messages], "image": ["x.png"]}, 0)
+    (variant,) = twins(row)["variants"]
+    assert row["_system"] == variant["system"] == "Be brief."
+    assert variant["prompt"][:2] == row["_prompt"][:2]
+    assert variant["prompt"][2]["content"].endswith("\nWhich pet?")
+    assert row["_response"] == [{"role": "assistant", "content": "A cat."}]
+
+
+def test_openai():
+    messages = [{"role": "user", "content": "<image>Which pet?"}, {"role": "assistant", "content": "A cat."}]
+    row = chat("openai", {"messages": "m", "images": "image"}, OPENAI_TAGS)({"m": messages, "image": ["x.png"]}, 0)
+    assert row["_response"] == [{"role": "assistant", "content": "A cat."}]
+    assert row["_images"] == ["x.png"]
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason"),
+    [
+        ([("human", "<image>Which pet?")], "no assistant turn: the turns end without an answer"),
+        ([("human", "<image>Which pet?"), ("gpt", " ")], "no assistant turn: "),
+        ([("gpt", "Hello."), ("human", "<image>Which pet?")], "no assistant turn: "),
+        ([], "no assistant turn: "),
+        ([("human", "<image>?"), ("gpt", None)], "unreadable row: the content of a turn must be text, found None"),
+        ([("human", "Which pet?"), ("gpt", "A cat.")], "image token without image: 0 `<image>` in the messages, 1"),
+        ([("human", "<image>?"), ("gpt", "<image>")], "image token without image: 2 `<image>` in the messages, 1"),
+    ],
+)
+def test_bad_chat_rows_are_dropped_with_a_reason(messages: list[tuple[str, str]], reason: str):
+    convert = chat("sharegpt", {"messages": "m", "images": "image"})
+    example = {"m": [{"from": role, "value": text} for role, text in messages], "image": ["x.png"]}
+    assert dropped(convert, example).startswith(reason)
+
+
+def test_what_llama_factory_cannot_read_is_dropped_with_a_reason():
+    convert = chat("sharegpt", {"messages": "m"})
+    assert dropped(convert, {"m": [{"role": "user"}]}).startswith(
+        "unreadable row: LLaMA-Factory's converter: KeyError"
+    )
+    assert dropped(convert, {"m": None}).startswith("unreadable row: LLaMA-Factory's converter: TypeError")
+
+
+def test_paths_are_found_in_media_dir(tmp_path: Path):
+    for name in ("cat.png", "dog.png"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name)
+
+    find = llama_factory("alpaca", {}, str(tmp_path))._find_medias
+    rows = [PET, PET | {"image": "dog.png"}]
+    block = {"relevant": ["text"], "perturbations": ["irrelevant_image"]}
+    row = converter(block=block, other_rows=rows, find_media=find)(rows[0], 0)
+    assert row["_images"] == [str(tmp_path / "cat.png")]
+    assert row["_twin_images"] == [{"bytes": None, "path": str(tmp_path / "dog.png")}]
+    assert twins(row)["variants"][0]["images"] == ["extra:0"]
+
+
+# what is checked before any row
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (
+            {"question": "q", "choices": "options"},
+            "`columns.answer` is missing; name one of the dataset's columns: `q`",
+        ),
+        (
+            CHOICE_COLUMNS | {"answer": "ans"},
+            "`columns.answer` names the column `ans`, which the dataset does not have.",
+        ),
+        (
+            CHOICE_COLUMNS | {"choises": "options"},
+            "`columns.choises` is not used by the format `multiple_choice_twins`.",
+        ),
+        (CHOICE_COLUMNS | {"choises": "options"}, "Did you mean `choices`?"),
+    ],
+)
+def test_bad_columns(columns: dict[str, str], message: str):
+    with pytest.raises(ModalityInterferenceError) as raised:
+        converter(columns=columns, column_names=["q", "options", "a", "image"])
+
+    assert message in str(raised.value)
+    assert str(raised.value).startswith("dataset `pets`: ")
+
+
+@pytest.mark.parametrize("columns", [{"question": 5}, ["q"], "q", {"question": ["q"]}])
+def test_columns_that_are_no_names(columns: Any):
+    spec = TwinsSpec.parse(IMAGE, dataset="pets", formatting="multiple_choice_twins")
+    settings = {"formatting": "multiple_choice_twins", "spec": spec, "dataset_name": "pets", "column_names": ["q"]}
+    with pytest.raises(ModalityInterferenceError, match="dataset `pets`: `columns` must be an object of column names"):
+        make_converter(columns=columns, **settings)
+
+
+def test_a_missing_relevant_column():
+    with pytest.raises(ModalityInterferenceError, match="`twins.relevant` names the column `kinds`, .* mean `kind`?"):
+        converter(block={"relevant": "kinds"})
+
+
+@pytest.mark.parametrize(
+    ("perturbation", "message"),
+    [
+        ("given_text", "`columns` names no `facts`"),
+        ("irrelevant_image", "streaming has no random access. Give a pool folder"),
+        ({"name": "irrelevant_image", "pool": "absent"}, "pool `absent` is missing"),
+        ({"name": "screenshot_image", "pool": "empty"}, "pool `empty` is empty"),
+        ({"name": "screenshot_image", "pool": ".."}, "leads out of `dataset_dir`"),
+    ],
+)
+def test_what_perturbations_need_is_checked_first(tmp_path: Path, perturbation: object, message: str):
+    (tmp_path / "empty").mkdir()
+    block = {"relevant": ["audio"], "perturbations": [perturbation]}
+    with pytest.raises(ModalityInterferenceError) as raised:
+        converter(block=block, dataset_dir=str(tmp_path))
+
+    assert message in str(raised.value)
+
+
+def test_misleading_text_needs_options():
+    with pytest.raises(ModalityInterferenceError, match="the dataset names no options"):
+        chat("alpaca", {"prompt": "ask", "response": "say"}, perturbations=["misleading_text"])
+
+    with pytest.raises(ModalityInterferenceError, match="only one of `choices` and `answer`"):
+        chat("alpaca", {"prompt": "ask", "response": "say", "choices": "c"})
+
+
+# keys and determinism
+
+
+CELLS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+EXAMPLES = st.dictionaries(st.text(), CELLS, max_size=4)
+
+
+@given(EXAMPLES, st.randoms())
+def test_a_key_does_not_depend_on_the_order_of_columns_or_on_gaps(example: dict[str, Any], shuffler: Any):
+    items = [*example.items()]
+    shuffler.shuffle(items)
+    key = row_key("pets", example)
+    assert key == row_key("pets", {"no such column": None, **dict(items)})
+    assert 0 <= key < 2**63
+    assert key != row_key("cars", example)
+
+
+@given(EXAMPLES, st.text(), CELLS.filter(lambda cell: cell is not None))
+def test_a_key_depends_on_every_cell(example: dict[str, Any], column: str, cell: Any):
+    example.pop(column, None)
+    assert row_key("pets", example) != row_key("pets", example | {column: cell})
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("1", 1), (1, True), (1, 1.0), (b"a", "a"), (["ab"], ["a", "b"]), ([["a"], []], [[], ["a"]]), ("", [])],
+)
+def test_different_cells_have_different_keys(one: object, other: object):
+    assert row_key("pets", {"x": one}) != row_key("pets", {"x": other})
+
+
+def test_keys_of_pictures():
+    stream = io.BytesIO()
+    Image.new("RGB", (2, 2), "red").save(stream, "PNG")
+    data = stream.getvalue()
+    by_bytes = {row_key("pets", {"x": {"bytes": data, "path": path}}) for path in ("/here/a.png", None)}
+    by_path = {row_key("pets", {"x": {"bytes": None, "path": path}}) for path in ("/here/a.png", "/there/a.png")}
+    decoded = {row_key("pets", {"x": Image.new("RGB", (2, 2), colour)}) for colour in ("red", "blue")}
+    assert (len(by_bytes), len(by_path), len(decoded)) == (1, 1, 2)
+    assert row_key("pets", {"bytes": None, "path": 5}) != row_key("pets", {"bytes": None, "path": 6})
+
+
+@given(st.integers(), st.text(), st.integers(0, 2**63 - 1), st.text())
+def test_draws_depend_on_seed_dataset_key_and_purpose(seed: int, dataset: str, key: int, purpose: str):
+    first = seeded(seed, dataset, key, purpose).random()
+    assert first == seeded(seed, dataset, key, purpose).random()
+    others = [(seed + 1, dataset, key, purpose), (seed, dataset + "/", key, purpose)]
+    others += [(seed, dataset, key + 1, purpose), (seed, dataset, key, purpose + "/")]
+    assert all(seeded(*other).random() != first for other in others)
+
+
+def test_twins_depend_on_the_rows_content_not_on_its_place():
+    convert = converter(block=IMAGE | {"perturbations": ["unrelated_text", "misleading_text"]})
+    here, there = convert(PET, 0), convert(dict(reversed(PET.items())), 99)
+    assert twins(here) | {"row": 99} == twins(there)
+    other = converter(block=IMAGE | {"perturbations": ["unrelated_text", "misleading_text"]}, seed=1)(PET, 0)
+    assert twins(other)["variants"] != twins(here)["variants"]
+    assert twins(other)["key"] == twins(here)["key"]
+
+
+def test_every_row_and_perturbation_draws_its_own():
+    convert = converter(block={"relevant": ["text"], "perturbations": ["random_pixels", "random_pixels"]})
+    rows = [convert(PET | {"q": f"Which pet {index}?"}, index) for index in range(10)]
+    canvases = {variant["images"][0] for row in rows for variant in twins(row)["variants"]}
+    assert len(canvases) == 20
+
+
+PROGRAM = """
+import json, sys
+from datasets import Dataset, disable_progress_bars
+from datasets.fingerprint import Hasher
+from modality_interference.twins import features
+from modality_interference.data.converter import make_converter
+from modality_interference.data.spec import TwinsSpec
+disable_progress_bars()
+names = ["unrelated_text", "misleading_text", "ocr_text"]
+spec = TwinsSpec.parse({"relevant": ["image"], "perturbations": names}, "pets", "multiple_choice_twins")
+columns = {"question": "q", "choices": "options", "answer": "a"}
+raw = Dataset.from_list([{"q": f"Which pet {i}?", "options": ["dog", "cat", "owl"], "a": "B"} for i in range(40)])
+convert = make_converter(formatting="multiple_choice_twins", spec=spec, columns=columns, dataset_name="pets",
+                         column_names=raw.column_names, other_rows=raw)
+features = features.aligned(raw, columns)
+workers = int(sys.argv[1])
+options = {"num_proc": workers} if workers else {}
+done = raw.map(convert, with_indices=True, remove_columns=raw.column_names, features=features, **options)
+print(Hasher.hash(convert), Hasher.hash(done["_twins"][:]))
+"""
+
+
+def test_processes_workers_and_hash_seeds_make_the_same_twins_and_fingerprint():
+    lines = set()
+    for workers, hash_seed in ((0, "1"), (2, "2")):
+        environment = os.environ | {"PYTHONHASHSEED": hash_seed}
+        command = [sys.executable, "-c", PROGRAM, str(workers)]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+        lines.add(done.stdout.strip().splitlines()[-1])
+
+    assert len(lines) == 1
+
+
+def test_the_first_picture_may_come_after_thousands_of_rows():
+    from datasets import Dataset
+
+    rows = [PET | {"image": [], "options": ["dog"]}] * 1500 + [PET | {"image": ["x.png"]}, PET | {"image": ["y.png"]}]
+    raw = Dataset.from_list(rows)
+    block = {"relevant": ["text"], "perturbations": ["irrelevant_image"]}
+    convert = converter(block=block, other_rows=raw.select(range(1500, 1502)))
+    columns = features.aligned(raw, convert.source.columns)
+    done = raw.map(convert, with_indices=True, remove_columns=raw.column_names, features=columns)
+    assert done[0]["_images"] is None
+    assert done[1500]["_images"] == [{"bytes": None, "path": "x.png"}]
+    assert done[1500]["_twin_images"][0]["path"] in ("x.png", "y.png")
+
+
+def test_features_of_embedded_pictures():
+    import datasets
+
+    columns = datasets.Features({"image": datasets.Image(decode=False), "q": datasets.Value("string")})
+    raw = datasets.Dataset.from_dict({"image": [], "q": []}, features=columns)
+    made = features.aligned(raw, {"images": "image", "question": "q"})
+    assert made["_images"] == datasets.List(datasets.Image(decode=False))
+    assert made["_videos"] == datasets.List(datasets.Value("string"))
+
+
+def test_a_row_that_cannot_be_read_changes_no_other_rows_key():
+    """A file with one such row has a column that says of every row whether its text is valid."""
+    convert = converter(block=IMAGE | {"perturbations": ["misleading_text"]})
+    assert convert(PET | {INVALID_TEXT: False}, 0) == convert(PET, 0)

@@ -1,0 +1,131 @@
+"""Options and answers, however a benchmark writes them."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modality_interference.data.options import LETTERS, parse_answer, parse_options
+from modality_interference.data.sample import Unusable
+
+
+PETS = ["dog", "cat", "owl"]
+# words that are neither letters nor numbers, so that every way of writing an answer is unambiguous
+WORDS = st.lists(st.from_regex(r"[a-z]{2,8} [a-z]{2,8}", fullmatch=True), min_size=2, max_size=26, unique=True)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        PETS,
+        tuple(PETS),
+        json.dumps(PETS),
+        {"A": "dog", "B": "cat", "C": "owl"},
+        {"C": "owl", "A": "dog", "B": "cat", "D": None},
+        json.dumps({"A": "dog", "B": "cat", "C": "owl"}),
+        {"text": PETS, "label": ["A", "B", "C"]},
+        {"text": PETS},
+        [*PETS, None],
+    ],
+)
+def test_ways_to_write_options(value: object):
+    assert parse_options(value).texts == tuple(PETS)
+
+
+@pytest.mark.parametrize("answer", ["B", "b", "(B)", "B.", "B)", 1, 1.0, "1", "cat", " Cat ", "CAT."])
+def test_ways_to_write_an_answer(answer: object):
+    assert parse_answer(answer, parse_options(PETS)) == 1
+
+
+@given(WORDS, st.data())
+def test_every_way_finds_the_same_option(words: list[str], data: st.DataObject):
+    index = data.draw(st.integers(0, len(words) - 1))
+    options = parse_options(words)
+    for answer in (
+        index,
+        str(index),
+        LETTERS[index],
+        f"({LETTERS[index].lower()})",
+        words[index],
+        words[index].upper(),
+    ):
+        assert parse_answer(answer, options) == index
+
+
+@given(WORDS, st.data())
+def test_labels_of_the_dataset_win(words: list[str], data: st.DataObject):
+    labels = data.draw(st.permutations([str(index + 1) for index in range(len(words))]))
+    index = data.draw(st.integers(0, len(words) - 1))
+    options = parse_options({"text": words, "label": labels})
+    assert parse_answer(labels[index], options) == index
+    assert parse_answer(int(labels[index]), options) == index
+
+
+@given(st.lists(st.integers(-99, 99), min_size=2, max_size=9, unique=True), st.data())
+def test_numbers_among_numbers_are_texts(numbers: list[int], data: st.DataObject):
+    index = data.draw(st.integers(0, len(numbers) - 1))
+    assert parse_answer(numbers[index], parse_options(numbers)) == index
+    assert parse_answer(str(numbers[index]), parse_options([str(number) for number in numbers])) == index
+
+
+def test_a_number_among_texts_is_an_index():
+    assert parse_answer(1, parse_options(["3", "7", "1"])) == 1
+    assert parse_answer("1", parse_options(["3", "7", "1"])) == 2
+
+
+def test_truth_values():
+    assert parse_answer(False, parse_options(["True", "False"])) == 1
+    assert parse_answer(False, parse_options([True, False])) == 1
+
+
+@pytest.mark.parametrize(
+    "answer", ["D", "3", 3, -1, "", None, "lion", True, float("nan"), float("inf"), ["A"], "²", 10**99]
+)
+def test_answers_outside_the_options(answer: object):
+    with pytest.raises(Unusable, match="answer not among the options: answer "):
+        parse_answer(answer, parse_options(PETS))
+
+
+def test_a_letter_outside_the_datasets_own_labels():
+    with pytest.raises(Unusable, match="answer not among the options"):
+        parse_answer("A", parse_options({"text": PETS, "label": ["1", "2", "3"]}))
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (None, "fewer than two options"),
+        ([], "fewer than two options"),
+        (["dog"], "fewer than two options"),
+        (["dog", None], "fewer than two options"),
+        ({"A": "dog", "B": None}, "fewer than two options"),
+        ([str(index) for index in range(27)], "more than 26 options"),
+        (["dog", None, "owl"], "options not understood"),
+        (["dog", " "], "options not understood"),
+        (["dog", ["cat"]], "options not understood"),
+        ("dog, cat", "options not understood"),
+        ("[" * 100_000, "options not understood"),
+        (7, "options not understood"),
+        ({"text": PETS, "label": ["A"]}, "options not understood"),
+        ({"text": PETS, "label": ["A", "A", "B"]}, "options not understood"),
+    ],
+)
+def test_bad_options(value: object, kind: str):
+    with pytest.raises(Unusable, match=kind):
+        parse_options(value)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    ),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+)
+def test_anything_parses_or_is_a_bad_row(value: object, answer: object):
+    try:
+        options = parse_options(value)
+        assert 0 <= parse_answer(answer, options) < len(options.texts)
+    except Unusable as bad:
+        assert ":" not in bad.kind

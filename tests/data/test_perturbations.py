@@ -1,0 +1,229 @@
+"""What each perturbation does to a row, and what it must leave alone."""
+
+import random
+import re
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modality_interference.data.dataset import Context, Source
+from modality_interference.data.perturbations.sentences import SENTENCES
+from modality_interference.data.perturbations.text import fill
+from modality_interference.data.registry import perturbations
+from modality_interference.data.sample import Row
+from modality_interference.data.spec import TwinsSpec
+from modality_interference.errors import ModalityInterferenceError
+from modality_interference.modality import Modality
+
+
+def user(content: str) -> dict[str, str]:
+    return {"role": "user", "content": content}
+
+
+def assistant(content: str) -> dict[str, str]:
+    return {"role": "assistant", "content": content}
+
+
+ROW = Row(
+    prompt=[user("<image>\nWhich pet?")],
+    response=[assistant("B")],
+    images=("row:0",),
+    choices=("dog", "cat", "owl"),
+    answer=1,
+    facts=("Dogs bark.", "Owls fly."),
+)
+TEXT_ONLY = Row(prompt=[user("Which pet barks?")], response=[assistant("dog")])
+SEVERAL_TURNS = replace(ROW, prompt=[user("<image>Look."), assistant("I do."), user("Which pet?")])
+
+
+def apply(
+    name: str, row: Row = ROW, *, seed: int = 0, source: Source | None = None, **parameters: object
+) -> Row | None:
+    registered = perturbations()[name]
+    source = source or Source("pets", "multiple_choice_twins", TwinsSpec(relevant="kind"), {})
+    context = Context(source, 0, [])
+    return registered.function(row, random.Random(seed), context, registered.parameters(**parameters))
+
+
+def last(row: Row | None) -> str:
+    assert row is not None
+    return row.prompt[-1]["content"]
+
+
+TEXT = [name for name, item in perturbations().items() if item.changes is Modality.TEXT]
+CANVASES = {"black_image": "black", "white_image": "white", "random_pixels": "noise"}
+
+
+@pytest.mark.parametrize("name", TEXT)
+@pytest.mark.parametrize("row", [ROW, SEVERAL_TURNS])
+def test_text_perturbations_change_the_last_question_only(name: str, row: Row):
+    twin = apply(name, row)
+    assert twin is not None
+    assert replace(twin, prompt=row.prompt, planted=None) == row
+    assert twin.prompt[:-1] == row.prompt[:-1]
+    assert last(twin) != last(row)
+    assert "Which pet?" in last(twin)
+    assert last(twin).startswith("<image>\n") is last(row).startswith("<image>\n")
+    twin.check_placeholders()
+
+
+@pytest.mark.parametrize("name", sorted(perturbations()))
+def test_the_same_draw_gives_the_same_twin(name: str):
+    if name not in ("irrelevant_image", "screenshot_image"):
+        assert apply(name, seed=3) == apply(name, seed=3)
+
+
+def test_unrelated_text():
+    twin = apply("unrelated_text", sentences=3)
+    distractor = last(twin).removeprefix("<image>\n").removesuffix("\nWhich pet?")
+    assert sum(sentence in distractor for sentence in SENTENCES) == 3
+    assert apply("unrelated_text", seed=1) != apply("unrelated_text", seed=2)
+
+
+@given(st.integers())
+def test_misleading_text_plants_a_wrong_option(seed: int):
+    twin = apply("misleading_text", seed=seed)
+    assert twin is not None
+    assert twin.planted in ("dog", "owl")
+    article = "an" if twin.planted == "owl" else "a"
+    assert last(twin) == f"<image>\nThis picture seems to depict {article} {twin.planted}.\nWhich pet?"
+
+
+def test_an_option_that_says_the_same_is_not_wrong():
+    assert apply("misleading_text", replace(ROW, choices=("Cat ", "cat"), answer=1)) is None
+
+
+def test_misleading_caption():
+    twin = apply("misleading_caption")
+    assert twin is not None
+    assert last(twin) == f"<image>\nVideo_caption: {twin.planted}.\nWhich pet?"
+
+
+@pytest.mark.parametrize("name", ["misleading_text", "misleading_caption", "given_text"])
+def test_rows_without_options_or_facts_get_no_twin(name: str):
+    assert apply(name, TEXT_ONLY) is None
+
+
+def test_given_text():
+    facts = {last(apply("given_text", seed=seed)).split("\n")[1] for seed in range(20)}
+    assert facts == set(ROW.facts)
+
+
+def test_ocr_text():
+    assert len(last(apply("ocr_text", TEXT_ONLY, lines=4)).splitlines()) == 5
+
+
+@pytest.mark.parametrize("characters", [1, 10_000])
+def test_long_context_comes_after_the_question(characters: int):
+    question, letters = last(apply("long_context", TEXT_ONLY, characters=characters)).split("\n")
+    assert question == "Which pet barks?"
+    assert re.fullmatch(rf"[a-zA-Z]{{{characters}}}", letters)
+
+
+@pytest.mark.parametrize(("name", "kind"), CANVASES.items())
+def test_canvases_replace_every_picture(name: str, kind: str):
+    row = replace(ROW, prompt=[user("<image><image>Which pet?")], images=("row:0", "row:1"))
+    twin = apply(name, row)
+    assert twin is not None
+    assert replace(twin, images=row.images) == row
+    for index, reference in enumerate(twin.images):
+        assert re.fullmatch(rf"canvas:{kind}:\d+:row:{index}", reference)
+
+
+@pytest.mark.parametrize(("name", "kind"), CANVASES.items())
+def test_canvases_are_added_to_text_only_rows(name: str, kind: str):
+    row = replace(TEXT_ONLY, prompt=[user("Hello."), assistant("Hi."), user("Which pet barks?")])
+    twin = apply(name, row, size=(28, 14))
+    assert twin is not None
+    assert [message["content"] for message in twin.prompt] == ["<image>Hello.", "Hi.", "Which pet barks?"]
+    assert re.fullmatch(rf"canvas:{kind}:\d+:28x14", twin.images[0])
+    assert ":336x336" in apply(name, row).images[0]
+    twin.check_placeholders()
+
+
+def other_rows(rows: list[dict], **settings: object) -> Source:
+    spec = TwinsSpec(relevant="kind")
+    return Source("pets", "multiple_choice_twins", spec, {"images": "image"}, other_rows=rows, **settings)
+
+
+def test_irrelevant_image_borrows_from_another_row():
+    source = other_rows([{"image": "own.png"}, {"image": None}, {"image": ["a.png", "b.png"]}])
+    context = Context(source, 0, ["own.png"])
+    item = perturbations()["irrelevant_image"]
+    twins = [item.function(ROW, random.Random(seed), context, item.parameters()) for seed in range(30)]
+    assert {twin.images for twin in twins} == {("extra:0",), ("extra:1",)}
+    assert set(context.extra_images) == {"a.png", "b.png"}
+
+
+@pytest.mark.parametrize("rows", [[], [{"image": "own.png"}], [{"image": "own.png"}] * 3, [{"image": None}] * 3])
+def test_irrelevant_image_does_not_apply_where_no_other_row_has_another_picture(rows: list[dict]):
+    context = Context(other_rows(rows), 0, ["own.png"])
+    item = perturbations()["irrelevant_image"]
+    assert item.function(ROW, random.Random(0), context, item.parameters()) is None
+
+
+@pytest.mark.parametrize("name", ["irrelevant_image", "screenshot_image"])
+def test_pictures_from_a_pool(tmp_path, name: str):
+    (tmp_path / "pool").mkdir()
+    for file in ("a.png", "b.png"):
+        (tmp_path / "pool" / file).touch()
+
+    source = other_rows([], dataset_dir=str(tmp_path))
+    for row in (ROW, TEXT_ONLY):
+        found = {apply(name, row, seed=seed, source=source, pool="pool").images for seed in range(20)}
+        assert found == {(f"file:{tmp_path}/pool/a.png",), (f"file:{tmp_path}/pool/b.png",)}
+
+
+def test_streaming_needs_a_pool():
+    source = other_rows([])
+    source.other_rows = None
+    with pytest.raises(ModalityInterferenceError, match="streaming has no random access. Give a pool folder"):
+        perturbations()["irrelevant_image"].parameters().check(source)
+
+
+def test_rows_without_a_user_message_get_no_twin():
+    row = replace(ROW, prompt=[{"role": "observation", "content": "42"}], images=())
+    for name in (*TEXT, *CANVASES):
+        assert apply(name, row) is None
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        ("dog", "It is a dog."),
+        ("owl", "It is an owl."),
+        ("Airplane", "It is an Airplane."),
+        ("unicorn", "It is a unicorn."),
+        ("umbrella", "It is an umbrella."),
+        ("hourglass", "It is an hourglass."),
+        ("house", "It is a house."),
+        ("8", "It is an 8."),
+        ("7", "It is a 7."),
+        ("11", "It is an 11."),
+        ("110", "It is a 110."),
+        ("an owl", "It is an owl."),
+        ("The sea.", "It is The sea."),
+        ("{option}", "It is a {option}."),
+        (r"\1", r"It is a \1."),
+    ],
+)
+def test_articles(option: str, sentence: str):
+    assert fill("It is a {option}.", option) == sentence
+
+
+def test_other_braces_of_a_template_are_left_alone():
+    assert fill("{0} {x.__class__} says {option}", "owl") == "{0} {x.__class__} says owl"
+
+
+def test_sentences_are_many_and_never_hint():
+    hint = re.compile(
+        r"\d|\b(zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|first|second|third|once|twice"
+        r"|pictures?|images?|photos?|videos?|audio|sounds?|options?|answers?|questions?|choices?|correct|wrong|letters?"
+        r"|digits?|numbers?|depicts?)\b",
+        re.IGNORECASE,
+    )
+    assert len(set(SENTENCES)) == len(SENTENCES) >= 150
+    assert [sentence for sentence in SENTENCES if hint.search(sentence)] == []
+    assert all(sentence == sentence.strip() and len(sentence) < 120 for sentence in SENTENCES)

@@ -1,0 +1,132 @@
+"""The recipe for MMA-Bench: every step of its card, on clips that the test draws, up to the tokenized rows."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers.clip_files import CLASSES, write_labelled
+from helpers.loading import load_data
+from helpers.runs import recipe
+
+from modality_interference.cli import app as main
+from modality_interference.modality import Modality
+
+
+RECIPE = Path(__file__).parents[2] / "data_recipes" / "mma_bench"
+NAMES = sorted(CLASSES)[:3]
+TRAINING = {
+    "mma_bench_alignment": {"swapped_audio", "swapped_video"},
+    "mma_bench_twins": {"swapped_audio", "swapped_video", "silence", "black_frames", "misleading_caption"},
+}
+VIDEO, AUDIO = Modality.VIDEO.bit, Modality.AUDIO.bit
+CHANGES_SIGHT = {"swapped_video", "black_frames"}
+CHANGES_SOUND = {"swapped_audio", "silence"}
+
+
+def info(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "dataset_info.json").read_text(encoding="utf-8"))
+
+
+def commands(card: str) -> list[list[str]]:
+    """The card's commands, without the options in brackets."""
+    blocks = "".join(re.findall(r"```bash\n(.*?)```", card, flags=re.DOTALL)).replace("\\\n", " ")
+    return [re.sub(r"\[.*?\]", "", line).split()[1:] for line in blocks.splitlines() if line.strip()]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the recipe, after the steps of its card."""
+    home = tmp_path_factory.mktemp("mma_bench")
+    copied = Path(shutil.copytree(RECIPE, home / "data_recipes" / "mma_bench"))
+    write_labelled(home / "raw", NAMES, per_class=5)
+    for words in commands((copied / "README.md").read_text(encoding="utf-8")):
+        words = [str(home / word) if word.startswith(("raw", "data_recipes")) else word for word in words]
+        assert main([*words, *(["--size", "64", "--workers", "1"] if "prepare" in words else [])]) == 0
+
+    entries = info(copied)
+    for name in TRAINING:  # as the card tells
+        entries[name]["twins"]["classes"] = entries["mma_bench_train"]["twins"]["classes"]
+
+    (copied / "dataset_info.json").write_text(json.dumps(entries))
+    return copied
+
+
+def load(folder: Path, checkpoint: Path, output: Path, key: str, names: list[str]) -> dict[str, list[dict[str, Any]]]:
+    keys = {"dataset": None, key: ",".join(names), "cutoff_len": 100_000, "media_dir": None}
+    keys |= {} if key == "dataset" else {"do_train": False, "do_eval": True}
+    loaded = load_data(recipe(checkpoint, "qwen2_omni", folder, output, **keys))
+    found = loaded.train if key == "dataset" else loaded.evaluation
+    return {name: [row for row in found if row["dataset"] == name] for name in names}
+
+
+def lines(folder: Path, part: str) -> list[dict[str, str]]:
+    return [json.loads(line) for line in (folder / f"mma_bench_{part}.jsonl").read_text().splitlines()]
+
+
+def check_rows(rows: list[dict[str, Any]], clips: list[dict[str, str]], perturbations: set[str]) -> None:
+    """Two questions per clip; a twin never changes the sense that its question asks for."""
+    assert len(rows) == 2 * len(clips)
+    for row in rows:
+        clip = clips[row["clip"]]
+        seen = row["relevant"] == VIDEO
+        assert seen or row["relevant"] == AUDIO
+        assert row["choices"][row["answer"]] == clip["visual_label" if seen else "audio_label"]
+        assert sorted(row["choices"]) == NAMES
+        twins = {twin["perturbation"]: twin["planted"] for twin in row["variants"]}
+        assert set(twins) == perturbations - (CHANGES_SIGHT if seen else CHANGES_SOUND)
+        swapped = ("swapped_audio", "swapped_audio_label") if seen else ("swapped_video", "swapped_visual_label")
+        assert twins[swapped[0]] == clip[swapped[1]] != row["choices"][row["answer"]]
+
+
+def test_training_rows(folder: Path, checkpoint: Callable[[str], Path], tmp_path: Path):
+    found = load(folder, checkpoint("qwen2_5_omni"), tmp_path, "dataset", list(TRAINING))
+    for name, perturbations in TRAINING.items():
+        check_rows(found[name], lines(folder, "train"), perturbations)
+
+
+def test_test_rows(folder: Path, checkpoint: Callable[[str], Path], tmp_path: Path):
+    names = ["mma_bench_test", "mma_bench_test_removed"]
+    found = load(folder, checkpoint("qwen2_5_omni"), tmp_path, "eval_dataset", names)
+    check_rows(found[names[0]], lines(folder, "test"), TRAINING["mma_bench_twins"] | {"long_context"})
+    for row in found[names[1]]:
+        assert row["choices"][row["answer"]] == "cannot tell"
+        assert sorted(row["choices"]) == sorted([*NAMES, "cannot tell"])
+        assert not row["variants"]
+
+
+def test_no_clip_is_in_both_parts(folder: Path):
+    train, test = ({clip["video"] for clip in lines(folder, part)} for part in ("train", "test"))
+    assert len(train) == 12 and len(test) == 3
+    assert not train & test
+
+
+def test_entries_are_those_that_pair_writes(folder: Path):
+    shipped, written = info(RECIPE), info(folder)
+    for name in ("mma_bench_test", "mma_bench_test_removed"):
+        assert written[name]["twins"].pop("classes") == NAMES
+        assert written[name] == shipped[name]
+
+    for name in TRAINING:
+        assert {key: value for key, value in shipped[name].items() if key != "twins"} == {
+            key: value for key, value in written["mma_bench_train"].items() if key != "twins"
+        }
+
+
+def test_check_finds_nothing_once_the_steps_are_done(folder: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["check", str(folder)]) == 0, capsys.readouterr().out
+
+
+def test_check_asks_for_nothing_but_the_files_to_bring(capsys: pytest.CaptureFixture[str]):
+    assert main(["check", str(RECIPE)]) == 1
+    problems = [line for line in capsys.readouterr().out.splitlines() if line.startswith("- ")]
+    assert len(problems) == 4
+    assert all(re.search(r"'mma_bench_(train|test)\.jsonl' does not exist", line) for line in problems)
+
+
+def test_the_card_speaks_of_every_dataset():
+    card = (RECIPE / "README.md").read_text(encoding="utf-8")
+    assert all(f"| `{name}` |" in card for name in info(RECIPE))

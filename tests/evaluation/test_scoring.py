@@ -1,0 +1,147 @@
+"""Scores by likelihood against values worked out by hand and by scipy, on a fixed table of logits."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import jensenshannon
+from scipy.special import log_softmax, softmax
+
+from modality_interference.batching.batch import Answers, OptionTokens, Question
+from modality_interference.evaluation.scoring import option_likelihoods, score_likelihood
+
+
+VOCABULARY = 6
+CHOICES = ("cat", "dog", "red cat")
+
+
+def question(place: int, clean: int = 0, options=(), **values) -> Question:
+    """A question about two animals, its row being `place`."""
+    about = dict(
+        dataset="pets", row=3, key=9, kind="image", perturbation="clean" if place == clean else "misleading_text"
+    )
+    return Question(**{**about, "batch_row": place, "clean": clean, "options": tuple(options), **values})
+
+
+def answers(lengths: list[int], logits: np.ndarray, targets: list[int] | None = None) -> Answers:
+    """Logits (positions, vocabulary) of rows with so many answer positions each."""
+    row = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+    targets = torch.tensor(targets if targets is not None else [0] * len(row))
+    return Answers(torch.tensor(logits, dtype=torch.float32), targets, row, len(lengths))
+
+
+@pytest.fixture
+def table() -> np.ndarray:
+    """Two rows of two positions, and a third for an option of two tokens of each."""
+    return np.random.default_rng(0).normal(size=(8, VOCABULARY)) * 3
+
+
+def test_option_likelihoods_are_sums_of_token_log_probabilities(table):
+    # cat = 1, dog = 2, red cat = 4 1, which takes a row of its own
+    given = [
+        question(0, options=[OptionTokens(0, 0, (1,)), OptionTokens(0, 0, (2,)), OptionTokens(2, 0, (4, 1))]),
+        question(1, options=[OptionTokens(1, 0, (1,)), OptionTokens(1, 0, (2,)), OptionTokens(3, 0, (4, 1))]),
+    ]
+    found = option_likelihoods(given, answers([2, 2, 2, 2], table))
+    log_p = log_softmax(table, axis=-1)
+    for row, (own, extra) in enumerate(((0, 4), (2, 6))):
+        expected = log_softmax([log_p[own, 1], log_p[own, 2], log_p[extra, 4] + log_p[extra + 1, 1]])
+        np.testing.assert_allclose(found[row].numpy(), expected, atol=1e-5)
+
+
+def test_an_offset_skips_the_labels_of_earlier_turns(table):
+    given = [question(0, options=[OptionTokens(0, 2, (1,)), OptionTokens(0, 2, (5,))])]
+    found = option_likelihoods(given, answers([4], table[:4]))
+    np.testing.assert_allclose(found[0].numpy(), log_softmax(log_softmax(table[2])[[1, 5]]), atol=1e-5)
+
+
+@pytest.mark.parametrize(("right", "abstained"), [(0, None), (1, True)])
+def test_abstention_where_cannot_tell_is_right(right, abstained):
+    options = [OptionTokens(0, 0, (1,)), OptionTokens(0, 0, (2,))]
+    given = [question(0, options=options, choices=("cat", "cannot tell"), answer=right)]
+    logits = np.array([[0, 1.0, 4.0, 0, 0, 0]])
+    (row,) = score_likelihood(given, answers([1], logits), decode=str)
+    assert (row.answer, row.correct, row.abstained) == ("cannot tell", right == 1, abstained)
+
+
+@pytest.mark.parametrize("planted", [None, 0, 1, 2])
+def test_options_by_hand(planted):
+    """The clean row says dog (right), the twin says cat."""
+    clean, twin = np.zeros((1, VOCABULARY)), np.zeros((1, VOCABULARY))
+    clean[0, [1, 2, 4]] = [0.0, 2.0, 1.0]
+    twin[0, [1, 2, 4]] = [3.0, 1.0, 0.0]
+    of = [[OptionTokens(place, 0, (token,)) for token in (1, 2, 4)] for place in (0, 1)]
+    about = dict(choices=CHOICES, answer=1)
+    given = [question(0, options=of[0], **about), question(1, options=of[1], planted=planted, **about)]
+    first, second = score_likelihood(given, answers([1, 1], np.concatenate([clean, twin])), str)
+
+    assert (first.answer, first.correct, first.flipped, first.causal_effect, first.misled) == (
+        "dog",
+        True,
+        None,
+        None,
+        None,
+    )
+    assert (second.answer, second.correct, second.flipped) == ("cat", False, True)
+    assert second.misled == (None if planted is None else planted == 0)
+    expected = jensenshannon(softmax([0.0, 2.0, 1.0]), softmax([3.0, 1.0, 0.0]), base=2) ** 2
+    assert second.causal_effect == pytest.approx(expected, abs=1e-6)
+    assert (second.dataset, second.row, second.key, second.kind, second.perturbation) == (
+        "pets", 3, 9, "image", "misleading_text",
+    )  # fmt: skip
+
+
+def test_equal_distributions_have_no_effect_and_opposite_ones_a_bit():
+    logits = np.zeros((3, VOCABULARY))
+    logits[:, 1], logits[2, 1], logits[2, 2] = 60, 0, 60
+    options = [[OptionTokens(place, 0, (token,)) for token in (1, 2)] for place in range(3)]
+    given = [question(place, options=options[place], choices=("a", "b"), answer=0) for place in range(3)]
+    scored = score_likelihood(given, answers([1, 1, 1], logits), str)
+    assert [row.causal_effect for row in scored] == [None, 0.0, pytest.approx(1.0, abs=1e-6)]
+    assert [row.flipped for row in scored] == [None, False, True]
+
+
+def test_free_answers(table):
+    """Without options: greedy tokens, compared with the labels and with the clean row's."""
+    logits = table[:6].copy()
+    logits[2:4] = logits[:2]
+    logits[3] += np.eye(VOCABULARY)[5] * 50  # the second token of the first twin changes
+    greedy = logits.argmax(-1)
+    targets = [*greedy[:2], *greedy[:2], *greedy[:2]]
+    logits[4:6] = logits[:2]
+    given = [question(place) for place in range(3)]
+    clean, first, second = score_likelihood(
+        given, answers([2, 2, 2], logits, targets), lambda ids: " ".join(map(str, ids))
+    )
+    assert clean.correct and clean.flipped is None and clean.answer == f"{greedy[0]} {greedy[1]}"
+    assert not first.correct and first.flipped and first.answer == f"{greedy[0]} 5" and first.misled is None
+    assert second.correct and second.flipped is False and second.causal_effect == pytest.approx(0, abs=1e-7)
+    effects = [jensenshannon(softmax(logits[i]), softmax(logits[i + 2]), base=2) ** 2 for i in (0, 1)]
+    assert first.causal_effect == pytest.approx(np.mean(effects), abs=1e-6)
+
+
+def test_rows_without_an_answer_are_left_out():
+    filler = question(0)
+    assert score_likelihood([filler], answers([0], np.zeros((0, VOCABULARY))), str) == []
+
+
+def test_the_effect_of_a_free_answer_is_at_most_a_bit():
+    logits = np.full((2, VOCABULARY), -100.0)
+    logits[0, 0] = logits[1, 1] = 100
+    scored = score_likelihood([question(0), question(1)], answers([1, 1], logits), str)
+    assert scored[1].causal_effect == pytest.approx(1.0) and scored[1].causal_effect <= 1 + 1e-6
+    assert math.isfinite(scored[1].causal_effect)
+
+
+def test_logits_that_are_not_finite_have_no_effect(table):
+    """A figure less, and no end of the run: an evaluation in training may meet a model that has gone wrong."""
+    table[2] = float("nan")
+    options = {"choices": ("cat", "dog"), "answer": 0}
+    given = [
+        question(0, options=[OptionTokens(0, 0, (1,)), OptionTokens(0, 0, (2,))], **options),
+        question(1, options=[OptionTokens(1, 0, (1,)), OptionTokens(1, 0, (2,))], **options),
+    ]
+    for questions in (given, [question(0), question(1)]):
+        found = score_likelihood(questions, answers([2, 2], table[:4]), decode=str)
+        assert [row.causal_effect for row in found] == [None, None]

@@ -1,0 +1,397 @@
+"""The diagnosis through the real `run_exp`: its figures against forwards of single rows, and what a run leaves behind."""
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.loading import load_data
+from helpers.runs import recipe, write_datasets
+from helpers.tiny_models import FAMILIES
+from llamafactory.data import SFTDataCollatorWith4DAttentionMask
+from llamafactory.train.tuner import run_exp
+from scipy.spatial.distance import jensenshannon
+from scipy.special import log_softmax, softmax
+from transformers import AutoModelForImageTextToText, GenerationMixin
+
+from modality_interference.errors import ModalityInterferenceError
+from modality_interference.media.image import load_image
+from modality_interference.results import read_diagnosis, read_rows
+
+
+FAMILY = "qwen2_5_vl"
+TEMPLATE = FAMILIES[FAMILY].template
+
+
+def keys(checkpoint: Path, folder: Path, output: Path, **overrides) -> dict:
+    """A pure diagnosis."""
+    about = dict(
+        do_train=False, do_eval=True, dataset=None, eval_dataset="pictures,sums", max_steps=None,
+        per_device_eval_batch_size=3, overwrite_output_dir=True,
+    )  # fmt: skip
+    return recipe(checkpoint, overrides.pop("template", TEMPLATE), folder, output, **{**about, **overrides})
+
+
+def diagnose(checkpoint: Path, folder: Path, output: Path, **overrides) -> dict:
+    run_exp(keys(checkpoint, folder, output, **overrides))
+    return json.loads((output / "eval_results.json").read_text())
+
+
+def option_scores(data, model, example, row) -> list[float]:
+    """Log-likelihood of every option, each appended to the prompt and run alone through the model."""
+    prompt = [token for token, label in zip(row["input_ids"], row["labels"]) if label == -100]
+    pictures = [
+        load_image(name, example["images"] or [], example["twin_images"] or []) for name in row["image_references"]
+    ]
+    found = []
+    for option in example["option_ids"]:
+        feature = {"input_ids": prompt + option, "attention_mask": [1] * len(prompt + option), "images": pictures}
+        feature["labels"] = [-100] * len(prompt) + option
+        batch = data.collator(SFTDataCollatorWith4DAttentionMask, model=model, pad_to_multiple_of=None)([feature])
+        labels = batch.pop("labels")[0]
+        with torch.no_grad():
+            logits = model(**batch).logits[0].double().numpy()
+
+        places = [place for place in range(1, len(labels)) if labels[place] != -100]
+        assert [labels[place] for place in places] == option
+        found.append(sum(log_softmax(logits[place - 1])[labels[place]] for place in places))
+
+    return found
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "llava", "gemma3"])
+def test_figures_are_those_of_single_forwards(checkpoint, datasets, tmp_path, family):
+    template = FAMILIES[family].template
+    metrics = diagnose(checkpoint(family), datasets, tmp_path / "run", template=template)
+    model = AutoModelForImageTextToText.from_pretrained(checkpoint(family)).eval()
+    data = load_data(keys(checkpoint(family), datasets, tmp_path / "again", template=template))
+    expected: dict[str, list] = defaultdict(list)
+    chosen = {}
+    for example in data.evaluation:
+        clean = option_scores(data, model, example, example)
+        for row in (example, *example["variants"]):
+            scores = clean if row is example else option_scores(data, model, example, row)
+            stem = f"eval_{example['dataset']}_{row.get('perturbation') or 'clean'}"
+            chosen[example["dataset"], example["row"], row.get("perturbation") or "clean"] = example["choices"][
+                int(np.argmax(scores))
+            ]
+            expected[f"{stem}_accuracy"].append(np.argmax(scores) == example["answer"])
+            if row is not example:
+                expected[f"{stem}_flip_rate"].append(np.argmax(scores) != np.argmax(clean))
+                expected[f"{stem}_causal_effect"].append(jensenshannon(softmax(clean), softmax(scores), base=2) ** 2)
+                if row["planted"]:
+                    expected[f"{stem}_misled_rate"].append(example["choices"][np.argmax(scores)] == row["planted"])
+
+    figures = {name: value for name, value in metrics.items() if name.endswith(("accuracy", "rate", "effect"))}
+    assert figures == pytest.approx({name: np.mean(values) for name, values in expected.items()}, abs=2e-5)
+    assert {f"eval_pictures_misleading_text_{name}" for name in ("misled_rate", "causal_effect")} < set(figures)
+    assert {row.identity: row.answer for row in read_rows(tmp_path / "run")} == chosen
+
+
+@pytest.fixture(scope="module")
+def reference(checkpoint, datasets, tmp_path_factory) -> Path:
+    """A diagnosis with one row in a batch."""
+    folder = tmp_path_factory.mktemp("reference")
+    diagnose(checkpoint(FAMILY), datasets, folder, per_device_eval_batch_size=1, eval_dataset="pictures,sums,both")
+    return folder
+
+
+def same_rows(one: Path, other: Path) -> None:
+    first, second = read_rows(one), read_rows(other)
+    assert [row.identity for row in first] == [row.identity for row in second]
+    for row, again in zip(first, second):
+        assert row.causal_effect == pytest.approx(again.causal_effect, abs=1e-6)
+        assert row.model_copy(update={"causal_effect": None}) == again.model_copy(update={"causal_effect": None})
+
+
+@pytest.mark.parametrize("size", [3, 5, 64])
+def test_any_batch_size_gives_the_same_rows(checkpoint, datasets, tmp_path, reference, size):
+    """8 examples each: batches of 3 and 5 leave a ragged last one."""
+    diagnose(
+        checkpoint(FAMILY), datasets, tmp_path, per_device_eval_batch_size=size, eval_dataset="pictures,sums,both"
+    )
+    same_rows(reference, tmp_path)
+
+
+@pytest.mark.parametrize("rows", [7, 1])
+def test_two_processes_give_the_same_figures_as_one(checkpoint, tmp_path, rows):
+    """7 examples over 2 ranks in batches of 2, and one example for 2 ranks: ranks repeat rows to even out."""
+    folder = write_datasets(tmp_path / "data", rows=rows)
+    settings = dict(per_device_eval_batch_size=2, attention_probe=True)
+    diagnose(checkpoint(FAMILY), folder, tmp_path / "one", **settings)
+    file = tmp_path / "two.yaml"
+    file.write_text(json.dumps(keys(checkpoint(FAMILY), folder, tmp_path / "two", **settings)))
+    cli = Path(sys.executable).parent / "llamafactory-cli"
+    path = f"{cli.parent}{os.pathsep}{os.environ['PATH']}"  # LLaMA-Factory looks for torchrun there
+    environment = os.environ | {"PATH": path, "FORCE_TORCHRUN": "1", "NPROC_PER_NODE": "2", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([cli, "train", file], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    same_rows(tmp_path / "one", tmp_path / "two")
+    diagnoses = [read_diagnosis(tmp_path / name) for name in ("one", "two")]
+    check_same_attention(*(diagnosis.attention for diagnosis in diagnoses))
+    one, two = (diagnosis.datasets for diagnosis in diagnoses)
+    assert {name: result.examples for name, result in two.items()} == {"pictures": rows, "sums": rows}
+    for name, result in one.items():
+        for perturbation, found in result.perturbations.items():
+            for rate, values in found.rates.items():
+                again = two[name].perturbations[perturbation].rates[rate]
+                assert again.model_dump() == pytest.approx(values.model_dump(), abs=1e-6)
+
+
+def check_same_attention(one, two):
+    assert one.groups == two.groups and len(one.conditions) == len(two.conditions) == 6
+    for found, again in zip(one.conditions, two.conditions):
+        assert (found.dataset, found.perturbation, found.rows) == (again.dataset, again.perturbation, again.rows)
+        assert np.array(found.heads) == pytest.approx(np.array(again.heads), abs=3e-5)
+
+    assert len(one.contrasts) == len(two.contrasts)
+    for found, again in zip(one.contrasts, two.contrasts):
+        for size, other in zip(found.layers, again.layers):  # intervals too: the same resamples
+            assert other.model_dump() == pytest.approx(size.model_dump(), abs=1e-2)
+
+
+def test_what_a_diagnosis_leaves_behind(reference, checkpoint):
+    diagnosis = read_diagnosis(reference)
+    metrics = json.loads((reference / "eval_results.json").read_text())
+    for dataset, result in diagnosis.datasets.items():
+        for perturbation, found in result.perturbations.items():
+            assert found.rows == result.examples == 8
+            for name, rate in found.rates.items():
+                assert metrics[f"eval_{dataset}_{perturbation}_{name}"] == pytest.approx(rate.value)
+
+    assert diagnosis.model["name_or_path"] == str(checkpoint(FAMILY)) and diagnosis.seed == 7
+    assert diagnosis.data["eval_dataset"] == ["pictures", "sums", "both"]
+    assert {name: result.kind for name, result in diagnosis.datasets.items()} == {
+        "pictures": "image", "sums": "text", "both": "both",
+    }  # fmt: skip
+    assert diagnosis.notes == ["No twins, so only clean rows are scored: both."]
+    assert "misled_rate" in diagnosis.datasets["pictures"].perturbations["misleading_text"].rates
+    assert "misled_rate" not in diagnosis.datasets["pictures"].perturbations["unrelated_text"].rates
+    flips = [row for row in read_rows(reference) if row.flipped]
+    assert len(diagnosis.gallery) == min(24, len(flips)) > 0
+    for flip in diagnosis.gallery:
+        assert flip.clean_answer != flip.perturbed_answer
+        assert flip.pictures or flip.dataset == "sums"
+        assert flip.prompt != flip.perturbed_prompt
+        assert all(uri.startswith("data:image/") for uri in flip.pictures + flip.perturbed_pictures)
+
+    assert "Which colour is shown?" in next(flip.prompt for flip in diagnosis.gallery if flip.dataset == "pictures")
+    page = (reference / "interference.html").read_text()
+    assert "misleading_text" in page and (reference / "interference_rates.png").stat().st_size > 1000
+
+
+def followers(folder: Path) -> None:
+    """Datasets whose twins are rows to train on: `follow` answers as the sentence says, `ignore` as the picture shows."""
+    rows = json.loads((folder / "pictures.json").read_text())
+    follow, ignore = [], []
+    for row in rows:
+        for planted in row["choices"][1:]:
+            instruction = question_text(row, f"This picture seems to depict {article(planted)} {planted}.\n")
+            about = {"instruction": instruction, "input": "", "images": row["images"]}
+            follow.append(about | {"output": planted})
+            ignore.append(about | {"output": row["choices"][0]})
+
+        plain = {
+            "instruction": question_text(row, ""),
+            "input": "",
+            "images": row["images"],
+            "output": row["choices"][0],
+        }
+        follow.append(plain)
+        ignore.append(plain)
+
+    info = json.loads((folder / "dataset_info.json").read_text())
+    columns = {"prompt": "instruction", "query": "input", "response": "output", "images": "images"}
+    for name, data in (("follow", follow), ("ignore", ignore)):
+        (folder / f"{name}.json").write_text(json.dumps(data))
+        info[name] = {"file_name": f"{name}.json", "columns": columns}
+
+    info["pictures"]["twins"]["perturbations"] = ["misleading_text"]
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+
+
+def article(word: str) -> str:
+    return "an" if word[0] in "aeiou" else "a"
+
+
+def question_text(row: dict, sentence: str) -> str:
+    options = "\n".join(f"{letter}: {choice}" for letter, choice in zip("ABCD", row["choices"]))
+    return (
+        f"<image>{sentence}Question:\n{row['question']}\nOption:\n{options}\nAnswer with the text of the right option."
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("lesson", "misled", "flipped"), [("follow", 1.0, 1.0), ("ignore", 0.0, 0.0)])
+def test_models_that_follow_or_ignore_the_sentence(checkpoint, tmp_path, lesson, misled, flipped):
+    """A model drilled to believe every sentence, and one drilled to ignore them."""
+    folder = write_datasets(tmp_path / "data", rows=3)
+    followers(folder)
+    run_exp(
+        recipe(
+            checkpoint(FAMILY), TEMPLATE, folder, tmp_path / "drilled", plugin=None, dataset=lesson, max_steps=150,
+            per_device_train_batch_size=6, learning_rate=3e-3, adam_beta2=0.98, logging_steps=50,
+        )
+    )  # fmt: skip
+    for scoring in ({}, {"diagnosis_scoring": "generate", "predict_with_generate": True, "max_new_tokens": 8}):
+        found = diagnose(tmp_path / "drilled", folder, tmp_path / "run", eval_dataset="pictures", **scoring)
+        assert found["eval_pictures_clean_accuracy"] == 1
+        assert found["eval_pictures_misleading_text_misled_rate"] == misled
+        assert found["eval_pictures_misleading_text_flip_rate"] == flipped
+        assert found["eval_pictures_misleading_text_accuracy"] == 1 - misled
+        if not scoring:
+            effect = found["eval_pictures_misleading_text_causal_effect"]
+            assert effect > 0.9 if misled else effect < 0.1
+
+
+@pytest.fixture(scope="module")
+def captions(tmp_path_factory) -> Path:
+    """Pictures with free answers, and prompts of very different lengths, so that batches are padded."""
+    folder = write_datasets(tmp_path_factory.mktemp("captions"), rows=4)
+    rows = [
+        {
+            "instruction": f"<image>{'Look well. ' * 5 * index}Name it.",
+            "input": "",
+            "output": "red",
+            "images": row["images"],
+        }
+        for index, row in enumerate(json.loads((folder / "pictures.json").read_text()))
+    ]
+    (folder / "captions.json").write_text(json.dumps(rows))
+    columns = {"prompt": "instruction", "query": "input", "response": "output", "images": "images"}
+    twins = {"relevant": ["image"], "perturbations": ["unrelated_text"]}
+    info = {
+        "captions": {"file_name": "captions.json", "formatting": "alpaca_twins", "columns": columns, "twins": twins}
+    }
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    return folder
+
+
+def greedy(data, model, example, row, tokens: int) -> str:
+    """What greedy decoding says, with a full forward of one row for every token, at the positions of training."""
+    ids = [token for token, label in zip(row["input_ids"], row["labels"]) if label == -100]
+    start = len(ids)
+    pictures = [load_image(name, example["images"], example["twin_images"] or []) for name in row["image_references"]]
+    collator = data.collator(SFTDataCollatorWith4DAttentionMask, model=model, pad_to_multiple_of=None)
+    while len(ids) < start + tokens and (len(ids) == start or ids[-1] != data.tokenizer.eos_token_id):
+        feature = {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": [-100] * len(ids), "images": pictures}
+        batch = collator([feature])
+        del batch["labels"]
+        with torch.no_grad():
+            ids = [*ids, int(model(**batch).logits[0, -1].argmax())]
+
+    return data.tokenizer.decode(ids[start:], skip_special_tokens=True)
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl", "llava", "internvl"])
+def test_generated_answers_are_those_of_greedy_decoding(checkpoint, captions, tmp_path, family):
+    template = FAMILIES[family].template
+    about = dict(eval_dataset="captions", template=template)
+    scoring = dict(diagnosis_scoring="generate", predict_with_generate=True, max_new_tokens=4)
+    found = diagnose(checkpoint(family), captions, tmp_path / "run", **about, **scoring)
+    answers = {row.identity: row.answer for row in read_rows(tmp_path / "run")}
+    data = load_data(keys(checkpoint(family), captions, tmp_path / "again", **about))
+    model = AutoModelForImageTextToText.from_pretrained(checkpoint(family)).eval()
+    expected = {
+        ("captions", example["row"], row.get("perturbation") or "clean"): greedy(data, model, example, row, 4).strip()
+        for example in data.evaluation
+        for row in (example, *example["variants"])
+    }
+    assert answers == expected
+    assert len(set(answers.values())) > 1
+    assert "eval_captions_unrelated_text_causal_effect" not in found
+    assert read_diagnosis(tmp_path / "run").scoring == "generate"
+
+
+def test_all_answers_unparsable(checkpoint, datasets, tmp_path):
+    """A model that ends its turn at once: wrong, counted, and no flips among them."""
+    (checkpoint_folder := tmp_path / "model").mkdir()
+    shutil.copytree(checkpoint("llava"), checkpoint_folder, dirs_exist_ok=True)
+    model = AutoModelForImageTextToText.from_pretrained(checkpoint_folder)
+    torch.nn.init.zeros_(model.get_output_embeddings().weight)  # every token alike: always token 0, the turn's end
+    model.save_pretrained(checkpoint_folder)
+    scoring = dict(diagnosis_scoring="generate", predict_with_generate=True, max_new_tokens=2)
+    about = dict(eval_dataset="pictures", template=FAMILIES["llava"].template)
+    found = diagnose(checkpoint_folder, datasets, tmp_path / "run", **about, **scoring)
+    for perturbation in ("clean", "misleading_text", "unrelated_text"):
+        assert found[f"eval_pictures_{perturbation}_unparsable_rate"] == 1
+        assert found[f"eval_pictures_{perturbation}_accuracy"] == 0
+
+    assert found["eval_pictures_misleading_text_flip_rate"] == found["eval_pictures_misleading_text_misled_rate"] == 0
+    assert (tmp_path / "run" / "interference.html").exists()
+
+
+def test_plain_datasets_are_scored_clean(checkpoint, datasets, tmp_path):
+    found = diagnose(checkpoint(FAMILY), datasets, tmp_path, eval_dataset="plain,pictures")
+    assert "eval_plain_clean_accuracy" in found
+    assert not [name for name in found if name.startswith("eval_plain_") and "clean" not in name]
+    assert read_diagnosis(tmp_path).notes == ["No twins, so only clean rows are scored: plain."]
+    assert read_diagnosis(tmp_path).datasets["plain"].kind == "plain"
+
+
+def test_pictures_that_vanish_before_the_evaluation(checkpoint, tmp_path, caplog):
+    """Tokenized yesterday, deleted today: the row is named, left out and counted; all others are scored."""
+    folder = write_datasets(tmp_path / "data", rows=4)
+    tokenized = dict(dataset="sums", tokenized_path=str(tmp_path / "tokenized"), eval_dataset="pictures")
+    run_exp(keys(checkpoint(FAMILY), folder, tmp_path / "out", **tokenized, do_train=True, max_steps=1))
+    for name in ("red_0.png", "green_1.png"):
+        (folder / name).unlink()
+
+    found = diagnose(checkpoint(FAMILY), folder, tmp_path / "run", **tokenized, per_device_eval_batch_size=1)
+    assert "`pictures`, row 0 is left out of its batch: cannot read picture" in caplog.text
+    assert found["eval_pictures_clean_accuracy"] >= 0 and math.isfinite(found["eval_loss"])
+    diagnosis = read_diagnosis(tmp_path / "run")
+    assert diagnosis.datasets["pictures"].examples == 2
+    assert "2 of 4 examples of pictures could not be read at evaluation; the log names them." in diagnosis.notes
+
+
+def test_an_output_folder_that_cannot_be_written(checkpoint, datasets, tmp_path):
+    """What stood there before is untouched, and the message names the file."""
+    (tmp_path / "interference.json").mkdir()
+    (tmp_path / "interference.json" / "mine").write_text("mine")
+    with pytest.raises(ModalityInterferenceError, match="cannot write .*interference.json"):
+        run_exp(keys(checkpoint(FAMILY), datasets, tmp_path, eval_dataset="sums"))
+
+    assert (tmp_path / "interference.json" / "mine").read_text() == "mine"
+
+
+def test_metrics_steer_training(checkpoint, datasets, tmp_path):
+    """`metric_for_best_model` and `load_best_model_at_end` with a perturbation's metric; curves while training."""
+    run_exp(
+        recipe(
+            checkpoint(FAMILY), TEMPLATE, datasets, tmp_path, max_steps=4, eval_strategy="steps", eval_steps=2,
+            do_eval=True, eval_dataset="pictures,sums", save_strategy="steps", save_steps=2, per_device_eval_batch_size=4,
+            metric_for_best_model="pictures_misleading_text_flip_rate", greater_is_better=False,
+            load_best_model_at_end=True, overwrite_output_dir=True, eval_on_each_dataset=True,
+        )
+    )  # fmt: skip
+    state = json.loads((tmp_path / "trainer_state.json").read_text())
+    flips = [
+        entry["eval_pictures_misleading_text_flip_rate"]
+        for entry in state["log_history"]
+        if "eval_pictures_misleading_text_flip_rate" in entry
+    ]
+    assert len(flips) >= 2 and state["best_metric"] == min(flips[:2])
+    assert (tmp_path / "interference_curves.png").stat().st_size > 1000
+    assert set(read_diagnosis(tmp_path).datasets) == {"pictures", "sums"}
+
+
+def test_generation_settings_hold_for_every_dataset(checkpoint, datasets, tmp_path, monkeypatch):
+    """The Trainer forgets them where it evaluates several datasets, and would generate up to `cutoff_len`."""
+    asked, stock = [], GenerationMixin.generate
+
+    def generate(self, *args, **kwargs):
+        asked.append((kwargs.get("max_new_tokens"), kwargs.get("max_length"), kwargs.get("pad_token_id") is not None))
+        return stock(self, *args, **kwargs)
+
+    monkeypatch.setattr(GenerationMixin, "generate", generate)
+    scoring = dict(diagnosis_scoring="generate", predict_with_generate=True, max_new_tokens=2)
+    diagnose(checkpoint(FAMILY), datasets, tmp_path, eval_on_each_dataset=True, max_samples=2, **scoring)
+    assert asked == [(2, None, True)] * 2

@@ -1,0 +1,294 @@
+"""The examples: every recipe parses as it is written and starts, on tiny models and data, through LLaMA-Factory's own entry."""
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from helpers.av_data import write_clips
+from llamafactory.extras.constants import DEFAULT_TEMPLATE, SUPPORTED_MODELS
+from llamafactory.hparams import get_train_args, read_args
+from llamafactory.train.tuner import run_exp
+
+
+ROOT = Path(__file__).parents[2]
+RECIPES = sorted((ROOT / "examples").glob("*.yaml"))
+ABLATION = sorted((ROOT / "examples" / "ablation").glob("*.yaml"))
+TRAINING = [path for path in RECIPES if "_sft_" in path.name]
+DIAGNOSIS = [path for path in RECIPES if "_diagnosis" in path.name]
+FAMILIES = {
+    "llava-hf/llava-1.5-7b-hf": "llava",
+    "Qwen/Qwen2.5-VL-3B-Instruct": "qwen2_5_vl",
+    "Qwen/Qwen2.5-VL-7B-Instruct": "qwen2_5_vl",
+    "Qwen/Qwen3-VL-8B-Instruct": "qwen3_vl",
+    "Qwen/Qwen2.5-Omni-7B": "qwen2_5_omni",
+}
+# what a machine without a GPU, the models and the data needs; nothing else of a recipe is changed
+OVERRIDDEN = {
+    "model_name_or_path",
+    "dataset_dir",
+    "dataset",
+    "eval_dataset",
+    "output_dir",
+    "deepspeed",
+    "bf16",
+    "preprocessing_num_workers",
+    "dataloader_num_workers",
+    "max_steps",
+    "logging_steps",
+    "use_cpu",
+}
+TINY_DATASETS = {  # by the kind of the recipe's datasets
+    "pictures": ("mini_imagenet", "caltech101", "food101"),
+    "sums": ("openbookqa", "mmlu", "arc_challenge"),
+    "both": ("llava_instruct", "textcaps", "scienceqa", "mmbench", "seedbench"),
+    "clips": ("mma_bench_alignment", "mma_bench_twins", "mma_bench_test"),
+    "removed": ("mma_bench_test_removed",),
+}
+CONDITIONS = {  # that a diagnosis must report, by its data
+    "modality_interference_eval": (
+        "pictures_clean_accuracy",
+        "pictures_misleading_text_accuracy",
+        "sums_black_image_accuracy",
+        "both_clean_accuracy",
+    ),
+    "mma_bench": (
+        "clips_clean_accuracy",
+        "clips_swapped_video_followed_other_sense_rate",
+        "clips_long_context_accuracy",
+        "removed_clean_abstention_rate",
+    ),
+}
+
+
+def read(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def tiny_datasets(names: str) -> str:
+    """The small datasets of the same kinds, in the same order."""
+    kinds = [
+        max(
+            (prefix, kind)
+            for kind, prefixes in TINY_DATASETS.items()
+            for prefix in prefixes
+            if name.startswith(prefix)
+        )[1]
+        for name in names.split(",")
+    ]
+    return ",".join(dict.fromkeys(kinds))
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset_dir with clips."""
+    removed = {"twins": {"removed": True, "perturbations": []}}
+    return write_clips(tmp_path_factory.mktemp("clips"), removed=removed)
+
+
+@pytest.fixture
+def command(
+    checkpoint: Callable[[str], Path], datasets: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Path], None]:
+    """Puts the command line of a recipe, with what it overrides, in place of this process's; its output is `out`."""
+
+    def put(path: Path) -> None:
+        monkeypatch.setattr(
+            sys, "argv", words(path, checkpoint, clips if about_clips(path) else datasets, tmp_path / "out")
+        )
+
+    return put
+
+
+def about_clips(path: Path) -> bool:
+    return read(path)["dataset_dir"] == "data_recipes/mma_bench"
+
+
+def words(path: Path, checkpoint: Callable[[str], Path], datasets: Path, output_dir: Path) -> list[str]:
+    """The command line of a recipe with its overrides."""
+    keys = read(path)
+    overrides = {
+        "model_name_or_path": checkpoint(FAMILIES[keys["model_name_or_path"]]),
+        "dataset_dir": datasets,
+        "output_dir": output_dir,
+        "bf16": "false",
+        "use_cpu": "true",
+        "preprocessing_num_workers": "null",
+        "dataloader_num_workers": 0,
+    }
+    overrides |= {key: f'"{tiny_datasets(keys[key])}"' for key in ("dataset", "eval_dataset") if key in keys}
+    overrides |= {"max_steps": 1, "logging_steps": 1} if keys["do_train"] else {}
+    overrides |= {"deepspeed": "null"} if "deepspeed" in keys else {}
+    assert overrides.keys() <= OVERRIDDEN
+    return ["llamafactory-cli", str(path), *(f"{key}={value}" for key, value in overrides.items())]
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT / "examples").with_suffix(""))
+
+
+@pytest.mark.parametrize("path", RECIPES + ABLATION, ids=name)
+def test_recipe_parses(path: Path, command: Callable[[Path], None]):
+    command(path)
+    arguments = get_train_args(read_args())
+    for key, written in read(path).items():
+        if key in OVERRIDDEN:
+            continue
+
+        parsed = [getattr(owner, key) for owner in arguments if hasattr(owner, key)]
+        assert parsed, key
+        assert any(same(value, written) for value in parsed), (key, parsed, written)
+
+
+def same(parsed: Any, written: Any) -> bool:
+    """Whether a parsed value is the written one: LLaMA-Factory splits lists, and takes `none` to mean no tracker."""
+    if isinstance(parsed, list):
+        return [str(item) for item in parsed] == [item.strip() for item in str(written).split(",")] or (
+            written == "none" and parsed == []
+        )
+
+    return parsed == written or str(parsed) == str(written)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", TRAINING + ABLATION, ids=name)
+def test_training_starts(path: Path, command: Callable[[Path], None], tmp_path: Path):
+    command(path)
+    run_exp()
+    keys, log = read(path), json.loads((tmp_path / "out" / "trainer_state.json").read_text())["log_history"]
+    figures = {figure for entry in log for figure in entry}
+    assert "loss_sft" in figures
+    assert ("loss_consistency" in figures) == (keys["consistency_method"] != "none")
+    assert ("loss_adversarial" in figures) == (keys["adversarial_method"] != "none")
+    assert ("loss_alignment" in figures) == (keys.get("alignment_weight", 0) > 0)
+    saved = "adapter_model.safetensors" if keys["finetuning_type"] == "lora" else "model.safetensors"
+    assert (tmp_path / "out" / saved).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", DIAGNOSIS, ids=name)
+def test_diagnosis_starts(path: Path, command: Callable[[Path], None], tmp_path: Path):
+    command(path)
+    run_exp()
+    results = json.loads((tmp_path / "out" / "eval_results.json").read_text())
+    for figure in CONDITIONS[Path(read(path)["dataset_dir"]).name]:
+        assert 0 <= results[f"eval_{figure}"] <= 1
+
+    found = json.loads((tmp_path / "out" / "interference.json").read_text())
+    assert (found["attention"] is not None) == read(path).get("attention_probe", False)
+
+
+@pytest.mark.parametrize("path", RECIPES + ABLATION, ids=name)
+def test_template_is_llama_factorys_for_the_model(path: Path):
+    keys = read(path)
+    (model,) = [model for model, sources in SUPPORTED_MODELS.items() if keys["model_name_or_path"] in sources.values()]
+    assert keys["template"] == DEFAULT_TEMPLATE[model]
+
+
+@pytest.mark.parametrize("path", RECIPES + ABLATION, ids=name)
+def test_data_comes_from_a_recipe_of_this_repository(path: Path):
+    keys = read(path)
+    known = json.loads((ROOT / keys["dataset_dir"] / "dataset_info.json").read_text(encoding="utf-8"))
+    used = keys.get("dataset") or keys["eval_dataset"]
+    assert set(used.split(",")) <= set(known)
+    if keys["do_train"]:
+        mix = {kind: int(count) for kind, count in re.findall(r"(\w+)=(\d+)", keys["batch_mix"])}
+        assert sum(mix.values()) == keys["per_device_train_batch_size"]
+        expected = {"video": 2, "audio": 2} if about_clips(path) else {"image": 2, "text": 2, "both": 4}
+        assert mix == ({"both": 8} if path.stem == "vqa_only" else expected)
+    else:
+        assert used.split(",") == [name for name in known if not about_clips(path) or "_test" in name]
+
+
+def test_names_are_unique_and_outputs_too():
+    outputs = [read(path)["output_dir"] for path in RECIPES + ABLATION]
+    assert len(outputs) == len(set(outputs))
+    assert {name(path) for path in TRAINING} == {
+        f"{model}_{kind}_sft_interference"
+        for model in ("llava1_5", "qwen2_5vl_3b", "qwen2_5vl", "qwen3vl")
+        for kind in ("full", "lora")
+    } | {"qwen2_5omni_lora_sft_alignment", "qwen2_5omni_lora_sft_interference"}
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=name)
+def test_deepspeed_is_zero_3_where_all_weights_train(path: Path):
+    keys = read(path)
+    if keys["finetuning_type"] == "lora":
+        assert "deepspeed" not in keys  # ZeRO-3 with LoRA fails in stock LLaMA-Factory too
+    else:
+        config = json.loads((ROOT / keys["deepspeed"]).read_text())
+        assert config["zero_optimization"]["stage"] == 3
+        assert config["bf16"] == {"enabled": "auto"}
+
+
+# the ablation
+
+ABLATED = {
+    "vqa_only": {
+        "dataset": "llava_instruct_665k,textcaps",
+        "batch_mix": "both=8",
+        "consistency_method": "none",
+        "adversarial_method": "none",
+    },
+    "augmentation": {"consistency_method": "none", "adversarial_method": "none"},
+    "kl": {"consistency_method": "kl", "adversarial_method": "none"},
+    "js": {"adversarial_method": "none"},
+    "gaussian": {"consistency_method": "none", "adversarial_method": "gaussian", "adversarial_epsilon": 0.05},
+    "pgd": {"consistency_method": "none"},
+    "all": {},
+}
+
+
+def test_ablation_recipes_differ_in_the_ablated_keys_only():
+    assert {path.stem for path in ABLATION} == set(ABLATED)
+    base = read(ROOT / "examples" / "ablation" / "all.yaml")
+    for path in ABLATION:
+        assert read(path) == base | {"output_dir": f"saves/ablation/{path.stem}"} | ABLATED[path.stem]
+
+
+def test_the_ablations_base_is_the_full_recipe():
+    full = read(ROOT / "examples" / "qwen2_5vl_full_sft_interference.yaml")
+    base = read(ROOT / "examples" / "ablation" / "all.yaml")
+    assert full.pop("num_train_epochs") == 1.0
+    assert base.pop("max_steps") == 2728 // 4
+    del full["output_dir"], base["output_dir"]
+    assert base == full
+
+
+def test_the_index_lists_every_recipe():
+    index = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
+    linked = set(re.findall(r"\]\(([\w/.-]+\.yaml)\)", index))
+    assert linked == {f"{name(path)}.yaml" for path in RECIPES + ABLATION}
+
+
+# clips
+
+
+def test_the_published_tuning():
+    """LoRA of rank 8 on the query and value projections, 1e-4, 4 x 4 examples a step; no attack and no consistency."""
+    keys = read(ROOT / "examples" / "qwen2_5omni_lora_sft_alignment.yaml")
+    published = {
+        "finetuning_type": "lora",
+        "lora_rank": 8,
+        "lora_target": "q_proj,v_proj",
+        "learning_rate": 1e-4,
+        "per_device_train_batch_size": 4,
+        "gradient_accumulation_steps": 4,
+        "consistency_method": "none",
+        "adversarial_method": "none",
+    }
+    assert published.items() <= keys.items()
+    assert "alignment_weight" not in keys
+
+
+def test_the_tuning_with_everything_differs_in_the_method_only():
+    plain = read(ROOT / "examples" / "qwen2_5omni_lora_sft_alignment.yaml")
+    everything = read(ROOT / "examples" / "qwen2_5omni_lora_sft_interference.yaml")
+    changed = {key for key in plain | everything if plain.get(key) != everything.get(key)}
+    method = {"twins_per_example", "alignment_weight", "alignment_layers"}
+    method |= {key for key in everything if key.startswith(("consistency_", "adversarial_"))}
+    assert changed == method | {"dataset", "output_dir"}

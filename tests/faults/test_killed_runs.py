@@ -1,0 +1,204 @@
+"""Runs that are killed at any moment continue as if nothing had happened."""
+
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from helpers.runs import recipe
+from llamafactory.hparams import get_train_args
+from llamafactory.train.tuner import run_exp
+from safetensors.torch import load_file
+from transformers import AutoModelForImageTextToText
+
+from modality_interference.errors import ModalityInterferenceError
+from modality_interference.train.checkpoints import MARK, begin, finish, last_whole
+
+
+FAMILY, TEMPLATE = "qwen2_5_vl", "qwen2_vl"
+STEPS, KILLS = 40, 10
+RUN: dict[str, Any] = dict(
+    dataset="pictures,sums,plain",
+    batch_mix="image=1,text=1,plain=1",
+    per_device_train_batch_size=3,
+    twins_per_example=1,
+    max_steps=STEPS,
+    save_strategy="steps",
+    save_steps=2,
+    save_total_limit=2,
+)
+
+
+def start(keys: dict[str, Any]) -> multiprocessing.Process:
+    """Train in a fork of this process, which has everything imported."""
+    process = multiprocessing.get_context("fork").Process(target=run_exp, args=(keys,))
+    process.start()
+    return process
+
+
+def step_of(folder: Path | None) -> int:
+    return 0 if folder is None else int(folder.name.split("-")[1])
+
+
+def wait_until(condition, process: multiprocessing.Process) -> None:
+    deadline = time.monotonic() + 120
+    while not condition() and process.is_alive():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def being_written(output: Path) -> bool:
+    return any(output.glob(f"checkpoint-*/{MARK}"))
+
+
+def logged(output: Path) -> dict[int, float]:
+    """The loss of every step, of which a resumed run writes some again."""
+    lines = [
+        json.loads(line) for line in (output / "trainer_log.jsonl").read_text().splitlines() if line.endswith("}")
+    ]
+    return {line["current_steps"]: line["loss"] for line in lines if "loss" in line}
+
+
+def same_tensors(one: Any, other: Any) -> bool:
+    """Whether two nests of tensors and numbers are equal bit for bit."""
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same_tensors(one[key], other[key]) for key in one)
+
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(same_tensors, one, other))
+
+    return one == other
+
+
+@pytest.mark.slow
+def test_a_run_killed_ten_times_ends_like_one_that_was_not(checkpoint, datasets, tmp_path):
+    """SIGKILL at random moments of training and in the middle of writing checkpoints, in turns."""
+    keys = recipe(checkpoint(FAMILY), TEMPLATE, datasets, tmp_path / "killed", **RUN)
+    calm = start(keys | {"output_dir": str(tmp_path / "calm")})
+    calm.join()
+    assert calm.exitcode == 0
+
+    output, draw, torn = tmp_path / "killed", random.Random(0), 0
+    for number in range(KILLS):
+        begun = step_of(last_whole(output))
+        process = start(keys)
+        wait_until(lambda: step_of(last_whole(output)) > begun, process)
+        if number % 2:
+            wait_until(lambda: being_written(output), process)
+            time.sleep(draw.uniform(0, 0.03))
+        else:
+            time.sleep(draw.uniform(0, 0.15))
+
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, f"finished after {number} kills"
+        torn += being_written(output)
+
+    assert torn >= 1, "no kill hit a checkpoint that was being written"
+    last = start(keys)
+    last.join()
+    assert last.exitcode == 0
+    calm_folder = tmp_path / "calm"
+    assert same_tensors(load_file(calm_folder / "model.safetensors"), load_file(output / "model.safetensors"))
+    optimizers = [torch.load(folder / f"checkpoint-{STEPS}" / "optimizer.pt") for folder in (calm_folder, output)]
+    assert same_tensors(*optimizers)
+    losses, again = logged(calm_folder), logged(output)
+    assert set(losses) == set(range(1, STEPS + 1)) and losses == again
+
+
+@pytest.mark.slow
+def test_resuming_on_two_ranks_is_exact(checkpoint, datasets, tmp_path):
+    cli = Path(sys.executable).parent / "llamafactory-cli"
+    path = os.pathsep.join([str(cli.parent), os.environ["PATH"]])
+    environment = os.environ | {"PATH": path, "FORCE_TORCHRUN": "1", "NPROC_PER_NODE": "2", "OMP_NUM_THREADS": "1"}
+
+    def run(name: str, **overrides: Any) -> Path:
+        about = RUN | dict(max_steps=6, save_steps=3) | overrides
+        file = tmp_path / f"{name}.yaml"
+        file.write_text(yaml.safe_dump(recipe(checkpoint(FAMILY), TEMPLATE, datasets, tmp_path / name, **about)))
+        done = subprocess.run([cli, "train", file], env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return tmp_path / name
+
+    whole = run("whole")
+    rest = run("rest", resume_from_checkpoint=str(whole / "checkpoint-3"))
+    assert same_tensors(load_file(whole / "model.safetensors"), load_file(rest / "model.safetensors"))
+    halfway = load_file(whole / "checkpoint-3" / "model.safetensors")
+    assert not same_tensors(halfway, load_file(whole / "model.safetensors"))
+    losses = logged(whole)
+    assert logged(rest) == {step: losses[step] for step in (4, 5, 6)}
+
+
+def test_weights_in_float32_beside_a_frozen_tower_in_bfloat16_come_back_as_they_were(checkpoint, datasets, tmp_path):
+    """A checkpoint names one type for all of its weights, which is that of the tower."""
+    base = tmp_path / "base"
+    shutil.copytree(checkpoint(FAMILY), base)
+    AutoModelForImageTextToText.from_pretrained(base, dtype=torch.bfloat16).save_pretrained(base)
+
+    def run(name: str, **overrides: Any) -> Path:
+        about = RUN | dict(max_steps=4, save_steps=2, bf16=True, freeze_vision_tower=True) | overrides
+        run_exp(recipe(base, TEMPLATE, datasets, tmp_path / name, **about))
+        return tmp_path / name
+
+    whole = run("whole")
+    halfway = load_file(whole / "checkpoint-2" / "model.safetensors")
+    assert {tensor.dtype for tensor in halfway.values()} == {torch.float32, torch.bfloat16}
+    assert json.loads((whole / "checkpoint-2" / "config.json").read_text())["dtype"] == "bfloat16"
+    rest = run("rest", resume_from_checkpoint=str(whole / "checkpoint-2"))
+    assert same_tensors(load_file(whole / "model.safetensors"), load_file(rest / "model.safetensors"))
+
+
+def test_the_newest_whole_checkpoint(tmp_path):
+    assert last_whole(tmp_path / "nowhere") is None
+    for step in (2, 10, 8):
+        begin(tmp_path / f"checkpoint-{step}")
+
+    assert last_whole(tmp_path) is None
+    finish(tmp_path / "checkpoint-2")
+    finish(tmp_path / "checkpoint-8")
+    assert last_whole(tmp_path) == tmp_path / "checkpoint-8"
+    finish(tmp_path / "checkpoint-10")
+    assert last_whole(tmp_path) == tmp_path / "checkpoint-10"
+
+
+def test_what_a_recipe_resumes_from(checkpoint, datasets, tmp_path, warnings):
+    """The newest checkpoint, if whole; else the one before; a torn one by name is refused."""
+    keys = recipe(checkpoint(FAMILY), TEMPLATE, datasets, tmp_path / "out", **RUN)
+    for step in (4, 6):
+        begin(tmp_path / "out" / f"checkpoint-{step}")
+
+    whole, torn = (tmp_path / "out" / f"checkpoint-{step}" for step in (4, 6))
+
+    def resumed_from(**overrides: Any) -> str | None:
+        return get_train_args(keys | overrides)[2].resume_from_checkpoint
+
+    assert resumed_from() is None
+    finish(whole)
+    assert resumed_from() == str(whole) == resumed_from(resume_from_checkpoint="true")
+    with pytest.raises(ModalityInterferenceError, match=f"{torn} was not written to its end. Use .*{whole}`"):
+        resumed_from(resume_from_checkpoint=str(torn))
+
+    finish(torn)
+    assert resumed_from() == resumed_from(resume_from_checkpoint=str(torn)) == str(torn)
+    assert not any("overwrite_output_dir" in text for text in warnings)
+    assert resumed_from(overwrite_output_dir=True) is None
+    assert any(f"starts anew, and {torn} will be deleted" in text for text in warnings)
+
+
+def test_a_checkpoint_that_cannot_be_written(tmp_path):
+    (tmp_path / "out").write_text("in the way")
+    with pytest.raises(ModalityInterferenceError, match="cannot write the checkpoint .*checkpoint-3.*last whole"):
+        begin(tmp_path / "out" / "checkpoint-3")

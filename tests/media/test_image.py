@@ -1,0 +1,220 @@
+"""Media references and pools: what they resolve to, and what is refused."""
+
+import io
+import os
+import random
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from modality_interference.data.dataset import list_pool
+from modality_interference.errors import ModalityInterferenceError
+from modality_interference.media.image import (
+    CanvasKind,
+    canvas,
+    canvas_reference,
+    extra_reference,
+    file_reference,
+    load_image,
+    row_reference,
+)
+
+
+def picture_bytes(size: tuple[int, int] = (16, 12), kind: str = "PNG", mode: str = "RGB") -> bytes:
+    stream = io.BytesIO()
+    pixels = random.Random(0).randbytes(size[0] * size[1] * len(Image.new(mode, (1, 1)).getbands()))
+    Image.frombytes(mode, size, pixels).save(stream, kind)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> str:
+    path = tmp_path / "cat.png"
+    path.write_bytes(picture_bytes())
+    return str(path)
+
+
+def test_every_kind_of_picture_loads_alike(picture: str):
+    data = picture_bytes()
+    expected = Image.open(io.BytesIO(data)).tobytes()
+    images = [picture, {"bytes": data, "path": None}, {"bytes": None, "path": picture}, data, Image.open(picture)]
+    for index in range(len(images)):
+        loaded = load_image(row_reference(index), images, [])
+        assert (loaded.mode, loaded.size, loaded.tobytes()) == ("RGB", (16, 12), expected)
+
+    assert load_image(extra_reference(0), [], [data]).tobytes() == expected
+    assert load_image(file_reference(picture), [], []).tobytes() == expected
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1"])
+def test_pictures_become_rgb(mode: str):
+    stream = io.BytesIO()
+    Image.new(mode, (5, 4)).save(stream, "PNG")
+    assert load_image("row:0", [stream.getvalue()], []).mode == "RGB"
+
+
+@pytest.mark.parametrize(("kind", "pixel"), [(CanvasKind.BLACK, (0, 0, 0)), (CanvasKind.WHITE, (255, 255, 255))])
+def test_plain_canvases(kind: CanvasKind, pixel: tuple[int, int, int]):
+    image = load_image(canvas_reference(kind, 0, (7, 3)), [], [])
+    assert image.size == (7, 3)
+    assert image.getcolors() == [(21, pixel)]
+
+
+def test_a_canvas_takes_the_size_of_the_picture_it_replaces(picture: str):
+    for kind in CanvasKind:
+        assert load_image(canvas_reference(kind, 5, "row:0"), [picture], []).size == (16, 12)
+
+
+def test_noise_has_the_same_bytes_everywhere():
+    image = canvas(CanvasKind.NOISE, 7, (32, 24))
+    assert image == canvas(CanvasKind.NOISE, 7, (32, 24))
+    assert image != canvas(CanvasKind.NOISE, 8, (32, 24))
+    assert sha256(image.tobytes()).hexdigest()[:16] == "6ef2279f7b0161aa"
+
+
+@given(st.sampled_from(list(CanvasKind)), st.integers(0, 2**63), st.integers(1, 40), st.integers(1, 40))
+def test_canvas_references_round_trip(kind: CanvasKind, seed: int, width: int, height: int):
+    loaded = load_image(canvas_reference(kind, seed, (width, height)), [], [])
+    assert loaded == canvas(kind, seed, (width, height))
+
+
+def refusal(reference: str, images: list) -> str:
+    with pytest.raises(ModalityInterferenceError) as raised:
+        load_image(reference, images, [])
+
+    return str(raised.value)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_truncated_pictures_are_refused(tmp_path: Path, kind: str):
+    data = picture_bytes((64, 64), kind)
+    path = tmp_path / f"half.{kind.lower()}"
+    path.write_bytes(data[: len(data) // 2])
+    message = refusal("row:0", [str(path)])
+    assert f"cannot read picture `{path}`" in message
+    assert "Replace the file, or remove its row" in message
+    assert "an embedded picture" in refusal("row:0", [data[: len(data) // 2]])
+
+
+def test_unreadable_pictures_are_refused(tmp_path: Path):
+    (tmp_path / "note.png").write_text("not a picture")
+    (tmp_path / "empty.png").touch()
+    assert "UnidentifiedImageError" in refusal("row:0", [str(tmp_path / "note.png")])
+    assert "cannot read picture" in refusal("row:0", [str(tmp_path / "empty.png")])
+    assert "it is empty" in refusal("row:0", [b""])
+    assert "it is 0 x 4 pixels" in refusal("row:0", [Image.new("RGB", (0, 4))])
+    assert "no such file" in refusal("row:0", [str(tmp_path / "missing.png")])
+    assert "no such file" in refusal("row:0", [str(tmp_path)])
+    assert "is no picture; allowed: a path, bytes" in refusal("row:0", [3])
+    assert "is no picture" in refusal("row:0", [{"bytes": None, "path": None}])
+
+
+def test_a_pipe_does_not_block(tmp_path: Path):
+    os.mkfifo(tmp_path / "pipe.png")
+    assert "no such file" in refusal("row:0", [str(tmp_path / "pipe.png")])
+
+
+def test_decompression_bombs_are_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
+    assert "DecompressionBombError" in refusal("row:0", [picture_bytes()])
+    assert "DecompressionBombError" in refusal("canvas:black:0:row:0", [picture_bytes()])
+
+
+def test_formats_that_start_programs_are_refused():
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
+    assert Image.open(io.BytesIO(eps)).format == "EPS"  # PIL would read it, with Ghostscript
+    assert "UnidentifiedImageError" in refusal("row:0", [eps])
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("", "malformed"),
+        ("row:", "malformed"),
+        ("row:-1", "malformed"),
+        ("row:²", "malformed"),
+        ("url:0", "malformed"),
+        ("file:relative.png", "malformed"),
+        ("row:1", "names a picture that the row does not have (it has 1)"),
+        ("canvas:red:0:3x3", "its kind one of black, white, noise"),
+        ("canvas:black:x:3x3", "malformed"),
+        ("canvas:black:0:0x3", "malformed"),
+        ("canvas:black:0", "malformed"),
+        ("canvas:black:0:99999x1", "a side may have 8192 pixels"),
+        ("canvas:black:0:row:7", "does not have"),
+    ],
+)
+def test_bad_references(reference: str, message: str):
+    assert message in refusal(reference, [picture_bytes()])
+
+
+@given(st.text())
+def test_any_reference_loads_or_is_refused_cleanly(reference: str):
+    with pytest.raises(ModalityInterferenceError):
+        load_image(f"x{reference}", [], [])
+
+
+def fill_pool(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(picture_bytes())
+
+
+def test_a_pool_lists_its_pictures_in_order(tmp_path: Path):
+    fill_pool(tmp_path / "pool", "b.png", "a.JPG", "deep/c.webp", "notes.txt")
+    files = list_pool("pool", "pets", str(tmp_path))
+    assert [os.path.relpath(path, tmp_path / "pool") for path in files] == ["a.JPG", "b.png", "deep/c.webp"]
+    assert all(os.path.isabs(path) for path in files)
+
+
+def test_a_link_inside_the_dataset_folder_is_fine(tmp_path: Path):
+    fill_pool(tmp_path / "all", "a.png")
+    (tmp_path / "pool").symlink_to(tmp_path / "all")
+    assert len(list_pool("pool", "pets", str(tmp_path))) == 1
+
+
+@pytest.mark.parametrize(
+    ("pool", "message"),
+    [
+        ("absent", "dataset `pets`: pool `absent` is missing: there is no folder"),
+        ("empty", "dataset `pets`: pool `empty` is empty"),
+        ("../outside", "leads out of `dataset_dir`"),
+        ("link", "leads out of `dataset_dir`"),
+        ("linked_file", "linked_file/a.png` leads out of `dataset_dir`"),
+        ("/tmp", "must be a path relative to `dataset_dir`"),
+        ("", "must be a path relative to `dataset_dir`"),
+        ("a\0b", "must be a path relative to `dataset_dir`"),
+    ],
+)
+def test_bad_pools(tmp_path: Path, pool: str, message: str):
+    home, outside = tmp_path / "data", tmp_path / "outside"
+    fill_pool(outside, "a.png")
+    fill_pool(home / "empty", "notes.txt")
+    (home / "linked_file").mkdir()
+    (home / "linked_file" / "a.png").symlink_to(outside / "a.png")
+    (home / "link").symlink_to(outside)
+    with pytest.raises(ModalityInterferenceError) as raised:
+        list_pool(pool, "pets", str(home))
+
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("dataset_dir", [None, "ONLINE", "/no/such/folder"])
+def test_a_pool_needs_a_dataset_folder(dataset_dir: str | None):
+    with pytest.raises(ModalityInterferenceError, match="needs a `dataset_dir` on this machine"):
+        list_pool("pool", "pets", dataset_dir)
+
+
+def test_importing_twins_imports_nothing_heavy():
+    code = (
+        "import sys, modality_interference.data.converter as _; "
+        "print([name for name in ('torch', 'transformers', 'datasets', 'llamafactory') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

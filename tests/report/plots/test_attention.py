@@ -1,0 +1,96 @@
+"""Plots of the white-box profile, and files of strangers that hold one."""
+
+import json
+
+import pytest
+from helpers.diagnoses import diagnosis, scored
+from PIL import Image
+
+from modality_interference.errors import ModalityInterferenceError
+from modality_interference.report.comparison import compare_runs
+from modality_interference.report.page import write_report
+from modality_interference.results import (
+    JSON_FILE,
+    AttentionContrast,
+    AttentionProfile,
+    AttentionShares,
+    EffectSize,
+    read_diagnosis,
+    write_results,
+)
+
+
+def profile(depth=3, undefined=False):
+    """Two conditions, one of them with a name from a stranger, and a contrast."""
+    layers = [[0.5, 0.3, 0.2]] * depth
+    shares = dict(rows=4, layers=layers, heads=[[layer, layer] for layer in layers])
+    size = EffectSize(value=None, low=None, high=None) if undefined else EffectSize(value=1.5, low=0.5, high=2.5)
+    return AttentionProfile(
+        groups=["text", "image", "special"],
+        conditions=[
+            AttentionShares(dataset="pictures", kind="image", perturbation="clean", **shares),
+            AttentionShares(dataset="<b>$x$</b>", kind="text", perturbation="random_pixels", **shares),
+        ],
+        contrasts=[
+            AttentionContrast(
+                modality="image", asked="image", other="text", only_clean=False, asked_rows=4, other_rows=4,
+                layers=[size] * depth,
+            )
+        ],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("undefined", [False, True])
+@pytest.mark.parametrize("depth", [1, 3, 48])
+def test_plots_of_shallow_and_deep_models(tmp_path, depth, undefined):
+    files = write_report(tmp_path, diagnosis(attention=profile(depth, undefined)), scored(correct=[True]))
+    names = {path.name for path in files}
+    assert {"interference_attention.png", "interference_attention_contrasts.png"} <= names
+    with Image.open(tmp_path / "interference_attention.png") as plot:
+        shallow = 1.3 if depth < 10 else 0.14 * depth  # inches of a heatmap
+        assert plot.height == pytest.approx(144 * 2 * (shallow + 0.85), abs=2)  # a line of panels per dataset
+
+    assert "Where the model looks" in (tmp_path / "interference.html").read_text()
+
+
+def test_an_earlier_runs_plots_go(tmp_path):
+    write_report(tmp_path, diagnosis(attention=profile()), scored(correct=[True]))
+    write_report(tmp_path, diagnosis(), scored(correct=[True]))
+    assert not list(tmp_path.glob("interference_attention*"))
+    assert "Where the model looks" not in (tmp_path / "interference.html").read_text()
+
+
+def test_what_is_written_is_read(tmp_path):
+    found = diagnosis(attention=profile(undefined=True))
+    write_results(tmp_path, found, [])
+    assert read_diagnosis(tmp_path).attention == found.attention
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda found: found["groups"].append("smell"),
+        lambda found: found["conditions"][1]["layers"].pop(),
+        lambda found: found["conditions"][0]["heads"][2][1].append(0.1),
+        lambda found: found["contrasts"][0]["layers"].pop(),
+        lambda found: found["conditions"][0]["layers"][0].__setitem__(0, 1.5),
+        lambda found: found["conditions"][0].__setitem__("rows", 0),
+    ],
+)
+def test_strangers_profiles_are_checked(tmp_path, change):
+    write_results(tmp_path, diagnosis(attention=profile()), [])
+    content = json.loads((tmp_path / JSON_FILE).read_text())
+    change(content["attention"])
+    (tmp_path / JSON_FILE).write_text(json.dumps(content))
+    with pytest.raises(ModalityInterferenceError, match="`attention"):
+        read_diagnosis(tmp_path)
+
+
+def test_runs_are_compared(tmp_path):
+    rows = scored(correct=[True, False])
+    for name, attention in (("base", profile()), ("plain", None), ("all", profile())):
+        write_results(tmp_path / name, diagnosis(attention=attention), rows)
+
+    page = compare_runs([tmp_path / name for name in ("base", "plain", "all")], tmp_path / "out")
+    assert "Does the prompt direct attention?" in page.read_text()
+    assert (tmp_path / "out" / "comparison_attention_contrasts.png").stat().st_size > 5000

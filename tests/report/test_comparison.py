@@ -1,0 +1,382 @@
+"""Comparison of runs: differences and intervals against independent numbers, bad input, and the page in a browser."""
+
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.diagnoses import diagnosis, result, scored
+from helpers.pages import open_page, overflow, requested, shown, texts
+from PIL import Image
+from selenium.webdriver.common.by import By
+
+from modality_interference.errors import ModalityInterferenceError
+from modality_interference.report.comparison import compare_runs
+from modality_interference.report.differences import Difference, pair, verdict
+from modality_interference.results import Diagnosis, ScoredRow, write_results
+
+
+MISLEADING = ("pictures", "misleading_text")
+FIGURES = {"pictures": {"clean": result(accuracy=0.9), "misleading_text": result(accuracy=0.2, flip_rate=0.7)}}
+
+
+def coin(share: float, size: int, seed: int) -> list[bool]:
+    return (np.random.default_rng(seed).random(size) < share).tolist()
+
+
+def run(folder: Path, rows: list[ScoredRow], found: Diagnosis | None = None) -> Path:
+    """A run folder as a diagnosis leaves it."""
+    write_results(folder, found or diagnosis(FIGURES), rows)
+    return folder
+
+
+def compared(*folders: Path, names: list[str] | None = None) -> dict:
+    """`comparison.json`."""
+    output = folders[0].parent / "comparison"
+    assert compare_runs(list(folders), output, names) == output / "comparison.html"
+    return json.loads((output / "comparison.json").read_text())
+
+
+def difference(
+    reference: list[ScoredRow], other: list[ScoredRow], rate: str = "accuracy", seed: int = 7
+) -> Difference:
+    (pairs,) = pair(reference, other).values()
+    return pairs.differences([rate], seed)[rate]  # type: ignore[list-item, index]
+
+
+class TestDifferences:
+    def test_is_the_mean_over_pairs(self) -> None:
+        found = difference(scored(correct=[True, False, False, True]), scored(correct=[True, True, True, True]))
+
+        assert (found.value, found.examples) == (0.5, 4)
+
+    def test_identical_runs_differ_by_exactly_nothing(self) -> None:
+        rows = scored(correct=coin(0.5, 200, seed=0))
+
+        found = difference(rows, rows)
+
+        assert (found.value, found.low, found.high, found.excludes_zero) == (0, 0, 0, False)
+
+    def test_a_run_better_on_every_example_excludes_zero(self) -> None:
+        found = difference(scored(correct=[False] * 50), scored(correct=[True] * 50))
+
+        assert (found.value, found.low, found.high, found.excludes_zero) == (1, 1, 1, True)
+
+    def test_interval_is_that_of_a_paired_bootstrap(self) -> None:
+        """Against a plain bootstrap over pairs, and the normal approximation of a mean of differences."""
+        before, after = coin(0.4, 400, seed=1), coin(0.6, 400, seed=2)
+        found = difference(scored(correct=before), scored(correct=after))
+        changes = np.array(after, float) - np.array(before, float)
+
+        picks = np.random.default_rng(99).integers(400, size=(20_000, 400))
+        means = changes[picks].mean(axis=1)
+        spread = 1.96 * changes.std(ddof=1) / math.sqrt(400)
+
+        assert found.value == pytest.approx(changes.mean())
+        assert [found.low, found.high] == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=0.01)
+        assert [found.low, found.high] == pytest.approx([changes.mean() - spread, changes.mean() + spread], abs=0.01)
+
+    def test_pairing_removes_what_both_runs_share(self) -> None:
+        """Two runs that fail on the same examples differ clearly, though each varies a lot."""
+        before = coin(0.5, 400, seed=3)
+        after = [right or index % 40 == 0 for index, right in enumerate(before)]
+        found = difference(scored(correct=before), scored(correct=after))
+
+        unpaired = 1.96 * math.sqrt(2 * 0.25 / 400)
+
+        assert found.value < unpaired  # an unpaired test would see nothing
+        assert found.excludes_zero
+
+    def test_interval_covers_the_truth_nineteen_times_in_twenty(self) -> None:
+        draw = np.random.default_rng(5)
+        covered = 0
+        for trial in range(300):
+            effects = draw.beta(2, 5, size=(2, 60)).tolist()
+            before, after = (scored(perturbation="p", correct=[True] * 60, causal_effect=e) for e in effects)
+            found = difference(before, after, "causal_effect", seed=trial)
+            covered += found.low <= 0 <= found.high  # type: ignore[operator]
+
+        assert 0.91 <= covered / 300 <= 0.98
+
+    def test_rates_that_one_run_lacks_are_not_compared(self) -> None:
+        likelihood = scored(perturbation="p", correct=[True] * 3, causal_effect=[0.1, 0.2, 0.3], flipped=[True] * 3)
+        generated = scored(perturbation="p", correct=[True] * 3, flipped=[False] * 3)
+        (pairs,) = pair(likelihood, generated).values()
+
+        found = pairs.differences(["accuracy", "flip_rate", "causal_effect", "misled_rate"], seed=7)
+
+        assert set(found) == {"accuracy", "flip_rate"}
+        assert found["flip_rate"].value == -1
+
+    def test_the_seed_decides(self) -> None:
+        before, after = scored(correct=coin(0.4, 40, seed=1)), scored(correct=coin(0.6, 40, seed=2))
+
+        assert difference(before, after) == difference(before, after)
+        assert difference(before, after) != difference(before, after, seed=8)
+        assert difference(before, after, seed=-7) == difference(before, after)
+
+    def test_one_example_has_no_interval(self) -> None:
+        found = difference(scored(correct=[False]), scored(correct=[True]))
+
+        assert (found.value, found.low, found.high, found.excludes_zero) == (1, None, None, False)
+
+    def test_rows_are_matched_by_content_not_by_place(self) -> None:
+        before = scored(correct=[True, True, False], key=[5, 6, 7])
+        after = scored(correct=[False, True, False], key=[7, 5, 99])
+
+        (pairs,) = pair(before, after).values()
+
+        assert [row.key for row in pairs.reference] == [row.key for row in pairs.other] == [5, 7]
+
+    def test_rows_with_the_same_content_are_matched_once_each(self) -> None:
+        before, after = scored(correct=[True, False, True], key=[5, 5, 5]), scored(correct=[True, True], key=[5, 5])
+
+        (pairs,) = pair(before, after).values()
+
+        assert [(a.row, b.row) for a, b in zip(pairs.reference, pairs.other)] == [(0, 0), (1, 1)]
+
+    @pytest.mark.parametrize(
+        ("rate", "value", "expected"),
+        [("accuracy", 0.5, "better"), ("accuracy", -0.5, "worse"), ("flip_rate", 0.5, "worse")]
+        + [(rate, -0.5, "better") for rate in ("flip_rate", "causal_effect", "misled_rate", "unparsable_rate")]
+        + [("followed_other_sense_rate", -0.5, "better"), ("abstention_rate", 0.5, "better")],
+    )
+    def test_verdicts(self, rate: str, value: float, expected: str) -> None:
+        clear = Difference(value=value, low=value - 0.1, high=value + 0.1, examples=10)
+        vague = Difference(value=value, low=-1, high=1, examples=10)
+
+        assert (verdict(rate, clear), verdict(rate, vague)) == (expected, "unclear")  # type: ignore[arg-type]
+
+
+class TestFiles:
+    def test_json_holds_figures_and_differences_of_every_run(self, tmp_path: Path) -> None:
+        before = scored(correct=[True] * 10) + scored(perturbation="misleading_text", correct=[False] * 10)
+        after = scored(correct=[True] * 10) + scored(perturbation="misleading_text", correct=[True] * 10)
+        better = {
+            "pictures": {"clean": result(accuracy=0.9), "misleading_text": result(accuracy=0.8, flip_rate=0.1)},
+        }
+
+        found = compared(run(tmp_path / "base", before), run(tmp_path / "plugin", after, diagnosis(better)))
+
+        assert [(item["name"], item["seed"]) for item in found["runs"]] == [("base", 7), ("plugin", 7)]
+        assert [(item["dataset"], item["perturbation"]) for item in found["conditions"]] == [
+            ("pictures", "clean"),
+            MISLEADING,
+        ]
+        base, plugin = (found["conditions"][1]["figures"][name] for name in ("base", "plugin"))
+        assert base["differences"] == {}
+        assert base["rates"]["accuracy"] == {"value": 0.2, "low": pytest.approx(0.15), "high": pytest.approx(0.25)}
+        assert plugin["rates"]["accuracy"]["value"] == 0.8
+        expected = {"value": 1, "low": 1, "high": 1, "examples": 10, "excludes_zero": True}
+        assert plugin["differences"]["accuracy"] == expected
+
+    def test_plots_are_written(self, tmp_path: Path) -> None:
+        rows = scored(correct=[True] * 4)
+        compared(run(tmp_path / "a", rows), run(tmp_path / "b", rows))
+
+        for name in ("comparison_rates.png", "comparison_radar.png"):
+            with Image.open(tmp_path / "comparison" / name) as image:
+                assert image.format == "PNG"
+
+    def test_runs_are_called_like_their_folders_and_told_apart(self, tmp_path: Path) -> None:
+        rows = scored(correct=[True] * 4)
+        folders = [run(tmp_path / name / "diagnosis", rows) for name in ("base", "plain")]
+
+        assert [item["name"] for item in compared(*folders)["runs"]] == ["base/diagnosis", "plain/diagnosis"]
+        twice = compared(folders[0], folders[0], folders[1])["runs"]
+        assert [item["name"] for item in twice] == ["base/diagnosis", "base/diagnosis (2)", "plain/diagnosis"]
+        assert [item["name"] for item in compared(*folders, names=["x", "x"])["runs"]] == ["x", "x (2)"]
+
+    def test_every_file_is_whole_when_a_later_one_fails(self, tmp_path: Path) -> None:
+        rows = scored(correct=[True] * 4)
+        folders = [run(tmp_path / "a", rows), run(tmp_path / "b", rows)]
+        compared(*folders)
+        output = tmp_path / "comparison"
+        old = (output / "comparison.json").read_bytes()
+        (output / "comparison.html").unlink()
+        (output / "comparison.html").mkdir()
+
+        with pytest.raises(ModalityInterferenceError, match="cannot write .*comparison.html"):
+            compare_runs(folders, output)
+
+        assert (output / "comparison.json").read_bytes() == old
+        assert not [path for path in output.iterdir() if path.name.startswith(".")]
+
+
+class TestNotes:
+    def test_runs_that_share_some_examples(self, tmp_path: Path) -> None:
+        half = {"pictures": {"clean": result(rows=50, accuracy=0.9)}, "sums": {"clean": result(accuracy=0.9)}}
+        base = run(tmp_path / "base", scored(correct=[True] * 100))
+        other = run(tmp_path / "other", scored(correct=[True] * 50), diagnosis(half))
+
+        found = compared(base, other)
+
+        assert [note.replace("\N{NO-BREAK SPACE}", " ") for note in found["notes"]] == [
+            "other shares with base only 50 of 100 rows of pictures (clean); differences are of the shared rows, the "
+            "figures of each run of all its rows.",
+            "other was not evaluated on pictures (misleading_text).",
+            "base was not evaluated on sums (clean).",
+        ]
+        assert found["conditions"][0]["figures"]["other"]["shared"] == 50
+        assert "base" not in found["conditions"][2]["figures"]
+
+    def test_runs_that_were_not_measured_alike(self, tmp_path: Path) -> None:
+        planted = scored(perturbation="misleading_text", correct=[True] * 3, misled=[False] * 3)
+        base = run(tmp_path / "base", planted)
+        changed = diagnosis(FIGURES, seed=8, scoring="generate", notes=["A row was dropped."])
+        other = run(tmp_path / "other", scored(perturbation="misleading_text", correct=[True] * 3), changed)
+
+        notes = compared(base, other)["notes"]
+
+        assert notes[0].startswith("other drew its twins with seed 8, base with seed 7: ")
+        assert notes[1].startswith("other was scored by generated answers, base by option likelihood: ")
+        assert (
+            notes[2]
+            .replace("\N{NO-BREAK SPACE}", " ")
+            .startswith("In 3 shared rows, only one of other and base planted")
+        )
+        assert notes[-1] == "other: A row was dropped."
+
+    def test_like_runs_need_no_note(self, tmp_path: Path) -> None:
+        rows = [
+            row for name in ("clean", "misleading_text") for row in scored(perturbation=name, correct=[True] * 100)
+        ]
+
+        assert compared(run(tmp_path / "a", rows), run(tmp_path / "b", rows))["notes"] == []
+
+
+class TestBadInput:
+    def test_runs_without_a_common_example(self, tmp_path: Path) -> None:
+        rows = scored(correct=[True] * 4)
+        base = run(tmp_path / "base", rows)
+        for index, other in enumerate(
+            (
+                scored("other", correct=[True] * 4),
+                scored(perturbation="black_image", correct=[True] * 4),
+                scored(correct=[True] * 4, key=[1, 2, 3, 4]),
+                [],
+            )
+        ):
+            folder = run(tmp_path / f"other{index}", other)
+            with pytest.raises(ModalityInterferenceError) as error:
+                compared(base, folder)
+
+            assert all(text in str(error.value) for text in (str(base), str(folder), "the same `eval_dataset`"))
+
+    def test_a_run_alone(self, tmp_path: Path) -> None:
+        with pytest.raises(ModalityInterferenceError, match="two run folders or more.*found 1"):
+            compare_runs([run(tmp_path / "a", scored(correct=[True]))], tmp_path / "out")
+
+    def test_too_few_names(self, tmp_path: Path) -> None:
+        folder = run(tmp_path / "a", scored(correct=[True]))
+
+        with pytest.raises(ModalityInterferenceError, match="Found 1 names for 2 run folders"):
+            compare_runs([folder, folder], tmp_path / "out", ["a"])
+
+    def test_a_folder_without_a_diagnosis(self, tmp_path: Path) -> None:
+        folder = run(tmp_path / "a", scored(correct=[True]))
+
+        with pytest.raises(ModalityInterferenceError, match="cannot read .*nowhere.interference.json"):
+            compare_runs([folder, tmp_path / "nowhere"], tmp_path / "out")
+
+        assert not (tmp_path / "out").exists()
+
+    def test_a_diagnosis_without_figures(self, tmp_path: Path) -> None:
+        folder = run(tmp_path / "a", scored(correct=[True]), diagnosis({}))
+
+        assert compared(folder, folder)["conditions"] == []
+
+
+class TestPage:
+    @pytest.fixture(scope="class")
+    def page(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
+        """Three runs, the third with a name that is an attack."""
+        folder = tmp_path_factory.mktemp("runs")
+        folders = []
+        for name, accuracy in (("base", 0.2), ("plain", 0.3), ("plugin", 0.95)):
+            rows = [
+                *scored(correct=coin(0.9, 100, seed=1)),
+                *scored(perturbation="misleading_text", correct=coin(accuracy, 100, seed=2)),
+                *scored("sums", correct=coin(0.9, 100, seed=1)),
+                *scored("sums", "black_image", coin(accuracy, 100, seed=3)),
+            ]
+            figures = {
+                "pictures": {
+                    "clean": result(accuracy=0.9),
+                    "misleading_text": result(accuracy=accuracy, flip_rate=1 - accuracy),
+                },
+                "sums": {
+                    "clean": result(accuracy=0.9),
+                    "black_image": result(accuracy=1 - accuracy, flip_rate=accuracy),
+                },
+            }
+            folders.append(run(folder / name, rows, diagnosis(figures)))
+
+        return compare_runs(folders, folder / "out", ["base", "plain", "<script>window.hacked=1</script>"])
+
+    def test_loads_without_console_messages_or_requests(self, chromium, page: Path) -> None:
+        open_page(chromium, page)
+
+        assert chromium.get_log("browser") == []
+        own = {url for url in requested(chromium) if not url.startswith("data:")}
+        assert own == {page.as_uri()}
+        assert len(chromium.find_elements(By.TAG_NAME, "picture")) == 2
+
+    def test_text_from_data_stays_text(self, chromium, page: Path) -> None:
+        page.with_name("bare.html").write_text(re.sub("<meta http-equiv[^>]+>", "", page.read_text()))
+        for address in (page, page.with_name("bare.html")):
+            open_page(chromium, address)
+
+            assert chromium.execute_script("return window.hacked") is None
+            assert len(chromium.find_elements(By.TAG_NAME, "script")) == 2
+            assert any("<script>window.hacked=1</script>" in text for text in texts(chromium, "thead th"))
+
+    def test_shows_differences_and_verdicts(self, chromium, page: Path) -> None:
+        open_page(chromium, page)
+
+        cells = texts(chromium, "table:first-of-type tbody tr:nth-child(2) td")
+
+        assert cells[1] == "20.0 %\n(15.0 to 25.0)"
+        assert re.fullmatch(r"95\.0 %\n\(90\.0 to 100\.0\)\n\+\d+\.\d \(\d+\.\d to \d+\.\d\) better", cells[3])
+
+    def test_says_in_words_what_is_better(self, chromium, page: Path) -> None:
+        open_page(chromium, page)
+
+        plugin = texts(chromium, ".summary li")[1]
+
+        assert plugin.startswith(
+            "<script>window.hacked=1</script> against base: its accuracy is better in 2 of 4 conditions"
+        )
+        assert "without a clear difference in 2" in plugin
+        assert re.search(r"It gains most under \w+ on \w+: accuracy \+\d+\.\d points \(", plugin)
+
+    def test_filters_all_tables_and_sorts_one(self, chromium, page: Path) -> None:
+        open_page(chromium, page)
+        assert texts(chromium, "output") == ["Showing 4 of 4 conditions"]
+
+        chromium.find_element(By.NAME, "text").send_keys("sums")
+
+        assert texts(chromium, "tbody th") == ["clean", "black_image", "black_image"]
+        assert texts(chromium, "output") == ["Showing 2 of 4 conditions"]
+        chromium.find_element(By.CSS_SELECTOR, "button[type=reset]").click()
+        header = shown(chromium, "thead th")[2]
+        header.find_element(By.TAG_NAME, "button").click()
+        assert header.get_attribute("aria-sort") == "ascending"
+        first_table = shown(chromium, "table")[0]
+        values = [cell.text.split(" ")[0] for cell in first_table.find_elements(By.CSS_SELECTOR, "td:nth-child(3)")]
+        assert values == ["20.0", "80.0", "90.0", "90.0"]
+
+    @pytest.mark.parametrize("width", [360, 1280])
+    def test_never_scrolls_sideways_with_eight_runs(self, chromium, tmp_path: Path, width: int) -> None:
+        rows = scored(correct=[True] * 4)
+        folders = [run(tmp_path / f"a_run_with_a_long_name_for_an_ablation_{index}", rows) for index in range(8)]
+        page = compare_runs(folders, tmp_path / "out")
+
+        open_page(chromium, page, width=width, height=740)
+
+        assert overflow(chromium) <= 0
+        region = shown(chromium, ".scroll:has(table)")[0]
+        wider = chromium.execute_script("return arguments[0].scrollWidth > arguments[0].clientWidth", region)
+        assert wider == (width == 1280)  # a table scrolls in itself; on a phone its rows are cards

@@ -1,0 +1,115 @@
+"""The attack's arithmetic, against torchattacks on a linear model."""
+
+import pytest
+import torch
+import torchattacks
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import cross_entropy
+
+from modality_interference.arguments import ADVERSARIAL_METHODS, ADVERSARIAL_UPDATES, PluginArguments
+from modality_interference.train.attack import ascend, find_perturbation, row_noise
+
+
+ROWS, TOKENS, HIDDEN, CLASSES = 6, 3, 4, 5
+
+
+@pytest.fixture
+def linear():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(TOKENS * HIDDEN, CLASSES))
+    embeds = torch.rand(ROWS, TOKENS, HIDDEN) * 0.2 + 0.4  # in the middle of torchattacks' [0, 1]
+    return model, embeds, torch.randint(CLASSES, (ROWS,))
+
+
+def gradient_of(model, embeds, targets):
+    def gradient_at(delta):
+        delta = delta.clone().requires_grad_()
+        loss = cross_entropy(model(embeds + delta), targets, reduction="sum")
+        return torch.autograd.grad(loss, delta)[0]
+
+    return gradient_at
+
+
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_sign_pgd_equals_torchattacks(linear, steps):
+    model, embeds, targets = linear
+    arguments = PluginArguments(
+        adversarial_steps=steps, adversarial_step_size=0.01, adversarial_epsilon=0.03, adversarial_update="sign"
+    )
+    delta = find_perturbation(gradient_of(model, embeds, targets), torch.zeros_like(embeds), arguments)
+    attack = torchattacks.PGD(model, eps=0.03, alpha=0.01, steps=steps, random_start=False)
+    torch.testing.assert_close(embeds + delta, attack(embeds, targets), atol=1e-6, rtol=0)
+
+
+def test_fgsm_equals_torchattacks(linear):
+    model, embeds, targets = linear
+    arguments = PluginArguments(adversarial_method="fgsm", adversarial_epsilon=0.05)
+    delta = find_perturbation(gradient_of(model, embeds, targets), torch.randn_like(embeds), arguments)
+    torch.testing.assert_close(embeds + delta, torchattacks.FGSM(model, eps=0.05)(embeds, targets), atol=1e-6, rtol=0)
+
+
+def test_gradient_update_is_the_papers(linear):
+    model, embeds, targets = linear
+    arguments = PluginArguments(adversarial_steps=1, adversarial_step_size=0.5, adversarial_epsilon=10.0)
+    start = torch.rand_like(embeds) * 2 - 1
+    delta = find_perturbation(gradient_of(model, embeds, targets), start, arguments)
+    expected = 10 * start + 0.5 * gradient_of(model, embeds, targets)(10 * start)
+    torch.testing.assert_close(delta, expected.clamp(-10, 10))
+
+
+def test_normalized_update_has_unit_length_per_row(linear):
+    model, embeds, targets = linear
+    arguments = PluginArguments(adversarial_update="normalized", adversarial_step_size=0.2, adversarial_epsilon=1.0)
+    gradient = gradient_of(model, embeds, targets)(torch.zeros_like(embeds))
+    delta = ascend(torch.zeros_like(embeds), gradient, arguments)
+    torch.testing.assert_close(delta.flatten(1).norm(dim=1), torch.full((ROWS,), 0.2))
+
+
+def test_gaussian_has_the_standard_deviation():
+    mask = torch.ones(4, 500, dtype=torch.bool)
+    noise = row_noise(mask, 16, torch.arange(4), (0,), gaussian=True)
+    delta = find_perturbation(
+        lambda _: pytest.fail("no gradient"), noise, PluginArguments(adversarial_method="gaussian")
+    )
+    assert abs(delta.std().item() / PluginArguments().adversarial_epsilon - 1) < 0.02
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.sampled_from([method for method in ADVERSARIAL_METHODS if method in ("fgsm", "pgd")]),
+    st.sampled_from(ADVERSARIAL_UPDATES),
+    st.floats(1e-4, 1.0),
+    st.floats(1e-3, 100.0),
+    st.integers(0, 5),
+)
+def test_every_update_stays_in_the_ball(method, update, epsilon, step_size, seed):
+    generator = torch.Generator().manual_seed(seed)
+    arguments = PluginArguments(
+        adversarial_method=method,
+        adversarial_update=update,
+        adversarial_epsilon=epsilon,
+        adversarial_step_size=step_size,
+        adversarial_steps=3,
+    )
+    start = torch.rand(2, 3, 4, generator=generator) * 2 - 1
+    delta = find_perturbation(lambda _: torch.randn(2, 3, 4, generator=generator), start, arguments)
+    assert delta.abs().max() <= epsilon * (1 + 1e-6)
+
+
+def test_a_row_without_a_finite_gradient_stays_where_it_is():
+    delta = torch.full((2, 1, 2), 0.0005)
+    gradient = torch.tensor([[[1.0, float("nan")]], [[1.0, 1.0]]])
+    moved = ascend(delta, gradient, PluginArguments(adversarial_step_size=1e-4))
+    assert torch.equal(moved[0], delta[0])
+    torch.testing.assert_close(moved[1], delta[1] + 1e-4)
+
+
+def test_noise_depends_on_row_and_seed_only():
+    short = row_noise(torch.tensor([[True, True, False]]), 4, torch.tensor([7]), (1, 2))
+    padded = torch.tensor([[False, False, False, False, False], [False, False, True, True, False]])
+    long = row_noise(padded, 4, torch.tensor([9, 7]), (1, 2))
+    assert torch.equal(short[0, :2], long[1, 2:4])
+    assert not short[0, 2].any() and not long[0].any()
+    assert not torch.equal(short, row_noise(torch.tensor([[True, True, False]]), 4, torch.tensor([7]), (1, 3)))
+    assert short.abs().max() <= 1
