@@ -442,7 +442,7 @@ def test_no_json_reader_meets_what_would_crash_it(tmp_path):
         (b'{"a": ' + b"[" * 40 + b"]" * 40 + b"}", "`dataset_info.json` is nested more than 32 levels deep"),
         (b'{"a": ' * 10_000 + b"1" + b"}" * 10_000, "`dataset_info.json` is nested more than 32 levels deep"),
         (b" " * 50_000_000, "`dataset_info.json` is larger than 1,000,000 bytes"),
-        (gzip.compress(b"{}"), "`dataset_info.json` is not UTF-8 text (byte 1)"),
+        (gzip.compress(b"{}", mtime=0), "`dataset_info.json` is not UTF-8 text (byte 1)"),
     ],
     ids=lambda value: repr(value[:20]) if isinstance(value, bytes) else "",
 )
