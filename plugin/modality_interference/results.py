@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .errors import ModalityInterferenceError
 from .files import write_text
+from .messages import explain
 
 
 JSON_FILE = "interference.json"
@@ -364,13 +365,8 @@ def _parse(model: type[Model], text: str, where: str) -> Model:
     try:
         return model.model_validate(json.loads(text))
     except (ValueError, RecursionError) as error:
-        detail = str(error)
-        if isinstance(error, ValidationError):
-            first = error.errors(include_url=False)[0]
-            detail = f"`{'.'.join(map(str, first['loc']))}`: {first['msg']}"
-
         raise ModalityInterferenceError(
-            f"{where} is not what a diagnosis writes ({detail[:300]}). Run the diagnosis again."
+            f"{where} is not what a diagnosis writes ({explain(error, model)[:300]}). Run the diagnosis again."
         ) from error
 
 

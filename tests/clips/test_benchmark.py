@@ -274,7 +274,7 @@ def test_another_folder(place, prefix, clips, tmp_path):
         ({"audio": None}, "clips.jsonl, line 2: `audio` is missing"),
         ({"video": "videos/gone.mp4"}, "line 2: `video` names 'videos/gone.mp4', which does not exist"),
         ({"frames": "many"}, "line 2 is not what .*`frames`: .* found 'many'"),
-        ({"colour": "red"}, "line 2 is not what .*`colour`: "),
+        ({"colour": "red"}, "line 2 is not what .*`colour` is no known key. Allowed: `source`, "),
         ({"visual_label": " BELL"}, "the classes ' BELL' and 'bell' differ in case or spaces only"),
         ({"visual_label": "Cannot tell"}, "a class is called 'Cannot tell', which is an answer"),
     ],

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal, TextIO
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from ..errors import ModalityInterferenceError
 from ..files import write_text
-from ..messages import shown
+from ..messages import explain
 
 
 MANIFEST = "clips.jsonl"
@@ -61,8 +61,8 @@ def read_manifest(path: Path) -> list[tuple[int, ClipRecord]]:
             records.append((number, ClipRecord.model_validate(json.loads(line))))
         except (ValueError, RecursionError) as error:
             raise ModalityInterferenceError(
-                f"{path}, line {number} is not what `modality-interference clips prepare` writes ({_words(error)}). "
-                "Remove the file, and run that again."
+                f"{path}, line {number} is not what `modality-interference clips prepare` writes "
+                f"({explain(error, ClipRecord)}). Remove the file, and run that again."
             ) from error
 
     return records
@@ -121,11 +121,3 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 def _line(record: ClipRecord) -> str:
     return json.dumps(record.model_dump(exclude_none=True), ensure_ascii=False) + "\n"
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors(include_url=False)[0]
-        return f"`{'.'.join(map(str, first['loc']))}`: {first['msg']}, found {shown(first['input'])}"
-
-    return str(error)

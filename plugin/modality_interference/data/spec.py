@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, StringConstraints, ValidationError
 
 from ..errors import ModalityInterferenceError
-from ..messages import listed, shown, suggestion
+from ..messages import explain, listed, shown, suggestion, unknown_key
 from ..modality import Modality
 from .options import MAX_OPTIONS
 from .registry import Format, Parameters, formats, perturbations
@@ -167,10 +167,13 @@ def _check_keys(block: Mapping[str, Any], layout: Format, where: str) -> None:
             )
 
         if key not in allowed:
-            raise _unknown_key(f"{where}.{key}`", str(key), allowed)
+            before, _, parent = where.rpartition("`")
+            raise ModalityInterferenceError(f"{before}{unknown_key(f'{parent}.{key}', str(key), allowed)}.")
 
     if "relevant" not in block and not layout.asks:
-        raise ModalityInterferenceError(f"{where}.relevant` is missing; give {_field_help(TwinsSpec, 'relevant')}.")
+        raise ModalityInterferenceError(
+            f"{where}.relevant` is missing; give {TwinsSpec.model_fields['relevant'].description}."
+        )
 
 
 def _parse_perturbations(items: Any, where: str) -> tuple[PerturbationSpec, ...]:
@@ -251,33 +254,7 @@ def _validate(model: type[Model], values: Mapping[str, Any], where: str) -> Mode
     try:
         return model.model_validate_json(json.dumps(values, allow_nan=False))
     except ValidationError as error:
-        raise _explained(error, model, where) from error
+        before, _, parent = where.rpartition("`")
+        raise ModalityInterferenceError(f"{before}{explain(error, model, parent)}.") from error
     except (TypeError, ValueError, RecursionError) as error:  # from a dict in Python, or nested thousands deep
         raise ModalityInterferenceError(f"{where}` is not JSON: {error}. Found {shown(values)}.") from error
-
-
-def _explained(error: ValidationError, model: type[BaseModel], where: str) -> ModalityInterferenceError:
-    """The first complaint, in the words of the field's description."""
-    complaint = error.errors(include_url=False)[0]
-    name = str(complaint["loc"][0]) if complaint["loc"] else ""
-    if complaint["type"] == "extra_forbidden":
-        return _unknown_key(f"{where}.{name}`", name, list(model.model_fields))
-
-    if name not in model.model_fields:
-        return ModalityInterferenceError(f"{where}`: {complaint['msg']}.")
-
-    allowed = _field_help(model, name)
-    if complaint["type"] == "missing":
-        return ModalityInterferenceError(f"{where}.{name}` is missing; give {allowed}.")
-
-    return ModalityInterferenceError(
-        f"{where}.{name}` must be {allowed}, found {shown(complaint['input'])} ({complaint['msg']})."
-    )
-
-
-def _field_help(model: type[BaseModel], name: str) -> str:
-    return model.model_fields[name].description or "a value of another kind"
-
-
-def _unknown_key(where: str, key: str, allowed: list[str]) -> ModalityInterferenceError:
-    return ModalityInterferenceError(f"{where} is no known key.{suggestion(key, allowed)} Allowed: {listed(allowed)}.")

@@ -12,7 +12,7 @@ from ..data.registry import formats
 from ..data.spec import MAX_PERTURBATIONS, TwinsSpec
 from ..errors import ModalityInterferenceError
 from ..files import path_problem
-from ..messages import listed, shown, suggestion
+from ..messages import explain_keys, listed, shown, suggestion
 from .contents import data_problems
 
 
@@ -61,9 +61,9 @@ def split_entry(entry: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     try:
         Entry.model_validate(entry)
     except ValidationError as error:
-        bad = {complaint["loc"][0] for complaint in error.errors(include_url=False)}
-        good = {key: value for key, value in entry.items() if key not in bad}
-        return good, [_explained(key, entry[key]) for key in entry if key in bad]
+        problems = explain_keys(error, Entry)
+        good = {key: value for key, value in entry.items() if key not in problems}
+        return good, [problems[key] for key in entry if key in problems]
 
     return entry, []
 
@@ -97,14 +97,6 @@ def comes_from(entry: dict[str, Any]) -> str | None:
         return f"hub dataset `{hubs[0]}`"
 
     return f"`{entry['cloud_file_name']}`" if "cloud_file_name" in entry else None
-
-
-def _explained(key: str, value: Any) -> str:
-    if key not in Entry.model_fields:
-        keys = list(Entry.model_fields)
-        return f"`{key[:80]}` is no known key.{suggestion(key, keys)} Allowed: {listed(keys)}"
-
-    return f"`{key}` must be {Entry.model_fields[key].description}, found {shown(value)}"
 
 
 def _source_problems(good: dict[str, Any], entry: dict[str, Any], folder: Path) -> Iterable[str]:
