@@ -1,10 +1,15 @@
 """The YAML keys: what is refused, and how."""
 
+from dataclasses import fields
+
 import pytest
+from omegaconf import OmegaConf
+from transformers import HfArgumentParser
 
 from modality_interference.arguments import (
     PLUGIN_NAME,
     PluginArguments,
+    allowed_values,
     parse_batch_mix,
     refuse_without_flag,
     validate,
@@ -22,17 +27,25 @@ def test_the_defaults_are_valid():
     ("key", "value", "message"),
     [
         ("plugin", "modality_inference", "`plugin` is 'modality_inference'; the only one is"),
-        ("consistency_method", "cosine", "allowed: none, kl, reverse_kl, js, mse"),
-        ("adversarial_method", "PGD", "allowed: none, gaussian"),
-        ("adversarial_update", "adam", "allowed: gradient, sign, normalized"),
-        ("adversarial_epsilon", -0.1, "`adversarial_epsilon` is -0.1; it must be a finite number of at least 0"),
+        ("consistency_method", "cosine", "Input should be 'none', 'kl', 'reverse_kl', 'js' or 'mse', found 'cosine'"),
+        ("adversarial_method", "PGD", "Input should be 'none', 'gaussian'"),
+        ("adversarial_update", "adam", "Input should be 'gradient', 'sign' or 'normalized'"),
+        ("adversarial_epsilon", -0.1, "`adversarial_epsilon` must be a finite number of at least 0, found -0.1"),
         ("consistency_temperature", 0, "above 0"),
         ("consistency_weight", float("nan"), "finite"),
-        ("adversarial_weight", "1e-3", "`adversarial_weight` is '1e-3'"),
-        ("adversarial_steps", 0, "`adversarial_steps` is 0; it must be a whole number of at least 1"),
+        ("adversarial_weight", "1e-3", "`adversarial_weight` must be a finite number of at least 0, found '1e-3'"),
+        (
+            "adversarial_steps",
+            0,
+            "`adversarial_steps` must be a whole number of at least 1 (for no attack, use `adversarial_method: none`), found 0",
+        ),
         ("adversarial_steps", 2.5, "whole number"),
         ("twins_per_example", 0, "`all` or a whole number of at least 1"),
-        ("twins_per_example", "some", "`twins_per_example` is 'some'"),
+        (
+            "twins_per_example",
+            "some",
+            "`twins_per_example` must be `all` or a whole number of at least 1, found 'some'",
+        ),
         ("batch_mix", "image=2,image=3", "different kinds"),
         ("batch_mix", "picture=2", "kinds: text, image, video, audio, both, plain"),
         ("batch_mix", "image=0", "at least 1"),
@@ -49,6 +62,59 @@ def test_yaml_numbers_are_fine_for_twins_per_example():
     arguments = PluginArguments(plugin=PLUGIN_NAME, twins_per_example=3)  # type: ignore[arg-type]
     validate(arguments)
     assert arguments.twins_limit == 3
+
+
+def parse(*words: str) -> PluginArguments:
+    """What LLaMA-Factory makes of `key=value` overrides: OmegaConf reads them, HfArgumentParser takes the dictionary."""
+    given = OmegaConf.to_container(OmegaConf.from_cli([f"plugin={PLUGIN_NAME}", *words]))
+    (arguments,) = HfArgumentParser(PluginArguments).parse_dict(given)
+    return arguments
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "consistency_weight=nan",
+        "consistency_weight=true",
+        "alignment_weight=.inf",
+        "adversarial_steps=true",
+        "adversarial_steps=2.0",
+        "attention_probe=1",
+        "share_prefix=1",
+        "batch_mix=2",
+        "twins_per_example=2.5",
+        "twins_per_example=true",
+        "alignment_layers=1.5",
+        "diagnosis_scoring=null",
+    ],
+)
+def test_values_of_another_type_are_refused_after_the_parser_has_run(word):
+    arguments = parse(word)
+    with pytest.raises(ModalityInterferenceError, match=f"`{word.partition('=')[0]}`.*found"):
+        validate(arguments)
+
+
+def test_numbers_and_booleans_of_yaml_become_what_the_keys_take():
+    arguments = parse("share_prefix=true", "alignment_layers=12", "twins_per_example=3", "consistency_weight=1")
+    validate(arguments)
+    assert (arguments.share_prefix, arguments.alignment_layers, arguments.twins_limit) == ("true", "12", 3)
+    assert arguments.consistency_weight == 1.0 and arguments.mix is None
+    arguments = parse("batch_mix='image=1,text=2'", "share_prefix=False", "attention_probe=true")
+    validate(arguments)
+    assert arguments.mix == {"image": 1, "text": 2} and arguments.share_prefix == "false" and arguments.attention_probe
+
+
+def test_the_parser_reads_words():
+    words = ["--plugin", PLUGIN_NAME, "--share-prefix", "false", "--twins_per_example=2", "--attention_probe"]
+    (arguments,) = HfArgumentParser(PluginArguments).parse_args_into_dataclasses(words)
+    validate(arguments)
+    assert (arguments.share_prefix, arguments.twins_limit, arguments.attention_probe) == ("false", 2, True)
+
+
+@pytest.mark.parametrize("item", fields(PluginArguments), ids=lambda item: item.name)
+def test_every_key_says_what_it_is_and_what_it_allows(item):
+    assert item.metadata["help"].endswith(".")
+    assert item.name == "plugin" or len(allowed_values(item.name)) > 10
 
 
 def test_batch_mix():

@@ -1,221 +1,24 @@
-"""The plugin's YAML keys: one documented dataclass, and their validation."""
+"""The plugin's YAML keys: one documented dataclass, and the pydantic model that checks their values."""
 
 import re
 from dataclasses import dataclass, field, fields
-from typing import Any
+from functools import cached_property
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, create_model
 
 from .errors import ModalityInterferenceError
+from .messages import explain, listed
 from .modality import KINDS
 
 
 PLUGIN_NAME = "modality_interference"
-CONSISTENCY_METHODS = ("none", "kl", "reverse_kl", "js", "mse")
-ADVERSARIAL_METHODS = ("none", "gaussian", "fgsm", "pgd", "freelb")
-ADVERSARIAL_UPDATES = ("gradient", "sign", "normalized")
-DIAGNOSIS_SCORINGS = ("likelihood", "generate")
-SHARE_PREFIX = ("auto", "true", "false")
 ALL_TWINS = "all"
 ALL_LAYERS = "all"
 LAST_HALF = "last_half"
 _LAYER_RANGE = re.compile("([0-9]{1,4})(?:-([0-9]{1,4}))?")
-
-
-@dataclass
-class PluginArguments:
-    """Keys that the plugin adds to a LLaMA-Factory recipe. Defaults are those of arXiv 2505.19616 and its code."""
-
-    plugin: str | None = field(
-        default=None,
-        metadata={"help": "Name of the plugin to train with. `modality_interference` turns on all keys below."},
-    )
-    consistency_method: str = field(
-        default="js",
-        metadata={
-            "help": "Distance between the answers to a clean row and to its variants (twins and adversarial copies).",
-            "choices": CONSISTENCY_METHODS,
-        },
-    )
-    consistency_weight: float = field(
-        default=0.01, metadata={"help": "Weight (lambda) of the consistency loss; 0 turns it off."}
-    )
-    consistency_temperature: float = field(
-        default=1.0,
-        metadata={"help": "Temperature T that softens both answer distributions; the loss is scaled by T^2."},
-    )
-    adversarial_method: str = field(
-        default="pgd",
-        metadata={
-            "help": "How adversarial copies of a row are made, on the embeddings of its irrelevant modalities.",
-            "choices": ADVERSARIAL_METHODS,
-        },
-    )
-    adversarial_steps: int = field(default=2, metadata={"help": "Ascent steps K of pgd and freelb."})
-    adversarial_step_size: float = field(default=0.1, metadata={"help": "Step size (alpha) of pgd and freelb."})
-    adversarial_epsilon: float = field(
-        default=0.001,
-        metadata={"help": "Radius of the L-infinity ball of fgsm, pgd and freelb; standard deviation of gaussian."},
-    )
-    adversarial_update: str = field(
-        default="gradient",
-        metadata={
-            "help": "Ascent direction: the raw gradient (the paper), its sign (Madry et al.), or the gradient divided "
-            "by its norm over the row (FreeLB, SMART).",
-            "choices": ADVERSARIAL_UPDATES,
-        },
-    )
-    adversarial_weight: float = field(
-        default=1.0,
-        metadata={"help": "Weight of the cross-entropy of the adversarial copies; 0 turns the attack off."},
-    )
-    nonfinite_patience: int = field(
-        default=50,
-        metadata={
-            "help": "Stop after this many optimizer steps in a row in which something was left out because it was not "
-            "finite (`dropped_nonfinite` and `skipped_nonfinite` in the log)."
-        },
-    )
-    adversarial_rows_per_pass: int = field(
-        default=0,
-        metadata={
-            "help": "How many rows the attack's steps take at a time, to bound their memory; 0 takes all at once. The result "
-            "is the same."
-        },
-    )
-    share_prefix: str = field(
-        default="auto",
-        metadata={
-            "help": "Compute what rows have in common from their start (system prompt, picture) once for all of them: `true`, "
-            "`false`, or `auto`, where the model can. The result is the same.",
-            "choices": SHARE_PREFIX,
-        },
-    )
-    batch_mix: str | None = field(
-        default=None,
-        metadata={
-            "help": "Composition of every device batch by what its examples depend on, such as "
-            f"`image=2,text=2,both=4` (kinds: {', '.join(KINDS)}). Unset: plain shuffling."
-        },
-    )
-    twins_per_example: str = field(
-        default=ALL_TWINS,
-        metadata={"help": "`all`, or how many of an example's twins to train on, drawn afresh each epoch."},
-    )
-    alignment_weight: float = field(
-        default=0.0,
-        metadata={
-            "help": "Weight of the alignment loss: -log of the share of the answer's attention over media tokens that "
-            "falls on the relevant modality; 0 turns it off."
-        },
-    )
-    alignment_layers: str = field(
-        default=ALL_LAYERS,
-        metadata={
-            "help": "Layers of the text decoder whose attention the alignment loss looks at: `all`, `last_half`, or "
-            "numbers and ranges from 0, such as `12-20` or `3,7,12-20`."
-        },
-    )
-    attention_probe: bool = field(
-        default=False,
-        metadata={
-            "help": "Measure at evaluation which share of the answer position's attention falls on text, image, video and "
-            "audio tokens, per layer and head."
-        },
-    )
-    diagnosis_scoring: str = field(
-        default="likelihood",
-        metadata={
-            "help": "How an evaluation scores answers: by their `likelihood` (the most likely option), or `generate` them "
-            "and look for an option (needs `predict_with_generate: true`).",
-            "choices": DIAGNOSIS_SCORINGS,
-        },
-    )
-
-    @property
-    def adversarial_on(self) -> bool:
-        """Whether training rows get adversarial copies."""
-        return self.adversarial_method != "none" and self.adversarial_weight > 0
-
-    @property
-    def consistency_on(self) -> bool:
-        """Whether the consistency loss is computed."""
-        return self.consistency_method != "none" and self.consistency_weight > 0
-
-    @property
-    def alignment_on(self) -> bool:
-        """Whether the alignment loss is computed."""
-        return self.alignment_weight > 0
-
-    @property
-    def twins_limit(self) -> int | None:
-        """The number behind `twins_per_example`, None for all of them."""
-        return None if self.twins_per_example == ALL_TWINS else int(self.twins_per_example)
-
-
-PLUGIN_KEYS = tuple(item.name for item in fields(PluginArguments) if item.name != "plugin")
-DEFAULTS = {item.name: item.default for item in fields(PluginArguments)}
-
-
-def refuse_without_flag(given: dict[str, Any] | list[str], arguments: PluginArguments) -> None:
-    """Refuse the plugin's keys in a recipe that does not turn the plugin on.
-
-    Args:
-        given: what the user wrote, a recipe or command-line words.
-        arguments: the same, parsed.
-
-    Raises:
-        ModalityInterferenceError: naming the keys and the flag.
-    """
-    if isinstance(given, dict):
-        written = {str(key) for key in given}
-    else:
-        written = {word.lstrip("-").split("=")[0].replace("-", "_") for word in given if word.startswith("--")}
-
-    stray = [key for key in PLUGIN_KEYS if key in written or getattr(arguments, key) != DEFAULTS[key]]
-    if stray:
-        raise ModalityInterferenceError(
-            f"{_quoted(stray)} {'is a key' if len(stray) == 1 else 'are keys'} of the modality_interference plugin, "
-            f"which is off. Add `plugin: {PLUGIN_NAME}` to the recipe, or remove {'it' if len(stray) == 1 else 'them'}."
-        )
-
-
-def validate(arguments: PluginArguments) -> None:
-    """Check every key's value, and settle `twins_per_example` and `alignment_layers` (YAML may bring a number).
-
-    Raises:
-        ModalityInterferenceError: naming the key, what was found and what is allowed.
-    """
-    if arguments.plugin != PLUGIN_NAME:
-        raise ModalityInterferenceError(f"`plugin` is {arguments.plugin!r}; the only one is `{PLUGIN_NAME}`.")
-
-    arguments.share_prefix = str(arguments.share_prefix).lower()  # YAML may bring a boolean
-    for key, allowed in (
-        ("share_prefix", SHARE_PREFIX),
-        ("consistency_method", CONSISTENCY_METHODS),
-        ("adversarial_method", ADVERSARIAL_METHODS),
-        ("adversarial_update", ADVERSARIAL_UPDATES),
-        ("diagnosis_scoring", DIAGNOSIS_SCORINGS),
-    ):
-        if getattr(arguments, key) not in allowed:
-            raise ModalityInterferenceError(f"`{key}` is {getattr(arguments, key)!r}; allowed: {', '.join(allowed)}.")
-
-    for key in ("consistency_weight", "adversarial_weight", "adversarial_epsilon", "alignment_weight"):
-        _check_number(arguments, key, positive=False)
-
-    for key in ("consistency_temperature", "adversarial_step_size"):
-        _check_number(arguments, key, positive=True)
-
-    _check_count(arguments, "adversarial_steps", " (for no attack, use `adversarial_method: none`)")
-    _check_count(arguments, "nonfinite_patience")
-    _check_count(arguments, "adversarial_rows_per_pass", " (0 for all at once)", least=0)
-    _check_twins_per_example(arguments)
-    _check_alignment_layers(arguments)
-    if not isinstance(arguments.attention_probe, bool):
-        raise ModalityInterferenceError(
-            f"`attention_probe` is {arguments.attention_probe!r}; it must be `true` or `false`."
-        )
-
-    if arguments.batch_mix is not None:
-        parse_batch_mix(arguments.batch_mix)
+_MIX_ALLOWED = f"counts of at least 1 for different kinds, such as `image=2,text=2,both=4` (kinds: {', '.join(KINDS)})"
+_LAYERS_ALLOWED = "`all`, `last_half`, or numbers and ranges of layers from 0, such as `12-20` or `3,7,12-20`"
 
 
 def parse_batch_mix(text: str) -> dict[str, int]:
@@ -225,7 +28,7 @@ def parse_batch_mix(text: str) -> dict[str, int]:
         ModalityInterferenceError: for anything but distinct known kinds with counts of at least 1.
     """
     mix: dict[str, int] = {}
-    for part in str(text).split(","):
+    for part in text.split(","):
         kind, separator, count = (piece.strip() for piece in part.partition("="))
         if not separator or kind not in KINDS or kind in mix or not count.isascii() or not count.isdigit():
             break
@@ -235,10 +38,7 @@ def parse_batch_mix(text: str) -> dict[str, int]:
         if all(mix.values()):
             return mix
 
-    raise ModalityInterferenceError(
-        f"`batch_mix` is {text!r}; write counts of at least 1 for different kinds, such as `image=2,text=2,both=4` "
-        f"(kinds: {', '.join(KINDS)})."
-    )
+    raise ModalityInterferenceError(f"`batch_mix` must be {_MIX_ALLOWED}, found {text!r}.")
 
 
 def parse_layers(text: str, depth: int) -> list[int]:
@@ -249,7 +49,7 @@ def parse_layers(text: str, depth: int) -> list[int]:
         depth: how many layers the model's text decoder has.
 
     Raises:
-        ModalityInterferenceError: for anything else, and for layers that the model has not.
+        ModalityInterferenceError: for anything else, and for layers that the model does not have.
     """
     if text in (ALL_LAYERS, LAST_HALF):
         return list(range(depth // 2 if text == LAST_HALF else 0, depth))
@@ -272,41 +72,227 @@ def _layer_ranges(text: str) -> list[tuple[int, int]]:
     if len(ranges) == len(found) and all(first <= last for first, last in ranges):
         return ranges
 
-    raise ModalityInterferenceError(
-        f"`alignment_layers` is {text!r}; it must be `all`, `last_half`, or numbers and ranges of layers from 0, such as "
-        "`12-20` or `3,7,12-20`."
+    raise ModalityInterferenceError(f"`alignment_layers` must be {_LAYERS_ALLOWED}, found {text!r}.")
+
+
+def _check_batch_mix(text: str | None) -> str | None:
+    if text is not None:
+        parse_batch_mix(text)
+
+    return text
+
+
+def _check_layers(text: str) -> str:
+    if text not in (ALL_LAYERS, LAST_HALF):
+        _layer_ranges(text)
+
+    return text
+
+
+def _yaml_word(value: Any) -> Any:
+    """YAML makes booleans of the words `true` and `false`."""
+    return str(value).lower() if isinstance(value, (bool, str)) else value
+
+
+# Numbers are strict: YAML reads `1e-3` as a text and `yes` as a boolean, and neither is a number.
+Weight = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False, description="a finite number of at least 0")]
+Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False, description="a finite number above 0")]
+Steps = Annotated[int, Field(strict=True, ge=1, description="a whole number of at least 1")]
+
+
+@dataclass
+class PluginArguments:
+    """Keys that the plugin adds to a LLaMA-Factory recipe. Defaults are those of arXiv 2505.19616 and its code."""
+
+    plugin: str | None = field(
+        default=None,
+        metadata={"help": "Name of the plugin to train with. `modality_interference` turns on all keys below."},
+    )
+    consistency_method: Literal["none", "kl", "reverse_kl", "js", "mse"] = field(
+        default="js",
+        metadata={
+            "help": "Distance between the answers to a clean row and to its variants (twins and adversarial copies)."
+        },
+    )
+    consistency_weight: Weight = field(
+        default=0.01, metadata={"help": "Weight (lambda) of the consistency loss; 0 turns it off."}
+    )
+    consistency_temperature: Positive = field(
+        default=1.0,
+        metadata={"help": "Temperature T that softens both answer distributions; the loss is scaled by T^2."},
+    )
+    adversarial_method: Literal["none", "gaussian", "fgsm", "pgd", "freelb"] = field(
+        default="pgd",
+        metadata={"help": "How adversarial copies of a row are made, on the embeddings of its irrelevant modalities."},
+    )
+    adversarial_steps: Annotated[
+        Steps, Field(description="a whole number of at least 1 (for no attack, use `adversarial_method: none`)")
+    ] = field(default=2, metadata={"help": "Ascent steps K of pgd and freelb."})
+    adversarial_step_size: Positive = field(default=0.1, metadata={"help": "Step size (alpha) of pgd and freelb."})
+    adversarial_epsilon: Weight = field(
+        default=0.001,
+        metadata={"help": "Radius of the L-infinity ball of fgsm, pgd and freelb; standard deviation of gaussian."},
+    )
+    adversarial_update: Literal["gradient", "sign", "normalized"] = field(
+        default="gradient",
+        metadata={
+            "help": "Ascent direction: the raw gradient (the paper), its sign (Madry et al.), or the gradient divided "
+            "by its norm over the row (FreeLB, SMART)."
+        },
+    )
+    adversarial_weight: Weight = field(
+        default=1.0,
+        metadata={"help": "Weight of the cross-entropy of the adversarial copies; 0 turns the attack off."},
+    )
+    nonfinite_patience: Steps = field(
+        default=50,
+        metadata={
+            "help": "Stop after this many optimizer steps in a row in which something was left out because it was not "
+            "finite (`dropped_nonfinite` and `skipped_nonfinite` in the log)."
+        },
+    )
+    adversarial_rows_per_pass: Annotated[
+        int, Field(strict=True, ge=0, description="a whole number of at least 0 (0 for all at once)")
+    ] = field(
+        default=0,
+        metadata={
+            "help": "How many rows the attack's steps take at a time, to bound their memory; 0 takes all at once. The result "
+            "is the same."
+        },
+    )
+    share_prefix: Annotated[Literal["auto", "true", "false"], BeforeValidator(_yaml_word)] = field(
+        default="auto",
+        metadata={
+            "help": "Compute what rows have in common from their start (system prompt, image) once for all of them: `true`, "
+            "`false`, or `auto`, where the model can. The result is the same."
+        },
+    )
+    batch_mix: Annotated[str | None, Field(description=_MIX_ALLOWED), AfterValidator(_check_batch_mix)] = field(
+        default=None,
+        metadata={
+            "help": "Composition of every device batch by what its examples depend on, such as "
+            f"`image=2,text=2,both=4` (kinds: {', '.join(KINDS)}). Unset: plain shuffling."
+        },
+    )
+    twins_per_example: Annotated[
+        str,
+        Field(
+            coerce_numbers_to_str=True,
+            pattern=f"^({ALL_TWINS}|0*[1-9][0-9]{{0,8}})$",
+            description=f"`{ALL_TWINS}` or a whole number of at least 1",
+        ),
+    ] = field(
+        default=ALL_TWINS,
+        metadata={"help": "`all`, or how many of an example's twins to train on, drawn afresh each epoch."},
+    )
+    alignment_weight: Weight = field(
+        default=0.0,
+        metadata={
+            "help": "Weight of the alignment loss: -log of the share of the answer's attention over media tokens that "
+            "falls on the relevant modality; 0 turns it off."
+        },
+    )
+    alignment_layers: Annotated[
+        str, Field(coerce_numbers_to_str=True, description=_LAYERS_ALLOWED), AfterValidator(_check_layers)
+    ] = field(
+        default=ALL_LAYERS,
+        metadata={
+            "help": "Layers of the text decoder whose attention the alignment loss looks at: `all`, `last_half`, or "
+            "numbers and ranges from 0, such as `12-20` or `3,7,12-20`."
+        },
+    )
+    attention_probe: Annotated[bool, Field(strict=True, description="`true` or `false`")] = field(
+        default=False,
+        metadata={
+            "help": "Measure at evaluation which share of the answer position's attention falls on text, image, video and "
+            "audio tokens, per layer and head."
+        },
+    )
+    diagnosis_scoring: Literal["likelihood", "generate"] = field(
+        default="likelihood",
+        metadata={
+            "help": "How an evaluation scores answers: by their `likelihood` (the most likely option), or `generate` them "
+            "and look for an option (needs `predict_with_generate: true`)."
+        },
     )
 
+    @property
+    def adversarial_on(self) -> bool:
+        """Whether training rows get adversarial copies."""
+        return self.adversarial_method != "none" and self.adversarial_weight > 0
 
-def _check_alignment_layers(arguments: PluginArguments) -> None:
-    arguments.alignment_layers = str(arguments.alignment_layers)  # YAML may bring a number
-    if arguments.alignment_layers not in (ALL_LAYERS, LAST_HALF):
-        _layer_ranges(arguments.alignment_layers)
+    @property
+    def consistency_on(self) -> bool:
+        """Whether the consistency loss is computed."""
+        return self.consistency_method != "none" and self.consistency_weight > 0
+
+    @property
+    def alignment_on(self) -> bool:
+        """Whether the alignment loss is computed."""
+        return self.alignment_weight > 0
+
+    @property
+    def twins_limit(self) -> int | None:
+        """The number in `twins_per_example`, None for all of them."""
+        return None if self.twins_per_example == ALL_TWINS else int(self.twins_per_example)
+
+    @cached_property
+    def mix(self) -> dict[str, int] | None:
+        """How many examples of each kind `batch_mix` asks for, None where it is unset."""
+        return None if self.batch_mix is None else parse_batch_mix(self.batch_mix)
 
 
-def _check_count(arguments: PluginArguments, key: str, hint: str = "", least: int = 1) -> None:
-    value = getattr(arguments, key)
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ModalityInterferenceError(f"`{key}` is {value!r}; it must be a whole number of at least {least}{hint}.")
+PLUGIN_KEYS = tuple(item.name for item in fields(PluginArguments) if item.name != "plugin")
+DEFAULTS = {item.name: item.default for item in fields(PluginArguments)}
+
+# Made here, from the class: HfArgumentParser later overwrites the types of its fields, without what is annotated.
+_TYPES = get_type_hints(PluginArguments, include_extras=True)
+_FIELDS: dict[str, Any] = {key: (_TYPES[key], DEFAULTS[key]) for key in PLUGIN_KEYS}
+CheckedKeys = create_model("CheckedKeys", **_FIELDS)
 
 
-def _check_number(arguments: PluginArguments, key: str, positive: bool) -> None:
-    value = getattr(arguments, key)
-    numeric = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not numeric or not (0 < value < float("inf") or (value == 0 and not positive)):
-        bound = "above 0" if positive else "of at least 0"
-        raise ModalityInterferenceError(f"`{key}` is {value!r}; it must be a finite number {bound}.")
+def allowed_values(key: str) -> str:
+    """What a key of the plugin may be, as documentation says it."""
+    found = CheckedKeys.model_fields[key]
+    return found.description or f"one of {listed(get_args(found.annotation))}"
 
 
-def _check_twins_per_example(arguments: PluginArguments) -> None:
-    text = str(arguments.twins_per_example)
-    if text != ALL_TWINS and not (text.isascii() and text.isdigit() and 0 < int(text[:6])):
+def refuse_without_flag(given: dict[str, Any] | list[str], arguments: PluginArguments) -> None:
+    """Refuse the plugin's keys in a recipe that does not turn the plugin on.
+
+    Args:
+        given: what the user wrote, a recipe or command-line words.
+        arguments: the same, parsed.
+
+    Raises:
+        ModalityInterferenceError: naming the keys and the flag.
+    """
+    if isinstance(given, dict):
+        written = {str(key) for key in given}
+    else:
+        written = {word.lstrip("-").split("=")[0].replace("-", "_") for word in given if word.startswith("--")}
+
+    stray = [key for key in PLUGIN_KEYS if key in written or getattr(arguments, key) != DEFAULTS[key]]
+    if stray:
         raise ModalityInterferenceError(
-            f"`twins_per_example` is {arguments.twins_per_example!r}; it must be `all` or a whole number of at least 1."
+            f"{listed(stray)} {'is a key' if len(stray) == 1 else 'are keys'} of the modality_interference plugin, "
+            f"which is off. Add `plugin: {PLUGIN_NAME}` to the recipe, or remove {'it' if len(stray) == 1 else 'them'}."
         )
 
-    arguments.twins_per_example = text
 
+def validate(arguments: PluginArguments) -> None:
+    """Check every key's value, and replace what YAML reads as a number or boolean by the text that the key takes.
 
-def _quoted(keys: list[str]) -> str:
-    return ", ".join(f"`{key}`" for key in keys)
+    Raises:
+        ModalityInterferenceError: naming the key, what was found and what is allowed.
+    """
+    if arguments.plugin != PLUGIN_NAME:
+        raise ModalityInterferenceError(f"`plugin` is {arguments.plugin!r}; the only one is `{PLUGIN_NAME}`.")
+
+    try:
+        checked = CheckedKeys.model_validate({key: getattr(arguments, key) for key in PLUGIN_KEYS})
+    except ValidationError as error:
+        raise ModalityInterferenceError(f"{explain(error, CheckedKeys)}.") from error
+
+    for key in PLUGIN_KEYS:
+        setattr(arguments, key, getattr(checked, key))

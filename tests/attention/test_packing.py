@@ -50,12 +50,12 @@ def test_what_yaml_makes_of_the_key(written, settled):
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"share_prefix": "yes"}, "`share_prefix` is 'yes'; allowed: auto, true, false"),
+        ({"share_prefix": "yes"}, "`share_prefix`: Input should be 'auto', 'true' or 'false', found 'yes'"),
         (
             {"adversarial_rows_per_pass": -1},
-            "`adversarial_rows_per_pass` is -1; it must be a whole number of at least 0",
+            r"`adversarial_rows_per_pass` must be a whole number of at least 0 \(0 for all at once\), found -1",
         ),
-        ({"adversarial_rows_per_pass": 1.5}, "`adversarial_rows_per_pass` is 1.5"),
+        ({"adversarial_rows_per_pass": 1.5}, "`adversarial_rows_per_pass` must be a whole number .* found 1.5"),
     ],
 )
 def test_values_that_are_refused(keys, message):

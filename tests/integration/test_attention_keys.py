@@ -11,10 +11,10 @@ from modality_interference.errors import ModalityInterferenceError
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("attention_probe", "yes", "`attention_probe` is 'yes'; it must be `true` or `false`"),
-        ("alignment_weight", -1, "`alignment_weight` is -1; it must be a finite number of at least 0"),
+        ("attention_probe", "yes", "`attention_probe` must be `true` or `false`, found 'yes'"),
+        ("alignment_weight", -1, "`alignment_weight` must be a finite number of at least 0, found -1"),
         ("alignment_weight", float("inf"), "finite"),
-        ("alignment_layers", "first_half", "`alignment_layers` is 'first_half'; it must be `all`, `last_half`, or"),
+        ("alignment_layers", "first_half", "`alignment_layers` must be `all`, `last_half`, or"),
         ("alignment_layers", "20-12", "such as `12-20`"),
         ("alignment_layers", "1,,2", "numbers and ranges"),
         ("alignment_layers", "-1", "numbers and ranges"),

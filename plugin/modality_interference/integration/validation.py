@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..arguments import parse_batch_mix
 from ..data.registry import formats
 from ..dataset_dir.entry import Entry, about, comes_from, entry_problems, split_entry
 from ..dataset_dir.info import read_info
@@ -112,7 +111,7 @@ def _check_generation(training_args: Any, finetuning_args: Any) -> None:
 
 
 def _check_batch_mix(data_args: Any, training_args: Any, finetuning_args: Any) -> None:
-    mix = parse_batch_mix(finetuning_args.batch_mix)
+    mix = finetuning_args.mix
     if data_args.streaming:
         _refuse("batch_mix", "a stream does not say which kinds are coming", "remove it or `streaming: true`")
 

@@ -9,6 +9,7 @@ may run without a graph, and once more during the backward pass. So no layer's t
 values are added up apart, and every term hangs on its layer's attention output, which brings it its gradient.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -48,7 +49,7 @@ class Alignment:
         layers: whose attention counts.
     """
 
-    def __init__(self, batch: TwinBatch, layers: list[int]) -> None:
+    def __init__(self, batch: TwinBatch, layers: Sequence[int]) -> None:
         rows = aligned_rows(batch)
         relevant, irrelevant = _media_tokens(batch)
         self.rows = len(rows)
@@ -60,12 +61,18 @@ class Alignment:
         self._terms: dict[int, Tensor] = {}
 
     @classmethod
-    def of(cls, batch: TwinBatch, arguments: PluginArguments, decoder: Any) -> "Alignment | None":
-        """The listener that the recipe asks for; None where it asks for none, or no row of the batch counts."""
+    def of(cls, batch: TwinBatch, arguments: PluginArguments, layers: Sequence[int]) -> "Alignment | None":
+        """The listener that the recipe asks for; None where it asks for none, or no row of the batch counts.
+
+        Args:
+            batch: clean rows and twins.
+            arguments: of the recipe.
+            layers: see `chosen_layers`.
+        """
         if not arguments.alignment_on or not len(aligned_rows(batch)):
             return None
 
-        return cls(batch, chosen_layers(arguments, decoder))
+        return cls(batch, layers)
 
     def edit(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The text decoder's keyword arguments for a forward of the batch's rows and, behind them, any others."""

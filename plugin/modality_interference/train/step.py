@@ -1,5 +1,6 @@
 """One training batch: attack, then one forward of rows and copies together, on any engine."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ class TwinStep:
         arguments: the method.
         figures: where the logged figures go.
         share_prefix: compute what rows have in common from their start only once.
+        alignment_layers: whose attention the alignment loss looks at.
     """
 
     def __init__(
@@ -35,12 +37,14 @@ class TwinStep:
         arguments: PluginArguments,
         figures: Figures,
         share_prefix: bool = False,
+        alignment_layers: Sequence[int] = (),
     ) -> None:
         self.model = model
         self.parts = parts
         self.arguments = arguments
         self.figures = figures
         self.share_prefix = share_prefix
+        self.alignment_layers = alignment_layers
 
     def loss(self, batch: TwinBatch, totals: Totals, attack: Attack) -> Tensor:
         """Loss share with gaussian, fgsm or pgd copies, or none.
@@ -71,7 +75,7 @@ class TwinStep:
         rows = len(batch.labels)
         copies_of = batch.masked_rows[:0] if perturbation is None else perturbation.rows
 
-        alignment = Alignment.of(batch, self.arguments, self.parts.decoder)
+        alignment = Alignment.of(batch, self.arguments, self.alignment_layers)
 
         def edit(kwargs: dict[str, Any]) -> dict[str, Any]:
             if perturbation is not None and len(copies_of):

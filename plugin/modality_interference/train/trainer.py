@@ -12,7 +12,6 @@ from transformers import PreTrainedModel, TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
 from typing_extensions import override
 
-from ..arguments import parse_batch_mix
 from ..attention.packing import shares_prefixes
 from ..attention.prefix import CommonPrefixes
 from ..batching.batch import TwinBatch
@@ -58,9 +57,7 @@ class TwinTrainer(CustomSeq2SeqTrainer):
         self.model_accepts_loss_kwargs = True
         freeze_unused(self.model)
         self.parts = ModelParts.of(self.model)
-        chosen_layers(
-            self.finetuning_args, self.parts.decoder
-        )  # refuse what the model has not, before training starts
+        self.alignment_layers = chosen_layers(self.finetuning_args, self.parts.decoder)
         self.share_prefix = shares_prefixes(self.finetuning_args.share_prefix, self.parts.decoder)
         self.figures = Figures()
         self.patience = Patience(self.finetuning_args.nonfinite_patience)
@@ -77,7 +74,7 @@ class TwinTrainer(CustomSeq2SeqTrainer):
 
         self._sampler = BatchMixSampler(
             self.train_dataset["relevant"],
-            parse_batch_mix(self.finetuning_args.batch_mix),
+            self.finetuning_args.mix,
             self.args.data_seed or self.args.seed,
             shuffle=not self.finetuning_args.disable_shuffling,
         )
@@ -128,7 +125,7 @@ class TwinTrainer(CustomSeq2SeqTrainer):
 
         batch = TwinBatch.split(inputs)
         totals = Totals(*num_items_in_batch)
-        step = TwinStep(model, self.parts, self.finetuning_args, self.figures, self.share_prefix)
+        step = self._step(model)
         if self._climbed is not None:
             found, pictures, common = self._climbed
             loss = step.training_forward(batch, found, totals, pictures, common)
@@ -136,6 +133,11 @@ class TwinTrainer(CustomSeq2SeqTrainer):
             loss = step.loss(batch, totals, self._attack(model, totals))
 
         return loss * self.accelerator.num_processes  # engines average gradients over ranks
+
+    def _step(self, model: nn.Module) -> TwinStep:
+        return TwinStep(
+            model, self.parts, self.finetuning_args, self.figures, self.share_prefix, self.alignment_layers
+        )
 
     def _attack(self, model: nn.Module, totals: Totals) -> Attack:
         # float16 then overflows in the attack where it does in training, from which the loss scale is learned
@@ -161,7 +163,7 @@ class TwinTrainer(CustomSeq2SeqTrainer):
 
         model.train()
         batch = TwinBatch.split(self._prepare_inputs(inputs))
-        step = TwinStep(model, self.parts, self.finetuning_args, self.figures, self.share_prefix)
+        step = self._step(model)
         attack = self._attack(model, totals)
         pictures, common = self.parts.pictures(batch.media_index), step.common(batch)
         found = attack.start(batch)
