@@ -36,9 +36,9 @@ class _InstallAfterImport(MetaPathFinder):
 
 def _install_into(parser: ModuleType) -> None:
     try:
-        from . import integration
+        from .integration import plugin
 
-        integration.install(parser)
+        plugin.install(parser)
     except Exception as error:  # a run that does not use the plugin must not die of it
         import warnings
 

@@ -27,9 +27,9 @@ from llamafactory.train.tuner import run_exp
 from safetensors.torch import load_file
 
 from modality_interference import bootstrap
-from modality_interference.arguments import DEFAULTS, PLUGIN_KEYS
+from modality_interference.arguments import DEFAULTS, PLUGIN_KEYS, PluginArguments
 from modality_interference.errors import ModalityInterferenceError
-from modality_interference.integration.plugin import install as integration
+from modality_interference.integration import plugin as integration
 from modality_interference.train.losses import FIGURES, LOSS_ALIGNMENT
 
 
@@ -120,7 +120,7 @@ def test_help_lists_every_key(cli_train, capsys):
     assert caught.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     for name in ("plugin", *PLUGIN_KEYS):
-        item = integration.PluginArguments.__dataclass_fields__[name]
+        item = PluginArguments.__dataclass_fields__[name]
         start = text.index(f"--{name}", text.index("options:"))
         assert item.metadata["help"].split("(")[0].strip() in text[start : start + 600], name
 
@@ -463,7 +463,7 @@ def test_the_wheel_holds_everything(tmp_path):
     expected = {str(path.relative_to(package.parent)) for path in package.rglob("*") if path.suffix in kinds}
     assert expected | {"modality_interference/py.typed"} <= names
     assert {
-        "modality_interference/twins/perturbations/text.py",
-        "modality_interference/integration/recipe.py",
+        "modality_interference/data/perturbations/text.py",
+        "modality_interference/integration/plugin.py",
     } <= names
     assert not [name for name in names if name.startswith(("tests", "examples", "plugin"))]

@@ -1,6 +1,1 @@
-"""LLaMA-Factory's side of the plugin."""
-
-from .plugin import install
-
-
-__all__ = ["install"]
+"""LLaMA-Factory's side of the plugin: what is added to it, swapped in it, and refused."""
