@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: install demo demo-av test test-engines lint clean
+.PHONY: install demo demo-av test test-engines lint docs clean
 
 install: .venv/.installed
 
@@ -31,6 +31,10 @@ test: lint
 # every engine, tuning, attack and accumulation on two processes; writes tests/engines/table.md
 test-engines: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/engines --quiet -m engines
+
+# the generated parts of docs/: keys, packages, engines
+docs: install
+	$(BIN)/python tests/helpers/generated_docs.py
 
 clean:
 	rm -rf .venv examples/digits/data examples/digits/work examples/clips/data examples/clips/work

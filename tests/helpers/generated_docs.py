@@ -1,0 +1,110 @@
+"""The parts of docs/ that are generated: the table of keys, the picture of the packages, the engines' table.
+
+    python tests/helpers/generated_docs.py      (or: make docs)
+
+rewrites them; `tests/test_readme.py` compares.
+"""
+
+import ast
+import re
+import textwrap
+import tomllib
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from modality_interference.arguments import PluginArguments
+
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "plugin" / "modality_interference"
+
+
+def keys_table() -> str:
+    """The recipe's keys: type, default and help, out of the fields of `PluginArguments`."""
+    hints = typing.get_type_hints(PluginArguments, include_extras=True)
+    lines = ["| key | type | default | what it does |", "| --- | --- | --- | --- |"]
+    for item in fields(PluginArguments):
+        default = item.default if item.default is not MISSING else None
+        choices = item.metadata.get("choices")
+        kind = _choices(choices) if choices else _type(hints[item.name])
+        shown = "unset" if default is None else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+        text = " ".join(str(item.metadata["help"]).split()).replace("|", "\\|")
+        lines.append(f"| `{item.name}` | {kind} | {shown} | {text} |")
+
+    return "\n".join(lines)
+
+
+def _type(hint: Any) -> str:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return _type(arguments[0])
+
+    if origin is Literal:
+        return _choices(arguments)
+
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_type(part) for part in arguments if part is not type(None))
+
+    return {bool: "`true` or `false`", int: "whole number", float: "number", str: "text"}[hint]
+
+
+def _choices(choices: Any) -> str:
+    return ", ".join(f"`{str(choice).lower() if isinstance(choice, bool) else choice}`" for choice in choices)
+
+
+def packages_picture() -> str:
+    """The layers of the import-linter contract, top first, each with the first line of its docstring."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    (contract,) = (contract for contract in contracts if contract["id"] == "layers")
+    lines, above = ["```mermaid", "flowchart TB"], ""
+    for number, layer in enumerate(contract["layers"]):
+        names = [name.strip() for name in layer.split("|")]
+        text = "<br/>".join(f"<b>{name}</b><br/>{'<br/>'.join(textwrap.wrap(_purpose(name), 60))}" for name in names)
+        lines.append(f'    layer{number}["{text}"]')
+        if above:
+            lines.append(f"    {above} --> layer{number}")
+
+        above = f"layer{number}"
+
+    return "\n".join([*lines, "```"])
+
+
+def _purpose(name: str) -> str:
+    folder = PACKAGE / name
+    source = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+    docstring = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) or ""
+    return docstring.split("\n\n")[0].replace("\n", " ").replace('"', "'").replace("`", "").rstrip(".")
+
+
+def engines_table() -> str:
+    """What `make test-engines` measured."""
+    return (ROOT / "tests" / "engines" / "table.md").read_text(encoding="utf-8").strip()
+
+
+PARTS: dict[str, tuple[str, Callable[[], str]]] = {  # by the word after which a part's marks are called
+    "keys": ("configuration.md", keys_table),
+    "packages": ("how_it_works.md", packages_picture),
+    "engines": ("engines.md", engines_table),
+}
+
+
+def replaced(name: str) -> tuple[Path, str, str]:
+    """The page that a part is on, its text, and its text with the part made anew."""
+    file, make = PARTS[name]
+    page = ROOT / "docs" / file
+    text = page.read_text(encoding="utf-8")
+    marks = re.compile(rf"(<!-- {name}: .*? -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
+    assert len(marks.findall(text)) == 1, f"docs/{file} needs the marks of `{name}` once"
+    return page, text, marks.sub(lambda found: f"{found[1]}\n{make()}\n\n{found[2]}", text)
+
+
+if __name__ == "__main__":
+    for part in PARTS:
+        path, _, new = replaced(part)
+        path.write_text(new, encoding="utf-8")
