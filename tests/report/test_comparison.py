@@ -322,7 +322,7 @@ class TestPage:
         assert chromium.get_log("browser") == []
         own = {url for url in requested(chromium) if not url.startswith("data:")}
         assert own == {page.as_uri()}
-        assert len(chromium.find_elements(By.TAG_NAME, "picture")) == 2
+        assert len(shown(chromium, "svg.plot")) == 2
 
     def test_text_from_data_stays_text(self, chromium, page: Path) -> None:
         page.with_name("bare.html").write_text(re.sub("<meta http-equiv[^>]+>", "", page.read_text()))

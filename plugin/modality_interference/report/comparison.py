@@ -10,11 +10,11 @@ from ..results import Diagnosis, ScoredRow, read_diagnosis, read_rows
 from .differences import ComparedCondition, Comparison, Figures, Pairs, Run, pair, verdict
 from .plots.attention import COMPARED_FILE, contrast_plots
 from .plots.comparison import comparison_plots
-from .plots.diagnosis import Plot
 from .summary import comparison_summary
 from .table import PROMPTS, RATE_TITLES, Condition, ConditionName, conditions, prompt_conditions
 from .templating import render
 from .text import counted, described, encodable, listed, moment
+from .theme import Plot
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def compare_runs(folders: Sequence[Path], output: Path, names: Sequence[str] | N
     probed = {run.name: run.diagnosis.attention for run in runs if run.diagnosis.attention is not None}
     plots = [*comparison_plots(comparison), *contrast_plots(probed, COMPARED_FILE)]
     for plot in plots:
-        write_bytes(output / plot.file_name, plot.picture.light)
+        write_bytes(output / plot.file_name, plot.png)
 
     write_text(output / JSON_FILE, comparison.model_dump_json(indent=2) + "\n")
     page = output / HTML_FILE

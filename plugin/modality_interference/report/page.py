@@ -7,11 +7,12 @@ from pathlib import Path
 from ..files import write_bytes, write_text
 from ..results import Diagnosis, Flip, ScoredRow, ShownClip
 from .plots.attention import CONTRASTS_FILE, SHARES_FILE, attention_plots
-from .plots.diagnosis import EFFECTS_FILE, PROFILES_FILE, Plot, effects_plot, profiles_plot, radar_plot, rates_plot
+from .plots.diagnosis import EFFECTS_FILE, PROFILES_FILE, effects_plot, profiles_plot, radar_plot, rates_plot
 from .summary import summary
 from .table import PROMPTS, RATE_TITLES, conditions, prompt_conditions, prompt_lines, rates_present
 from .templating import render
 from .text import Piece, changes, described, moment, shortened
+from .theme import Plot
 
 
 HTML_FILE = "interference.html"
@@ -36,7 +37,7 @@ def write_report(folder: Path, diagnosis: Diagnosis, rows: Sequence[ScoredRow]) 
     plots = [plot for plot in (profiles_plot(prompt_conditions(diagnosis)), *whole, effects_plot(rows)) if plot]
     plots += attention_plots(diagnosis.attention)
     for plot in plots:
-        write_bytes(folder / plot.file_name, plot.picture.light)
+        write_bytes(folder / plot.file_name, plot.png)
 
     page = folder / HTML_FILE
     write_text(page, _page(diagnosis, plots))

@@ -11,9 +11,6 @@
   button.addEventListener("click", () => {
     chosen = isDark() ? "light" : "dark";
     document.documentElement.dataset.theme = chosen;
-    for (const source of document.querySelectorAll("picture > source")) {
-      source.media = chosen === "dark" ? "all" : "not all";  // the dark variant of a plot
-    }
     show();
   });
   system.addEventListener("change", show);

@@ -1,26 +1,43 @@
-"""What all plots share: the light and the dark look, safe labels, and drawing without pyplot.
+"""What all plots share: colours, line styles, legends, names of rows, and how a figure becomes a PNG and an inline SVG.
 
 Plots are drawn during training, in processes that are not ours: nothing global stays changed, no display is needed, and
-a user's matplotlibrc does not matter.
+a user's matplotlibrc does not matter. A figure is drawn once, in the colours of the light theme. The SVG on a page refers
+to the variables of `style.css` instead, so it follows the theme of the page.
 """
 
-import base64
 import io
-from collections.abc import Callable
+import itertools
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import groupby
 from typing import Any
+from xml.etree import ElementTree
 
 import matplotlib.style
+from markupsafe import Markup
 from matplotlib import font_manager
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 
-DPI = 144
-CSS_PIXELS = 96  # per inch
-LABEL_LENGTH = 32
-LEGEND_COLUMNS = 5
-_MOST_PIXELS = 16_000  # of either side; browsers show no larger pictures
+CARD = "#ffffff"  # behind everything
+INK = "#1a2029"  # text
+MUTED = "#566170"  # axes and small text
+LINE = "#d9dee5"  # the grid
+CLEAN = "#6b7684"  # clean rows
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#b3589a", "#c98a00", "#4aa3df", "#6a3d9a", "#8c564b")
+VARIABLES = {CARD: "--card", INK: "--ink", MUTED: "--muted", LINE: "--line", CLEAN: "--clean"} | {
+    colour: f"--series-{number}" for number, colour in enumerate(SERIES, start=1)
+}  # of `style.css`, by colour of the light theme
+_MARKERS = "os^Dv<>P"
+_DASHES = ("-", "--", "-.", ":")
+_DPI = 144
+_CSS_PIXELS = 96  # per inch
+_POINTS = 72
+_MOST_PIXELS = 16_000  # of either side of a PNG; browsers show no larger images
 _FONT = "DejaVu Sans"  # comes with matplotlib
 _WIDER_FONTS = (  # for Chinese, Japanese and Korean names, where installed
     "Noto Sans CJK SC",
@@ -34,126 +51,95 @@ _WIDER_FONTS = (  # for Chinese, Japanese and Korean names, where installed
 )
 
 
-@dataclass(frozen=True)
-class Look:
-    """Colours of a plot; those of the pages' cards.
+def series_colour(index: int) -> str:
+    """Colour of the index-th series; the colours are distinct with any kind of colour vision."""
+    return SERIES[index % len(SERIES)]
 
-    Attributes:
-        name: `light` or `dark`.
-        card: behind everything.
-        ink: text.
-        muted: axes and small text.
-        line: the grid.
-        clean: of clean rows.
-        series: told apart with any kind of colour vision.
+
+def line_style(index: int) -> dict[str, Any]:
+    """Keywords of `Axes.plot` for the index-th series; dashes distinguish series whose colours repeat."""
+    return {
+        "color": series_colour(index),
+        "marker": _MARKERS[index % len(_MARKERS)],
+        "linestyle": _DASHES[index // len(SERIES) % len(_DASHES)],
+        "markersize": 4.5,
+        "linewidth": 1.6,
+        "clip_on": False,
+    }
+
+
+def backdrop() -> dict[str, Any]:
+    """Keywords of a text's `bbox` that keep it legible above lines."""
+    return {"facecolor": CARD, "edgecolor": "none", "pad": 0.6, "alpha": 0.8}
+
+
+_MOST_COLUMNS = 5
+_CHARACTER = 0.075  # inches, of a label
+_HANDLE = 0.55  # inches, of a legend's line with its margins
+_LEGEND_ROW = 0.25
+
+
+def add_legend(figure: Figure, handles: Sequence[Artist]) -> None:
+    """Add a legend below all panels and make the figure taller by its height.
+
+    Args:
+        figure: its width decides how many columns the legend has.
+        handles: one per entry, with labels that passed `label`.
     """
-
-    name: str
-    card: str
-    ink: str
-    muted: str
-    line: str
-    clean: str
-    series: tuple[str, ...]
-
-    def colour(self, index: int) -> str:
-        """Of the index-th series."""
-        return self.series[index % len(self.series)]
-
-    def settings(self) -> dict[str, Any]:
-        """As matplotlib's rcParams."""
-        return {
-            "font.family": _families(),
-            "font.size": 9,
-            "text.color": self.ink,
-            "text.parse_math": False,  # a name may hold a dollar sign
-            "figure.facecolor": self.card,
-            "savefig.facecolor": self.card,
-            "axes.facecolor": self.card,
-            "axes.edgecolor": self.line,
-            "axes.labelcolor": self.muted,
-            "axes.titlesize": 10,
-            "axes.titleweight": "bold",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "axes.axisbelow": True,
-            "grid.color": self.line,
-            "grid.linewidth": 0.7,
-            "xtick.color": self.line,
-            "ytick.color": self.line,
-            "xtick.labelcolor": self.muted,
-            "ytick.labelcolor": self.ink,
-            "legend.frameon": False,
-            "figure.constrained_layout.use": True,
-        }
+    width, height = figure.get_size_inches()
+    widest = _HANDLE + _CHARACTER * max(len(str(handle.get_label())) for handle in handles)
+    columns = max(1, min(_MOST_COLUMNS, len(handles), int(width / widest)))
+    rows = -(-len(handles) // columns)
+    figure.set_size_inches(width, height + _LEGEND_ROW * rows + 0.1)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
-LIGHT = Look(
-    name="light",
-    card="#ffffff",
-    ink="#1a2029",
-    muted="#566170",
-    line="#d9dee5",
-    clean="#6b7684",
-    series=("#0072b2", "#d55e00", "#009e73", "#b3589a", "#c98a00", "#4aa3df", "#6a3d9a", "#8c564b"),
-)
-DARK = Look(
-    name="dark",
-    card="#1b1f27",
-    ink="#e6e9ee",
-    muted="#9aa5b4",
-    line="#323945",
-    clean="#9aa5b4",
-    series=("#56a8e8", "#ff8a4c", "#2ec79b", "#e08bc8", "#f0bd45", "#a5d8ff", "#b794f4", "#c9988c"),
-)
+_HEADING = 0.27  # inches
+_GAP = 0.09  # between datasets
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A plot in both looks.
+class RowLayout:
+    """Where the rows of a plot are, in inches from its top: a heading per dataset, below it a row per perturbation.
 
     Attributes:
-        light: PNG.
-        dark: PNG.
-        width: in CSS pixels.
-        height: likewise.
+        centres: of the rows, by dataset and perturbation.
+        headings: centres of the headings, by dataset.
+        height: of all.
     """
 
-    light: bytes
-    dark: bytes
-    width: int
-    height: int
+    centres: dict[tuple[str, str], float]
+    headings: dict[str, float]
+    height: float
 
-    @property
-    def light_uri(self) -> str:
-        """For a page to embed."""
-        return f"data:image/png;base64,{base64.b64encode(self.light).decode()}"
+    @classmethod
+    def of(cls, names: Sequence[tuple[str, str]], row_height: float) -> "RowLayout":
+        """Lay out datasets and perturbations, those of a dataset together."""
+        centres, headings, height = {}, {}, 0.0
+        for dataset, members in groupby(names, key=lambda name: name[0]):
+            headings[dataset] = height + _HEADING / 2
+            height += _HEADING
+            for name in members:
+                centres[name] = height + row_height / 2
+                height += row_height
 
-    @property
-    def dark_uri(self) -> str:
-        """For a page to embed."""
-        return f"data:image/png;base64,{base64.b64encode(self.dark).decode()}"
+            height += _GAP
 
+        return cls(centres, headings, height)
 
-def picture(draw: Callable[[Look], Figure]) -> Picture:
-    """Draw a figure in both looks."""
-    light, (width, height) = png(draw, LIGHT)
-    return Picture(light, png(draw, DARK)[0], width, height)
+    def name_rows(self, axes: Axes) -> None:
+        """Write the names left of a panel: datasets bold, their perturbations below them."""
+        rows = [(y, label(dataset), "bold") for dataset, y in self.headings.items()]
+        rows += [(y, label(perturbation), "normal") for (_, perturbation), y in self.centres.items()]
+        axes.set_yticks([y for y, _, _ in rows], [text for _, text, _ in rows])
+        for tick, (_, _, weight) in zip(axes.get_yticklabels(), rows):
+            tick.set_fontweight(weight)
 
-
-def png(draw: Callable[[Look], Figure], look: Look = LIGHT) -> tuple[bytes, tuple[int, int]]:
-    """Draw a figure: its PNG, and its width and height in CSS pixels."""
-    with matplotlib.style.context(look.settings(), after_reset=True):
-        figure = draw(look)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=min(DPI, _MOST_PIXELS / max(figure.get_size_inches())))
-
-    width, height = (round(inches * CSS_PIXELS) for inches in figure.get_size_inches())
-    return buffer.getvalue(), (width, height)
+        axes.set_ylim(self.height, 0)
+        axes.grid(visible=False, axis="y")
 
 
-def label(name: str, length: int = LABEL_LENGTH) -> str:
+def label(name: str, length: int = 32) -> str:
     """A name as plots show it: its middle left out where it is long, and a box for what no font has."""
     shown = "".join(character if ord(character) in _glyphs() else "\N{WHITE SQUARE}" for character in name)
     if shown.startswith("_"):
@@ -167,13 +153,183 @@ def label(name: str, length: int = LABEL_LENGTH) -> str:
 
 
 @cache
+def _glyphs() -> frozenset[int]:
+    """Code points that the fonts of `_families` can show."""
+    fonts = (font_manager.get_font(font_manager.findfont(name)) for name in _families())
+    return frozenset(code for font in fonts for code in font.get_charmap() if chr(code).isprintable())
+
+
+@cache
 def _families() -> list[str]:
     installed = set(font_manager.fontManager.get_font_names())
     return [_FONT, *(name for name in _WIDER_FONTS if name in installed)]
 
 
-@cache
-def _glyphs() -> frozenset[int]:
-    """Code points that the fonts of `_families` can show."""
-    fonts = (font_manager.get_font(font_manager.findfont(name)) for name in _families())
-    return frozenset(code for font in fonts for code in font.get_charmap() if chr(code).isprintable())
+@dataclass(frozen=True)
+class Plot:
+    """A plot as a file and as part of a page.
+
+    Attributes:
+        file_name: of the PNG.
+        title: its heading.
+        caption: what is drawn, and how to read it.
+        png: the file's content, in the light theme.
+        svg: an element for a page that has `style.css`; text in it is escaped, and it refers to nothing outside of it.
+    """
+
+    file_name: str
+    title: str
+    caption: str
+    png: bytes
+    svg: Markup
+
+
+def make_plot(file_name: str, title: str, caption: str, draw: Callable[[], Figure]) -> Plot:
+    """Draw a figure for a file and a page.
+
+    Args:
+        file_name: of the PNG; its stem makes the SVG's ids unique on the page.
+        title: its heading.
+        caption: what is drawn, and how to read it.
+        draw: makes the figure, of which every text from data passed `label`.
+    """
+    with _settings(hashsalt=file_name):
+        figure = draw()
+        return Plot(file_name, title, caption, _png(figure), _svg(figure, file_name.partition(".")[0], title))
+
+
+def draw_png(draw: Callable[[], Figure]) -> bytes:
+    """Draw a figure for a file alone."""
+    with _settings():
+        return _png(draw())
+
+
+def _settings(hashsalt: str = "") -> Any:
+    """The rcParams of all plots, as a context."""
+    settings = {
+        "font.family": _families(),
+        "font.size": 9,
+        "text.color": INK,
+        "text.parse_math": False,  # a name may hold a dollar sign
+        "figure.facecolor": CARD,
+        "savefig.facecolor": CARD,
+        "axes.facecolor": CARD,
+        "axes.edgecolor": LINE,
+        "axes.labelcolor": MUTED,
+        "axes.titlesize": 10,
+        "axes.titleweight": "bold",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": LINE,
+        "grid.linewidth": 0.7,
+        "xtick.bottom": False,
+        "xtick.major.size": 0,
+        "xtick.labelcolor": MUTED,
+        "ytick.left": False,
+        "ytick.major.size": 0,
+        "ytick.labelcolor": INK,
+        "legend.frameon": False,
+        "figure.constrained_layout.use": True,
+        "svg.fonttype": "none",  # text stays text: small, searchable, in the fonts of the page
+        "svg.hashsalt": hashsalt,  # same figure, same bytes
+    }
+    return matplotlib.style.context(settings, after_reset=True)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=min(_DPI, _MOST_PIXELS / max(figure.get_size_inches())))
+    return buffer.getvalue()
+
+
+_NUMBER = re.compile(r"-?\d+\.\d+")
+_COLOUR = re.compile(r"#[0-9a-f]{6}")
+
+
+def _svg(figure: Figure, name: str, title: str) -> Markup:
+    """An SVG element in which colours are variables, without ids, styles and metadata that a page does not need.
+
+    Args:
+        figure: in the colours of the light theme.
+        name: begins every id.
+        title: says to screen readers what the plot is.
+    """
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    width, height = figure.get_size_inches()
+    attributes = {
+        "class": "plot",
+        "role": "img",
+        "aria-label": f"{title}; the figures are in the tables of this page",
+        "viewBox": f"0 0 {_rounded(width * _POINTS)} {_rounded(height * _POINTS)}",
+        "width": str(round(width * _CSS_PIXELS)),
+        "height": str(round(height * _CSS_PIXELS)),
+    }
+    inline = ElementTree.Element("svg", attributes)
+    numbers = itertools.count(1)
+    inline.extend(
+        made for child in ElementTree.fromstring(buffer.getvalue()) for made in _inline(child, name, numbers)
+    )
+    return Markup(ElementTree.tostring(inline, encoding="unicode"))
+
+
+def _inline(element: ElementTree.Element, name: str, numbers: Iterator[int]) -> Iterator[ElementTree.Element]:
+    """The element for a page; only its children where it is a group without a purpose."""
+    tag = element.tag.rpartition("}")[2]  # HTML has no namespaces
+    attributes = {key.rpartition("}")[2]: value for key, value in element.items()}
+    if tag == "style":  # it would apply to the whole page; `style.css` has its rules
+        return
+
+    if tag == "image":
+        yield _tinted(attributes, f"{name}-{next(numbers)}")
+        return
+
+    if tag not in ("path", "clipPath"):
+        attributes.pop("id", None)  # no other element is referred to
+
+    children = [made for child in element for made in _inline(child, name, numbers)]
+    if not attributes and (tag == "g" or not children and tag == "defs"):
+        yield from children
+        return
+
+    made = ElementTree.Element(tag, {key: _attribute(key, value, name) for key, value in attributes.items()})
+    made.text = element.text if tag == "text" else None
+    made.extend(children)
+    yield made
+
+
+def _attribute(key: str, value: str, name: str) -> str:
+    if key == "id":
+        return f"{name}-{value}"
+
+    if key in ("href", "clip-path"):
+        return value.replace("#", f"#{name}-")
+
+    if key == "style":
+        rules = [rule for rule in value.split("; ") if not rule.startswith("font-family")]
+        return _COLOUR.sub(lambda found: f"var({VARIABLES[found[0]]})", "; ".join(rules))
+
+    return _NUMBER.sub(lambda found: _rounded(float(found[0])), " ".join(value.split()))
+
+
+def _rounded(number: float) -> str:
+    return f"{number:.2f}".rstrip("0").rstrip(".")
+
+
+def _tinted(image: dict[str, str], mask_id: str) -> ElementTree.Element:
+    """A raster image as the mask of a rectangle, so that the theme of the page decides its colour.
+
+    Args:
+        image: the attributes of an image of one colour, the variable that its id names; its opacity differs.
+        mask_id: unique on the page.
+    """
+    group = ElementTree.Element("g", {"transform": image["transform"]})
+    size = {"width": image["width"], "height": image["height"]}
+    mask = ElementTree.SubElement(group, "mask", {"id": mask_id, "style": "mask-type: alpha"})
+    href = "".join(image["href"].split())
+    ElementTree.SubElement(mask, "image", {"href": href, "style": "image-rendering: pixelated", **size})
+    colour = {"style": f"fill: var({image['id']})", "mask": f"url(#{mask_id})"}
+    ElementTree.SubElement(group, "rect", {**size, **colour})
+    return group

@@ -9,7 +9,7 @@ from PIL import Image
 
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.report.plots.curves import draw_curves, read_curves, write_curves
-from modality_interference.report.theme import LIGHT
+from modality_interference.report.theme import CLEAN, SERIES
 
 
 NAMES = [("my_set", "clean"), ("my_set", "black_image"), ("my", "clean")]
@@ -39,11 +39,11 @@ def lines(figure: Figure) -> dict[tuple[str, str], dict[str, list[tuple[float, f
 
 
 def test_lines_are_the_logged_values_in_percent() -> None:
-    figure = draw_curves(LIGHT, read_curves(LOG, NAMES))
+    figure = draw_curves(read_curves(LOG, NAMES))
 
     found = lines(figure)
 
-    clean, black = LIGHT.clean, LIGHT.colour(0)
+    clean, black = CLEAN, SERIES[0]
     assert found["my_set", "accuracy"] == {clean: [(10, 90), (20, 95)], black: [(10, 20), (20, 60)]}
     assert found["my_set", "flip_rate"] == {black: [(10, 80), (20, 30)]}
     assert found["my", "accuracy"] == {clean: [(10, 50), (20, pytest.approx(55))]}
@@ -92,13 +92,13 @@ def test_draws_any_number_without_a_warning(tmp_path: Path, datasets: int, pertu
     with Image.open(path) as image:
         assert image.format == "PNG"
 
-    figure = draw_curves(LIGHT, read_curves(log, names))
+    figure = draw_curves(read_curves(log, names))
     assert len([axes for axes in figure.axes if axes.axison]) == 2 * datasets
     assert len(figure.legends[0].texts) == perturbations + 1
 
 
 def test_one_evaluation_has_a_whole_step_on_its_axis() -> None:
-    figure = draw_curves(LIGHT, read_curves([{"eval_a_clean_accuracy": 0.5, "step": 40}], [("a", "clean")]))
+    figure = draw_curves(read_curves([{"eval_a_clean_accuracy": 0.5, "step": 40}], [("a", "clean")]))
 
     assert all(tick == round(tick) for tick in figure.axes[0].get_xticks())
 

@@ -6,6 +6,7 @@ import sys
 import warnings
 from io import BytesIO
 from pathlib import Path
+from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
@@ -21,7 +22,7 @@ from modality_interference.report.plots.diagnosis import effects_plot, radar_plo
 from modality_interference.report.plots.effects import effects
 from modality_interference.report.plots.radar import Polygon, radar
 from modality_interference.report.table import conditions
-from modality_interference.report.theme import DARK, LIGHT, label, picture, png
+from modality_interference.report.theme import CARD, SERIES, label, make_plot
 
 
 NAMES = [("pictures", "clean"), ("pictures", "misleading_text"), ("sums", "clean")]
@@ -57,7 +58,7 @@ def thickness_at(band: PolyCollection, place: float) -> float:
 
 class TestBars:
     def test_are_as_long_as_the_rates_with_their_intervals(self) -> None:
-        accuracy, flips = bars(LIGHT, NAMES, [Series("run", RATES)], ["accuracy", "flip_rate"]).axes
+        accuracy, flips = bars(NAMES, [Series("run", RATES)], ["accuracy", "flip_rate"]).axes
 
         assert [bar.get_width() for bar in accuracy.patches] == [0.97, 0.16, 0.5]
         assert [list(line.get_xdata()) for line in accuracy.lines] == [
@@ -67,7 +68,7 @@ class TestBars:
         assert [text.get_text() for text in accuracy.texts] == ["97.0", "16.0", "50.0"]
 
     def test_stand_beside_the_name_of_their_condition(self) -> None:
-        axes = bars(LIGHT, NAMES, [Series("run", RATES)], ["accuracy"]).axes[0]
+        axes = bars(NAMES, [Series("run", RATES)], ["accuracy"]).axes[0]
         names = {round(tick, 6): text.get_text() for tick, text in zip(axes.get_yticks(), axes.get_yticklabels())}
 
         places = [round(bar.get_y() + bar.get_height() / 2, 6) for bar in axes.patches]
@@ -77,7 +78,7 @@ class TestBars:
 
     def test_of_several_runs_do_not_overlap_and_are_in_the_legend(self) -> None:
         other = {NAMES[1]: result(accuracy=0.94).rates}
-        figure = bars(LIGHT, NAMES, [Series("base", RATES), Series("_plugin", other)], ["accuracy"])
+        figure = bars(NAMES, [Series("base", RATES), Series("_plugin", other)], ["accuracy"])
         axes = figure.axes[0]
 
         spans = sorted((bar.get_y(), bar.get_y() + bar.get_height()) for bar in axes.patches)
@@ -93,7 +94,7 @@ class TestBars:
 class TestRadar:
     def test_corners_lie_at_the_accuracies(self) -> None:
         values = dict(zip(NAMES, (0.97, 0.16, 0.5)))
-        (axes,) = radar(LIGHT, NAMES, [Polygon("run", values, "red", filled=True)]).axes
+        (axes,) = radar(NAMES, [Polygon("run", values, "red", filled=True)]).axes
 
         angles, radii = axes.lines[0].get_data()
 
@@ -108,15 +109,15 @@ class TestRadar:
         found = conditions(diagnosis({"sums": figures}))
 
         series = [Series("this run", {condition.name: condition.rates for condition in found})]
-        as_bars = png(lambda look: bars(look, [condition.name for condition in found], series, ["accuracy"]))[0]
+        as_bars = make_plot("", "", "", lambda: bars([condition.name for condition in found], series, ["accuracy"]))
 
-        assert (radar_plot(found).picture.light != as_bars) == is_radar
+        assert (radar_plot(found).png != as_bars.png) == is_radar
 
     def test_many_axes_are_spread_over_several(self) -> None:
         names = [(f"d{dataset}", f"p{index}") for dataset in range(12) for index in range(10)]
         values = dict.fromkeys(names, 0.5)
 
-        panels = radar(LIGHT, names, [Polygon("run", values, "red", filled=False)]).axes
+        panels = radar(names, [Polygon("run", values, "red", filled=False)]).axes
 
         assert [panel.get_title() for panel in panels] == [f"d{dataset}" for dataset in range(12)]
         assert {len(panel.lines[0].get_xdata()) for panel in panels} == {11}
@@ -124,7 +125,7 @@ class TestRadar:
     def test_unequal_datasets_are_split_evenly(self) -> None:
         names = [("small", "p0"), *(("large", f"p{index}") for index in range(14))]
 
-        panels = radar(LIGHT, names, [Polygon("run", dict.fromkeys(names, 0.5), "red", filled=False)]).axes
+        panels = radar(names, [Polygon("run", dict.fromkeys(names, 0.5), "red", filled=False)]).axes
 
         assert sorted(len(panel.lines[0].get_xdata()) - 1 for panel in panels) == [7, 8]
 
@@ -132,7 +133,7 @@ class TestRadar:
 class TestEffects:
     def test_bands_are_mirrored_histograms(self) -> None:
         found = {("sums", "black_image"): [0.0] * 50 + [1.0] * 50, ("sums", "white_image"): [0.0] * 25 + [0.51] * 75}
-        (axes,) = effects(LIGHT, found).axes
+        (axes,) = effects(found).axes
 
         bands = [collection for collection in axes.collections if isinstance(collection, PolyCollection)]
         thickness = [thickness_at(band, at) for band in bands for at in (0.01, 0.3, 0.52, 0.99)]
@@ -169,9 +170,11 @@ class TestAnyNumberAndName:
 
         for plot in plots:
             assert plot is not None
-            image = Image.open(BytesIO(plot.picture.light))
+            image = Image.open(BytesIO(plot.png))
             assert max(image.size) <= 16_000
-            assert image.size[0] * plot.picture.height == pytest.approx(image.size[1] * plot.picture.width, rel=0.01)
+            svg = ElementTree.fromstring(plot.svg)
+            width, height = int(svg.attrib["width"]), int(svg.attrib["height"])
+            assert image.size[0] * height == pytest.approx(image.size[1] * width, rel=0.01)
 
     def test_odd_names_are_drawn_as_they_are_without_a_warning(self) -> None:
         names = [(name, name) for name in ODD_NAMES]
@@ -180,9 +183,10 @@ class TestAnyNumberAndName:
 
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            png(lambda look: bars(look, names, series, ["accuracy"]))
-            png(lambda look: radar(look, names, [Polygon(name, values, "red", filled=False) for name in ODD_NAMES]))
-            png(lambda look: effects(look, dict.fromkeys(names, [0.5])))
+            polygons = [Polygon(name, values, SERIES[0], filled=False) for name in ODD_NAMES]
+            make_plot("bars.png", "", "", lambda: bars(names, series, ["accuracy"]))
+            make_plot("radar.png", "", "", lambda: radar(names, polygons))
+            make_plot("effects.png", "", "", lambda: effects(dict.fromkeys(names, [0.5])))
 
     def test_labels(self) -> None:
         assert label("misleading_text") == "misleading_text"
@@ -214,9 +218,7 @@ class TestProcess:
 
         assert (tmp_path / "interference_effects.png").exists()
 
-    def test_looks_differ_and_fit_the_cards_of_the_page(self) -> None:
-        drawn = picture(lambda look: bars(look, NAMES, [Series("run", RATES)], ["accuracy"]))
+    def test_files_are_in_the_light_theme(self) -> None:
+        drawn = make_plot("a.png", "", "", lambda: bars(NAMES, [Series("run", RATES)], ["accuracy"]))
 
-        for data, look in ((drawn.light, LIGHT), (drawn.dark, DARK)):
-            corner = pixels(data)[0, 0] / 255
-            assert np.allclose(corner, to_rgb(look.card), atol=0.003)
+        assert np.allclose(pixels(drawn.png)[0, 0] / 255, to_rgb(CARD), atol=0.003)

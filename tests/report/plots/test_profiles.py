@@ -17,7 +17,6 @@ from modality_interference.report.plots.curves import draw_curves, read_curves
 from modality_interference.report.plots.profiles import Point, profiles
 from modality_interference.report.summary import summary
 from modality_interference.report.table import condition_title, conditions, prompt_conditions, prompt_lines
-from modality_interference.report.theme import LIGHT
 from modality_interference.results import Diagnosis, write_results
 
 
@@ -102,7 +101,7 @@ class TestPlot:
             for title, value in reversed(list(zip(TITLES, values)))  # in any order
         ]
 
-        seen, heard = profiles(LIGHT, points).axes
+        seen, heard = profiles(points).axes
 
         assert (seen.get_title(), heard.get_title()) == ("Visual prompt", "Audio prompt")
         for axes, prompt in ((seen, "video"), (heard, "audio")):
@@ -121,7 +120,7 @@ class TestPlot:
         ]
         points += [Point("tuned", "clips", "audio", "noise", rate(0.5))]  # what one run alone has
 
-        figure = profiles(LIGHT, points)
+        figure = profiles(points)
         base, tuned = figure.axes[0].lines
 
         assert [text.get_text() for text in figure.legends[0].texts] == ["base", "tuned"]
@@ -131,7 +130,7 @@ class TestPlot:
     def test_datasets_stand_below_each_other(self) -> None:
         points = [Point("run", name, prompt, "aligned", rate(0.5)) for name in "ab" for prompt in ("video", "audio")]
 
-        panels = profiles(LIGHT, points[:3]).axes
+        panels = profiles(points[:3]).axes
 
         assert [axes.get_title() for axes in panels if axes.get_visible()] == [
             "Visual prompt, a",
@@ -145,7 +144,7 @@ class TestPlot:
             {"step": 5, "eval_clips_clean_accuracy": 1.0, "eval_clips_swapped_audio_followed_other_sense_rate": 0.25}
         ]
 
-        panels = draw_curves(LIGHT, read_curves(log, names)).axes
+        panels = draw_curves(read_curves(log, names)).axes
 
         assert [axes.get_ylabel() for axes in panels] == ["Accuracy, %", "Flip rate, %", "Followed other, %"]
         assert drawn(panels[2]) == [25.0]
@@ -213,7 +212,7 @@ class TestComparison:
         assert len(rows) == 10
         assert rows[0].startswith("clips visual aligned")
         assert (output / "comparison_profiles.png").exists()
-        assert len(shown(chromium, "picture")) == 3
+        assert len(shown(chromium, "svg.plot")) == 3
         assert chromium.get_log("browser") == []
 
     def test_pictures_have_neither_table_nor_plot(self, chromium, tmp_path: Path) -> None:

@@ -6,23 +6,24 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colorbar import make_axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ...results import AttentionContrast, AttentionProfile, AttentionShares
-from ..theme import LEGEND_COLUMNS, Look, label, picture
-from .diagnosis import Plot
+from ..theme import CARD, CLEAN, INK, MUTED, SERIES, VARIABLES, Plot, add_legend, label, line_style, make_plot
 
 
 SHARES_FILE = "interference_attention.png"
 CONTRASTS_FILE = "interference_attention_contrasts.png"
 COMPARED_FILE = "comparison_attention_contrasts.png"
 _COLUMNS = 5  # panels beside each other
-_PANEL = 2.1  # inches, width of a heatmap
+_PANEL = 2.2  # inches, width of a heatmap
 _LAYER = 0.14  # inches, height of a layer
 _SHORTEST = 1.3
+_BAR = 2.2  # height of the colour bar
 _WRITTEN = 12  # layers of which each share is written into its cell
 
 
@@ -35,9 +36,8 @@ def attention_plots(profile: AttentionProfile | None) -> list[Plot]:
         "Share of its attention that the position which gives the answer pays to each kind of tokens, in %, averaged over "
         "heads and rows, by layer (0 is the first). A panel for every dataset, kind of prompt and perturbation."
     )
-    heatmaps = picture(lambda look: _heatmaps(look, profile))
     return [
-        Plot(SHARES_FILE, "Where the model looks", caption, heatmaps),
+        make_plot(SHARES_FILE, "Where the model looks", caption, lambda: _heatmaps(profile)),
         *contrast_plots({"this run": profile}, CONTRASTS_FILE),
     ]
 
@@ -61,31 +61,41 @@ def contrast_plots(profiles: Mapping[str, AttentionProfile], file_name: str) -> 
         "Cohen's d between the attention that prompts which ask for a modality draw to its tokens and the attention that the "
         "other prompts draw to them. Above 0 the model looks where the question points; bands are 95 % intervals."
     )
-    drawn = picture(lambda look: _contrasts(look, found, modalities))
-    return [Plot(file_name, "Does the prompt direct attention?", caption, drawn)]
+    title = "Does the prompt direct attention?"
+    return [make_plot(file_name, title, caption, lambda: _contrasts(found, modalities))]
 
 
-def _heatmaps(look: Look, profile: AttentionProfile) -> Figure:
+def _heatmaps(profile: AttentionProfile) -> Figure:
     lines = _lines(profile.conditions)
     columns = max(map(len, lines))
     height = max(_SHORTEST, _LAYER * len(profile.conditions[0].layers)) + 0.85
     figure = Figure(figsize=(_PANEL * columns + 1.0, height * len(lines)))
     grid = figure.subplots(len(lines), columns, squeeze=False)
-    colours = LinearSegmentedColormap.from_list("shares", [look.card, look.colour(0)])
     for line, panels in zip(lines, grid):
         for axes, condition in zip(panels, line):
-            axes.imshow(np.array(condition.layers), cmap=colours, vmin=0, vmax=1, aspect="auto")
-            _name_panel(axes, look, condition, profile.groups, first=axes is panels[0])
+            _paint(axes, np.array(condition.layers))
+            _name_panel(axes, condition, profile.groups, first=axes is panels[0])
             if len(condition.layers) <= _WRITTEN:
-                _write_shares(axes, look, condition)
+                _write_shares(axes, condition)
 
         for axes in panels[len(line) :]:
             axes.set_visible(False)
 
-    bar = figure.colorbar(ScalarMappable(cmap=colours), ax=list(grid.flat), shrink=0.6, ticks=[0, 0.5, 1], aspect=30)
-    bar.ax.set_yticklabels(["0 %", "50 %", "100 %"])
-    bar.outline.set_visible(False)
+    bar, _ = make_axes(list(grid.flat), shrink=min(0.8, _BAR / figure.get_figheight()), aspect=20)
+    _paint(bar, np.linspace(1, 0, 64)[:, None], extent=(0, 1, 0, 1))
+    bar.set_xticks([])
+    bar.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
+    bar.yaxis.tick_right()
     return figure
+
+
+def _paint(axes: Axes, shares: np.ndarray, **keywords: Any) -> None:
+    """Draw shares `(layers, groups)` as the opacity of one colour, so that both themes show them."""
+    colour = np.broadcast_to(to_rgb(SERIES[0]), (*shares.shape, 3))
+    cells = np.dstack([colour, np.clip(shares, 0, 1)])
+    axes.imshow(cells, aspect="auto", interpolation="none", gid=VARIABLES[SERIES[0]], **keywords)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
 
 
 def _lines(conditions: Sequence[AttentionShares]) -> list[list[AttentionShares]]:
@@ -93,60 +103,57 @@ def _lines(conditions: Sequence[AttentionShares]) -> list[list[AttentionShares]]
     lines: list[list[AttentionShares]] = []
     for _, members in groupby(conditions, key=lambda condition: (condition.dataset, condition.kind)):
         own = list(members)
-        lines += [own[start : start + _COLUMNS] for start in range(0, len(own), _COLUMNS)]
+        columns = -(-len(own) // -(-len(own) // _COLUMNS))  # lines of equal length
+        lines += [own[start : start + columns] for start in range(0, len(own), columns)]
 
     return lines
 
 
-def _name_panel(axes: Axes, look: Look, condition: AttentionShares, groups: Sequence[str], first: bool) -> None:
+def _name_panel(axes: Axes, condition: AttentionShares, groups: Sequence[str], first: bool) -> None:
     axes.set_title(label(condition.perturbation, 24), loc="left", pad=16)
     where = label(f"{condition.dataset}, {condition.kind} prompt", 34)
     place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "xytext": (0, 4)}
-    axes.annotate(where, (0, 1), **place, fontsize=7.5, color=look.muted, annotation_clip=False)
-    axes.set_xticks(range(len(groups)), list(groups), fontsize=8)
+    axes.annotate(where, (0, 1), **place, fontsize=7.5, color=MUTED, annotation_clip=False)
+    axes.set_xticks(range(len(groups)), [label(group, 10) for group in groups], fontsize=7.5)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("layer" if first else "")
-    axes.tick_params(length=0)
-    axes.grid(visible=False)
+    axes.tick_params(labelleft=first)
 
 
-def _write_shares(axes: Axes, look: Look, condition: AttentionShares) -> None:
+def _write_shares(axes: Axes, condition: AttentionShares) -> None:
     for layer, shares in enumerate(condition.layers):
         for group, share in enumerate(shares):
-            colour = look.card if share > 0.6 else look.ink
+            colour = CARD if share > 0.6 else INK
             axes.text(group, layer, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color=colour)
 
 
-def _contrasts(look: Look, found: Mapping[str, Mapping[str, AttentionContrast]], modalities: Sequence[str]) -> Figure:
-    legend = 0.3 * -(-len(found) // LEGEND_COLUMNS) if len(found) > 1 else 0
-    figure = Figure(figsize=(4.0 * len(modalities) + 0.4, 2.8 + legend))
+def _contrasts(found: Mapping[str, Mapping[str, AttentionContrast]], modalities: Sequence[str]) -> Figure:
+    figure = Figure(figsize=(4.0 * len(modalities) + 0.4, 2.8))
     panels = figure.subplots(1, len(modalities), sharey=True, squeeze=False)[0]
     for axes, modality in zip(panels, modalities):
-        for index, (run, contrasts) in enumerate(found.items()):
+        for index, contrasts in enumerate(found.values()):
             if modality in contrasts:
-                _draw_run(axes, look.colour(index), label(run), contrasts[modality])
+                _draw_run(axes, line_style(index), contrasts[modality])
 
         first = next(contrasts[modality] for contrasts in found.values() if modality in contrasts)
-        axes.set_title(f"To {modality} tokens: {first.asked} against {first.other} prompts", loc="left", fontsize=9)
-        axes.axhline(0, color=look.clean, linewidth=1, linestyle=":", zorder=1)
+        title = f"To {modality} tokens: {first.asked} against {first.other} prompts"
+        axes.set_title(label(title, 60), loc="left", fontsize=9)
+        axes.axhline(0, color=CLEAN, linewidth=1, linestyle=":", zorder=1)
         axes.set_xlabel("layer")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.tick_params(length=0)
 
     panels[0].set_ylabel("Cohen's d")
-    if legend:
-        longest = max(panels, key=lambda axes: len(axes.get_legend_handles_labels()[0]))
-        handles, labels = longest.get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(LEGEND_COLUMNS, len(labels)))
+    if len(found) > 1:
+        add_legend(figure, [Line2D([], [], label=label(run), **line_style(index)) for index, run in enumerate(found)])
 
     return figure
 
 
-def _draw_run(axes: Axes, colour: str, name: str, contrast: AttentionContrast) -> None:
+def _draw_run(axes: Axes, style: dict[str, Any], contrast: AttentionContrast) -> None:
     values, lows, highs = (
         np.array([getattr(size, end) if size.value is not None else np.nan for size in contrast.layers], dtype=float)
         for end in ("value", "low", "high")
     )
     layers = np.arange(len(values))
-    axes.fill_between(layers, lows, highs, color=colour, alpha=0.2, linewidth=0)
-    axes.plot(layers, values, color=colour, marker="o", markersize=3.5, linewidth=1.6, label=name)
+    axes.fill_between(layers, lows, highs, color=style["color"], alpha=0.2, linewidth=0)
+    axes.plot(layers, values, **style)

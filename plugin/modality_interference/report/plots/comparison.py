@@ -3,9 +3,8 @@
 from matplotlib.figure import Figure
 
 from ..differences import Comparison
-from ..theme import Look, picture
+from ..theme import Plot, make_plot, series_colour
 from .bars import Series, bars
-from .diagnosis import Plot
 from .profiles import Point, profiles
 from .radar import FEWEST_AXES, Polygon, radar
 
@@ -23,10 +22,10 @@ def comparison_plots(comparison: Comparison) -> list[Plot]:
 
     names = [condition.name for condition in comparison.conditions]
     series = [_series(comparison, run.name) for run in comparison.runs]
-    figures = picture(lambda look: bars(look, names, series, comparison.rates))
     caption = "Every figure of the tables below; the thin lines are 95 % intervals."
-    found = [_radar_plot(comparison, series), Plot(RATES_FILE, "All figures, side by side", caption, figures)]
-    return [*_profiles_plot(comparison), *found]
+    title = "All figures, side by side"
+    figures = make_plot(RATES_FILE, title, caption, lambda: bars(names, series, comparison.rates))
+    return [*_profiles_plot(comparison), _radar_plot(comparison, series), figures]
 
 
 def _series(comparison: Comparison, run: str) -> Series:
@@ -50,7 +49,7 @@ def _profiles_plot(comparison: Comparison) -> list[Plot]:
         "Accuracy of all runs under every condition, the questions about what is seen and about what is heard apart. "
         "The vertical lines are 95 % intervals; a robust model's line is flat."
     )
-    return [Plot(PROFILES_FILE, "Robustness profiles", caption, picture(lambda look: profiles(look, points)))]
+    return [make_plot(PROFILES_FILE, "Robustness profiles", caption, lambda: profiles(points))]
 
 
 def _radar_plot(comparison: Comparison, series: list[Series]) -> Plot:
@@ -60,16 +59,16 @@ def _radar_plot(comparison: Comparison, series: list[Series]) -> Plot:
     axes = [name for name in names if all("accuracy" in run.rates.get(name, {}) for run in series)]
     if len(axes) < FEWEST_AXES:
         caption = "The thin lines are 95 % intervals."
-        return Plot(RADAR_FILE, title, caption, picture(lambda look: bars(look, names, series, ["accuracy"])))
+        return make_plot(RADAR_FILE, title, caption, lambda: bars(names, series, ["accuracy"]))
 
-    def draw(look: Look) -> Figure:
+    def draw() -> Figure:
         accuracies = [{name: run.rates[name]["accuracy"].value for name in axes} for run in series]
         filled = len(series) <= _MOST_FILLED
         polygons = [
-            Polygon(run.name, values, look.colour(index), filled)
+            Polygon(run.name, values, series_colour(index), filled)
             for index, (run, values) in enumerate(zip(series, accuracies))
         ]
-        return radar(look, axes, polygons)
+        return radar(axes, polygons)
 
     caption = "Accuracy in % in every condition that all runs have; a larger shape is better."
-    return Plot(RADAR_FILE, title, caption, picture(draw))
+    return make_plot(RADAR_FILE, title, caption, draw)

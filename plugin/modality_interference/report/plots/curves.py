@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from ... import modality
 from ...files import write_bytes
-from ...modality import CLEAN
 from ..table import ConditionName
-from ..theme import LEGEND_COLUMNS, Look, label, png
+from ..theme import CLEAN, MUTED, add_legend, draw_png, label, line_style
 
 
 CURVES_FILE = "interference_curves.png"
@@ -21,8 +21,6 @@ _RATES = {"accuracy": "Accuracy, %", "flip_rate": "Flip rate, %"}
 _OF_CLIPS = {"followed_other_sense_rate": "Followed other, %"}  # drawn where a dataset has it
 _MOST_COLUMNS = 4
 _PANEL = (3.2, 2.1)  # inches
-_LINES = ("-", "--", "-.", ":")
-_MARKERS = "os^Dv<>P"
 Curves = dict[str, list[tuple[int, float]]]  # by rate, of one condition: steps and values
 
 
@@ -49,7 +47,7 @@ def write_curves(
         return None
 
     path = folder / CURVES_FILE
-    write_bytes(path, png(lambda look: draw_curves(look, datasets))[0])
+    write_bytes(path, draw_png(lambda: draw_curves(datasets)))
     return path
 
 
@@ -71,15 +69,13 @@ def read_curves(
     return found
 
 
-def draw_curves(look: Look, datasets: dict[str, dict[str, Curves]]) -> Figure:
-    """A panel per rate for each dataset, below each other; at most `_MOST_COLUMNS` datasets beside each other."""
-    styles = _styles(look, [name for found in datasets.values() for name in found])
+def draw_curves(datasets: dict[str, dict[str, Curves]]) -> Figure:
+    """Draw a panel per rate for each dataset, below each other; at most `_MOST_COLUMNS` datasets beside each other."""
+    styles = _styles([name for found in datasets.values() for name in found])
     rates = _rates(datasets)
     columns = min(_MOST_COLUMNS, len(datasets))
     bands = -(-len(datasets) // columns)
-    legend_columns = min(LEGEND_COLUMNS, columns + 1, len(styles))
-    legend = 0.25 * -(-len(styles) // legend_columns)
-    figure = Figure(figsize=(max(5.0, _PANEL[0] * columns), len(rates) * _PANEL[1] * bands + legend))
+    figure = Figure(figsize=(max(5.0, _PANEL[0] * columns), len(rates) * _PANEL[1] * bands))
     grid = figure.subplots(len(rates) * bands, columns, sharex=True, squeeze=False)
     stacks = [stack for band in np.split(grid, bands) for stack in band.T]
     for stack, (dataset, found) in zip(stacks, datasets.items()):
@@ -87,7 +83,7 @@ def draw_curves(look: Look, datasets: dict[str, dict[str, Curves]]) -> Figure:
         stack[-1].set_xlabel("step")
         stack[-1].tick_params(labelbottom=True)
         for axes, (rate, title) in zip(stack, rates.items()):
-            _draw(axes, look, {name: curves[rate] for name, curves in found.items() if rate in curves}, styles)
+            _draw(axes, {name: curves[rate] for name, curves in found.items() if rate in curves}, styles)
             axes.set_ylabel(title if axes.get_subplotspec().is_first_col() else "")
 
     for axes in np.ravel(stacks[len(datasets) :]):
@@ -97,8 +93,7 @@ def draw_curves(look: Look, datasets: dict[str, dict[str, Curves]]) -> Figure:
     if first == last:  # without a width, matplotlib would make one of fractions of a step
         grid[0, 0].set_xlim(first - 1, last + 1)
 
-    lines = [Line2D([], [], label=label(name), **style) for name, style in styles.items()]
-    figure.legend(handles=lines, loc="outside lower center", ncols=legend_columns)
+    add_legend(figure, [Line2D([], [], label=label(name), **style) for name, style in styles.items()])
     return figure
 
 
@@ -114,26 +109,21 @@ def _steps(datasets: dict[str, dict[str, Curves]]) -> tuple[int, int]:
     return min(steps), max(steps)
 
 
-def _styles(look: Look, perturbations: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """How each perturbation's lines look in all panels; dashes and markers tell apart where colours repeat."""
-    styles = {CLEAN: {"color": look.clean, "linestyle": "-", "marker": "."}}
-    names = [name for name in dict.fromkeys(perturbations) if name != CLEAN]
-    for index, name in enumerate(names):
-        line = _LINES[index // len(look.series) % len(_LINES)]
-        styles[name] = {"color": look.colour(index), "linestyle": line, "marker": _MARKERS[index % len(_MARKERS)]}
-
-    return {name: {**style, "markersize": 4, "linewidth": 1.5, "clip_on": False} for name, style in styles.items()}
+def _styles(perturbations: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """How each perturbation's lines look in all panels."""
+    names = [name for name in dict.fromkeys(perturbations) if name != modality.CLEAN]
+    clean = {modality.CLEAN: {**line_style(0), "color": CLEAN, "marker": "."}}
+    return clean | {name: line_style(index) for index, name in enumerate(names)}
 
 
-def _draw(axes: Axes, look: Look, curves: dict[str, list[tuple[int, float]]], styles: dict[str, dict]) -> None:
+def _draw(axes: Axes, curves: dict[str, list[tuple[int, float]]], styles: dict[str, dict]) -> None:
     for name, points in curves.items():
         steps, values = zip(*points)
         axes.plot(steps, [100 * value for value in values], **styles[name])
 
     if not curves:
-        axes.text(0.5, 0.5, "does not apply", transform=axes.transAxes, ha="center", va="center", color=look.muted)
+        axes.text(0.5, 0.5, "does not apply", transform=axes.transAxes, ha="center", va="center", color=MUTED)
 
     axes.set_ylim(0, 100)
     axes.set_yticks([0, 25, 50, 75, 100])
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True, min_n_ticks=1))
-    axes.tick_params(length=0)

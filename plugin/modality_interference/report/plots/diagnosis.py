@@ -1,13 +1,12 @@
 """The plots of one diagnosis."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
 from ...results import ScoredRow
 from ..table import Condition, ConditionName, rates_present
-from ..theme import Look, Picture, picture
+from ..theme import CLEAN, Plot, make_plot, series_colour
 from .bars import Series, bars
 from .effects import effects
 from .profiles import Point, profiles
@@ -20,31 +19,12 @@ EFFECTS_FILE = "interference_effects.png"
 PROFILES_FILE = "interference_profiles.png"
 
 
-@dataclass(frozen=True)
-class Plot:
-    """A plot as a file and as part of a page.
-
-    Attributes:
-        file_name: of the PNG (the light look).
-        title: its heading.
-        caption: what is drawn, and how to read it.
-        picture: in both looks.
-    """
-
-    file_name: str
-    title: str
-    caption: str
-    picture: Picture
-
-
 def rates_plot(found: Sequence[Condition]) -> Plot:
     """All rates with their intervals."""
     series = [Series("this run", {condition.name: condition.rates for condition in found})]
     names = [condition.name for condition in found]
     caption = "Every figure of the table below; the thin lines are 95 % intervals."
-    return Plot(
-        RATES_FILE, "All figures", caption, picture(lambda look: bars(look, names, series, rates_present(found)))
-    )
+    return make_plot(RATES_FILE, "All figures", caption, lambda: bars(names, series, rates_present(found)))
 
 
 def radar_plot(found: Sequence[Condition]) -> Plot:
@@ -56,24 +36,24 @@ def radar_plot(found: Sequence[Condition]) -> Plot:
     ]
     title = "Accuracy, clean and perturbed"
     if len(perturbed) < FEWEST_AXES:
-        return Plot(RADAR_FILE, title, "The thin lines are 95 % intervals.", picture(_accuracy_bars(found)))
+        return make_plot(RADAR_FILE, title, "The thin lines are 95 % intervals.", _accuracy_bars(found))
 
     names = [condition.name for condition in perturbed]
     clean = {condition.name: condition.clean["accuracy"].value for condition in perturbed}
     twins = {condition.name: condition.rates["accuracy"].value for condition in perturbed}
 
-    def draw(look: Look) -> Figure:
+    def draw() -> Figure:
         polygons = [
-            Polygon("clean rows", clean, look.clean, filled=False),
-            Polygon("perturbed rows", twins, look.colour(1), filled=True),
+            Polygon("clean rows", clean, CLEAN, filled=False),
+            Polygon("perturbed rows", twins, series_colour(1), filled=True),
         ]
-        return radar(look, names, polygons)
+        return radar(names, polygons)
 
     caption = (
         "Accuracy in % on each dataset's clean rows and on the same rows perturbed. The further the inner shape shrinks "
         "from the outer, the stronger the interference."
     )
-    return Plot(RADAR_FILE, title, caption, picture(draw))
+    return make_plot(RADAR_FILE, title, caption, draw)
 
 
 def profiles_plot(found: Sequence[Condition]) -> Plot | None:
@@ -94,7 +74,7 @@ def profiles_plot(found: Sequence[Condition]) -> Plot | None:
         "Accuracy under every condition, the questions about what is seen and about what is heard apart. The vertical "
         "lines are 95 % intervals, the dotted one is the aligned accuracy: a robust model stays on it."
     )
-    return Plot(PROFILES_FILE, "Robustness profiles", caption, picture(lambda look: profiles(look, points)))
+    return make_plot(PROFILES_FILE, "Robustness profiles", caption, lambda: profiles(points))
 
 
 def effects_plot(rows: Sequence[ScoredRow]) -> Plot | None:
@@ -111,10 +91,10 @@ def effects_plot(rows: Sequence[ScoredRow]) -> Plot | None:
         "How far each row's answer distribution moved away from that of its clean row: 0 bits is not at all, 1 bit is "
         "from one certain answer to another. A band's thickness grows with the square root of the share of rows."
     )
-    return Plot(EFFECTS_FILE, "Distribution of causal effects", caption, picture(lambda look: effects(look, found)))
+    return make_plot(EFFECTS_FILE, "Distribution of causal effects", caption, lambda: effects(found))
 
 
-def _accuracy_bars(found: Sequence[Condition]) -> Callable[[Look], Figure]:
+def _accuracy_bars(found: Sequence[Condition]) -> Callable[[], Figure]:
     names = [condition.name for condition in found]
     series = [Series("this run", {condition.name: condition.rates for condition in found})]
-    return lambda look: bars(look, names, series, ["accuracy"])
+    return lambda: bars(names, series, ["accuracy"])

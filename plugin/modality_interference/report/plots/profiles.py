@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from ...results import Rate
 from ..table import ALIGNED, PROMPTS, place
-from ..theme import LEGEND_COLUMNS, Look, label
+from ..theme import CLEAN, MUTED, add_legend, backdrop, label, line_style, series_colour
 
 
 _COLUMN = 0.62  # inches, of a condition
@@ -18,7 +18,6 @@ _NARROWEST = 2.6  # of a panel
 _HEIGHT = 3.0
 _SPREAD = 0.1  # conditions, between the intervals of two runs
 _WIDEST = 0.6  # of all runs' intervals
-_MARKERS = "os^Dv<>P"
 
 
 @dataclass(frozen=True)
@@ -40,11 +39,10 @@ class Point:
     accuracy: Rate
 
 
-def profiles(look: Look, points: Sequence[Point]) -> Figure:
+def profiles(points: Sequence[Point]) -> Figure:
     """Draw small multiples: datasets below each other, prompts beside each other, a line per run.
 
     Args:
-        look: light or dark.
         points: at least one.
     """
     datasets = list(dict.fromkeys(point.dataset for point in points))
@@ -54,8 +52,7 @@ def profiles(look: Look, points: Sequence[Point]) -> Figure:
         name: sorted({point.title: None for point in points if point.dataset == name}, key=place) for name in datasets
     }
     width = max(_NARROWEST, _COLUMN * max(map(len, titles.values())))
-    legend_rows = -(-len(runs) // LEGEND_COLUMNS) if len(runs) > 1 else 0
-    figure = Figure(figsize=(0.7 + width * len(prompts), _HEIGHT * len(datasets) + 0.3 * legend_rows))
+    figure = Figure(figsize=(0.7 + width * len(prompts), _HEIGHT * len(datasets)))
     grid = figure.subplots(len(datasets), len(prompts), sharey=True, squeeze=False)
     for dataset, panels in zip(datasets, grid):
         for prompt, axes in zip(prompts, panels):
@@ -63,28 +60,27 @@ def profiles(look: Look, points: Sequence[Point]) -> Figure:
             about = f"{PROMPTS[prompt].capitalize()} prompt"
             axes.set_title(about if len(datasets) == 1 else f"{about}, {label(dataset, 20)}")
             _frame(axes, titles[dataset])
-            _draw(axes, look, own, titles[dataset], runs)
+            _draw(axes, own, titles[dataset], runs)
             axes.set_visible(bool(own))
             axes.set_ylabel("Accuracy, %" if prompt == prompts[0] else "")
 
-    if legend_rows:
-        lines = [Line2D([], [], label=label(run), **_style(look, index)) for index, run in enumerate(runs)]
-        figure.legend(handles=lines, loc="outside lower center", ncols=min(LEGEND_COLUMNS, len(runs)))
+    if len(runs) > 1:
+        add_legend(figure, [Line2D([], [], label=label(run), **line_style(index)) for index, run in enumerate(runs)])
 
     return figure
 
 
-def _draw(axes: Axes, look: Look, points: Sequence[Point], titles: list[str], runs: list[str]) -> None:
+def _draw(axes: Axes, points: Sequence[Point], titles: list[str], runs: list[str]) -> None:
     for index, run in enumerate(runs):
         own = sorted((point for point in points if point.run == run), key=lambda point: titles.index(point.title))
         shift = (index - (len(runs) - 1) / 2) * min(_SPREAD, _WIDEST / len(runs))
         places = [titles.index(point.title) + shift for point in own]
         lows, highs = [100 * point.accuracy.low for point in own], [100 * point.accuracy.high for point in own]
-        axes.vlines(places, lows, highs, colors=look.colour(index), linewidth=1.2)
-        axes.plot(places, [100 * point.accuracy.value for point in own], **_style(look, index))
+        axes.vlines(places, lows, highs, colors=series_colour(index), linewidth=1.2)
+        axes.plot(places, [100 * point.accuracy.value for point in own], **line_style(index))
 
     if len(runs) == 1:
-        _annotate(axes, look, points, titles)
+        _annotate(axes, points, titles)
 
 
 def _frame(axes: Axes, titles: list[str]) -> None:
@@ -93,21 +89,14 @@ def _frame(axes: Axes, titles: list[str]) -> None:
     axes.set_xlim(-0.5, len(titles) - 0.5)
     axes.set_ylim(0, 104)
     axes.set_yticks([0, 25, 50, 75, 100])
-    axes.tick_params(length=0)
     axes.grid(visible=False, axis="x")
 
 
-def _style(look: Look, index: int) -> dict[str, Any]:
-    marker = _MARKERS[index % len(_MARKERS)]
-    return {"color": look.colour(index), "marker": marker, "markersize": 5, "linewidth": 1.6, "clip_on": False}
-
-
-def _annotate(axes: Axes, look: Look, points: Sequence[Point], titles: list[str]) -> None:
+def _annotate(axes: Axes, points: Sequence[Point], titles: list[str]) -> None:
     """The figures in numbers, and a line at the aligned accuracy: with one run there is room for them."""
-    backdrop = {"facecolor": look.card, "edgecolor": "none", "pad": 0.6, "alpha": 0.8}
-    style: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7.5, "color": look.muted, "bbox": backdrop}
+    style: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7.5, "color": MUTED, "bbox": backdrop()}
     for point in points:
         value = 100 * point.accuracy.value
         axes.annotate(f"{value:.1f}", (titles.index(point.title), value), (6, 3), **style)
         if point.title == ALIGNED:
-            axes.axhline(value, color=look.clean, linewidth=1, linestyle=":", zorder=1)
+            axes.axhline(value, color=CLEAN, linewidth=1, linestyle=":", zorder=1)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
 from ..table import ConditionName
-from ..theme import LEGEND_COLUMNS, Look, label
+from ..theme import MUTED, add_legend, backdrop, label, line_style
 
 
 FEWEST_AXES = 3  # with fewer, a radar has no area
@@ -19,7 +19,6 @@ _MOST_AXES_OF_A_DATASET = 16
 _COLUMNS = 2
 _SINGLE = (7.0, 4.4)  # inches
 _ONE_OF_SEVERAL = (6.0, 4.1)
-_MARKERS = "os^Dv<>P"
 
 
 @dataclass(frozen=True)
@@ -47,11 +46,10 @@ class _Panel:
     title: str = ""
 
 
-def radar(look: Look, names: Sequence[ConditionName], polygons: Sequence[Polygon]) -> Figure:
+def radar(names: Sequence[ConditionName], polygons: Sequence[Polygon]) -> Figure:
     """Draw polygons over the same axes; several radars where one would be crowded.
 
     Args:
-        look: light or dark.
         names: the axes, at least `FEWEST_AXES`, those of a dataset together.
         polygons: the first is drawn first, below the others.
     """
@@ -59,14 +57,12 @@ def radar(look: Look, names: Sequence[ConditionName], polygons: Sequence[Polygon
     width, height = _SINGLE if len(panels) == 1 else _ONE_OF_SEVERAL
     columns = min(_COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
-    legend_rows = -(-len(polygons) // LEGEND_COLUMNS)
-    figure = Figure(figsize=(width * columns, height * rows + 0.3 * legend_rows))
+    figure = Figure(figsize=(width * columns, height * rows))
     for number, panel in enumerate(panels, start=1):
         axes = cast(PolarAxes, figure.add_subplot(rows, columns, number, projection="polar"))
-        _draw_panel(axes, look, panel, polygons)
+        _draw_panel(axes, panel, polygons)
 
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(LEGEND_COLUMNS, len(polygons)))
+    add_legend(figure, figure.axes[0].get_legend_handles_labels()[0])
     return figure
 
 
@@ -83,7 +79,7 @@ def _panels(names: Sequence[ConditionName]) -> list[_Panel]:
     return [_Panel([names[index] for index in part]) for part in parts]
 
 
-def _draw_panel(axes: PolarAxes, look: Look, panel: _Panel, polygons: Sequence[Polygon]) -> None:
+def _draw_panel(axes: PolarAxes, panel: _Panel, polygons: Sequence[Polygon]) -> None:
     axes.set_theta_offset(np.pi / 2)
     axes.set_theta_direction(-1)
     axes.set_ylim(0, 1)
@@ -92,24 +88,21 @@ def _draw_panel(axes: PolarAxes, look: Look, panel: _Panel, polygons: Sequence[P
     angles = np.linspace(0, 2 * np.pi, len(panel.names), endpoint=False)
     axes.set_xticks(angles, [""] * len(angles))
     axes.set_title(panel.title, pad=22)
-    _name_rings(axes, look, np.pi / len(angles))
+    _name_rings(axes, np.pi / len(angles))
     for (dataset, perturbation), angle in zip(panel.names, angles):
         _name_axis(axes, angle, [label(perturbation, 20)] + ([] if panel.title else [label(dataset, 20)]))
 
     around = np.append(angles, angles[:1])
     for index, polygon in enumerate(polygons):
         values = [polygon.values[name] for name in [*panel.names, panel.names[0]]]
-        marker = _MARKERS[index % len(_MARKERS)]
-        line: dict[str, Any] = {"linewidth": 1.7, "marker": marker, "markersize": 4, "clip_on": False}
-        axes.plot(around, values, color=polygon.colour, label=label(polygon.name), **line)
+        axes.plot(around, values, label=label(polygon.name), **line_style(index) | {"color": polygon.colour})
         if polygon.filled:
             axes.fill(around, values, color=polygon.colour, alpha=0.12, linewidth=0)
 
 
-def _name_rings(axes: PolarAxes, look: Look, angle: float) -> None:
+def _name_rings(axes: PolarAxes, angle: float) -> None:
     """Percentages, between two axes, legible above the lines."""
-    backdrop = {"facecolor": look.card, "edgecolor": "none", "pad": 0.6, "alpha": 0.8}
-    style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7.5, "color": look.muted, "bbox": backdrop}
+    style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7.5, "color": MUTED, "bbox": backdrop()}
     for ring in (25, 50, 75, 100):
         axes.text(angle, ring / 100, str(ring), zorder=3, **style)
 
