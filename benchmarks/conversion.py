@@ -76,7 +76,7 @@ def converters(folder: Path) -> tuple[Callable[[dict[str, Any]], dict[str, Any]]
     twins = make_converter(
         formatting="alpaca_twins",
         spec=TwinsSpec.parse(block, "rows", "alpaca_twins"),
-        columns=TWIN_COLUMNS | {"facts": "facts"},
+        columns=TWIN_COLUMNS | {"distractors": "facts"},
         dataset_name="rows",
         column_names=list(RAW),
         base_converter=stock,

@@ -1,4 +1,4 @@
-"""Modalities and relevant sets."""
+"""Modalities, the columns of their media, and relevant sets."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -28,6 +28,11 @@ class Modality(StrEnum):
         return 1 << list(Modality).index(self)
 
 
+MEDIA = {
+    Modality.IMAGE: "images",
+    Modality.VIDEO: "videos",
+    Modality.AUDIO: "audios",
+}  # LLaMA-Factory's columns, in order
 PLAIN = "plain"  # the kind of a row whose dataset says nothing about relevance
 BOTH = "both"  # the kind of a row whose answer depends on two or more modalities
 KINDS = (*(modality.value for modality in Modality), BOTH, PLAIN)

@@ -326,8 +326,8 @@ def test_for_the_diagnosis_all_twins_and_all_options_are_there(loaded):
             assert shown == tokens or len(tokens) == 1  # one token is scored at the first position of the row itself
 
     assert all(not question.choices and not question.options for question in asked[24:])
-    planted = [question.planted for question in asked if question.perturbation == "misleading_text"]
-    assert None not in planted and 0 not in planted  # the right option is the first
+    targets = [question.target for question in asked if question.perturbation == "misleading_text"]
+    assert None not in targets and 0 not in targets  # the right option is the first
     assert len(row_names(collator(examples), examples)) == 8 * 2 + 4  # training draws as before
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from llamafactory.data.parser import DatasetAttr
 from PIL import Image as Pictures
 
-from modality_interference.cli import app as main
+from modality_interference.cli import main
 from modality_interference.cli.check import check_recipe_folder
 from modality_interference.dataset_dir.contents import card_problems, data_problems
 from modality_interference.dataset_dir.entry import PLAIN_COLUMNS, TAGS, Entry
@@ -179,10 +179,10 @@ BAD_ENTRIES: dict[str, tuple[Any, list[str]]] = {
     ),
     "column names": (
         CHOICE
-        | {"file_name": "pictures.json", "twins": TWINS, "columns": COLUMNS | {"images": "image", "facts": "f"}},
+        | {"file_name": "pictures.json", "twins": TWINS, "columns": COLUMNS | {"images": "image", "distractors": "f"}},
         [
             "`columns.images` names the column 'image', which the data does not have. Did you mean `images`? Its columns",
-            "`columns.facts` names the column 'f', which the data does not have",
+            "`columns.distractors` names the column 'f', which the data does not have",
         ],
     ),
     "tags": ({"file_name": "plain.json", "tags": {"role": "from"}}, ["`tags.role` is not used here"]),

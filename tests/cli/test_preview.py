@@ -146,7 +146,7 @@ def test_the_twins_are_those_of_a_run(dataset, seed, folder, checkpoint, tmp_pat
                     assert pixels(picture.uri) == (small.size, small.tobytes())
 
             if twin is not None:
-                assert (twin.planted or "") == variant["planted"]
+                assert (twin.planted or "") == variant["target"]
                 seen.add((text, *(picture.uri for picture in pictures)))
 
     assert len(seen) > 8 or dataset in ("both", "swapped")

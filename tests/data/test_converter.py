@@ -72,10 +72,10 @@ def test_multiple_choice():
     assert (about["dataset"], about["row"], about["images"]) == ("pets", 7, ["row:0"])
     assert (about["choices"], about["answer"]) == (["dog", "cat", "owl"], 1)
     (variant,) = about["variants"]
-    assert set(variant) == {"perturbation", "prompt", "system", "images", "videos", "audios", "planted"}
+    assert set(variant) == {"perturbation", "prompt", "system", "images", "videos", "audios", "target"}
     assert (variant["perturbation"], variant["images"]) == ("misleading_text", ["row:0"])
-    assert variant["planted"] in ("dog", "owl")
-    assert variant["prompt"][0]["content"].endswith(f"{variant['planted']}.\n{question}")
+    assert variant["target"] in ("dog", "owl")
+    assert variant["prompt"][0]["content"].endswith(f"{variant['target']}.\n{question}")
 
 
 def test_answers_as_text():
@@ -115,14 +115,14 @@ def test_a_relevant_column_skips_what_would_change_the_relevant():
 
 
 def test_facts_lose_placeholders():
-    columns = CHOICE_COLUMNS | {"facts": "facts"}
+    columns = CHOICE_COLUMNS | {"distractors": "facts"}
     convert = converter(block=IMAGE | {"perturbations": ["given_text"]}, columns=columns)
     (variant,) = twins(convert(PET | {"facts": ["", None, "Cats <image>purr."]}, 0))["variants"]
     assert variant["prompt"][0]["content"].startswith("<image>Cats purr.\nQuestion:")
     assert twins(convert(PET | {"facts": None}, 0))["variants"] == []
 
 
-def test_a_planted_option_with_a_placeholder_gives_no_twin():
+def test_a_target_option_with_a_placeholder_gives_no_twin():
     convert = converter(block=IMAGE | {"perturbations": ["misleading_text"]})
     assert twins(convert(PET | {"options": ["<image>", "cat"], "a": "B"}, 0))["variants"] == []
 
@@ -225,7 +225,7 @@ OPENAI_TAGS = {
 
 
 def chat(name: str, columns: dict[str, str], tags: dict[str, str] | None = None, **block: Any) -> TwinConverter:
-    own = {key: column for key, column in columns.items() if key not in ("choices", "answer", "facts")}
+    own = {key: column for key, column in columns.items() if key not in ("choices", "answer", "distractors")}
     base = llama_factory(name, own, tags=tags)
     return converter(f"{name}_twins", IMAGE | block, columns, base_converter=base, find_media=base._find_medias)
 
@@ -239,7 +239,7 @@ def test_alpaca():
     assert row["_response"] == [{"role": "assistant", "content": "A cat."}]
     misleading, unrelated = twins(row)["variants"]
     assert misleading["prompt"][0]["content"] == "<image>This picture seems to depict a dog.\nWhich pet?\nSay."
-    assert (misleading["planted"], unrelated["planted"]) == ("dog", None)
+    assert (misleading["target"], unrelated["target"]) == ("dog", None)
     without = twins(convert(example | {"c": None}, 0))
     assert [variant["perturbation"] for variant in without["variants"]] == ["unrelated_text"]
     assert without["choices"] is None
@@ -359,7 +359,7 @@ def test_a_missing_relevant_column():
 @pytest.mark.parametrize(
     ("perturbation", "message"),
     [
-        ("given_text", "`columns` names no `facts`"),
+        ("given_text", "`columns` names no `distractors`"),
         ("irrelevant_image", "streaming has no random access. Give a pool folder"),
         ({"name": "irrelevant_image", "pool": "absent"}, "pool `absent` is missing"),
         ({"name": "screenshot_image", "pool": "empty"}, "pool `empty` is empty"),
@@ -458,7 +458,7 @@ PROGRAM = """
 import json, sys
 from datasets import Dataset, disable_progress_bars
 from datasets.fingerprint import Hasher
-from modality_interference.twins import features
+from modality_interference.data import schema as features
 from modality_interference.data.converter import make_converter
 from modality_interference.data.spec import TwinsSpec
 disable_progress_bars()
@@ -494,7 +494,7 @@ def test_the_first_picture_may_come_after_thousands_of_rows():
     raw = Dataset.from_list(rows)
     block = {"relevant": ["text"], "perturbations": ["irrelevant_image"]}
     convert = converter(block=block, other_rows=raw.select(range(1500, 1502)))
-    columns = features.aligned(raw, convert.source.columns)
+    columns = features.aligned(raw, convert.dataset.columns)
     done = raw.map(convert, with_indices=True, remove_columns=raw.column_names, features=columns)
     assert done[0]["_images"] is None
     assert done[1500]["_images"] == [{"bytes": None, "path": "x.png"}]

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modality_interference.data.dataset import Context, Source
+from modality_interference.data.dataset import RawDataset, RowContext
 from modality_interference.data.perturbations.sentences import SENTENCES
 from modality_interference.data.perturbations.text import fill
 from modality_interference.data.registry import perturbations
-from modality_interference.data.sample import Row
+from modality_interference.data.sample import Sample, no_media
 from modality_interference.data.spec import TwinsSpec
 from modality_interference.errors import ModalityInterferenceError
-from modality_interference.modality import Modality
+from modality_interference.modality import MEDIA, Modality
 
 
 def user(content: str) -> dict[str, str]:
@@ -26,28 +26,28 @@ def assistant(content: str) -> dict[str, str]:
     return {"role": "assistant", "content": content}
 
 
-ROW = Row(
+ROW = Sample(
     prompt=[user("<image>\nWhich pet?")],
     response=[assistant("B")],
-    images=("row:0",),
+    media=no_media() | {Modality.IMAGE: ("row:0",)},
     choices=("dog", "cat", "owl"),
     answer=1,
-    facts=("Dogs bark.", "Owls fly."),
+    distractors=("Dogs bark.", "Owls fly."),
 )
-TEXT_ONLY = Row(prompt=[user("Which pet barks?")], response=[assistant("dog")])
+TEXT_ONLY = Sample(prompt=[user("Which pet barks?")], response=[assistant("dog")])
 SEVERAL_TURNS = replace(ROW, prompt=[user("<image>Look."), assistant("I do."), user("Which pet?")])
 
 
 def apply(
-    name: str, row: Row = ROW, *, seed: int = 0, source: Source | None = None, **parameters: object
-) -> Row | None:
+    name: str, row: Sample = ROW, *, seed: int = 0, dataset: RawDataset | None = None, **parameters: object
+) -> Sample | None:
     registered = perturbations()[name]
-    source = source or Source("pets", "multiple_choice_twins", TwinsSpec(relevant="kind"), {})
-    context = Context(source, 0, [])
+    dataset = dataset or RawDataset("pets", "multiple_choice_twins", TwinsSpec(relevant="kind"), {})
+    context = RowContext(dataset, 0, {modality: [] for modality in MEDIA})
     return registered.function(row, random.Random(seed), context, registered.parameters(**parameters))
 
 
-def last(row: Row | None) -> str:
+def last(row: Sample | None) -> str:
     assert row is not None
     return row.prompt[-1]["content"]
 
@@ -58,10 +58,10 @@ CANVASES = {"black_image": "black", "white_image": "white", "random_pixels": "no
 
 @pytest.mark.parametrize("name", TEXT)
 @pytest.mark.parametrize("row", [ROW, SEVERAL_TURNS])
-def test_text_perturbations_change_the_last_question_only(name: str, row: Row):
+def test_text_perturbations_change_the_last_question_only(name: str, row: Sample):
     twin = apply(name, row)
     assert twin is not None
-    assert replace(twin, prompt=row.prompt, planted=None) == row
+    assert replace(twin, prompt=row.prompt, target=None) == row
     assert twin.prompt[:-1] == row.prompt[:-1]
     assert last(twin) != last(row)
     assert "Which pet?" in last(twin)
@@ -86,9 +86,9 @@ def test_unrelated_text():
 def test_misleading_text_plants_a_wrong_option(seed: int):
     twin = apply("misleading_text", seed=seed)
     assert twin is not None
-    assert twin.planted in ("dog", "owl")
-    article = "an" if twin.planted == "owl" else "a"
-    assert last(twin) == f"<image>\nThis picture seems to depict {article} {twin.planted}.\nWhich pet?"
+    assert twin.target in ("dog", "owl")
+    article = "an" if twin.target == "owl" else "a"
+    assert last(twin) == f"<image>\nThis picture seems to depict {article} {twin.target}.\nWhich pet?"
 
 
 def test_an_option_that_says_the_same_is_not_wrong():
@@ -98,7 +98,7 @@ def test_an_option_that_says_the_same_is_not_wrong():
 def test_misleading_caption():
     twin = apply("misleading_caption")
     assert twin is not None
-    assert last(twin) == f"<image>\nVideo_caption: {twin.planted}.\nWhich pet?"
+    assert last(twin) == f"<image>\nVideo_caption: {twin.target}.\nWhich pet?"
 
 
 @pytest.mark.parametrize("name", ["misleading_text", "misleading_caption", "given_text"])
@@ -107,8 +107,8 @@ def test_rows_without_options_or_facts_get_no_twin(name: str):
 
 
 def test_given_text():
-    facts = {last(apply("given_text", seed=seed)).split("\n")[1] for seed in range(20)}
-    assert facts == set(ROW.facts)
+    found = {last(apply("given_text", seed=seed)).split("\n")[1] for seed in range(20)}
+    assert found == set(ROW.distractors)
 
 
 def test_ocr_text():
@@ -124,11 +124,13 @@ def test_long_context_comes_after_the_question(characters: int):
 
 @pytest.mark.parametrize(("name", "kind"), CANVASES.items())
 def test_canvases_replace_every_picture(name: str, kind: str):
-    row = replace(ROW, prompt=[user("<image><image>Which pet?")], images=("row:0", "row:1"))
+    row = replace(
+        ROW, prompt=[user("<image><image>Which pet?")], media=no_media() | {Modality.IMAGE: ("row:0", "row:1")}
+    )
     twin = apply(name, row)
     assert twin is not None
-    assert replace(twin, images=row.images) == row
-    for index, reference in enumerate(twin.images):
+    assert replace(twin, media=row.media) == row
+    for index, reference in enumerate(twin.media[Modality.IMAGE]):
         assert re.fullmatch(rf"canvas:{kind}:\d+:row:{index}", reference)
 
 
@@ -138,28 +140,28 @@ def test_canvases_are_added_to_text_only_rows(name: str, kind: str):
     twin = apply(name, row, size=(28, 14))
     assert twin is not None
     assert [message["content"] for message in twin.prompt] == ["<image>Hello.", "Hi.", "Which pet barks?"]
-    assert re.fullmatch(rf"canvas:{kind}:\d+:28x14", twin.images[0])
-    assert ":336x336" in apply(name, row).images[0]
+    assert re.fullmatch(rf"canvas:{kind}:\d+:28x14", twin.media[Modality.IMAGE][0])
+    assert ":336x336" in apply(name, row).media[Modality.IMAGE][0]
     twin.check_placeholders()
 
 
-def other_rows(rows: list[dict], **settings: object) -> Source:
+def other_rows(rows: list[dict], **settings: object) -> RawDataset:
     spec = TwinsSpec(relevant="kind")
-    return Source("pets", "multiple_choice_twins", spec, {"images": "image"}, other_rows=rows, **settings)
+    return RawDataset("pets", "multiple_choice_twins", spec, {"images": "image"}, other_rows=rows, **settings)
 
 
 def test_irrelevant_image_borrows_from_another_row():
-    source = other_rows([{"image": "own.png"}, {"image": None}, {"image": ["a.png", "b.png"]}])
-    context = Context(source, 0, ["own.png"])
+    dataset = other_rows([{"image": "own.png"}, {"image": None}, {"image": ["a.png", "b.png"]}])
+    context = RowContext(dataset, 0, {Modality.IMAGE: ["own.png"]})
     item = perturbations()["irrelevant_image"]
     twins = [item.function(ROW, random.Random(seed), context, item.parameters()) for seed in range(30)]
-    assert {twin.images for twin in twins} == {("extra:0",), ("extra:1",)}
-    assert set(context.extra_images) == {"a.png", "b.png"}
+    assert {twin.media[Modality.IMAGE] for twin in twins} == {("extra:0",), ("extra:1",)}
+    assert set(context.borrowed[Modality.IMAGE]) == {"a.png", "b.png"}
 
 
 @pytest.mark.parametrize("rows", [[], [{"image": "own.png"}], [{"image": "own.png"}] * 3, [{"image": None}] * 3])
 def test_irrelevant_image_does_not_apply_where_no_other_row_has_another_picture(rows: list[dict]):
-    context = Context(other_rows(rows), 0, ["own.png"])
+    context = RowContext(other_rows(rows), 0, {Modality.IMAGE: ["own.png"]})
     item = perturbations()["irrelevant_image"]
     assert item.function(ROW, random.Random(0), context, item.parameters()) is None
 
@@ -170,21 +172,21 @@ def test_pictures_from_a_pool(tmp_path, name: str):
     for file in ("a.png", "b.png"):
         (tmp_path / "pool" / file).touch()
 
-    source = other_rows([], dataset_dir=str(tmp_path))
+    dataset = other_rows([], dataset_dir=str(tmp_path))
     for row in (ROW, TEXT_ONLY):
-        found = {apply(name, row, seed=seed, source=source, pool="pool").images for seed in range(20)}
+        found = {apply(name, row, seed=seed, dataset=dataset, pool="pool").media[Modality.IMAGE] for seed in range(20)}
         assert found == {(f"file:{tmp_path}/pool/a.png",), (f"file:{tmp_path}/pool/b.png",)}
 
 
 def test_streaming_needs_a_pool():
-    source = other_rows([])
-    source.other_rows = None
+    dataset = other_rows([])
+    dataset.other_rows = None
     with pytest.raises(ModalityInterferenceError, match="streaming has no random access. Give a pool folder"):
-        perturbations()["irrelevant_image"].parameters().check(source)
+        perturbations()["irrelevant_image"].parameters().check(dataset)
 
 
 def test_rows_without_a_user_message_get_no_twin():
-    row = replace(ROW, prompt=[{"role": "observation", "content": "42"}], images=())
+    row = replace(ROW, prompt=[{"role": "observation", "content": "42"}], media=no_media())
     for name in (*TEXT, *CANVASES):
         assert apply(name, row) is None
 

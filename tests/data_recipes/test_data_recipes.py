@@ -133,8 +133,8 @@ def check_picture_question(row: dict[str, Any], asked: str, right: str, classes:
     assert list(row["twins"]) == twins
 
     misled = row["twins"]["misleading_text"]
-    assert misled["planted"] in set(options) - {right}
-    sentence = re.escape(f"This picture seems to depict a {misled['planted']}.").replace(r"a\ ", r"an?\ ", 1)
+    assert misled["target"] in set(options) - {right}
+    sentence = re.escape(f"This picture seems to depict a {misled['target']}.").replace(r"a\ ", r"an?\ ", 1)
     assert re.fullmatch(rf"<image>{sentence}\n{re.escape(body)}", prompt_of(misled["chat"], letter))
     distracted = prompt_of(row["twins"]["unrelated_text"]["chat"], letter).removesuffix(f"\n{body}")
     assert sum(sentence in distracted for sentence in SENTENCES) == 10

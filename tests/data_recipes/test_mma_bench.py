@@ -76,7 +76,7 @@ def check_rows(rows: list[dict[str, Any]], clips: list[dict[str, str]], perturba
         assert seen or row["relevant"] == AUDIO
         assert row["choices"][row["answer"]] == clip["visual_label" if seen else "audio_label"]
         assert sorted(row["choices"]) == NAMES
-        twins = {twin["perturbation"]: twin["planted"] for twin in row["variants"]}
+        twins = {twin["perturbation"]: twin["target"] for twin in row["variants"]}
         assert set(twins) == perturbations - (CHANGES_SIGHT if seen else CHANGES_SOUND)
         swapped = ("swapped_audio", "swapped_audio_label") if seen else ("swapped_video", "swapped_visual_label")
         assert twins[swapped[0]] == clip[swapped[1]] != row["choices"][row["answer"]]

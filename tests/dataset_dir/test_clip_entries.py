@@ -30,14 +30,14 @@ def test_a_good_entry(tmp_path: Path):
     ("twins", "said"),
     [
         ({"relevant": ["video"]}, "`twins.relevant` is not used by the format `audio_visual_twins`"),
-        ({"asked": "sight"}, '`twins.asked` must be "both", "video" or "audio", found \'sight\''),
+        ({"ask_about": "sight"}, '`twins.ask_about` must be "both", "video" or "audio", found \'sight\''),
         (
-            {"asked": "audio", "perturbations": ["black_frames", "silence"]},
+            {"ask_about": "audio", "perturbations": ["black_frames", "silence"]},
             "`twins.perturbations[1]`: `silence` changes",
         ),
         ({"perturbations": ["silence", "silent"]}, "`twins.perturbations[1]` names the unknown perturbation 'silent'"),
         ({"classes": ["cat"]}, "`twins.classes` must be a list of at least two class names"),
-        ({"removed": "yes"}, "`twins.removed` must be true or false"),
+        ({"drop_asked_modality": "yes"}, "`twins.drop_asked_modality` must be true or false"),
     ],
 )
 def test_one_problem(tmp_path: Path, twins: dict[str, Any], said: str):
@@ -48,4 +48,4 @@ def test_one_problem(tmp_path: Path, twins: dict[str, Any], said: str):
 def test_one_problem_does_not_hide_another(tmp_path: Path):
     found = problems(tmp_path, asked="sight", options=1, perturbations=["silent", "black"])
     assert len(found) == 4
-    assert all(any(key in problem for problem in found) for key in ("asked", "options", "[0]", "[1]"))
+    assert all(any(key in problem for problem in found) for key in ("ask_about", "options", "[0]", "[1]"))

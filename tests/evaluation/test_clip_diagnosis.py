@@ -13,7 +13,7 @@ from llamafactory.train.tuner import run_exp
 from modality_interference.results import Diagnosis, ScoredRow, read_diagnosis, read_rows
 
 
-REMOVED = {"twins": {"removed": True, "perturbations": []}}
+REMOVED = {"twins": {"drop_asked_modality": True, "perturbations": []}}
 OTHER = {"swapped_audio": "swapped_audio_label", "swapped_video": "swapped_visual_label"}
 
 

@@ -103,7 +103,7 @@ def questions(info, name, rows):
         dataset_name=name,
         column_names=list(rows[0]),
     )
-    asked = ask_each(Dataset.from_list(rows), spec.senses) if "asked" in info[name]["twins"] else rows
+    asked = ask_each(Dataset.from_list(rows), spec.asked_modalities) if "ask_about" in info[name]["twins"] else rows
     found = {}
     for index, row in enumerate(asked):
         converted = converter(row, index)

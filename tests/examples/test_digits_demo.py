@@ -60,10 +60,10 @@ def test_the_base_is_pretrained_on_the_wording_of_the_twins(questions):
         assert clean["_response"][0]["content"] == plain["output"]
 
         (twin,) = json.loads(clean["_twins"])["variants"]
-        article = "an" if twin["planted"] == "8" else "a"
-        sentence = make_data.SENTENCE.format(article=article, digit=twin["planted"])
+        article = "an" if twin["target"] == "8" else "a"
+        sentence = make_data.SENTENCE.format(article=article, digit=twin["target"])
         assert twin["prompt"][0]["content"] == make_data.alpaca_row(question, question.images, sentence)["instruction"]
-        assert twin["planted"] != question.number
+        assert twin["target"] != question.number
 
 
 def test_no_test_picture_is_trained_on_and_every_dataset_has_a_valid_block(tmp_path):

@@ -86,7 +86,7 @@ def tiny_datasets(names: str) -> str:
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset_dir with clips."""
-    removed = {"twins": {"removed": True, "perturbations": []}}
+    removed = {"twins": {"drop_asked_modality": True, "perturbations": []}}
     return write_clips(tmp_path_factory.mktemp("clips"), removed=removed)
 
 

@@ -28,12 +28,12 @@ from modality_interference.files import MediaFolders
 
 TURNS = [{"from": "human", "value": "<image>Which?"}, {"from": "gpt", "value": "red"}]
 MEDIA = {"images": ["red.png"], "videos": None, "audios": None}
-QUESTION = MEDIA | {"question": "Which colour?", "answer": "A", "context": "Look.", "facts": ["Rain is wet."]}
-CHAT = MEDIA | {"system": "Be kind.", "tools": "", "choices": ["red", "green"], "answer": "A", "facts": None}
+QUESTION = MEDIA | {"question": "Which colour?", "answer": "A", "context": "Look.", "distractors": ["Rain is wet."]}
+CHAT = MEDIA | {"system": "Be kind.", "tools": "", "choices": ["red", "green"], "answer": "A", "distractors": None}
 GOOD = {
     "multiple_choice_twins": QUESTION | {"choices": ["red", "green"]},
     "lettered_choice_twins": QUESTION | {"A": "red", "B": "green", "C": None},
-    "image_classification_twins": {"images": "red.png", "label": 1, "facts": None},
+    "image_classification_twins": {"images": "red.png", "label": 1, "distractors": None},
     "alpaca_twins": CHAT | {"prompt": "<image>Which?", "response": "red", "query": "", "history": [["a", "b"]]},
     "sharegpt_twins": CHAT | {"messages": TURNS},
     "openai_twins": CHAT | {"messages": TURNS},

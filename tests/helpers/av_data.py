@@ -24,7 +24,10 @@ COLUMNS = {
 
 SEEN = {  # for models that do not hear
     "columns": dict.fromkeys(name for name in COLUMNS if name not in ("videos", "visual_label")),
-    "twins": {"asked": "video", "perturbations": ["misleading_caption", {"name": "long_context", "characters": 40}]},
+    "twins": {
+        "ask_about": "video",
+        "perturbations": ["misleading_caption", {"name": "long_context", "characters": 40}],
+    },
 }
 
 

@@ -58,7 +58,7 @@ def write_bad_rows(folder: Path, sizes: dict[str, int]) -> BadRows:
         write(folder, bad)
 
     info = {
-        "questions": {"file_name": "questions.jsonl", "columns": COLUMNS | {"facts": "note"}},
+        "questions": {"file_name": "questions.jsonl", "columns": COLUMNS | {"distractors": "note"}},
         "embedded": {"file_name": "embedded.parquet", "columns": COLUMNS},
     }
     info = {name: entry | {"formatting": "multiple_choice_twins", "twins": TWINS} for name, entry in info.items()}

@@ -101,7 +101,7 @@ def test_a_stream_gives_the_same_twins(checkpoint, clips, tmp_path):
 def test_llamafactorys_own_generation_needs_no_torchcodec(checkpoint, clips, tmp_path):
     results = diagnose(checkpoint("qwen2_5_omni"), clips, tmp_path, predict_with_generate=True, max_new_tokens=3)
     assert "eval_rouge-1" in results or "eval_clips_rouge-1" in results
-    removed = write_clips(tmp_path / "data", removed={"twins": {"removed": True, "options": 3}})
+    removed = write_clips(tmp_path / "data", removed={"twins": {"drop_asked_modality": True, "options": 3}})
     with pytest.raises(ModalityInterferenceError, match="diagnosis_scoring"):
         diagnose(
             checkpoint("qwen2_5_omni"), removed, tmp_path / "out", eval_dataset="removed", predict_with_generate=True

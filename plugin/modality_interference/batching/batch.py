@@ -44,7 +44,7 @@ class Question:
         clean: where its clean row's question stands among the batch's questions.
         choices: the options, empty where the answer is free.
         answer: the index of the right option, None where the answer is free.
-        planted: the index of the option that the perturbation claims to be right, None where it claims none.
+        target: the index of the option that the perturbation claims to be right, None where it claims none.
         options: for every option, where it is scored; empty where the answer is free, and for generation.
         response: the right answer as a text, for generation.
     """
@@ -58,7 +58,7 @@ class Question:
     clean: int
     choices: tuple[str, ...] = ()
     answer: int | None = None
-    planted: int | None = None
+    target: int | None = None
     options: tuple[OptionTokens, ...] = ()
     response: str = ""
 

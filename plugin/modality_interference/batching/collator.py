@@ -19,14 +19,13 @@ from ..errors import ModalityInterferenceError
 from ..media.clips import find_clip
 from ..media.containers import BadClip
 from ..media.image import load_image
-from ..modality import CLEAN, IGNORE_LABEL, Modality
+from ..modality import CLEAN, IGNORE_LABEL, MEDIA, Modality
 from .batch import Question
 from .dropped import place
 from .media_reader import ClipReader
 from .questions import ask, last_turn_start, prompt_of, question
 from .rope_positions import compute_apart, interleaved, lines_of
 from .shared_media import SharedMedia
-from .tokenize import MEDIA
 from .tokens import modality_tokens, perturbation_mask
 
 

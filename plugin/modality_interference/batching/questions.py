@@ -54,7 +54,7 @@ def question(
 ) -> Question:
     """What the diagnosis knows of one row; see `Question`."""
     choices, answer = tuple(example.get("choices") or ()), example.get("answer", -1)
-    planted = row.get("planted") or None
+    target = row.get("target") or None
     return Question(
         dataset=example.get("dataset") or "",
         row=example.get("row", -1),
@@ -65,7 +65,7 @@ def question(
         clean=clean,
         choices=choices if example.get("option_ids") else (),
         answer=answer if example.get("option_ids") else None,
-        planted=choices.index(planted) if planted in choices and example.get("option_ids") else None,
+        target=choices.index(target) if target in choices and example.get("option_ids") else None,
         options=options,
         response=response,
     )

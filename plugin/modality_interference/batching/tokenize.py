@@ -15,13 +15,12 @@ from ..errors import ModalityInterferenceError
 from ..media.clips import Clip, find_clip
 from ..media.containers import BadClip
 from ..media.image import BadPicture, load_image, row_reference
-from ..modality import IGNORE_LABEL, Modality
+from ..modality import IGNORE_LABEL, MEDIA, Modality
 from .media_reader import ClipReader, remembered
 from .questions import OptionEncoder, last_turn_start
 from .tokens import modality_tokens
 
 
-MEDIA = {Modality.IMAGE: "images", Modality.VIDEO: "videos", Modality.AUDIO: "audios"}  # in LLaMA-Factory's order
 REMEMBERED = 4096  # sizes of pictures and system prompts, which rows share
 REMEMBERED_CLIPS = 8  # a clip's questions come one after the other, and its twins bring a few more
 References = dict[Modality, list[str]]
@@ -108,8 +107,8 @@ class TwinProcessor(SupervisedDatasetProcessor):
             except ModalityInterferenceError as error:
                 example["dropped_twins"].append(f"{variant['perturbation']} twin, {error}")
             else:
-                name, planted = variant["perturbation"], variant.get("planted") or ""
-                example["variants"].append(twin | {"perturbation": name, "planted": planted})
+                name, target = variant["perturbation"], variant.get("target") or ""
+                example["variants"].append(twin | {"perturbation": name, "target": target})
 
     def _compare(self, twin: dict[str, Any], clean: dict[str, Any], answer: list[int]) -> None:
         """Refuse a twin of which `cutoff_len` has cut off more than of its clean row."""

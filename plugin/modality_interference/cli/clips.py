@@ -221,7 +221,7 @@ def _add_pair(commands: Any) -> None:
     parser.add_argument(
         "--cannot-tell",
         action="store_true",
-        help="add NAME_removed, from which the asked sense is removed, so that the option `cannot tell` is right",
+        help="add NAME_removed, from which the asked modality is removed, so that the option `cannot tell` is right",
     )
     parser.add_argument("--seed", type=int, default=42, help="of the partners and the parts (default: 42)")
     parser.set_defaults(run_pair=run_pair)

@@ -135,7 +135,7 @@ def _twin(
         pictures=None if same["images"] else [shown[reference] for reference in variant["images"]],
         clips=[clip for modality in SENSES if not same[f"{modality}s"] for clip in clips(variant, modality)],
         kept=["text"] * same_text + [kind for kind, name in media.items() if clean[name] and same[name]],
-        planted=variant["planted"],
+        planted=variant["target"],
     )
 
 

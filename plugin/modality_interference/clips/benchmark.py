@@ -32,7 +32,7 @@ class Plan:
         name: of the dataset.
         options: how many options a question offers, or `all` classes.
         answer: what the model shall answer: an option's `text` or its `letter`.
-        cannot_tell: whether to add datasets from which the asked sense is removed.
+        cannot_tell: whether to add datasets from which the asked modality is removed.
         shares: of the parts; empty for a single dataset.
         seed: of the partners and the parts.
     """
@@ -149,12 +149,12 @@ def _prefix(home: Path, out: Path) -> str:
 
 def _entries(parts: list[str], classes: list[str], plan: Plan) -> dict[str, dict[str, Any]]:
     entries = {}
-    asked = {"classes": classes, "options": plan.options, "answer": plan.answer, "asked": "both"}
+    asked = {"classes": classes, "options": plan.options, "answer": plan.answer, "ask_about": "both"}
     for name in parts:
         common = {"file_name": f"{name}.jsonl", "formatting": FORMAT, "columns": _columns()}
         entries[name] = common | {"twins": asked | {"perturbations": list(PERTURBATIONS)}}
         if plan.cannot_tell:
-            entries[f"{name}_removed"] = common | {"twins": asked | {"perturbations": [], "removed": True}}
+            entries[f"{name}_removed"] = common | {"twins": asked | {"perturbations": [], "drop_asked_modality": True}}
 
     return entries
 

@@ -9,12 +9,12 @@ from .. import __version__
 from ..errors import ModalityInterferenceError, Unusable
 from ..files import MediaFolders
 from ..messages import listed, shown, suggestion
-from ..modality import Modality, to_bits
-from .dataset import Context, Source
+from ..modality import MEDIA, Modality, to_bits
+from .dataset import RawDataset, RowContext
 from .formats.audio_visual import ASKED, CLIP, clip_row
 from .registry import Format, Perturbation, formats, perturbations
 from .row_key import row_key, seeded
-from .sample import Reading, Row
+from .sample import ParsedRow, Sample
 from .spec import PerturbationSpec, TwinsSpec, read_relevant
 
 
@@ -22,7 +22,7 @@ MAX_CHARACTERS = 1_000_000  # of a row's texts together: more than any model rea
 INVALID_TEXT = "_invalid_text"  # the column that marks rows whose text is no UTF-8, see `valid_text`
 MAX_REASON = 600  # characters
 _JSON = json.JSONEncoder(ensure_ascii=False)  # made once, not for every row
-OPTIONS_PURPOSE = "options"  # of the draws that a format makes; perturbations draw under their label
+OPTIONS_PURPOSE = "options"  # of a format's random numbers; those of perturbations are seeded with their label
 
 
 @dataclass
@@ -30,11 +30,11 @@ class TwinConverter:
     """Makes the aligned row of a raw row; made by `make_converter`, called by `dataset.map(..., with_indices=True)`.
 
     Attributes:
-        source: the dataset.
+        dataset: the dataset.
         version: of this package; part of the pickle, so that `datasets` makes cached twins anew after an upgrade.
     """
 
-    source: Source
+    dataset: RawDataset
     version: str = __version__
 
     def __call__(self, example: Mapping[str, Any], index: int) -> dict[str, Any]:
@@ -47,16 +47,16 @@ class TwinConverter:
         Returns:
             LLaMA-Factory's `_prompt`, `_response`, `_system`, `_tools`, `_images`, `_videos`, `_audios`, and:
 
-            - `_twin_images`: `{"bytes", "path"}` dicts of other rows' pictures that twins use, or None.
-            - `_twin_videos`, `_twin_audios`: other rows' videos and sounds that twins use, or None.
+            - `_twin_images`: `{"bytes", "path"}` dicts of other rows' images that twins use, or None.
+            - `_twin_videos`, `_twin_audios`: other rows' videos and audio that twins use, or None.
             - `_twins`: JSON. Of a good row `{"dataset", "row": index, "key": row key, "relevant": bits, "choices",
               "answer": index or null, "images", "videos", "audios": references, "variants": [{"perturbation": label,
-              "prompt", "system", "images", "videos", "audios", "planted"}]}`; of a bad row `{"dataset", "row", "key",
+              "prompt", "system", "images", "videos", "audios", "target"}]}`; of a bad row `{"dataset", "row", "key",
               "dropped": "<kind>: <detail>"}`. Where a row of the data is asked several questions, also `"clip"`: the
               index of that row.
         """
-        key = row_key(self.source.dataset, _own_cells(example))
-        about = {"dataset": self.source.dataset, "row": index, "key": key, **clip_row(example)}
+        key = row_key(self.dataset.name, _own_cells(example))
+        about = {"dataset": self.dataset.name, "row": index, "key": key, **clip_row(example)}
         try:
             if example.get(INVALID_TEXT):
                 raise Unusable(
@@ -64,65 +64,65 @@ class TwinConverter:
                 )
 
             relevant = self._relevant(example)
-            reading = self._read(example, key)
+            parsed = self._parse(example, key)
         except Unusable as bad:
             return _aligned(None, None, about | {"dropped": _reason(bad)})
 
-        context = Context(self.source, index, reading.images, videos=reading.videos, audios=reading.audios)
-        row = reading.row
+        context = RowContext(self.dataset, index, parsed.media)
+        sample = parsed.sample
         about |= {
             "relevant": to_bits(relevant),
-            "choices": row.choices,
-            "answer": row.answer,
-            "images": row.images,
-            "videos": row.videos,
-            "audios": row.audios,
-            "variants": self._variants(row, key, relevant, context),
+            "choices": sample.choices,
+            "answer": sample.answer,
+            **{column: sample.media[modality] for modality, column in MEDIA.items()},
+            "variants": self._variants(sample, key, relevant, context),
         }
-        return _aligned(reading, context, about)
+        return _aligned(parsed, context, about)
 
     def _relevant(self, example: Mapping[str, Any]) -> frozenset[Modality]:
-        if formats()[self.source.formatting].asks:
+        if formats()[self.dataset.formatting].asks_per_modality:
             return frozenset([Modality(example[ASKED])])
 
-        column = self.source.spec.relevant_column
+        column = self.dataset.spec.relevant_column
         if column is None:
-            return frozenset(Modality(name) for name in self.source.spec.relevant or ())
+            return frozenset(Modality(name) for name in self.dataset.spec.relevant or ())
 
         try:
             return read_relevant(example.get(column))
         except ValueError as error:
             raise Unusable("relevant not understood", f"column `{column}` holds {error}") from error
 
-    def _read(self, example: Mapping[str, Any], key: int) -> Reading:
-        draw = seeded(self.source.seed, self.source.dataset, key, OPTIONS_PURPOSE)
-        reading = formats()[self.source.formatting].function(example, self.source, draw)
-        _check_texts(reading.row)
-        reading.row.check_placeholders()
-        return reading
+    def _parse(self, example: Mapping[str, Any], key: int) -> ParsedRow:
+        rng = seeded(self.dataset.seed, self.dataset.name, key, OPTIONS_PURPOSE)
+        parsed = formats()[self.dataset.formatting].function(example, self.dataset, rng)
+        _check_texts(parsed.sample)
+        parsed.sample.check_placeholders()
+        return parsed
 
-    def _variants(self, row: Row, key: int, relevant: frozenset[Modality], context: Context) -> list[dict[str, Any]]:
+    def _variants(
+        self, sample: Sample, key: int, relevant: frozenset[Modality], context: RowContext
+    ) -> list[dict[str, Any]]:
         variants = []
         known = perturbations()
-        for item in self.source.spec.perturbations:
+        for item in self.dataset.spec.perturbations:
             found = known[item.name]
-            twin = None if found.changes in relevant else self._twin(row, key, item, found, context)
+            twin = None if found.changes in relevant else self._twin(sample, key, item, found, context)
             if twin is not None:
                 variants.append(_variant(item.label, twin))
 
         return variants
 
     def _twin(
-        self, row: Row, key: int, item: PerturbationSpec, perturbation: Perturbation, context: Context
-    ) -> Row | None:
-        draw = seeded(self.source.seed, self.source.dataset, key, item.label)
-        twin = perturbation.function(row, draw, context, item.parameters)
+        self, sample: Sample, key: int, item: PerturbationSpec, perturbation: Perturbation, context: RowContext
+    ) -> Sample | None:
+        rng = seeded(self.dataset.seed, self.dataset.name, key, item.label)
+        twin = perturbation.function(sample, rng, context, item.parameters)
         if twin is None:
             return None
 
         try:
             twin.check_placeholders()
-        except Unusable:  # an option that holds a placeholder, planted: LLaMA-Factory would stop at the count
+        except Unusable:  # the target option holds a placeholder: LLaMA-Factory would stop at the count
             return None
 
         return twin
@@ -154,7 +154,7 @@ def make_converter(
         base_converter: LLaMA-Factory's converter of `formats()[formatting].base`, where that is not None.
         dataset_dir: the folder of `dataset_info.json`, where pools lie; None without such a folder.
         class_names: the names of every column with a ClassLabel feature.
-        other_rows: the raw rows by index, pictures undecoded; None for streaming.
+        other_rows: the raw rows by index, images undecoded; None for streaming.
         find_media: LLaMA-Factory's `_find_medias`.
         media_folders: where media may lie; None where the caller looks at their paths itself.
         seed: of every random choice.
@@ -173,8 +173,8 @@ def make_converter(
         )
 
     _check_columns_block(columns, dataset_name)
-    source = Source(
-        dataset=dataset_name,
+    dataset = RawDataset(
+        name=dataset_name,
         formatting=formatting,
         spec=spec,
         columns=dict(columns or known[formatting].defaults),
@@ -187,14 +187,14 @@ def make_converter(
         media_folders=media_folders,
     )
     layout = known[formatting]
-    _check_columns(source, layout, column_names)
+    _check_columns(dataset, layout, column_names)
     if layout.check is not None:
-        layout.check(source)
+        layout.check(dataset)
 
     for item in spec.perturbations:
-        item.parameters.check(source)
+        item.parameters.check(dataset)
 
-    return TwinConverter(source)
+    return TwinConverter(dataset)
 
 
 def _check_columns_block(columns: Any, dataset: str) -> None:
@@ -208,34 +208,34 @@ def _check_columns_block(columns: Any, dataset: str) -> None:
         )
 
 
-def _check_columns(source: Source, layout: Format, column_names: Sequence[str]) -> None:
+def _check_columns(dataset: RawDataset, layout: Format, column_names: Sequence[str]) -> None:
     allowed = (*layout.columns, *layout.optional)
-    for key in source.columns:
+    for key in dataset.columns:
         if key not in allowed:
-            raise source.error(
+            raise dataset.error(
                 f"`columns.{key}` is not used by the format `{layout.name}`.{suggestion(key, allowed)} "
                 f"Allowed: {listed(allowed)}."
             )
 
     for key in layout.columns:
-        if not source.columns.get(key):
-            raise source.error(
+        if not dataset.columns.get(key):
+            raise dataset.error(
                 f"`columns.{key}` is missing; name one of the dataset's columns: {listed(column_names)}."
             )
 
-    named = {f"columns.{key}": name for key, name in source.columns.items() if name is not None}
-    if source.spec.relevant_column is not None:
-        named["twins.relevant"] = source.spec.relevant_column
+    named = {f"columns.{key}": name for key, name in dataset.columns.items() if name is not None}
+    if dataset.spec.relevant_column is not None:
+        named["twins.relevant"] = dataset.spec.relevant_column
 
     for key, name in named.items():
         if name not in column_names:
-            raise source.error(
+            raise dataset.error(
                 f"`{key}` names the column `{name}`, which the dataset does not have.{suggestion(name, column_names)} "
                 f"Its columns: {listed(column_names)}."
             )
 
-    if ("choices" in source.columns) != ("answer" in source.columns) and "choices" in allowed:
-        raise source.error("`columns` names only one of `choices` and `answer`; name both or neither.")
+    if ("choices" in dataset.columns) != ("answer" in dataset.columns) and "choices" in allowed:
+        raise dataset.error("`columns` names only one of `choices` and `answer`; name both or neither.")
 
 
 def _own_cells(example: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -246,9 +246,9 @@ def _own_cells(example: Mapping[str, Any]) -> Mapping[str, Any]:
     return {name: value for name, value in example.items() if name not in (CLIP, INVALID_TEXT)}
 
 
-def _check_texts(row: Row) -> None:
-    texts = [row.system, row.tools, *(row.choices or ()), *row.facts]
-    texts += [message["content"] for message in (*row.prompt, *row.response)]
+def _check_texts(sample: Sample) -> None:
+    texts = [sample.system, sample.tools, *(sample.choices or ()), *sample.distractors]
+    texts += [message["content"] for message in (*sample.prompt, *sample.response)]
     characters = sum(map(len, texts))
     if characters > MAX_CHARACTERS:
         raise Unusable("text too long", f"{characters:,} characters; at most {MAX_CHARACTERS:,} are allowed")
@@ -264,41 +264,40 @@ def _reason(bad: Unusable) -> str:
     return str(bad)[:MAX_REASON].encode("utf-8", "backslashreplace").decode()
 
 
-def _variant(label: str, twin: Row) -> dict[str, Any]:
+def _variant(label: str, twin: Sample) -> dict[str, Any]:
     return {
         "perturbation": label,
         "prompt": twin.prompt,
         "system": twin.system,
-        "images": twin.images,
-        "videos": twin.videos,
-        "audios": twin.audios,
-        "planted": twin.planted,
+        **{column: twin.media[modality] for modality, column in MEDIA.items()},
+        "target": twin.target,
     }
 
 
-def _aligned(reading: Reading | None, context: Context | None, about: dict[str, Any]) -> dict[str, Any]:
-    row = reading.row if reading is not None else Row([], [])
+def _aligned(parsed: ParsedRow | None, context: RowContext | None, about: dict[str, Any]) -> dict[str, Any]:
+    sample = parsed.sample if parsed is not None else Sample([], [])
+    media = parsed.media if parsed is not None else {}
+    borrowed = dict(context.borrowed) if context is not None else {}
+    if borrowed:
+        borrowed[Modality.IMAGE] = [_as_dict(image) for image in borrowed[Modality.IMAGE]]
+
     return {
-        "_prompt": row.prompt,
-        "_response": row.response,
-        "_system": row.system,
-        "_tools": row.tools,
-        "_images": (reading.images or None) if reading is not None else None,  # None for none, as LLaMA-Factory does
-        "_videos": (reading.videos or None) if reading is not None else None,
-        "_audios": (reading.audios or None) if reading is not None else None,
-        "_twin_images": ([_as_dict(picture) for picture in context.extra_images] or None) if context else None,
-        "_twin_videos": (context.extra_videos or None) if context else None,
-        "_twin_audios": (context.extra_audios or None) if context else None,
+        "_prompt": sample.prompt,
+        "_response": sample.response,
+        "_system": sample.system,
+        "_tools": sample.tools,
+        **{f"_{column}": media.get(modality) or None for modality, column in MEDIA.items()},  # as LLaMA-Factory: no []
+        **{f"_twin_{column}": borrowed.get(modality) or None for modality, column in MEDIA.items()},
         "_twins": _JSON.encode(about),
     }
 
 
-def _as_dict(picture: Any) -> dict[str, Any]:
-    """One type for borrowed pictures, whatever the dataset has: Arrow wants one."""
-    if isinstance(picture, str):
-        return {"bytes": None, "path": picture}
+def _as_dict(image: Any) -> dict[str, Any]:
+    """One type for borrowed images, whatever the dataset has: Arrow wants one."""
+    if isinstance(image, str):
+        return {"bytes": None, "path": image}
 
-    return {"bytes": picture, "path": None} if isinstance(picture, bytes) else picture
+    return {"bytes": image, "path": None} if isinstance(image, bytes) else image
 
 
 @dataclass

@@ -10,21 +10,21 @@ from ..errors import ModalityInterferenceError, Unusable
 from ..files import MediaFolders
 from ..media.image import extra_reference
 from ..messages import shown
-from ..modality import Modality
+from ..modality import MEDIA, Modality
 
 
 if TYPE_CHECKING:
     from .spec import TwinsSpec
 
-TRIES = 64  # draws until another row with a picture turns up; a dataset may mix rows with and without
+TRIES = 64  # draws until another row with a medium turns up; a dataset may mix rows with and without
 
 
 @dataclass
-class Source:
+class RawDataset:
     """A dataset, as the converter of its rows sees it.
 
     Attributes:
-        dataset: its name in `dataset_info.json`.
+        name: in `dataset_info.json`.
         formatting: its format.
         spec: its `twins` block.
         columns: from the format's keys to the dataset's column names.
@@ -37,7 +37,7 @@ class Source:
         media_folders: where media may lie; None where the caller looks at their paths itself.
     """
 
-    dataset: str
+    name: str
     formatting: str
     spec: "TwinsSpec"
     columns: Mapping[str, str]
@@ -55,37 +55,38 @@ class Source:
         name = self.columns.get(column)
         return None if name is None else example.get(name)
 
-    def media(self, example: Mapping[str, Any], column: str) -> list[Any]:
+    def media(self, example: Mapping[str, Any], modality: Modality, column: str | None = None) -> list[Any]:
         """The raw media of a row, found as LLaMA-Factory finds them.
 
         Args:
             example: the row.
-            column: `images`, `videos`, `audios`, or another one that holds media.
+            modality: image, video or audio.
+            column: the format's column that holds them; None for `images`, `videos` or `audios`.
 
         Raises:
             Unusable: see `checked_media`.
         """
-        found = present_media(self.cell(example, column))
+        found = present_media(self.cell(example, column or MEDIA[modality]))
         if self.find_media is not None and found:
             try:
                 found = self.find_media(found) or []
             except (AttributeError, LookupError, TypeError, ValueError) as error:  # paths among things that are none
                 raise Unusable("medium not understood", f"found {shown(found)}") from error
 
-        return self.checked_media(found, column)
+        return self.checked_media(found, modality)
 
-    def checked_media(self, found: list[Any], column: str) -> list[Any]:
+    def checked_media(self, found: list[Any], modality: Modality) -> list[Any]:
         """The media, once they have been looked at.
 
         Raises:
             Unusable: one is no medium, or its path may not be opened.
         """
         for medium in found:
-            if column == "images" and not _is_picture(medium):
-                raise Unusable("medium not understood", f"a picture is a path or bytes, found {shown(medium)}")
+            if modality is Modality.IMAGE and not _is_image(medium):
+                raise Unusable("medium not understood", f"an image is a path or bytes, found {shown(medium)}")
 
-            if column != "images" and not _is_clip(medium):
-                raise Unusable("medium not understood", f"a video or a sound is a path, found {shown(medium)}")
+            if modality is not Modality.IMAGE and not _is_clip(medium):
+                raise Unusable("medium not understood", f"a video or an audio is a path, found {shown(medium)}")
 
             if self.media_folders is not None:
                 self.media_folders.check(medium)
@@ -93,78 +94,60 @@ class Source:
         return found
 
     def pool(self, folder: str) -> tuple[str, ...]:
-        """The absolute paths of a pool's pictures, sorted; see `list_pool` for what it refuses."""
+        """The absolute paths of a pool's images, sorted; see `list_pool` for what it refuses."""
         if folder not in self._pools:
-            self._pools[folder] = list_pool(folder, self.dataset, self.dataset_dir)
+            self._pools[folder] = list_pool(folder, self.name, self.dataset_dir)
 
         return self._pools[folder]
 
     def error(self, message: str) -> ModalityInterferenceError:
         """An error that names the dataset."""
-        return ModalityInterferenceError(f"dataset `{self.dataset}`: {message}")
+        return ModalityInterferenceError(f"dataset `{self.name}`: {message}")
 
 
 @dataclass
-class Context:
-    """What a perturbation may know about one row besides the row itself.
+class RowContext:
+    """What a perturbation may know about one row besides the sample itself.
 
     Attributes:
-        source: the dataset.
+        dataset: the dataset.
         index: the row's index.
-        images: the row's raw pictures.
-        extra_images: pictures of other rows that twins of this row use; becomes `_twin_images`.
-        videos: the row's raw videos.
-        audios: the row's raw sounds.
-        extra_videos: likewise, `_twin_videos`.
-        extra_audios: likewise, `_twin_audios`.
+        media: for image, video and audio, the row's raw media.
+        borrowed: likewise, media of other rows that twins of this row use; `_twin_images`, `_twin_videos` and
+            `_twin_audios` hold them.
     """
 
-    source: Source
+    dataset: RawDataset
     index: int
-    images: list[Any]
-    extra_images: list[Any] = field(default_factory=list)
-    videos: list[Any] = field(default_factory=list)
-    audios: list[Any] = field(default_factory=list)
-    extra_videos: list[Any] = field(default_factory=list)
-    extra_audios: list[Any] = field(default_factory=list)
+    media: Mapping[Modality, list[Any]]
+    borrowed: dict[Modality, list[Any]] = field(default_factory=lambda: {modality: [] for modality in MEDIA})
 
-    def other_row_picture(self, draw: random.Random) -> str | None:
-        """Draw a picture of another row.
+    def other_row_medium(self, rng: random.Random, modality: Modality) -> str | None:
+        """Draw an image, video or audio of another row.
 
         Returns:
-            Its reference; None where 64 draws meet no other row with a picture of its own.
+            Its reference; None where 64 draws meet no other row with a medium of its own.
         """
-        return self.other_row_medium(draw, Modality.IMAGE)
-
-    def other_row_medium(self, draw: random.Random, modality: Modality) -> str | None:
-        """Draw a picture, video or sound of another row; returns as `other_row_picture`."""
-        rows, own = self.source.other_rows, self._own(modality)
+        rows = self.dataset.other_rows
         for _ in range(TRIES if rows is not None and len(rows) > 1 else 0):
-            media = self._media(rows[draw.randrange(len(rows))], modality)
-            medium = draw.choice(media) if media else None
-            if medium is not None and medium not in own:  # so never one of this row
+            media = self._media(rows[rng.randrange(len(rows))], modality)
+            medium = rng.choice(media) if media else None
+            if medium is not None and medium not in self.media[modality]:  # so never one of this row
                 return self.borrow(medium, modality)
 
         return None
 
     def borrow(self, medium: Any, modality: Modality) -> str:
         """Let twins of this row use a medium of another row; returns its reference."""
-        extra = {
-            Modality.IMAGE: self.extra_images,
-            Modality.VIDEO: self.extra_videos,
-            Modality.AUDIO: self.extra_audios,
-        }[modality]
-        if medium not in extra:
-            extra.append(medium)
+        borrowed = self.borrowed[modality]
+        if medium not in borrowed:
+            borrowed.append(medium)
 
-        return extra_reference(extra.index(medium))
-
-    def _own(self, modality: Modality) -> list[Any]:
-        return {Modality.IMAGE: self.images, Modality.VIDEO: self.videos, Modality.AUDIO: self.audios}[modality]
+        return extra_reference(borrowed.index(medium))
 
     def _media(self, other_row: Mapping[str, Any], modality: Modality) -> list[Any]:
         try:
-            return self.source.media(other_row, f"{modality}s")
+            return self.dataset.media(other_row, modality)
         except Unusable:  # it will be dropped where its own turn comes
             return []
 
@@ -175,16 +158,16 @@ def present_media(value: Any) -> list[Any]:
     return [item for item in items if not _is_missing(item)]
 
 
-def _is_picture(item: Any) -> bool:
+def _is_image(item: Any) -> bool:
     if isinstance(item, Mapping):
         data, path = item.get("bytes"), item.get("path")
         return set(item) <= {"bytes", "path"} and isinstance(data, bytes | None) and isinstance(path, str | None)
 
-    return isinstance(item, (str, bytes)) or hasattr(item, "getpixel")  # a PIL picture, without importing PIL
+    return isinstance(item, (str, bytes)) or hasattr(item, "getpixel")  # a PIL image, without importing PIL
 
 
 def _is_clip(item: Any) -> bool:
-    return isinstance(item, str) or (isinstance(item, (list, tuple)) and all(map(_is_picture, item)))  # or frames
+    return isinstance(item, str) or (isinstance(item, (list, tuple)) and all(map(_is_image, item)))  # or frames
 
 
 def _is_missing(item: Any) -> bool:
@@ -194,13 +177,13 @@ def _is_missing(item: Any) -> bool:
     return item is None or (isinstance(item, str) and not item.strip())
 
 
-PICTURE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".png", ".ppm", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 def list_pool(folder: str, dataset: str, dataset_dir: str | None) -> tuple[str, ...]:
-    """List a pool's pictures, those in subfolders too.
+    """List a pool's images, those in subfolders too.
 
-    A dataset may come from a stranger, so a pool is a relative path and neither it nor a file in it may lead out of
+    A dataset may be untrusted, so a pool is a relative path and neither it nor a file in it may lead out of
     `dataset_dir`, be it by `..` or by a symbolic link.
 
     Args:
@@ -212,7 +195,7 @@ def list_pool(folder: str, dataset: str, dataset_dir: str | None) -> tuple[str, 
         Absolute paths, in an order that does not depend on the file system.
 
     Raises:
-        ModalityInterferenceError: the pool is absolute, leads out of `dataset_dir`, is missing or has no picture.
+        ModalityInterferenceError: the pool is absolute, leads out of `dataset_dir`, is missing or has no image.
     """
     where = f"dataset `{dataset}`: pool `{folder}`"
     if dataset_dir is None or not os.path.isdir(dataset_dir):
@@ -233,19 +216,19 @@ def list_pool(folder: str, dataset: str, dataset_dir: str | None) -> tuple[str, 
             f"{where} is missing: there is no folder `{pool}`. Create it, or correct the path."
         )
 
-    files = sorted(_pictures(pool, root, where))
+    files = sorted(_images(pool, root, where))
     if not files:
         raise ModalityInterferenceError(
-            f"{where} is empty: `{pool}` holds no picture. Allowed: files that end in {', '.join(PICTURE_SUFFIXES)}."
+            f"{where} is empty: `{pool}` holds no image. Allowed: files that end in {', '.join(IMAGE_SUFFIXES)}."
         )
 
     return tuple(files)
 
 
-def _pictures(pool: str, root: str, where: str) -> list[str]:
+def _images(pool: str, root: str, where: str) -> list[str]:
     found = []
     for parent, _, names in os.walk(pool):  # does not follow links to folders
-        paths = [os.path.join(parent, name) for name in names if name.lower().endswith(PICTURE_SUFFIXES)]
+        paths = [os.path.join(parent, name) for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
         for path in paths:
             _check_inside(os.path.realpath(path), root, f"{where}: file `{path}`")
 

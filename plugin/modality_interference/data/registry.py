@@ -1,4 +1,4 @@
-"""The door through which perturbations and formats come in, the built-in ones too."""
+"""The registry of perturbations and formats: built-in and third-party ones are registered alike."""
 
 import random
 import re
@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict
 
 from ..errors import ModalityInterferenceError
 from ..modality import Modality
-from .sample import Reading, Row
+from .sample import ParsedRow, Sample
 
 
 if TYPE_CHECKING:
-    from .dataset import Context, Source
+    from .dataset import RawDataset, RowContext
 
 RESERVED_NAMES = ("clean",)  # metrics call the clean rows so
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -25,7 +25,7 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    def check(self, source: "Source") -> None:
+    def check(self, dataset: "RawDataset") -> None:
         """Look for what the perturbation needs from the dataset, before any row is read.
 
         Raises:
@@ -33,10 +33,10 @@ class Parameters(BaseModel):
         """
 
 
-# (row, draw, context, parameters) -> the perturbed row, or None where the perturbation does not apply to the row.
-PerturbationFunction = Callable[[Row, random.Random, "Context", Any], Row | None]
-# (raw row, source, draw) -> the row that LLaMA-Factory will see; raises Unusable.
-FormatFunction = Callable[[Mapping[str, Any], "Source", random.Random], Reading]
+# (sample, rng, context, parameters) -> the perturbed sample, or None where the perturbation does not apply to it.
+PerturbationFunction = Callable[[Sample, random.Random, "RowContext", Any], Sample | None]
+# (raw row, dataset, rng) -> the sample and its raw media; raises Unusable.
+FormatFunction = Callable[[Mapping[str, Any], "RawDataset", random.Random], ParsedRow]
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class Format:
     function: FormatFunction
     base: str | None
     defaults: Mapping[str, str] = field(default_factory=dict)
-    check: "Callable[[Source], None] | None" = None
-    asks: bool = False
+    check: "Callable[[RawDataset], None] | None" = None
+    asks_per_modality: bool = False
 
 
 _PERTURBATIONS: dict[str, Perturbation] = {}
@@ -98,8 +98,8 @@ def register_format(
     keys: tuple[str, ...] = (),
     base: str | None = None,
     defaults: Mapping[str, str] | None = None,
-    check: "Callable[[Source], None] | None" = None,
-    asks: bool = False,
+    check: "Callable[[RawDataset], None] | None" = None,
+    asks_per_modality: bool = False,
 ) -> Callable[[FormatFunction], FormatFunction]:
     """Decorator that makes a function available as a format (`formatting` in `dataset_info.json`).
 
@@ -109,11 +109,11 @@ def register_format(
         optional: keys that it may have. A format that lists `choices` here or in `columns` has options only where
             the dataset names that column; one that does not list it makes the options itself.
         keys: keys of `TwinsSpec` that belong to certain formats and that this one uses.
-        base: the LLaMA-Factory format whose converter `source.base_converter` is.
+        base: the LLaMA-Factory format whose converter `dataset.base_converter` is.
         defaults: the columns where `dataset_info.json` has no `columns` block.
         check: called before any row is read, raises ModalityInterferenceError where the dataset does not fit.
-        asks: whether a row is asked about one modality after the other (the key `asked`), each in a row of its own with the
-            modality in the column `clip_questions.ASKED`; such a format has no `relevant`.
+        asks_per_modality: whether a row is asked about one modality after the other (the key `ask_about`), each in a row of
+            its own with the modality in the column `audio_visual.ASKED`; such a format has no `relevant`.
 
     Raises:
         ModalityInterferenceError: the name is malformed, reserved or taken.
@@ -121,7 +121,9 @@ def register_format(
     _check_name("format", name, _FORMATS)
 
     def register(function: FormatFunction) -> FormatFunction:
-        _FORMATS[name] = Format(name, columns, optional, keys, function, base, dict(defaults or {}), check, asks)
+        _FORMATS[name] = Format(
+            name, columns, optional, keys, function, base, dict(defaults or {}), check, asks_per_modality
+        )
         return function
 
     return register

@@ -1,17 +1,19 @@
-"""A row between reading and tokenizing: what a perturbation gets and what it returns."""
+"""A sample: a row between parsing and tokenizing, what a perturbation gets and what it returns."""
 
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import Unusable
-from ..modality import Modality
+from ..media.image import removed_reference, row_reference
+from ..modality import MEDIA, Modality
 
 
-Message = dict[
-    str, str
-]  # {"role": "user" | "assistant" | "observation" | "function", "content": ...}, LLaMA-Factory's
+# LLaMA-Factory's {"role": "user" | "assistant" | "observation" | "function", "content": ...}
+Message = dict[str, str]
+References = dict[Modality, tuple[str, ...]]  # of image, video and audio, empty where there is none
 # LLaMA-Factory reads its placeholders from these environment variables, with these defaults (extras/constants.py).
 PLACEHOLDERS = {
     Modality.IMAGE: os.getenv("IMAGE_PLACEHOLDER", "<image>"),
@@ -22,12 +24,17 @@ _ANY_PLACEHOLDER = "|".join(re.escape(placeholder) for placeholder in PLACEHOLDE
 _LEADING_MEDIA = re.compile(rf"(?:\s*(?:{_ANY_PLACEHOLDER}))+\s*")
 
 
+def no_media() -> References:
+    """The references of a row without media."""
+    return dict.fromkeys(MEDIA, ())
+
+
 @dataclass(frozen=True)
 class Partner:
-    """A clip of another class, whose picture or sound a twin may take.
+    """A clip of another class, whose video or audio a twin may take.
 
     Attributes:
-        media: its raw video and its raw sound.
+        media: its raw video and its raw audio.
         labels: what they show and sound like; each is one of the row's options or the row's other class.
     """
 
@@ -36,35 +43,31 @@ class Partner:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One question and its answer, with media by reference (`twins/media.py` says what references look like).
+class Sample:
+    """One question and its answer, with media by reference (`media/image.py` says what references look like).
 
     Attributes:
         prompt: the turns before the answer, the last one from the user (or a tool).
         response: the assistant's answer, one message.
         system: the system prompt, "" where there is none.
         tools: the tools as JSON, "" where there are none.
-        images: a reference for every image placeholder, in order.
-        videos: likewise.
-        audios: likewise.
+        media: for image, video and audio, a reference for every placeholder, in order.
         choices: the options that the answer is among, where the row has options.
         answer: the index of the right option in `choices`.
-        facts: distractor sentences that the dataset brings.
-        planted: the wrong option that a perturbation claims to be right.
-        partner: the clip to swap picture or sound with, where the format chooses it.
+        distractors: distractor sentences that the dataset brings.
+        target: the wrong option that a perturbation claims to be right.
+        partner: the clip to swap video or audio with, where the format chooses it.
     """
 
     prompt: list[Message]
     response: list[Message]
     system: str = ""
     tools: str = ""
-    images: tuple[str, ...] = ()
-    videos: tuple[str, ...] = ()
-    audios: tuple[str, ...] = ()
+    media: References = field(default_factory=no_media)
     choices: tuple[str, ...] | None = None
     answer: int | None = None
-    facts: tuple[str, ...] = ()
-    planted: str | None = None
+    distractors: tuple[str, ...] = ()
+    target: str | None = None
     partner: Partner | None = None
 
     @property
@@ -76,19 +79,11 @@ class Row:
         right = self.choices[self.answer].strip().casefold()
         return tuple(choice for choice in self.choices if choice.strip().casefold() != right)
 
-    def media(self, modality: Modality) -> tuple[str, ...]:
-        """The references of a media modality (not text)."""
-        return {Modality.IMAGE: self.images, Modality.VIDEO: self.videos, Modality.AUDIO: self.audios}[modality]
-
-    def with_media(self, modality: Modality, references: tuple[str, ...]) -> "Row":
-        """The row with as many other references of a media modality."""
-        return self.changed(**{f"{modality}s": references})
-
-    def before_question(self, text: str) -> "Row | None":
-        """The row with `text` in front of its last user message, behind leading media so that they stay in front.
+    def before_question(self, text: str) -> "Sample | None":
+        """The sample with `text` in front of its last user message, behind leading media so that they stay in front.
 
         Returns:
-            The new row; None where the row has no user message.
+            The new sample; None where it has no user message.
         """
         index = self._last_user_message()
         if index is None:
@@ -99,39 +94,45 @@ class Row:
         start = media.end() if media else 0
         return self._with_content(index, f"{content[:start]}{text}\n{content[start:]}")
 
-    def after_question(self, text: str) -> "Row | None":
-        """The row with `text` behind its last user message; None where the row has no user message."""
+    def after_question(self, text: str) -> "Sample | None":
+        """The sample with `text` behind its last user message; None where it has no user message."""
         index = self._last_user_message()
         if index is None:
             return None
 
         return self._with_content(index, f"{self.prompt[index]['content']}\n{text}")
 
-    def with_images(self, images: tuple[str, ...]) -> "Row | None":
-        """The row with other pictures in place of its own, or with pictures where it had none.
+    def with_media(self, modality: Modality, references: tuple[str, ...]) -> "Sample | None":
+        """The sample with other media in place of its own, or with media where it had none.
 
         Args:
-            images: as many references as the row has; any number where it has none (then the placeholders go to the
-                start of the first user message).
+            modality: image, video or audio.
+            references: as many as the sample has; any number where it has none (then the placeholders go to the start
+                of the first user message).
 
         Returns:
-            The new row; None where there is no user message to put placeholders into.
+            The new sample; None where there is no user message to put placeholders into.
         """
-        if self.images:
-            return self.changed(images=images)
+        changed = self.changed(media={**self.media, modality: references})
+        if self.media[modality]:
+            return changed
 
         users = [index for index, message in enumerate(self.prompt) if message["role"] == "user"]
         if not users:
             return None
 
-        content = PLACEHOLDERS[Modality.IMAGE] * len(images) + self.prompt[users[0]]["content"]
-        return self._with_content(users[0], content).changed(images=images)
+        content = PLACEHOLDERS[modality] * len(references) + self.prompt[users[0]]["content"]
+        return changed._with_content(users[0], content)
 
-    def with_missing_placeholders(self) -> "Row":
-        """The row with placeholders in front of its first message for every kind of medium that has none yet."""
+    def with_removed(self, modality: Modality) -> "Sample":
+        """The sample whose videos show black frames, or whose audio is silent; as many of them, of the same length."""
+        return self.changed(media={**self.media, modality: tuple(map(removed_reference, self.media[modality]))})
+
+    def with_missing_placeholders(self) -> "Sample":
+        """The sample with placeholders in front of its first message for every kind of medium that has none yet."""
         text = "".join(message["content"] for message in self.prompt)
         missing = "".join(
-            placeholder * len(self.media(modality))
+            placeholder * len(self.media[modality])
             for modality, placeholder in PLACEHOLDERS.items()
             if placeholder not in text
         )
@@ -143,41 +144,44 @@ class Row:
         LLaMA-Factory counts the same way, over prompt and response, and stops the whole run on a difference.
         """
         text = "\n".join([message["content"] for message in (*self.prompt, *self.response)])
-        numbers = (len(self.images), len(self.videos), len(self.audios))
-        for (modality, placeholder), media in zip(PLACEHOLDERS.items(), numbers):
-            found = text.count(placeholder)
+        for modality, placeholder in PLACEHOLDERS.items():
+            found, media = text.count(placeholder), len(self.media[modality])
             if found != media:
                 detail = f"{found} `{placeholder}` in the messages, {media} {modality}(s) in the row"
                 raise Unusable(f"{modality} token without {modality}", detail)
 
-    def changed(self, **changes: Any) -> "Row":
-        """The row with other values; `dataclasses.replace`, without the time that a frozen class's constructor takes."""
-        row = object.__new__(Row)
-        row.__dict__.update(self.__dict__, **changes)
-        return row
+    def changed(self, **changes: Any) -> "Sample":
+        """The sample with other values: a `dataclasses.replace` without the time that a frozen class's constructor takes."""
+        sample = object.__new__(Sample)
+        sample.__dict__.update(self.__dict__, **changes)
+        return sample
 
     def _last_user_message(self) -> int | None:
         users = [index for index, message in enumerate(self.prompt) if message["role"] == "user"]
         return users[-1] if users else None
 
-    def _with_content(self, index: int, content: str) -> "Row":
+    def _with_content(self, index: int, content: str) -> "Sample":
         prompt = list(self.prompt)
         prompt[index] = {**prompt[index], "content": content}
         return self.changed(prompt=prompt)
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What a format makes of one raw row: a row, and the raw media that its references `row:0`, `row:1`, ... name."""
+class ParsedRow:
+    """What a format makes of one raw row.
 
-    row: Row
-    images: list[Any]
-    videos: list[Any]
-    audios: list[Any]
+    Attributes:
+        sample: its question and answer.
+        media: for image, video and audio, the raw media that the sample's references `row:0`, `row:1`, ... name.
+    """
 
-    def with_missing_placeholders(self) -> "Reading":
-        """The reading of `Row.with_missing_placeholders`."""
-        return Reading(self.row.with_missing_placeholders(), self.images, self.videos, self.audios)
+    sample: Sample
+    media: dict[Modality, list[Any]]
+
+
+def own_references(media: Mapping[Modality, Sequence[Any]]) -> References:
+    """References to all of a row's own media."""
+    return {modality: tuple(map(row_reference, range(len(media.get(modality) or ())))) for modality in MEDIA}
 
 
 def without_placeholders(text: str) -> str:

@@ -26,7 +26,7 @@ class PerturbationSpec(BaseModel):
     Attributes:
         name: of the registered perturbation.
         parameters: validated, an instance of the perturbation's own model.
-        label: what metrics call it: the name, with `_2`, `_3`, ... where it stands in the list several times.
+        label: what metrics call it: the name, with `_2`, `_3`, ... where the list has it several times.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -51,9 +51,9 @@ class TwinsSpec(BaseModel):
         answer: what the model shall answer: an option's letter or its text.
         classes: the class names, where the label column has no ClassLabel feature.
         options: how many options a question offers (fewer where there are fewer classes), or all.
-        question: what is asked about every picture.
-        asked: which questions are asked about a clip.
-        removed: whether the sense that a question asks for is taken away, so that "cannot tell" is right.
+        question: what is asked about every image.
+        ask_about: which questions are asked about a clip.
+        drop_asked_modality: whether the modality that a question is about is removed, so that "cannot tell" is right.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -71,8 +71,8 @@ class TwinsSpec(BaseModel):
         4, description=f'a whole number from 2 to {MAX_OPTIONS}, or "all"'
     )
     question: _Text = Field("What does this picture show?", description="a text that is not empty")
-    asked: Literal["both", "video", "audio"] = Field("both", description='"both", "video" or "audio"')
-    removed: bool = Field(False, description="true or false")
+    ask_about: Literal["both", "video", "audio"] = Field("both", description='"both", "video" or "audio"')
+    drop_asked_modality: bool = Field(False, description="true or false")
 
     @property
     def relevant_column(self) -> str | None:
@@ -80,9 +80,9 @@ class TwinsSpec(BaseModel):
         return self.relevant if isinstance(self.relevant, str) else None
 
     @property
-    def senses(self) -> tuple[Modality, ...]:
+    def asked_modalities(self) -> tuple[Modality, ...]:
         """The modalities that are asked about, one question each."""
-        return (Modality.VIDEO, Modality.AUDIO) if self.asked == "both" else (Modality(self.asked),)
+        return (Modality.VIDEO, Modality.AUDIO) if self.ask_about == "both" else (Modality(self.ask_about),)
 
     def option_count(self, classes: int) -> int:
         """How many options a question about one of so many classes offers."""
@@ -110,8 +110,8 @@ class TwinsSpec(BaseModel):
         items = _parse_perturbations(block.get("perturbations", []), where)
         plain = {key: value for key, value in block.items() if key != "perturbations"}
         spec = _validate(cls, plain, where).model_copy(update={"perturbations": items})
-        if layout.asks:
-            _check_asked(spec, where)
+        if layout.asks_per_modality:
+            _check_ask_about(spec, where)
         else:
             _check_relevant(spec, where)
 
@@ -151,12 +151,12 @@ def _find_format(formatting: str, dataset: str) -> Format:
 def _check_keys(block: Mapping[str, Any], layout: Format, where: str) -> None:
     of_formats = {key for other in formats().values() for key in other.keys}
     allowed = [key for key in TwinsSpec.model_fields if key not in of_formats or key in layout.keys]
-    if layout.asks:
+    if layout.asks_per_modality:
         allowed.remove("relevant")
         if "relevant" in block:
             raise ModalityInterferenceError(
                 f"{where}.relevant` is not used by the format `{layout.name}`, which asks about one modality after the "
-                "other. Remove the key, and say with `asked` what to ask about."
+                "other. Remove the key, and say with `ask_about` what to ask about."
             )
 
     for key in block:
@@ -170,7 +170,7 @@ def _check_keys(block: Mapping[str, Any], layout: Format, where: str) -> None:
             before, _, parent = where.rpartition("`")
             raise ModalityInterferenceError(f"{before}{unknown_key(f'{parent}.{key}', str(key), allowed)}.")
 
-    if "relevant" not in block and not layout.asks:
+    if "relevant" not in block and not layout.asks_per_modality:
         raise ModalityInterferenceError(
             f"{where}.relevant` is missing; give {TwinsSpec.model_fields['relevant'].description}."
         )
@@ -240,12 +240,12 @@ def _check_relevant(spec: TwinsSpec, where: str) -> None:
             )
 
 
-def _check_asked(spec: TwinsSpec, where: str) -> None:
+def _check_ask_about(spec: TwinsSpec, where: str) -> None:
     for index, item in enumerate(spec.perturbations):
-        if all(item.changes is sense for sense in spec.senses):
+        if all(item.changes is modality for modality in spec.asked_modalities):
             raise ModalityInterferenceError(
                 f"{where}.perturbations[{index}]`: `{item.name}` changes {item.changes}, the only modality that is asked "
-                f'about (`asked` is "{spec.asked}"). Remove it, or set `asked` to "both".'
+                f'about (`ask_about` is "{spec.ask_about}"). Remove it, or set `ask_about` to "both".'
             )
 
 

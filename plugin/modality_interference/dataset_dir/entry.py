@@ -225,7 +225,7 @@ def twins_problems(name: str, entry: dict[str, Any], folder: Path | None) -> lis
 
     # what perturbations may not change; a format that asks about one modality after the other has no `relevant`
     said, stand_in, anything = (
-        ("asked", {}, {}) if formats()[entry["formatting"]].asks else ("relevant", _STAND_IN, _ANY)
+        ("ask_about", {}, {}) if formats()[entry["formatting"]].asks_per_modality else ("relevant", _STAND_IN, _ANY)
     )
     relevant = {key: value for key, value in block.items() if key == said}
     wrong = _problem(name, entry, relevant, folder)

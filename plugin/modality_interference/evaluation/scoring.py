@@ -67,7 +67,7 @@ def _score_options(question: Question, own: Tensor, clean: Tensor) -> ScoredRow:
         correct=chosen == question.answer,
         flipped=chosen != clean_choice if is_twin else None,
         causal_effect=_bits(js(clean, own).item()) if is_twin else None,
-        misled=None if question.planted is None else chosen == question.planted,
+        misled=None if question.target is None else chosen == question.target,
     )
 
 
@@ -155,5 +155,5 @@ def _score(question: Question, text: str, own: int | str | None, clean: int | st
         answer=question.choices[own] if isinstance(own, int) else (None if own is None else text.strip()),
         correct=own == right,
         flipped=own != clean if is_twin else None,
-        misled=None if question.planted is None else own == question.planted,
+        misled=None if question.target is None else own == question.target,
     )

@@ -78,8 +78,8 @@ def open_dataset(name: str, entry: dict[str, Any], folder: Path, seed: int) -> I
         rows = mark_invalid_text(schema.undecoded(_load(attribute, data_args, cache)))
         _check_rows(name, rows)
         make_converter = partial(_converter, rows, attribute, data_args, seed)
-        if attribute.twins is not None and formats()[attribute.formatting].asks:
-            rows = ask_each(rows, attribute.twins.senses)
+        if attribute.twins is not None and formats()[attribute.formatting].asks_per_modality:
+            rows = ask_each(rows, attribute.twins.asked_modalities)
 
         yield LocalDataset(name, folder, rows, make_converter)
 

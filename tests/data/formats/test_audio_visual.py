@@ -59,7 +59,7 @@ def aligned_rows(rows: list[dict[str, Any]], columns: dict[str, str], seed: int 
         other_rows=rows,
         seed=seed,
     )
-    asked = ask_each(Dataset.from_list(rows), spec.senses)
+    asked = ask_each(Dataset.from_list(rows), spec.asked_modalities)
     return [converter(row, index) for index, row in enumerate(asked)]
 
 
@@ -87,11 +87,11 @@ def test_one_clip_gives_two_questions_with_the_twins_that_leave_them_answerable(
         {"swapped_video", "black_frames"} | text,
     ]
     swapped, silent = twins[0]["swapped_audio"], twins[0]["silence"]
-    assert (swapped["videos"], swapped["audios"], swapped["planted"]) == (["row:0"], ["extra:0"], "drum")
-    assert (silent["videos"], silent["audios"], silent["planted"]) == (["row:0"], ["removed:row:0"], None)
+    assert (swapped["videos"], swapped["audios"], swapped["target"]) == (["row:0"], ["extra:0"], "drum")
+    assert (silent["videos"], silent["audios"], silent["target"]) == (["row:0"], ["removed:row:0"], None)
     assert seen["media"]["twin_audios"] == ["o.wav"] and seen["media"]["twin_videos"] is None
     swapped, black = twins[1]["swapped_video"], twins[1]["black_frames"]
-    assert (swapped["videos"], swapped["audios"], swapped["planted"]) == (["extra:0"], ["row:0"], "drum")
+    assert (swapped["videos"], swapped["audios"], swapped["target"]) == (["extra:0"], ["row:0"], "drum")
     assert (black["videos"], black["audios"]) == (["removed:row:0"], ["row:0"])
     assert heard["media"]["twin_videos"] == ["o.mp4"] and heard["media"]["twin_audios"] is None
 
@@ -106,10 +106,10 @@ def test_partners_are_drawn_among_other_classes_and_offered(names: list[str], op
         (variant,) = about["variants"]
         own = rows[about["clip"]]["sight"]
         assert len(about["choices"]) == options == len(set(about["choices"]))
-        assert about["choices"][about["answer"]] == own != variant["planted"]
-        assert variant["planted"] in about["choices"]
+        assert about["choices"][about["answer"]] == own != variant["target"]
+        assert variant["target"] in about["choices"]
         borrowed = about["media"]["twin_videos"] or about["media"]["twin_audios"]
-        assert rows[int(borrowed[0].split(".")[0])]["sight"] == variant["planted"]
+        assert rows[int(borrowed[0].split(".")[0])]["sight"] == variant["target"]
 
 
 def test_choices_depend_on_the_seed_only():
@@ -126,7 +126,9 @@ def test_choices_depend_on_the_seed_only():
 
 
 def test_abstention():
-    seen, heard = convert([clip(0, "bell", "drum")], OWN | PARTNER, options=3, perturbations=SWAPS, removed=True)
+    seen, heard = convert(
+        [clip(0, "bell", "drum")], OWN | PARTNER, options=3, perturbations=SWAPS, drop_asked_modality=True
+    )
     for about, sense in ((seen, "videos"), (heard, "audios")):
         assert len(about["choices"]) == 4 and {"bell", "drum", CANNOT_TELL} < set(about["choices"])
         assert about["choices"][about["answer"]] == CANNOT_TELL == about["response"][0]["content"]
@@ -136,15 +138,15 @@ def test_abstention():
     assert (seen["audios"], heard["videos"]) == (["row:0"], ["row:0"])
 
 
-def test_one_sense_only():
+def test_one_modality_only():
     columns = {"videos": "video", "visual_label": "sight"}
-    (seen,) = convert([clip(0, "bell")], columns, asked="video", perturbations=["misleading_caption"])
+    (seen,) = convert([clip(0, "bell")], columns, ask_about="video", perturbations=["misleading_caption"])
     assert seen["media"]["audios"] is None and seen["media"]["prompt"][0]["content"].startswith("<video>Question")
     columns = {"videos": "video", "audio_label": "sound"}  # the clip's own sound
-    (heard,) = convert([clip(0, "bell")], columns, asked="audio", perturbations=["black_frames"])
+    (heard,) = convert([clip(0, "bell")], columns, ask_about="audio", perturbations=["black_frames"])
     assert heard["media"]["audios"] == ["0.mp4"] and heard["relevant"] == Modality.AUDIO.bit
     columns = {"videos": "video", "visual_label": "sight"}
-    (seen,) = convert([clip(0, "bell")], columns, asked="video", perturbations=["silence"])
+    (seen,) = convert([clip(0, "bell")], columns, ask_about="video", perturbations=["silence"])
     assert seen["media"]["audios"] == ["0.mp4"]
 
 
@@ -152,11 +154,15 @@ def test_one_sense_only():
     ("columns", "block", "message"),
     [
         (OWN, {"relevant": ["video"]}, "asks about one modality after the other. Remove the key"),
-        (OWN, {"asked": "smell"}, '`twins.asked` must be "both", "video" or "audio", found \'smell\''),
-        (OWN, {"asked": "video", "perturbations": ["black_frames"]}, "changes video, the only modality that is asked"),
+        (OWN, {"ask_about": "smell"}, '`twins.ask_about` must be "both", "video" or "audio", found \'smell\''),
         (
             OWN,
-            {"asked": "audio", "perturbations": ["swapped_audio"]},
+            {"ask_about": "video", "perturbations": ["black_frames"]},
+            "changes video, the only modality that is asked",
+        ),
+        (
+            OWN,
+            {"ask_about": "audio", "perturbations": ["swapped_audio"]},
             "changes audio, the only modality that is asked",
         ),
         (OWN, {"options": "some"}, 'a whole number from 2 to 26, or "all"'),
@@ -164,13 +170,13 @@ def test_one_sense_only():
         (OWN, {"classes": [f"c{i}" for i in range(27)], "options": "all"}, "A question can have 26 options"),
         (
             OWN,
-            {"classes": [f"c{i}" for i in range(26)], "options": "all", "removed": True},
+            {"classes": [f"c{i}" for i in range(26)], "options": "all", "drop_asked_modality": True},
             "give at most 25 `options`",
         ),
-        (OWN, {"classes": ["bell", CANNOT_TELL]}, "which `removed` adds by itself"),
+        (OWN, {"classes": ["bell", CANNOT_TELL]}, "which `drop_asked_modality` adds by itself"),
         (OWN, {"classes": None}, "has no class names. Give a list"),
-        ({"videos": "video", "visual_label": "sight"}, {}, "`columns.audio_label` is missing, and `twins.asked`"),
-        ({"videos": "video", "audio_label": "sound"}, {}, 'or set `asked` to "audio"'),
+        ({"videos": "video", "visual_label": "sight"}, {}, "`columns.audio_label` is missing, and `twins.ask_about`"),
+        ({"videos": "video", "audio_label": "sound"}, {}, 'or set `ask_about` to "audio"'),
         (OWN | {"swapped_video": "other_video"}, {"perturbations": SWAPS}, "needs `columns.swapped_visual_label`"),
         (
             OWN | {"swapped_video": "other_video"},
@@ -206,11 +212,11 @@ def test_a_class_without_a_counterpart_is_dropped():
 
 def test_a_stream_is_asked_the_same_questions():
     rows = [clip(number, "bell") for number in range(5)]
-    dataset, senses = Dataset.from_list(rows), (Modality.VIDEO, Modality.AUDIO)
-    expected = list(ask_each(dataset, senses))
+    dataset, modalities = Dataset.from_list(rows), (Modality.VIDEO, Modality.AUDIO)
+    expected = list(ask_each(dataset, modalities))
     assert [(row["_clip"], row["_asked"]) for row in expected] == [
         (i, s) for i in range(5) for s in ("video", "audio")
     ]
-    assert list(ask_each(dataset.to_iterable_dataset(num_shards=2), senses)) == expected
+    assert list(ask_each(dataset.to_iterable_dataset(num_shards=2), modalities)) == expected
     unknown = IterableDataset.from_generator(lambda: iter(rows))
-    assert list(ask_each(unknown, senses)) == expected
+    assert list(ask_each(unknown, modalities)) == expected

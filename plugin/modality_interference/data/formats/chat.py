@@ -6,14 +6,15 @@ from typing import Any
 
 from ...errors import Unusable
 from ...messages import shown
-from ..dataset import Source, present_media
+from ...modality import MEDIA
+from ..dataset import RawDataset, present_media
 from ..options import parse_answer, parse_options
 from ..registry import register_format
-from ..sample import Message, Reading, Row
-from .choice import _MEDIA, with_media
+from ..sample import Message, ParsedRow, Sample
+from .choice import with_media
 
 
-_CHAT = ("system", "tools", *_MEDIA, "choices", "answer", "facts")
+_CHAT = ("system", "tools", *MEDIA.values(), "choices", "answer", "distractors")
 
 
 @register_format(
@@ -37,13 +38,13 @@ _CHAT = ("system", "tools", *_MEDIA, "choices", "answer", "facts")
     base="openai",
     defaults={"messages": "conversations"},
 )
-def read_chat(example: Mapping[str, Any], source: Source, draw: random.Random) -> Reading:
-    """What LLaMA-Factory's own converter makes of the row, with options and facts where the dataset has them."""
-    if source.base_converter is None:
-        raise source.error(f"the format `{source.formatting}` needs LLaMA-Factory's converter, and none was given.")
+def read_chat(example: Mapping[str, Any], dataset: RawDataset, rng: random.Random) -> ParsedRow:
+    """What LLaMA-Factory's own converter makes of the row, with options and distractors where the dataset has them."""
+    if dataset.base_converter is None:
+        raise dataset.error(f"the format `{dataset.formatting}` needs LLaMA-Factory's converter, and none was given.")
 
     try:
-        aligned = source.base_converter(_one_response(example, source, draw))
+        aligned = dataset.base_converter(_one_response(example, dataset, rng))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise Unusable("unreadable row", f"LLaMA-Factory's converter: {type(error).__name__}: {error}") from error
 
@@ -53,27 +54,29 @@ def read_chat(example: Mapping[str, Any], source: Source, draw: random.Random) -
             "no assistant turn", "the turns end without an answer, or do not alternate as the format demands"
         )
 
-    row = Row(prompt, response[:1], system=_text(aligned, "_system"), tools=_text(aligned, "_tools"))
-    choices = source.cell(example, "choices")
+    sample = Sample(prompt, response[:1], system=_text(aligned, "_system"), tools=_text(aligned, "_tools"))
+    choices = dataset.cell(example, "choices")
     if choices is not None:
         options = parse_options(choices)
-        answer = parse_answer(source.cell(example, "answer"), options)
-        row = row.changed(choices=options.texts, answer=answer)
+        answer = parse_answer(dataset.cell(example, "answer"), options)
+        sample = sample.changed(choices=options.texts, answer=answer)
 
-    media = {column: source.checked_media(present_media(aligned[f"_{column}"]), column) for column in _MEDIA}
-    reading = with_media(row, media, example, source)
-    # unlike a chat, an instruction need not say where its picture stands: captions have no placeholder at all
-    return reading.with_missing_placeholders() if "response" in source.columns else reading
+    media = {
+        modality: dataset.checked_media(present_media(aligned[f"_{column}"]), modality)
+        for modality, column in MEDIA.items()
+    }
+    # unlike a chat, an instruction need not say where its image belongs: captions have no placeholder at all
+    return with_media(sample, media, example, dataset, fill_placeholders="response" in dataset.columns)
 
 
-def _one_response(example: Mapping[str, Any], source: Source, draw: random.Random) -> dict[str, Any]:
-    """The row; where its response is a list of texts (captions, references), with one of them, drawn."""
-    texts = source.cell(example, "response")
+def _one_response(example: Mapping[str, Any], dataset: RawDataset, rng: random.Random) -> dict[str, Any]:
+    """The row; where its response is a list of texts (captions, references), with one of them, chosen at random."""
+    texts = dataset.cell(example, "response")
     if not isinstance(texts, (list, tuple)):
         return dict(example)
 
     texts = [text for text in texts if isinstance(text, str) and text.strip()]
-    return {**example, source.columns["response"]: draw.choice(texts) if texts else None}
+    return {**example, dataset.columns["response"]: rng.choice(texts) if texts else None}
 
 
 def _text(aligned: Mapping[str, Any], key: str) -> str:

@@ -8,9 +8,9 @@ from pydantic import Field
 
 from ...media.image import MAX_CANVAS_SIDE, CanvasKind, canvas_reference, file_reference
 from ...modality import Modality
-from ..dataset import Context, Source
+from ..dataset import RawDataset, RowContext
 from ..registry import Parameters, register_perturbation
-from ..sample import Row
+from ..sample import Sample
 
 
 _Side = Annotated[int, Field(ge=1, le=MAX_CANVAS_SIDE)]
@@ -21,8 +21,8 @@ class Canvas(Parameters):
     """Parameters of the canvases.
 
     Attributes:
-        size: (width, height) in pixels of a canvas that is added to a text-only row; one that replaces a picture has
-            the picture's size. 336 is the side of CLIP's and LLaVA's input.
+        size: (width, height) in pixels of a canvas that is added to a text-only sample; one that replaces an image has
+            the image's size. 336 is the side of CLIP's and LLaVA's input.
     """
 
     size: tuple[_Side, _Side] = Field(
@@ -34,22 +34,22 @@ class IrrelevantImage(Parameters):
     """Parameters of `irrelevant_image`.
 
     Attributes:
-        pool: a folder of pictures, relative to `dataset_dir`; None for the dataset's other rows.
+        pool: a folder of images, relative to `dataset_dir`; None for the dataset's other rows.
     """
 
-    pool: str | None = Field(None, description="a folder of pictures, relative to `dataset_dir`")
+    pool: str | None = Field(None, description="a folder of images, relative to `dataset_dir`")
 
-    def check(self, source: Source) -> None:
-        """Look into the pool, or for other rows with pictures."""
+    def check(self, dataset: RawDataset) -> None:
+        """Look into the pool, or for other rows with images."""
         if self.pool is not None:
-            source.pool(self.pool)
-        elif source.other_rows is None:
-            raise source.error(
+            dataset.pool(self.pool)
+        elif dataset.other_rows is None:
+            raise dataset.error(
                 "`irrelevant_image` without a pool draws from other rows, and streaming has no random access. Give a "
                 'pool folder: {"name": "irrelevant_image", "pool": "images/pool"}, or set `streaming: false`.'
             )
-        elif "images" not in source.columns:
-            raise source.error(
+        elif "images" not in dataset.columns:
+            raise dataset.error(
                 "`irrelevant_image` without a pool draws from other rows, and `columns` names no `images`. Give a pool "
                 'folder: {"name": "irrelevant_image", "pool": "images/pool"}.'
             )
@@ -64,51 +64,56 @@ class ScreenshotImage(Parameters):
 
     pool: str = Field(description="a folder of screenshots, relative to `dataset_dir`")
 
-    def check(self, source: Source) -> None:
+    def check(self, dataset: RawDataset) -> None:
         """Look into the pool."""
-        source.pool(self.pool)
+        dataset.pool(self.pool)
 
 
 @register_perturbation("black_image", changes=Modality.IMAGE, parameters=Canvas)
-def black_image(row: Row, draw: random.Random, context: Context, parameters: Canvas) -> Row | None:
+def black_image(sample: Sample, rng: random.Random, context: RowContext, parameters: Canvas) -> Sample | None:
     """A black canvas."""
-    return _on_canvas(row, CanvasKind.BLACK, lambda: 0, parameters)
+    return _on_canvas(sample, CanvasKind.BLACK, lambda: 0, parameters)
 
 
 @register_perturbation("white_image", changes=Modality.IMAGE, parameters=Canvas)
-def white_image(row: Row, draw: random.Random, context: Context, parameters: Canvas) -> Row | None:
+def white_image(sample: Sample, rng: random.Random, context: RowContext, parameters: Canvas) -> Sample | None:
     """A white canvas."""
-    return _on_canvas(row, CanvasKind.WHITE, lambda: 0, parameters)
+    return _on_canvas(sample, CanvasKind.WHITE, lambda: 0, parameters)
 
 
 @register_perturbation("random_pixels", changes=Modality.IMAGE, parameters=Canvas)
-def random_pixels(row: Row, draw: random.Random, context: Context, parameters: Canvas) -> Row | None:
+def random_pixels(sample: Sample, rng: random.Random, context: RowContext, parameters: Canvas) -> Sample | None:
     """Pixels that are uniform noise."""
-    return _on_canvas(row, CanvasKind.NOISE, lambda: draw.getrandbits(_NOISE_SEED_BITS), parameters)
+    return _on_canvas(sample, CanvasKind.NOISE, lambda: rng.getrandbits(_NOISE_SEED_BITS), parameters)
 
 
 @register_perturbation("irrelevant_image", changes=Modality.IMAGE, parameters=IrrelevantImage)
-def irrelevant_image(row: Row, draw: random.Random, context: Context, parameters: IrrelevantImage) -> Row | None:
-    """A real picture from a pool or from another row."""
+def irrelevant_image(
+    sample: Sample, rng: random.Random, context: RowContext, parameters: IrrelevantImage
+) -> Sample | None:
+    """A real image from a pool or from another row."""
     if parameters.pool is not None:
-        return _from_pool(row, draw, context, parameters.pool)
+        return _from_pool(sample, rng, context, parameters.pool)
 
-    pictures = [context.other_row_picture(draw) for _ in row.images or (None,)]
-    found = tuple(picture for picture in pictures if picture is not None)
-    return row.with_images(found) if len(found) == len(pictures) else None
+    images = [context.other_row_medium(rng, Modality.IMAGE) for _ in sample.media[Modality.IMAGE] or (None,)]
+    found = tuple(image for image in images if image is not None)
+    return sample.with_media(Modality.IMAGE, found) if len(found) == len(images) else None
 
 
 @register_perturbation("screenshot_image", changes=Modality.IMAGE, parameters=ScreenshotImage)
-def screenshot_image(row: Row, draw: random.Random, context: Context, parameters: ScreenshotImage) -> Row | None:
+def screenshot_image(
+    sample: Sample, rng: random.Random, context: RowContext, parameters: ScreenshotImage
+) -> Sample | None:
     """A screenshot of a user interface, from a pool (out of distribution)."""
-    return _from_pool(row, draw, context, parameters.pool)
+    return _from_pool(sample, rng, context, parameters.pool)
 
 
-def _on_canvas(row: Row, kind: CanvasKind, seed: Callable[[], int], parameters: Canvas) -> Row | None:
-    sizes: tuple[tuple[int, int] | str, ...] = row.images or (parameters.size,)
-    return row.with_images(tuple(canvas_reference(kind, seed(), size) for size in sizes))
+def _on_canvas(sample: Sample, kind: CanvasKind, seed: Callable[[], int], parameters: Canvas) -> Sample | None:
+    sizes: tuple[tuple[int, int] | str, ...] = sample.media[Modality.IMAGE] or (parameters.size,)
+    return sample.with_media(Modality.IMAGE, tuple(canvas_reference(kind, seed(), size) for size in sizes))
 
 
-def _from_pool(row: Row, draw: random.Random, context: Context, pool: str) -> Row | None:
-    files = context.source.pool(pool)
-    return row.with_images(tuple(file_reference(draw.choice(files)) for _ in row.images or (None,)))
+def _from_pool(sample: Sample, rng: random.Random, context: RowContext, pool: str) -> Sample | None:
+    files = context.dataset.pool(pool)
+    references = tuple(file_reference(rng.choice(files)) for _ in sample.media[Modality.IMAGE] or (None,))
+    return sample.with_media(Modality.IMAGE, references)

@@ -18,26 +18,26 @@ _LOST_SPACE_RATE = 0.15
 _SPECK_RATE = 0.03
 
 
-def scanned_form(draw: random.Random, lines: int) -> str:
-    """Draw a form of so many lines, misread."""
-    return "\n".join(_misread(draw, _line(draw)) for _ in range(lines))
+def scanned_form(rng: random.Random, lines: int) -> str:
+    """A random form of so many lines, misread."""
+    return "\n".join(_misread(rng, _line(rng)) for _ in range(lines))
 
 
-def _line(draw: random.Random) -> str:
-    words = " ".join(draw.sample(_WORDS, draw.randint(1, 3)))
-    number = f"{draw.randrange(10**5):05d}-{draw.randrange(100):02d}"
-    return f"{draw.choice(_FIELDS)}: {draw.choice((words, number, f'{words} {number}'))}"
+def _line(rng: random.Random) -> str:
+    words = " ".join(rng.sample(_WORDS, rng.randint(1, 3)))
+    number = f"{rng.randrange(10**5):05d}-{rng.randrange(100):02d}"
+    return f"{rng.choice(_FIELDS)}: {rng.choice((words, number, f'{words} {number}'))}"
 
 
-def _misread(draw: random.Random, line: str) -> str:
-    return "".join(_misread_character(draw, character) for character in line)
+def _misread(rng: random.Random, line: str) -> str:
+    return "".join(_misread_character(rng, character) for character in line)
 
 
-def _misread_character(draw: random.Random, character: str) -> str:
+def _misread_character(rng: random.Random, character: str) -> str:
     if character == " ":
-        return "" if draw.random() < _LOST_SPACE_RATE else " "
+        return "" if rng.random() < _LOST_SPACE_RATE else " "
 
-    if character in _MISREAD and draw.random() < _MISREAD_RATE:
+    if character in _MISREAD and rng.random() < _MISREAD_RATE:
         return _MISREAD[character]
 
-    return character + draw.choice(_SPECKS) if draw.random() < _SPECK_RATE else character
+    return character + rng.choice(_SPECKS) if rng.random() < _SPECK_RATE else character

@@ -7,9 +7,9 @@ import string
 from pydantic import Field, field_validator
 
 from ...modality import Modality
-from ..dataset import Context, Source
+from ..dataset import RawDataset, RowContext
 from ..registry import Parameters, formats, register_perturbation
-from ..sample import Row, without_placeholders
+from ..sample import Sample, without_placeholders
 from .scanned_form import scanned_form
 from .sentences import SENTENCES
 
@@ -30,20 +30,20 @@ class UnrelatedText(Parameters):
     sentences: int = Field(1, ge=1, le=MAX_SENTENCES, description=f"a whole number from 1 to {MAX_SENTENCES}")
 
 
-class PlantedOption(Parameters):
-    """Base of perturbations that plant a wrong option: the dataset must have options."""
+class TargetOption(Parameters):
+    """Base of perturbations that name a wrong option, the target: the dataset must have options."""
 
-    def check(self, source: Source) -> None:
+    def check(self, dataset: RawDataset) -> None:
         """Look for options."""
-        layout = formats()[source.formatting]
-        if "choices" in layout.optional and "choices" not in source.columns:
-            raise source.error(
-                "a perturbation plants a wrong option (`misleading_text`, `misleading_caption`), but the dataset names "
+        layout = formats()[dataset.formatting]
+        if "choices" in layout.optional and "choices" not in dataset.columns:
+            raise dataset.error(
+                "a perturbation names a wrong option (`misleading_text`, `misleading_caption`), but the dataset names "
                 "no options. Name its `choices` and `answer` in `columns`, or remove the perturbation."
             )
 
 
-class MisleadingText(PlantedOption):
+class MisleadingText(TargetOption):
     """Parameters of `misleading_text`.
 
     Attributes:
@@ -69,11 +69,11 @@ class MisleadingText(PlantedOption):
 class GivenText(Parameters):
     """`given_text` has no parameters, but needs a column."""
 
-    def check(self, source: Source) -> None:
-        """Look for the column `facts`."""
-        if "facts" not in source.columns:
-            raise source.error(
-                "`given_text` takes the dataset's own distractors, but `columns` names no `facts`. Name the column, or "
+    def check(self, dataset: RawDataset) -> None:
+        """Look for the column `distractors`."""
+        if "distractors" not in dataset.columns:
+            raise dataset.error(
+                "`given_text` takes the dataset's own distractors, but `columns` names no `distractors`. Name the column, or "
                 "use `unrelated_text`."
             )
 
@@ -101,49 +101,56 @@ class LongContext(Parameters):
 
 
 @register_perturbation("unrelated_text", changes=Modality.TEXT, parameters=UnrelatedText)
-def unrelated_text(row: Row, draw: random.Random, context: Context, parameters: UnrelatedText) -> Row | None:
+def unrelated_text(
+    sample: Sample, rng: random.Random, context: RowContext, parameters: UnrelatedText
+) -> Sample | None:
     """True but irrelevant sentences before the question."""
-    return row.before_question(" ".join(draw.sample(SENTENCES, parameters.sentences)))
+    return sample.before_question(" ".join(rng.sample(SENTENCES, parameters.sentences)))
 
 
 @register_perturbation("misleading_text", changes=Modality.TEXT, parameters=MisleadingText)
-def misleading_text(row: Row, draw: random.Random, context: Context, parameters: MisleadingText) -> Row | None:
+def misleading_text(
+    sample: Sample, rng: random.Random, context: RowContext, parameters: MisleadingText
+) -> Sample | None:
     """A sentence that claims a wrong option."""
-    return _plant(row, draw, parameters.template)
+    return _claim_wrong_option(sample, rng, parameters.template)
 
 
-@register_perturbation("misleading_caption", changes=Modality.TEXT, parameters=PlantedOption)
-def misleading_caption(row: Row, draw: random.Random, context: Context, parameters: PlantedOption) -> Row | None:
+@register_perturbation("misleading_caption", changes=Modality.TEXT, parameters=TargetOption)
+def misleading_caption(
+    sample: Sample, rng: random.Random, context: RowContext, parameters: TargetOption
+) -> Sample | None:
     """A caption with a wrong class before the question, in MMA-Bench's words (arXiv 2511.22826)."""
-    return _plant(row, draw, f"Video_caption: {OPTION}.")
+    return _claim_wrong_option(sample, rng, f"Video_caption: {OPTION}.")
 
 
 @register_perturbation("given_text", changes=Modality.TEXT, parameters=GivenText)
-def given_text(row: Row, draw: random.Random, context: Context, parameters: GivenText) -> Row | None:
+def given_text(sample: Sample, rng: random.Random, context: RowContext, parameters: GivenText) -> Sample | None:
     """One of the distractors that the dataset brings."""
-    return row.before_question(draw.choice(row.facts)) if row.facts else None
+    return sample.before_question(rng.choice(sample.distractors)) if sample.distractors else None
 
 
 @register_perturbation("ocr_text", changes=Modality.TEXT, parameters=OcrText)
-def ocr_text(row: Row, draw: random.Random, context: Context, parameters: OcrText) -> Row | None:
+def ocr_text(sample: Sample, rng: random.Random, context: RowContext, parameters: OcrText) -> Sample | None:
     """A scanned form, misread (out of distribution: meant for diagnosis, not for training)."""
-    return row.before_question(scanned_form(draw, parameters.lines))
+    return sample.before_question(scanned_form(rng, parameters.lines))
 
 
 @register_perturbation("long_context", changes=Modality.TEXT, parameters=LongContext)
-def long_context(row: Row, draw: random.Random, context: Context, parameters: LongContext) -> Row | None:
+def long_context(sample: Sample, rng: random.Random, context: RowContext, parameters: LongContext) -> Sample | None:
     """Random letters after the question."""
-    return row.after_question("".join(draw.choices(string.ascii_letters, k=parameters.characters)))
+    return sample.after_question("".join(rng.choices(string.ascii_letters, k=parameters.characters)))
 
 
-def _plant(row: Row, draw: random.Random, template: str) -> Row | None:
-    wrong = row.wrong_choices
-    planted = draw.choice(wrong) if wrong else None
-    twin = row.before_question(fill(template, planted)) if planted is not None else None
-    return twin.changed(planted=planted) if twin is not None else None
+def _claim_wrong_option(sample: Sample, rng: random.Random, template: str) -> Sample | None:
+    """The sample with a sentence before the question that names a wrong option, drawn at random."""
+    wrong = sample.wrong_choices
+    target = rng.choice(wrong) if wrong else None
+    twin = sample.before_question(fill(template, target)) if target is not None else None
+    return twin.changed(target=target) if twin is not None else None
 
 
-_PLACE = re.compile(r"(?:\b([Aa])n?\s+)?\{option\}")
+_OPTION = re.compile(r"(?:\b([Aa])n?\s+)?\{option\}")
 _OWN_ARTICLE = re.compile(r"(?:an?|the|some)\s", re.IGNORECASE)
 _VOWEL_LETTER_CONSONANT_SOUND = re.compile(r"(?:uni(?![nm])|eu|ewe|use|usu|uten|u[bkrst][aeiou]|one\b|once\b)")
 _SILENT_H = re.compile(r"(?:hour|honest|honou?r|heir)")
@@ -162,13 +169,13 @@ def fill(template: str, option: str) -> str:
     """
     option = option.strip().rstrip(".")
 
-    def place(match: re.Match[str]) -> str:
+    def put(match: re.Match[str]) -> str:
         if match[1] is None or _OWN_ARTICLE.match(option):
             return option
 
         return f"{match[1]}{'n' if _takes_an(option) else ''} {option}"
 
-    return _PLACE.sub(place, template)
+    return _OPTION.sub(put, template)
 
 
 def _takes_an(option: str) -> bool:
