@@ -73,7 +73,7 @@ def test_options_by_hand(planted):
     twin[0, [1, 2, 4]] = [3.0, 1.0, 0.0]
     of = [[OptionTokens(place, 0, (token,)) for token in (1, 2, 4)] for place in (0, 1)]
     about = dict(choices=CHOICES, answer=1)
-    given = [question(0, options=of[0], **about), question(1, options=of[1], planted=planted, **about)]
+    given = [question(0, options=of[0], **about), question(1, options=of[1], target=planted, **about)]
     first, second = score_likelihood(given, answers([1, 1], np.concatenate([clean, twin])), str)
 
     assert (first.answer, first.correct, first.flipped, first.causal_effect, first.misled) == (
