@@ -235,7 +235,7 @@ class TestNotes:
         assert (
             notes[2]
             .replace("\N{NO-BREAK SPACE}", " ")
-            .startswith("In 3 shared rows, only one of other and base planted")
+            .startswith("In 3 shared rows, only one of other and base has a target")
         )
         assert notes[-1] == "other: A row was dropped."
 

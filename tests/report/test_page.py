@@ -16,8 +16,8 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
 from modality_interference.errors import ModalityInterferenceError
-from modality_interference.report.page import exhibit, write_report
-from modality_interference.report.summary import summary
+from modality_interference.report.page import flip_card, write_report
+from modality_interference.report.summary import diagnosis_summary
 from modality_interference.report.table import conditions
 from modality_interference.results import Diagnosis, Flip
 
@@ -55,20 +55,23 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 class TestSummary:
     def test_names_the_most_and_the_least_vulnerable_with_figures_and_intervals(self) -> None:
-        words = plain(summary(conditions(diagnosis())))
+        words = plain(diagnosis_summary(conditions(diagnosis())))
 
         assert (
             "most vulnerable to misleading_text on pictures: 84.0 % (79.0 to 89.0) of the answers change, accuracy falls "
             "from 97.0 % to 16.0 % (11.0 to 21.0) and the mean causal effect is 0.700 bits." in words
         )
         assert "least vulnerable to unrelated_text on pictures: 19.0 % (14.0 to 24.0)" in words
-        assert "By misleading_text on pictures it is misled to the planted wrong option in 79.0 %" in words
+        assert (
+            "Under misleading_text on pictures it chooses the target, the wrong option that the perturbation names, in 79.0 %"
+            in words
+        )
         assert "both has clean rows only: interference was not measured on it." in words
 
     def test_one_perturbation_is_neither_most_nor_least(self) -> None:
         figures = {"clean": result(accuracy=0.5), "black_image": result(accuracy=0.5, flip_rate=0.1)}
 
-        words = plain(summary(conditions(diagnosis({"sums": figures}))))
+        words = plain(diagnosis_summary(conditions(diagnosis({"sums": figures}))))
 
         assert "vulnerable" not in words
         expected = "Under black_image on sums, 10.0 % (5.0 to 15.0) of the answers change and accuracy stays at 50.0 %"
@@ -77,19 +80,21 @@ class TestSummary:
     def test_says_when_nothing_changed(self) -> None:
         figures = {"clean": result(accuracy=1.0), **{name: result(accuracy=1.0, flip_rate=0.0) for name in ("a", "b")}}
 
-        assert "No perturbation changed any answer." in plain(summary(conditions(diagnosis({"sums": figures}))))
+        assert "No perturbation changed any answer." in plain(
+            diagnosis_summary(conditions(diagnosis({"sums": figures})))
+        )
 
     def test_equal_flip_rates_are_not_ranked(self) -> None:
         figures = {name: result(accuracy=0.5, flip_rate=0.4) for name in ("a", "b")}
 
-        words = plain(summary(conditions(diagnosis({"sums": figures}))))
+        words = plain(diagnosis_summary(conditions(diagnosis({"sums": figures}))))
 
         assert "All perturbations change equally many answers: 40.0 % (35.0 to 45.0)." in words
 
     def test_clean_rows_only(self) -> None:
         figures = {"one": {"clean": result(accuracy=0.5)}, "two": {"clean": result(accuracy=0.6)}}
 
-        words = plain(summary(conditions(diagnosis(figures))))
+        words = plain(diagnosis_summary(conditions(diagnosis(figures))))
 
         assert words.endswith("one and two have clean rows only: interference was not measured on them.")
 
@@ -97,18 +102,20 @@ class TestSummary:
         figures = {"clean": result(accuracy=0.5, unparsable_rate=0.25)}
 
         assert "Up to 25.0 % of the generated answers could not be parsed (worst: clean on sums)" in plain(
-            summary(conditions(diagnosis({"sums": figures}, scoring="generate")))
+            diagnosis_summary(conditions(diagnosis({"sums": figures}, scoring="generate")))
         )
 
     def test_accuracy_can_rise(self) -> None:
         figures = {"clean": result(accuracy=0.5), "black_image": result(accuracy=0.6, flip_rate=0.1)}
 
-        assert "accuracy rises from 50.0 % to 60.0 %" in plain(summary(conditions(diagnosis({"sums": figures}))))
+        assert "accuracy rises from 50.0 % to 60.0 %" in plain(
+            diagnosis_summary(conditions(diagnosis({"sums": figures})))
+        )
 
 
 class TestGallery:
     def test_marks_what_was_inserted(self) -> None:
-        pieces = [(piece.change, piece.text) for piece in exhibit(flip()).pieces]
+        pieces = [(piece.change, piece.text) for piece in flip_card(flip()).pieces]
 
         assert pieces == [
             ("same", "<image>"),
@@ -117,17 +124,17 @@ class TestGallery:
         ]
 
     def test_a_picture_that_the_twin_keeps_is_shown_once(self) -> None:
-        assert exhibit(flip()).perturbed_pictures == []
-        assert len(exhibit(flip(perturbed_pictures=[picture_uri("blue")])).perturbed_pictures) == 1
+        assert flip_card(flip()).perturbed_images == []
+        assert len(flip_card(flip(perturbed_pictures=[picture_uri("blue")])).perturbed_images) == 1
 
     def test_only_embedded_pictures_are_shown(self) -> None:
         addresses = ["https://example.org/a.png", "javascript:alert(1)", "data:text/html,hello", "file:///etc/passwd"]
 
-        assert exhibit(flip(pictures=[*addresses, picture_uri("red")])).pictures == [picture_uri("red")]
+        assert flip_card(flip(pictures=[*addresses, picture_uri("red")])).images == [picture_uri("red")]
 
     def test_clips_that_the_twin_keeps_are_shown_once(self) -> None:
         video, sound, silence = CLIPS
-        shown = exhibit(flip(clips=[video, sound], perturbed_clips=[silence])).clips
+        shown = flip_card(flip(clips=[video, sound], perturbed_clips=[silence])).clips
 
         assert [(clip.kind, clip.whose, clip.caption, bool(clip.uri)) for clip in shown] == [
             ("video", "clean and perturbed", "dog.mp4, 2.0 s, 64 × 48", True),
@@ -137,7 +144,7 @@ class TestGallery:
 
     def test_what_takes_the_place_of_frames_stands_beside_them(self) -> None:
         video, sound, _ = CLIPS
-        shown = exhibit(flip(clips=[video, sound], perturbed_clips=[video])).clips
+        shown = flip_card(flip(clips=[video, sound], perturbed_clips=[video])).clips
 
         assert [(clip.kind, clip.whose) for clip in shown] == [
             ("video", "clean"),
@@ -147,24 +154,24 @@ class TestGallery:
 
     @pytest.mark.parametrize("uri", ["https://example.org/a.png", "data:text/html,hello", "javascript:alert(1)"])
     def test_only_embedded_pictures_of_clips_are_shown(self, uri: str) -> None:
-        (shown,) = exhibit(flip(clips=[{"kind": "video", "caption": "a.mp4", "uri": uri}])).clips
+        (shown,) = flip_card(flip(clips=[{"kind": "video", "caption": "a.mp4", "uri": uri}])).clips
 
         assert shown.uri == ""
 
     def test_flips_of_earlier_releases_have_no_clips(self) -> None:
         earlier = flip().model_dump(exclude={"clips", "perturbed_clips"})
 
-        assert exhibit(Flip.model_validate(earlier)).clips == []
+        assert flip_card(Flip.model_validate(earlier)).clips == []
 
     def test_long_insertions_are_shortened(self) -> None:
-        shown = exhibit(flip(prompt="Which?", perturbed_prompt="Which? " + "x" * 9_999))
+        shown = flip_card(flip(prompt="Which?", perturbed_prompt="Which? " + "x" * 9_999))
 
         assert sum(len(piece.text) for piece in shown.pieces) < 1_000
         assert "9,200 characters" in shown.pieces[-1].text  # a space and 9,999 letters, less the 800 shown
 
     @given(st.text("ab .\n", max_size=60), st.text("ab .\n", max_size=60))
     def test_pieces_spell_both_prompts(self, clean: str, perturbed: str) -> None:
-        pieces = exhibit(flip(prompt=clean, perturbed_prompt=perturbed)).pieces
+        pieces = flip_card(flip(prompt=clean, perturbed_prompt=perturbed)).pieces
 
         assert "".join(piece.text for piece in pieces if piece.change != "removed") == perturbed
         assert "".join(piece.text for piece in pieces if piece.change != "added") == clean

@@ -7,13 +7,13 @@ from pathlib import Path
 from ..errors import ModalityInterferenceError
 from ..files import write_bytes, write_text
 from ..results import Diagnosis, ScoredRow, read_diagnosis, read_rows
-from .differences import ComparedCondition, Comparison, Figures, Pairs, Run, pair, verdict
+from .differences import ComparedCondition, Comparison, Pairs, Run, RunRates, pair, verdict
 from .plots.attention import COMPARED_FILE, contrast_plots
 from .plots.comparison import comparison_plots
 from .summary import comparison_summary
 from .table import PROMPTS, RATE_TITLES, Condition, ConditionName, conditions, prompt_conditions
 from .templating import render
-from .text import counted, described, encodable, listed, moment
+from .text import counted, described, encodable, joined, moment
 from .theme import Plot
 
 
@@ -73,7 +73,7 @@ def _folder_names(folders: Sequence[Path]) -> list[str]:
 
 
 def _numbered(names: list[str]) -> list[str]:
-    """The names, with a number where one stands twice."""
+    """The names, with a number where one is repeated."""
     found: list[str] = []
     for name in names:
         number, candidate = 1, name
@@ -151,11 +151,11 @@ def _described(run: LoadedRun) -> Run:
 def _compared(
     runs: Sequence[LoadedRun],
     pairs: Mapping[str, Mapping[ConditionName, Pairs]],
-    listed: Callable[[Diagnosis], Sequence[Condition]],
+    list_conditions: Callable[[Diagnosis], Sequence[Condition]],
 ) -> list[ComparedCondition]:
     """Every condition of every run, those of a dataset and prompt together, the reference's first."""
     found = {
-        run.name: {(condition.name, condition.prompt): condition for condition in listed(run.diagnosis)}
+        run.name: {(condition.name, condition.prompt): condition for condition in list_conditions(run.diagnosis)}
         for run in runs
     }
     every = {key: condition for members in reversed(found.values()) for key, condition in members.items()}
@@ -170,7 +170,7 @@ def _compared(
             perturbation=name[1],
             prompt=prompt,
             figures={
-                run: _figures(members[name, prompt], _shared(pairs.get(run, {}), name, prompt), seed)
+                run: _rates_of(members[name, prompt], _shared(pairs.get(run, {}), name, prompt), seed)
                 for run, members in found.items()
                 if (name, prompt) in members
             },
@@ -184,8 +184,8 @@ def _shared(pairs: Mapping[ConditionName, Pairs], name: ConditionName, prompt: s
     return shared.of_kind(prompt) if shared and prompt else shared
 
 
-def _figures(condition: Condition, shared: Pairs | None, seed: int) -> Figures:
-    return Figures(
+def _rates_of(condition: Condition, shared: Pairs | None, seed: int) -> RunRates:
+    return RunRates(
         rows=condition.rows,
         shared=len(shared.reference) if shared else 0,
         rates=dict(condition.rates),
@@ -202,7 +202,7 @@ def notes(runs: Sequence[LoadedRun], pairs: Mapping[str, Mapping[ConditionName, 
     found: list[str] = []
     for run in runs[1:]:
         found += _settings(reference, run)
-        found += _planted(reference, run, pairs[run.name])
+        found += _targets(reference, run, pairs[run.name])
         found += _shared_note(reference, run, pairs[run.name])
 
     return found + [f"{run.name}: {note}" for run in runs for note in run.diagnosis.notes]
@@ -213,8 +213,8 @@ def _settings(reference: LoadedRun, run: LoadedRun) -> list[str]:
     ours, theirs = reference.diagnosis, run.diagnosis
     if ours.seed != theirs.seed:
         found.append(
-            f"{run.name} drew its twins with seed {theirs.seed}, {reference.name} with seed {ours.seed}: their planted "
-            "options and inserted texts and pictures may differ, and the differences below contain that."
+            f"{run.name} drew its twins with seed {theirs.seed}, {reference.name} with seed {ours.seed}: their target "
+            "options and inserted texts and images may differ, and the differences below contain that."
         )
 
     if ours.scoring != theirs.scoring:
@@ -226,13 +226,13 @@ def _settings(reference: LoadedRun, run: LoadedRun) -> list[str]:
     return found
 
 
-def _planted(reference: LoadedRun, run: LoadedRun, pairs: Mapping[ConditionName, Pairs]) -> list[str]:
-    rows = sum(members.planted_differently for members in pairs.values())
+def _targets(reference: LoadedRun, run: LoadedRun, pairs: Mapping[ConditionName, Pairs]) -> list[str]:
+    rows = sum(members.targets_differ for members in pairs.values())
     if not rows:
         return []
 
     return [
-        f"In {counted(rows, 'shared row')}, only one of {run.name} and {reference.name} planted a wrong option: their "
+        f"In {counted(rows, 'shared row')}, only one of {run.name} and {reference.name} has a target option: their "
         "perturbations differ."
     ]
 
@@ -253,7 +253,7 @@ def _shared_note(reference: LoadedRun, run: LoadedRun, pairs: Mapping[ConditionN
             for (shared, rows, dataset), perturbations in partly.items()
         ]
         found.append(
-            f"{run.name} shares with {reference.name} only {listed(parts)}; differences are of the shared rows, the "
+            f"{run.name} shares with {reference.name} only {joined(parts)}; differences are of the shared rows, the "
             "figures of each run of all its rows."
         )
 
@@ -267,7 +267,7 @@ def _grouped(names: Iterable[ConditionName]) -> str:
     for dataset, perturbation in sorted(names):
         groups.setdefault(dataset, []).append(perturbation)
 
-    return listed([f"{dataset} ({', '.join(perturbations)})" for dataset, perturbations in groups.items()])
+    return joined([f"{dataset} ({', '.join(perturbations)})" for dataset, perturbations in groups.items()])
 
 
 def comparison_page(comparison: Comparison, plots: Sequence[Plot]) -> str:

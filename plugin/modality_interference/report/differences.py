@@ -34,7 +34,7 @@ class Difference(Result):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def excludes_zero(self) -> bool:
-        """Whether the interval lies on one side of zero."""
+        """Whether the interval excludes zero."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
@@ -56,8 +56,8 @@ class Pairs:
         return Pairs([a for a, _ in found], [b for _, b in found])
 
     @property
-    def planted_differently(self) -> int:
-        """On how many rows only one of the two runs planted a wrong option."""
+    def targets_differ(self) -> int:
+        """On how many rows only one of the two runs has a target option."""
         return sum((a.misled is None) != (b.misled is None) for a, b in zip(self.reference, self.other))
 
     def differences(self, rates: Sequence[RateName], seed: int) -> dict[RateName, Difference]:
@@ -138,8 +138,8 @@ class Run(Result):
     scoring: str
 
 
-class Figures(Result):
-    """The figures of one run in one condition.
+class RunRates(Result):
+    """The rates of one run in one condition.
 
     Attributes:
         rows: how many it scored.
@@ -169,7 +169,7 @@ class ComparedCondition(Result):
     kind: str
     perturbation: str
     prompt: str = ""
-    figures: dict[str, Figures]
+    figures: dict[str, RunRates]
 
     @property
     def name(self) -> ConditionName:
@@ -196,7 +196,7 @@ class Comparison(Result):
         resamples: of the bootstrap.
         confidence: of the intervals.
         conditions: in the reference's order.
-        prompts: those of datasets of clips once more, what is asked about sight and about sound apart.
+        prompts: those of datasets of clips again, questions about video and about audio apart.
         notes: what a reader should know, in plain words.
     """
 

@@ -8,7 +8,7 @@ from ..files import write_bytes, write_text
 from ..results import Diagnosis, Flip, ScoredRow, ShownClip
 from .plots.attention import CONTRASTS_FILE, SHARES_FILE, attention_plots
 from .plots.diagnosis import EFFECTS_FILE, PROFILES_FILE, effects_plot, profiles_plot, radar_plot, rates_plot
-from .summary import summary
+from .summary import diagnosis_summary
 from .table import PROMPTS, RATE_TITLES, conditions, prompt_conditions, prompt_lines, rates_present
 from .templating import render
 from .text import Piece, changes, described, moment, shortened
@@ -33,8 +33,8 @@ def write_report(folder: Path, diagnosis: Diagnosis, rows: Sequence[ScoredRow]) 
         ModalityInterferenceError: the folder cannot be written.
     """
     found = conditions(diagnosis)
-    whole = [radar_plot(found), rates_plot(found)] if rates_present(found) else []
-    plots = [plot for plot in (profiles_plot(prompt_conditions(diagnosis)), *whole, effects_plot(rows)) if plot]
+    overall = [radar_plot(found), rates_plot(found)] if rates_present(found) else []
+    plots = [plot for plot in (profiles_plot(prompt_conditions(diagnosis)), *overall, effects_plot(rows)) if plot]
     plots += attention_plots(diagnosis.attention)
     for plot in plots:
         write_bytes(folder / plot.file_name, plot.png)
@@ -54,7 +54,7 @@ def _page(diagnosis: Diagnosis, plots: Sequence[Plot]) -> str:
         diagnosis=diagnosis,
         model=described(diagnosis.model).get("name_or_path", "a model"),
         created=moment(diagnosis.created),
-        summary=summary(found),
+        summary=diagnosis_summary(found),
         plots=plots,
         conditions=found,
         prompts=PROMPTS,
@@ -63,7 +63,7 @@ def _page(diagnosis: Diagnosis, plots: Sequence[Plot]) -> str:
         perturbations=list(dict.fromkeys(condition.perturbation for condition in found)),
         rates=rates_present(found),
         rate_titles=RATE_TITLES,
-        gallery=[exhibit(flip) for flip in diagnosis.gallery],
+        gallery=[flip_card(flip) for flip in diagnosis.gallery],
         origin=_origin(diagnosis),
     )
 
@@ -75,14 +75,14 @@ def _origin(diagnosis: Diagnosis) -> list[tuple[str, dict[str, str]]]:
 
 
 @dataclass(frozen=True)
-class ExhibitedClip:
-    """A video or a sound, as a page shows it.
+class ClipCard:
+    """A video or an audio track, as a page shows it.
 
     Attributes:
         kind: which of them.
         whose: `clean`, `perturbed`, or both.
         caption: the diagnosis's.
-        uri: a picture of it; "" where there is none that can be shown.
+        uri: an image of it; "" where none can be shown.
     """
 
     kind: str
@@ -92,24 +92,24 @@ class ExhibitedClip:
 
 
 @dataclass(frozen=True)
-class Exhibit:
+class FlipCard:
     """A flip, as a page shows it.
 
     Attributes:
         flip: as the diagnosis found it.
         prompt: the clean prompt, shortened.
         pieces: the perturbed prompt against the clean one.
-        pictures: the clean row's pictures that can be shown.
-        perturbed_pictures: the twin's; empty where they are the clean row's.
-        clips: the clean row's videos and those of the twin that differ, then their sounds likewise.
+        images: the clean row's images that can be shown.
+        perturbed_images: the twin's; empty where they are the clean row's.
+        clips: the clean row's videos and those of the twin that differ, then their audio tracks likewise.
     """
 
     flip: Flip
     prompt: str
     pieces: list[Piece]
-    pictures: list[str]
-    perturbed_pictures: list[str]
-    clips: list[ExhibitedClip]
+    images: list[str]
+    perturbed_images: list[str]
+    clips: list[ClipCard]
 
     @property
     def same_text(self) -> bool:
@@ -117,29 +117,29 @@ class Exhibit:
         return all(piece.change == "same" for piece in self.pieces)
 
 
-def exhibit(flip: Flip) -> Exhibit:
+def flip_card(flip: Flip) -> FlipCard:
     """Prepare a flip for a page."""
     perturbed = [] if flip.perturbed_pictures == flip.pictures else flip.perturbed_pictures
-    return Exhibit(
+    return FlipCard(
         flip=flip,
         prompt=shortened(flip.prompt),
         pieces=changes(flip.prompt, flip.perturbed_prompt),
-        pictures=[uri for uri in flip.pictures if _is_picture(uri)],
-        perturbed_pictures=[uri for uri in perturbed if _is_picture(uri)],
+        images=[uri for uri in flip.pictures if _is_image(uri)],
+        perturbed_images=[uri for uri in perturbed if _is_image(uri)],
         clips=_clips(flip),
     )
 
 
-def _clips(flip: Flip) -> list[ExhibitedClip]:
+def _clips(flip: Flip) -> list[ClipCard]:
     changed = {clip.kind for clip in flip.perturbed_clips}
     clean = [_clip("clean" if clip.kind in changed else "clean and perturbed", clip) for clip in flip.clips]
     every = clean + [_clip("perturbed", clip) for clip in flip.perturbed_clips]
     return sorted(every, key=lambda clip: clip.kind == "sound")
 
 
-def _clip(whose: str, clip: ShownClip) -> ExhibitedClip:
-    return ExhibitedClip(clip.kind, whose, clip.caption, clip.uri if _is_picture(clip.uri) else "")
+def _clip(whose: str, clip: ShownClip) -> ClipCard:
+    return ClipCard(clip.kind, whose, clip.caption, clip.uri if _is_image(clip.uri) else "")
 
 
-def _is_picture(uri: str) -> bool:
+def _is_image(uri: str) -> bool:
     return uri.startswith("data:image/")

@@ -8,13 +8,13 @@ from ..modality import CLEAN
 from ..results import RateName
 from .differences import ComparedCondition, Comparison, Difference, verdict
 from .table import RATE_TITLES, Condition
-from .text import bits, change, ends, interval, listed, percent
+from .text import bits, change, ends, interval, joined, percent
 
 
 _MOST_LISTED = 4  # datasets that one sentence can name
 
 
-def summary(found: Sequence[Condition]) -> list[Markup]:
+def diagnosis_summary(found: Sequence[Condition]) -> list[Markup]:
     """Sentences for a page, names escaped.
 
     They rank perturbations by flip rate, the share of answers that an input changed which should not matter.
@@ -22,8 +22,8 @@ def summary(found: Sequence[Condition]) -> list[Markup]:
     perturbed = [condition for condition in found if not condition.is_clean and "flip_rate" in condition.rates]
     sentences = [*_about_clean(found)]
     if perturbed:
-        sentences += [*_about_vulnerability(perturbed), *_about_planted_options(perturbed)]
-        sentences += _about_the_other_sense(perturbed)
+        sentences += [*_about_vulnerability(perturbed), *_about_targets(perturbed)]
+        sentences += _about_the_other_modality(perturbed)
 
     sentences += _about_clean_only(found, {condition.dataset for condition in perturbed}) + _about_abstention(found)
     return sentences + _about_unparsable(found)
@@ -43,7 +43,7 @@ def _about_clean(found: Sequence[Condition]) -> list[Markup]:
         sentence = Markup("Undisturbed, the model answers between {} and {} correctly.")
         return [sentence.format(_clean_accuracy(ranked[0]), _clean_accuracy(ranked[-1]))]
 
-    figures = Markup(listed([_clean_accuracy(condition) for condition in clean]))
+    figures = Markup(joined([_clean_accuracy(condition) for condition in clean]))
     return [Markup("Undisturbed, the model answers {} correctly.").format(figures)]
 
 
@@ -58,19 +58,19 @@ def _about_vulnerability(perturbed: Sequence[Condition]) -> list[Markup]:
         return [Markup("No perturbation changed any answer.")]
 
     if len(ranked) == 1:
-        return [Markup("Under {}, {}.").format(_place(strongest), _damage(strongest))]
+        return [Markup("Under {}, {}.").format(_named(strongest), _damage(strongest))]
 
     if weakest.rates["flip_rate"].value == strongest.rates["flip_rate"].value:
         flips = interval(strongest.rates["flip_rate"])
         return [Markup("All perturbations change equally many answers: {}.").format(flips)]
 
     return [
-        Markup("It is <strong>most vulnerable</strong> to {}: {}.").format(_place(strongest), _damage(strongest)),
-        Markup("It is <strong>least vulnerable</strong> to {}: {}.").format(_place(weakest), _damage(weakest)),
+        Markup("It is <strong>most vulnerable</strong> to {}: {}.").format(_named(strongest), _damage(strongest)),
+        Markup("It is <strong>least vulnerable</strong> to {}: {}.").format(_named(weakest), _damage(weakest)),
     ]
 
 
-def _place(condition: Condition) -> Markup:
+def _named(condition: Condition) -> Markup:
     return Markup("<code>{}</code> on <code>{}</code>").format(condition.perturbation, condition.dataset)
 
 
@@ -86,24 +86,26 @@ def _damage(condition: Condition) -> str:
     if "causal_effect" in condition.rates:
         parts.append(f"the mean causal effect is {bits(condition.rates['causal_effect'].value)}")
 
-    return listed(parts)
+    return joined(parts)
 
 
-def _about_planted_options(perturbed: Sequence[Condition]) -> list[Markup]:
-    planting = [condition for condition in perturbed if "misled_rate" in condition.rates]
-    if not planting:
+def _about_targets(perturbed: Sequence[Condition]) -> list[Markup]:
+    with_targets = [condition for condition in perturbed if "misled_rate" in condition.rates]
+    if not with_targets:
         return []
 
-    worst = max(planting, key=lambda condition: condition.rates["misled_rate"].value)
+    worst = max(with_targets, key=lambda condition: condition.rates["misled_rate"].value)
     misled = worst.rates["misled_rate"]
     if misled.value == 0:
-        return [Markup("Where a perturbation planted a wrong option, the model never chose it.")]
+        return [Markup("Where a perturbation names a wrong option, the model never chose it.")]
 
-    sentence = Markup("By {} it is misled to the planted wrong option in {} of the rows.")
-    return [sentence.format(_place(worst), interval(misled))]
+    sentence = Markup(
+        "Under {} it chooses the target, the wrong option that the perturbation names, in {} of the rows."
+    )
+    return [sentence.format(_named(worst), interval(misled))]
 
 
-def _about_the_other_sense(perturbed: Sequence[Condition]) -> list[Markup]:
+def _about_the_other_modality(perturbed: Sequence[Condition]) -> list[Markup]:
     swapped = [condition for condition in perturbed if "followed_other_sense_rate" in condition.rates]
     if not swapped:
         return []
@@ -112,17 +114,19 @@ def _about_the_other_sense(perturbed: Sequence[Condition]) -> list[Markup]:
     followed = worst.rates["followed_other_sense_rate"]
     if followed.value == 0:
         return [
-            Markup("Where sight and sound disagree, the model never answers with the sense that was not asked for.")
+            Markup("Where video and audio disagree, the model never answers with the modality that was not asked for.")
         ]
 
     sentence = Markup(
-        "Where sight and sound disagree, it answers with the sense that was not asked for in up to {} ({})."
+        "Where video and audio disagree, it answers with the modality that was not asked for in up to {} ({})."
     )
-    return [sentence.format(interval(followed), _place(worst))]
+    return [sentence.format(interval(followed), _named(worst))]
 
 
 def _about_abstention(found: Sequence[Condition]) -> list[Markup]:
-    sentence = Markup("Where the sense that is asked for is missing, <code>{}</code>, it says so in {} of the rows.")
+    sentence = Markup(
+        "Where the modality that is asked for is missing, <code>{}</code>, it says so in {} of the rows."
+    )
     return [
         sentence.format(condition.dataset, interval(condition.rates["abstention_rate"]))
         for condition in found
@@ -136,7 +140,7 @@ def _about_clean_only(found: Sequence[Condition], with_twins: set[str]) -> list[
     if not names:
         return []
 
-    listing = Markup(listed([Markup("<code>{}</code>").format(name) for name in names]))
+    listing = Markup(joined([Markup("<code>{}</code>").format(name) for name in names]))
     if len(names) == 1:
         return [Markup("{} has clean rows only: interference was not measured on it.").format(listing)]
 
@@ -150,7 +154,7 @@ def _about_unparsable(found: Sequence[Condition]) -> list[Markup]:
         return []
 
     sentence = Markup("Up to {} of the generated answers could not be parsed (worst: {}); they count as wrong.")
-    return [sentence.format(percent(worst.rates["unparsable_rate"].value), _place(worst))]
+    return [sentence.format(percent(worst.rates["unparsable_rate"].value), _named(worst))]
 
 
 Found = tuple[ComparedCondition, Difference]
@@ -197,7 +201,7 @@ def _verdicts(rate: RateName, found: Sequence[Found]) -> str:
         return f"{next(iter(counts))} in {f'all {len(found)} conditions' if len(found) > 1 else 'the one condition'}"
 
     first, *others = [f"{words} in {count}" for words, count in counts.items()]
-    return listed([f"{first} of {len(found)} conditions", *others])
+    return joined([f"{first} of {len(found)} conditions", *others])
 
 
 def _extreme(verb: str, run: str, comparison: Comparison, found: Found) -> Markup:

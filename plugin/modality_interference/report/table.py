@@ -13,13 +13,13 @@ from ..results import Diagnosis, PerturbationResult, Rate, RateName
 
 PROMPTS: dict[str, str] = {Modality.VIDEO: "visual", Modality.AUDIO: "audio"}  # by the kind of the rows
 ALIGNED = "aligned"
-REMOVED = "asked sense removed"
-_TITLES = {  # in the order in which they stand
+REMOVED = "asked modality removed"
+_TITLES = {  # in the order of the pages
     CLEAN: ALIGNED,
     "swapped_video": "misaligned",
     "swapped_audio": "misaligned",
-    "black_frames": "other sense removed",
-    "silence": "other sense removed",
+    "black_frames": "other modality removed",
+    "silence": "other modality removed",
     "misleading_caption": "misleading caption",
     "long_context": "long context",
 }
@@ -31,7 +31,7 @@ def condition_title(perturbation: str, removed: bool = False) -> str:
 
     Args:
         perturbation: its label.
-        removed: whether the sense that is asked for was taken away from the rows.
+        removed: whether the modality that is asked for was taken away from the rows.
     """
     numbered = _NUMBERED.fullmatch(perturbation)
     if perturbation not in _TITLES and numbered and numbered[1] in _TITLES:
@@ -45,8 +45,8 @@ def condition_title(perturbation: str, removed: bool = False) -> str:
     return REMOVED if perturbation == CLEAN else f"{title}, {REMOVED}"
 
 
-def place(title: str) -> int:
-    """Where a condition stands among others: the paper's in its order, then all others."""
+def condition_order(title: str) -> int:
+    """Position of a condition among others: the paper's in its order, then all others."""
     order = list(dict.fromkeys(_TITLES.values()))
     return order.index(title) if title in order else len(order)
 
@@ -57,7 +57,7 @@ RATE_TITLES: dict[RateName, str] = {
     "flip_rate": "Flip rate",
     "causal_effect": "Causal effect",
     "misled_rate": "Misled rate",
-    "followed_other_sense_rate": "Followed other sense",
+    "followed_other_sense_rate": "Other modality",
     "abstention_rate": "Abstention",
     "unparsable_rate": "Unparsable",
 }
@@ -122,7 +122,7 @@ def prompt_conditions(diagnosis: Diagnosis) -> list[Condition]:
         kinds = result.kinds or {result.kind: result.perturbations}
         for prompt in PROMPTS:
             members = _conditions(dataset, prompt, kinds.get(prompt, {}), prompt)
-            found += sorted(members, key=lambda condition: place(condition.title))
+            found += sorted(members, key=lambda condition: condition_order(condition.title))
 
     return found
 
@@ -170,5 +170,5 @@ def prompt_lines(found: Sequence[Condition]) -> list[PromptLine]:
     return [
         PromptLine(dataset, title, lines[title])
         for dataset, lines in cells.items()
-        for title in sorted(lines, key=place)
+        for title in sorted(lines, key=condition_order)
     ]

@@ -58,7 +58,7 @@ def _script(name: str) -> Markup:
 
 
 def _content_security_policy() -> str:
-    """Nothing from outside, pictures only from the page itself, scripts only by their hash."""
+    """Nothing from outside, images only from the page itself, scripts only by their hash."""
     digests = (hashlib.sha256(_asset(name).encode()).digest() for name in SCRIPTS)
     scripts = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
     return (

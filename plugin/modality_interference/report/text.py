@@ -60,7 +60,7 @@ def counted(number: int, singular: str, plural: str | None = None) -> str:
     return f"{number:,}{SPACE}{singular if number == 1 else plural or singular + 's'}"
 
 
-def listed(items: Sequence[str]) -> str:
+def joined(items: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     if len(items) < 2:
         return "".join(items)
@@ -157,6 +157,6 @@ def _text(value: Any) -> str:
         return value
 
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return listed(value)
+        return joined(value)
 
     return json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Plots of the white-box profile, and files of strangers that hold one."""
+"""Plots of the white-box profile, and untrusted files that hold one."""
 
 import json
 
@@ -21,7 +21,7 @@ from modality_interference.results import (
 
 
 def profile(depth=3, undefined=False):
-    """Two conditions, one of them with a name from a stranger, and a contrast."""
+    """Two conditions, one of them with an untrusted name, and a contrast."""
     layers = [[0.5, 0.3, 0.2]] * depth
     shares = dict(rows=4, layers=layers, heads=[[layer, layer] for layer in layers])
     size = EffectSize(value=None, low=None, high=None) if undefined else EffectSize(value=1.5, low=0.5, high=2.5)
@@ -77,7 +77,7 @@ def test_what_is_written_is_read(tmp_path):
         lambda found: found["conditions"][0].__setitem__("rows", 0),
     ],
 )
-def test_strangers_profiles_are_checked(tmp_path, change):
+def test_untrusted_profiles_are_checked(tmp_path, change):
     write_results(tmp_path, diagnosis(attention=profile()), [])
     content = json.loads((tmp_path / JSON_FILE).read_text())
     change(content["attention"])

@@ -15,12 +15,12 @@ from modality_interference.report.comparison import compare_runs
 from modality_interference.report.page import write_report
 from modality_interference.report.plots.curves import draw_curves, read_curves
 from modality_interference.report.plots.profiles import Point, profiles
-from modality_interference.report.summary import summary
+from modality_interference.report.summary import diagnosis_summary
 from modality_interference.report.table import condition_title, conditions, prompt_conditions, prompt_lines
 from modality_interference.results import Diagnosis, write_results
 
 
-TITLES = ["aligned", "misaligned", "other sense removed", "misleading caption"]
+TITLES = ["aligned", "misaligned", "other modality removed", "misleading caption"]
 ACCURACY = {"video": [1.0, 0.8, 0.9, 0.6], "audio": [0.9, 0.2, 0.7, 0.4]}  # `clip_diagnoses.RIGHT`, in that order
 
 
@@ -44,7 +44,7 @@ class TestTable:
 
         assert [(line.dataset, line.title) for line in lines] == [
             *(("clips", title) for title in TITLES),
-            ("clips_removed", "asked sense removed"),
+            ("clips_removed", "asked modality removed"),
         ]
         for prompt, expected in ACCURACY.items():
             found = [line.conditions[prompt].rates["accuracy"].value for line in lines[:4]]
@@ -76,17 +76,22 @@ class TestTable:
 
     @pytest.mark.parametrize(
         ("perturbation", "title"),
-        [("silence", "other sense removed"), ("swapped_audio_2", "misaligned 2"), ("noise_2", "noise_2"), ("x", "x")],
+        [
+            ("silence", "other modality removed"),
+            ("swapped_audio_2", "misaligned 2"),
+            ("noise_2", "noise_2"),
+            ("x", "x"),
+        ],
     )
     def test_titles(self, perturbation: str, title: str) -> None:
         assert condition_title(perturbation) == title
 
 
 class TestSummary:
-    def test_says_how_often_the_other_sense_is_followed_and_how_often_the_model_abstains(self) -> None:
-        words = plain(summary(conditions(clip_diagnosis())))
+    def test_says_how_often_the_other_modality_is_followed_and_how_often_the_model_abstains(self) -> None:
+        words = plain(diagnosis_summary(conditions(clip_diagnosis())))
 
-        assert "it answers with the sense that was not asked for in up to 60.0 % (" in words
+        assert "it answers with the modality that was not asked for in up to 60.0 % (" in words
         assert "(swapped_video on clips)" in words
         assert "missing, clips_removed, it says so in 40.0 % (" in words
         assert "clips_removed has clean rows only" not in words
@@ -138,7 +143,7 @@ class TestPlot:
             "Visual prompt, b",
         ]
 
-    def test_curves_show_how_often_the_other_sense_is_followed(self) -> None:
+    def test_curves_show_how_often_the_other_modality_is_followed(self) -> None:
         names = [("clips", "clean"), ("clips", "swapped_audio")]
         log = [
             {"step": 5, "eval_clips_clean_accuracy": 1.0, "eval_clips_swapped_audio_followed_other_sense_rate": 0.25}
@@ -146,7 +151,7 @@ class TestPlot:
 
         panels = draw_curves(read_curves(log, names)).axes
 
-        assert [axes.get_ylabel() for axes in panels] == ["Accuracy, %", "Flip rate, %", "Followed other, %"]
+        assert [axes.get_ylabel() for axes in panels] == ["Accuracy, %", "Flip rate, %", "Other modality, %"]
         assert drawn(panels[2]) == [25.0]
 
 
@@ -164,7 +169,7 @@ class TestReport:
         open_page(chromium, write_report(tmp_path, clip_diagnosis(), clip_rows())[0], width=width)
 
         table = "table[aria-labelledby=prompts] tbody"
-        assert texts(chromium, f"{table} th") == [*TITLES, "asked sense removed"] or width < 500
+        assert texts(chromium, f"{table} th") == [*TITLES, "asked modality removed"] or width < 500
         heard = [text.replace("\N{NO-BREAK SPACE}", " ") for text in texts(chromium, f"{table} td:nth-child(4)")]
         assert [text.splitlines()[0].split(" (")[0] for text in heard] == [
             "90.0 %",
@@ -173,7 +178,7 @@ class TestReport:
             "40.0 %",
             "50.0 %",
         ]
-        assert "follows the other sense in 60.0 %" in heard[1] and "swapped_video" in heard[1]
+        assert "answers with the other modality in 60.0 %" in heard[1] and "swapped_video" in heard[1]
         assert overflow(chromium) <= 0
         assert chromium.get_log("browser") == []
         titles = texts(chromium, "h2")

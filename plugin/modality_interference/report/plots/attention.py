@@ -112,8 +112,8 @@ def _lines(conditions: Sequence[AttentionShares]) -> list[list[AttentionShares]]
 def _name_panel(axes: Axes, condition: AttentionShares, groups: Sequence[str], first: bool) -> None:
     axes.set_title(label(condition.perturbation, 24), loc="left", pad=16)
     where = label(f"{condition.dataset}, {condition.kind} prompt", 34)
-    place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "xytext": (0, 4)}
-    axes.annotate(where, (0, 1), **place, fontsize=7.5, color=MUTED, annotation_clip=False)
+    position: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "xytext": (0, 4)}
+    axes.annotate(where, (0, 1), **position, fontsize=7.5, color=MUTED, annotation_clip=False)
     axes.set_xticks(range(len(groups)), [label(group, 10) for group in groups], fontsize=7.5)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("layer" if first else "")

@@ -69,27 +69,27 @@ def _scale(axes: Axes, rate: RateName) -> None:
 
 
 def _one_run(axes: Axes, layout: RowLayout, run: Series, rate: RateName, colour: str) -> None:
-    for name, place in layout.centres.items():
+    for name, y in layout.centres.items():
         figure = run.rates.get(name, {}).get(rate)
         if figure is not None:
-            axes.barh(place, figure.value, height=0.62 * _ROW, color=CLEAN if name[1] == modality.CLEAN else colour)
-            _interval(axes, place, rate, figure, fontsize=7.5)
+            axes.barh(y, figure.value, height=0.62 * _ROW, color=CLEAN if name[1] == modality.CLEAN else colour)
+            _interval(axes, y, rate, figure, fontsize=7.5)
 
 
 def _several_runs(axes: Axes, layout: RowLayout, series: Sequence[Series], rate: RateName) -> None:
     for index, run in enumerate(series):
         shift = (index - (len(series) - 1) / 2) * _BAR
-        figures = {place + shift: run.rates.get(name, {}).get(rate) for name, place in layout.centres.items()}
-        present = {place: figure for place, figure in figures.items() if figure is not None}
+        figures = {y + shift: run.rates.get(name, {}).get(rate) for name, y in layout.centres.items()}
+        present = {y: figure for y, figure in figures.items() if figure is not None}
         values = [figure.value for figure in present.values()]
         axes.barh(list(present), values, height=0.84 * _BAR, color=series_colour(index))
-        for place, figure in present.items():
-            _interval(axes, place, rate, figure, fontsize=7)
+        for y, figure in present.items():
+            _interval(axes, y, rate, figure, fontsize=7)
 
 
-def _interval(axes: Axes, place: float, rate: RateName, figure: Rate, fontsize: float) -> None:
+def _interval(axes: Axes, y: float, rate: RateName, figure: Rate, fontsize: float) -> None:
     """The 95 % interval over a bar, and the figure behind it."""
-    axes.plot([figure.low, figure.high], [place, place], color=INK, linewidth=1, solid_capstyle="butt")
+    axes.plot([figure.low, figure.high], [y, y], color=INK, linewidth=1, solid_capstyle="butt")
     text = f"{figure.value:.2f}" if rate == "causal_effect" else f"{100 * figure.value:.1f}"
     end = max(figure.high, figure.value) + 0.02
-    axes.text(end, place, text, va="center_baseline", fontsize=fontsize, color=MUTED, clip_on=True)
+    axes.text(end, y, text, va="center_baseline", fontsize=fontsize, color=MUTED, clip_on=True)

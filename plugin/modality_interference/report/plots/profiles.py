@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ...results import Rate
-from ..table import ALIGNED, PROMPTS, place
+from ..table import ALIGNED, PROMPTS, condition_order
 from ..theme import CLEAN, MUTED, add_legend, backdrop, label, line_style, series_colour
 
 
@@ -49,7 +49,8 @@ def profiles(points: Sequence[Point]) -> Figure:
     prompts = [prompt for prompt in PROMPTS if any(point.prompt == prompt for point in points)]
     runs = list(dict.fromkeys(point.run for point in points))
     titles = {
-        name: sorted({point.title: None for point in points if point.dataset == name}, key=place) for name in datasets
+        name: sorted({point.title: None for point in points if point.dataset == name}, key=condition_order)
+        for name in datasets
     }
     width = max(_NARROWEST, _COLUMN * max(map(len, titles.values())))
     figure = Figure(figsize=(0.7 + width * len(prompts), _HEIGHT * len(datasets)))
@@ -74,10 +75,10 @@ def _draw(axes: Axes, points: Sequence[Point], titles: list[str], runs: list[str
     for index, run in enumerate(runs):
         own = sorted((point for point in points if point.run == run), key=lambda point: titles.index(point.title))
         shift = (index - (len(runs) - 1) / 2) * min(_SPREAD, _WIDEST / len(runs))
-        places = [titles.index(point.title) + shift for point in own]
+        positions = [titles.index(point.title) + shift for point in own]
         lows, highs = [100 * point.accuracy.low for point in own], [100 * point.accuracy.high for point in own]
-        axes.vlines(places, lows, highs, colors=series_colour(index), linewidth=1.2)
-        axes.plot(places, [100 * point.accuracy.value for point in own], **line_style(index))
+        axes.vlines(positions, lows, highs, colors=series_colour(index), linewidth=1.2)
+        axes.plot(positions, [100 * point.accuracy.value for point in own], **line_style(index))
 
     if len(runs) == 1:
         _annotate(axes, points, titles)
