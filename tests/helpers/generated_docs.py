@@ -16,6 +16,8 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from pydantic.fields import FieldInfo
+
 from modality_interference.arguments import PluginArguments
 
 
@@ -29,11 +31,9 @@ def keys_table() -> str:
     lines = ["| key | type | default | what it does |", "| --- | --- | --- | --- |"]
     for item in fields(PluginArguments):
         default = item.default if item.default is not MISSING else None
-        choices = item.metadata.get("choices")
-        kind = _choices(choices) if choices else _type(hints[item.name])
         shown = "unset" if default is None else f"`{str(default).lower() if isinstance(default, bool) else default}`"
         text = " ".join(str(item.metadata["help"]).split()).replace("|", "\\|")
-        lines.append(f"| `{item.name}` | {kind} | {shown} | {text} |")
+        lines.append(f"| `{item.name}` | {_type(hints[item.name])} | {shown} | {text} |")
 
     return "\n".join(lines)
 
@@ -41,19 +41,16 @@ def keys_table() -> str:
 def _type(hint: Any) -> str:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
-        return _type(arguments[0])
+        described = [part.description for part in arguments[1:] if isinstance(part, FieldInfo) and part.description]
+        return described[-1] if described else _type(arguments[0])
 
     if origin is Literal:
-        return _choices(arguments)
+        return ", ".join(f"`{choice}`" for choice in arguments)
 
     if origin in (typing.Union, types.UnionType):
         return " or ".join(_type(part) for part in arguments if part is not type(None))
 
-    return {bool: "`true` or `false`", int: "whole number", float: "number", str: "text"}[hint]
-
-
-def _choices(choices: Any) -> str:
-    return ", ".join(f"`{str(choice).lower() if isinstance(choice, bool) else choice}`" for choice in choices)
+    return {bool: "`true` or `false`", int: "a whole number", float: "a number", str: "a text"}[hint]
 
 
 def packages_picture() -> str:
