@@ -11,7 +11,9 @@ import yaml
 from helpers.generated_docs import PARTS, replaced
 from PIL import Image
 
+import modality_interference
 from modality_interference.arguments import DEFAULTS
+from modality_interference.data import registry
 from modality_interference.data.registry import formats, perturbations
 from modality_interference.data.spec import TwinsSpec
 from modality_interference.results import RATES
@@ -217,6 +219,20 @@ def test_names_in_code_font_are_used_somewhere(page):
     names = {name for span in spans for name in re.findall(r"(?<![\w/.<-])[a-z]+(?:_[a-z0-9]+)+(?![\w/-])", span)}
     unknown = {name for name in names if not re.search(rf"\b{name}", sources())}
     assert unknown - stock_keys() - FOREIGN == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_python_runs(page, monkeypatch):
+    monkeypatch.setattr(registry, "_PERTURBATIONS", registry.perturbations())
+    for block in blocks(page, "python"):
+        exec(compile(block, name_of(page), "exec"), {})
+
+
+def test_the_version_is_the_same_everywhere():
+    citation = yaml.safe_load(read(ROOT / "CITATION.cff"))
+    assert citation["version"] == modality_interference.__version__
+    assert f"## [{modality_interference.__version__}]" in read(ROOT / "CHANGELOG.md")
+    assert {item["url"].rsplit("/", 1)[1] for item in citation["references"]} == {"2505.19616", "2511.22826"}
 
 
 # --- links ------------------------------------------------------------------------------------------------------------

@@ -1,3 +1,3 @@
 """Find and remove modality interference in multimodal models, as a plugin for LLaMA-Factory."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
