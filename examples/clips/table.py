@@ -72,7 +72,7 @@ def _line(*cells: str) -> str:
 
 
 def _cell(rates: Mapping) -> str:
-    followed = rates.get("followed_other_sense_rate") or rates.get("misled_rate")
+    followed = rates.get("other_modality_rate") or rates.get("misled_rate")
     return f"{100 * rates['accuracy'].value:.1f} %" + (f" ({100 * followed.value:.1f} %)" if followed else "")
 
 

@@ -14,19 +14,19 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from .errors import ModalityInterferenceError
 from .files import write_text
-from .messages import explain
+from .messages import explain, shown
 
 
 JSON_FILE = "interference.json"
 ROWS_FILE = "interference_rows.jsonl"
-SCHEMA = 1
+SCHEMA = 2  # 1 was never released: it had other names of rates and of the gallery's keys
 ROUNDING = 1e-6
 RateName = Literal[
     "accuracy",
     "flip_rate",
     "causal_effect",
     "misled_rate",
-    "followed_other_sense_rate",
+    "other_modality_rate",
     "abstention_rate",
     "unparsable_rate",
 ]
@@ -55,8 +55,8 @@ class ScoredRow(Result):
         flipped: whether it differs from the answer to the clean row; None for clean rows.
         causal_effect: Jensen-Shannon divergence between the answer distributions of the clean row and of this one, in
             bits; None for clean rows, and where answers are generated.
-        misled: whether it is the wrong option that the perturbation planted; None where it planted none. What another
-            clip's frames or sound plant is that clip's class.
+        misled: whether it is the target option, the wrong option that the perturbation names; None where it names none.
+            The target option of another clip's frames or audio is that clip's class.
         abstained: whether it is "cannot tell", where that is the right option; None where it is not.
     """
 
@@ -79,7 +79,7 @@ class ScoredRow(Result):
 
     @property
     def is_swapped(self) -> bool:
-        """Whether the perturbation put another clip's frames or sound in place of the row's own."""
+        """Whether the perturbation put another clip's frames or audio in place of the row's own."""
         return _SWAPPED.fullmatch(self.perturbation) is not None
 
     def value(self, rate: RateName) -> float | None:
@@ -89,7 +89,7 @@ class ScoredRow(Result):
             "flip_rate": self.flipped,
             "causal_effect": self.causal_effect,
             "misled_rate": None if self.is_swapped else self.misled,
-            "followed_other_sense_rate": self.misled if self.is_swapped else None,
+            "other_modality_rate": self.misled if self.is_swapped else None,
             "abstention_rate": self.abstained,
             "unparsable_rate": self.answer is None,
         }
@@ -117,8 +117,8 @@ class PerturbationResult(Result):
     Attributes:
         rows: how many rows were scored.
         rates: those of `RATES` that apply: `clean` has no flip_rate, causal_effect and misled_rate; misled_rate needs a
-            planted option, and is called followed_other_sense_rate where another clip's frames or sound plant it;
-            abstention_rate needs rows whose right answer is "cannot tell"; causal_effect needs likelihoods;
+            target option, and is called other_modality_rate where the target is the class of another clip's frames or
+            audio; abstention_rate needs rows whose right answer is "cannot tell"; causal_effect needs likelihoods;
             unparsable_rate needs generated answers.
     """
 
@@ -173,7 +173,7 @@ class Flip(Result):
         right_answer: what would have been right.
         clean_answer: what the model said to the clean row.
         perturbed_answer: what it said to the twin.
-        planted: the wrong option that the perturbation planted.
+        target: the wrong option that the perturbation names.
         causal_effect: in bits.
     """
 
@@ -189,7 +189,7 @@ class Flip(Result):
     right_answer: str
     clean_answer: str | None
     perturbed_answer: str | None
-    planted: str | None = None
+    target: str | None = None
     causal_effect: float | None = None
 
 
@@ -333,7 +333,8 @@ def read_diagnosis(folder: Path) -> Diagnosis:
     """Read `interference.json` of a run.
 
     Raises:
-        ModalityInterferenceError: it is missing or not what a diagnosis writes; names the file and the key.
+        ModalityInterferenceError: it is missing, of another schema version or not what a diagnosis writes; names the
+            file and the key.
     """
     path = folder / JSON_FILE
     return _parse(Diagnosis, _read_text(path), str(path))
@@ -363,11 +364,22 @@ def _read_text(path: Path) -> str:
 
 def _parse(model: type[Model], text: str, where: str) -> Model:
     try:
-        return model.model_validate(json.loads(text))
+        content = json.loads(text)
+        _check_schema(content, where)
+        return model.model_validate(content)
     except (ValueError, RecursionError) as error:
         raise ModalityInterferenceError(
             f"{where} is not what a diagnosis writes ({explain(error, model)[:300]}). Run the diagnosis again."
         ) from error
+
+
+def _check_schema(content: Any, where: str) -> None:
+    found = content.get("schema_version", SCHEMA) if isinstance(content, dict) else SCHEMA
+    if isinstance(found, int) and found != SCHEMA:
+        raise ModalityInterferenceError(
+            f"{where} has schema version {shown(found)}, and this release reads version {SCHEMA}. Run the diagnosis "
+            "again, or read the file with the release that wrote it."
+        )
 
 
 @dataclass(frozen=True)

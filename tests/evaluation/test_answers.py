@@ -67,8 +67,8 @@ def test_scores_by_hand():
     """The clean answer is right; one twin is misled, one cannot be parsed, one agrees."""
     about = dict(dataset="pets", row=0, key=1, kind="image", clean=0, choices=PETS, answer=1, response="B")
     asked = [
-        Question(perturbation=name, batch_row=place, target=planted, **about)
-        for place, (name, planted) in enumerate(
+        Question(perturbation=name, batch_row=place, target=target, **about)
+        for place, (name, target) in enumerate(
             [("clean", None), ("misleading_text", 0), ("misleading_text_2", 0), ("unrelated_text", None)]
         )
     ]

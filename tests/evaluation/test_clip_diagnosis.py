@@ -48,9 +48,9 @@ def test_following_the_other_sense_is_answering_with_the_other_clips_class(run):
         assert sorted(row.row // 2 for row in twins) == list(range(6))
         expected = sum(row.answer == clips[row.row // 2][column] for row in twins) / 6
         stem = f"eval_clips_{perturbation}"
-        assert metrics[f"{stem}_followed_other_sense_rate"] == pytest.approx(expected)
+        assert metrics[f"{stem}_other_modality_rate"] == pytest.approx(expected)
         assert f"{stem}_misled_rate" not in metrics
-        rate = diagnosis.datasets["clips"].perturbations[perturbation].rates["followed_other_sense_rate"]
+        rate = diagnosis.datasets["clips"].perturbations[perturbation].rates["other_modality_rate"]
         assert rate.value == pytest.approx(expected)
 
     assert "eval_clips_misleading_caption_misled_rate" in metrics

@@ -65,15 +65,15 @@ def test_abstention_where_cannot_tell_is_right(right, abstained):
     assert (row.answer, row.correct, row.abstained) == ("cannot tell", right == 1, abstained)
 
 
-@pytest.mark.parametrize("planted", [None, 0, 1, 2])
-def test_options_by_hand(planted):
+@pytest.mark.parametrize("target", [None, 0, 1, 2])
+def test_options_by_hand(target):
     """The clean row says dog (right), the twin says cat."""
     clean, twin = np.zeros((1, VOCABULARY)), np.zeros((1, VOCABULARY))
     clean[0, [1, 2, 4]] = [0.0, 2.0, 1.0]
     twin[0, [1, 2, 4]] = [3.0, 1.0, 0.0]
     of = [[OptionTokens(place, 0, (token,)) for token in (1, 2, 4)] for place in (0, 1)]
     about = dict(choices=CHOICES, answer=1)
-    given = [question(0, options=of[0], **about), question(1, options=of[1], target=planted, **about)]
+    given = [question(0, options=of[0], **about), question(1, options=of[1], target=target, **about)]
     first, second = score_likelihood(given, answers([1, 1], np.concatenate([clean, twin])), str)
 
     assert (first.answer, first.correct, first.flipped, first.causal_effect, first.misled) == (
@@ -84,7 +84,7 @@ def test_options_by_hand(planted):
         None,
     )
     assert (second.answer, second.correct, second.flipped) == ("cat", False, True)
-    assert second.misled == (None if planted is None else planted == 0)
+    assert second.misled == (None if target is None else target == 0)
     expected = jensenshannon(softmax([0.0, 2.0, 1.0]), softmax([3.0, 1.0, 0.0]), base=2) ** 2
     assert second.causal_effect == pytest.approx(expected, abs=1e-6)
     assert (second.dataset, second.row, second.key, second.kind, second.perturbation) == (

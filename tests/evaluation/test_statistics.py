@@ -76,12 +76,12 @@ def test_what_another_clip_plants_is_called_following_the_other_sense():
         name: [rate for rate in rates if rate not in ("accuracy", "flip_rate", "causal_effect")]
         for (_, name), rates in found.items()
     } == {
-        "swapped_audio": ["followed_other_sense_rate"],
-        "swapped_video_2": ["followed_other_sense_rate"],
+        "swapped_audio": ["other_modality_rate"],
+        "swapped_video_2": ["other_modality_rate"],
         "misleading_caption": ["misled_rate"],
         "swapped_audio_tags": ["misled_rate"],
     }
-    assert found["pets", "swapped_audio"]["followed_other_sense_rate"] == 0.5
+    assert found["pets", "swapped_audio"]["other_modality_rate"] == 0.5
 
 
 def test_abstention_is_of_rows_whose_right_answer_is_cannot_tell():
@@ -102,7 +102,7 @@ def test_figures_of_each_kind_of_a_mixed_dataset():
     }
     assert accuracy == {"video": {"clean": (2, 0.5), "swapped_audio": (1, 0)}, "audio": {"clean": (2, 0)}}
     assert found.perturbations["clean"].rates["accuracy"].value == 0.25
-    assert found.kinds["video"]["swapped_audio"].rates["followed_other_sense_rate"].value == 1
+    assert found.kinds["video"]["swapped_audio"].rates["other_modality_rate"].value == 1
     assert summarise(rows[:2], seed=0, generated=False)["pets"].kinds == {}
 
 

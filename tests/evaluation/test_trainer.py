@@ -86,8 +86,8 @@ def test_figures_are_those_of_single_forwards(checkpoint, datasets, tmp_path, fa
             if row is not example:
                 expected[f"{stem}_flip_rate"].append(np.argmax(scores) != np.argmax(clean))
                 expected[f"{stem}_causal_effect"].append(jensenshannon(softmax(clean), softmax(scores), base=2) ** 2)
-                if row["planted"]:
-                    expected[f"{stem}_misled_rate"].append(example["choices"][np.argmax(scores)] == row["planted"])
+                if row["target"]:
+                    expected[f"{stem}_misled_rate"].append(example["choices"][np.argmax(scores)] == row["target"])
 
     figures = {name: value for name, value in metrics.items() if name.endswith(("accuracy", "rate", "effect"))}
     assert figures == pytest.approx({name: np.mean(values) for name, values in expected.items()}, abs=2e-5)

@@ -58,7 +58,7 @@ CONDITIONS = {  # that a diagnosis must report, by its data
     ),
     "mma_bench": (
         "clips_clean_accuracy",
-        "clips_swapped_video_followed_other_sense_rate",
+        "clips_swapped_video_other_modality_rate",
         "clips_long_context_accuracy",
         "removed_clean_abstention_rate",
     ),

@@ -45,9 +45,9 @@ def _row(clip: int, prompt: str, perturbation: str, right: int) -> ScoredRow:
         return ScoredRow(dataset="clips", perturbation=perturbation, correct=clip < right, **about)
 
     misled = right <= clip < right + FOLLOWED.get(perturbation, 2)
-    planted = {"misled": misled} if perturbation in (*FOLLOWED, "misleading_caption") else {}
+    target = {"misled": misled} if perturbation in (*FOLLOWED, "misleading_caption") else {}
     return ScoredRow(
-        dataset="clips", perturbation=perturbation, correct=clip < right, flipped=clip >= right, **about, **planted
+        dataset="clips", perturbation=perturbation, correct=clip < right, flipped=clip >= right, **about, **target
     )
 
 

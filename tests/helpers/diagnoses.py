@@ -69,7 +69,7 @@ def flip(**keys: Any) -> Flip:
         "right_answer": "cat",
         "clean_answer": "cat",
         "perturbed_answer": "dog",
-        "planted": "dog",
+        "target": "dog",
         "causal_effect": 0.9,
     }
     return Flip(**{**defaults, **keys})

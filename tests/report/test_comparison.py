@@ -141,7 +141,7 @@ class TestDifferences:
         ("rate", "value", "expected"),
         [("accuracy", 0.5, "better"), ("accuracy", -0.5, "worse"), ("flip_rate", 0.5, "worse")]
         + [(rate, -0.5, "better") for rate in ("flip_rate", "causal_effect", "misled_rate", "unparsable_rate")]
-        + [("followed_other_sense_rate", -0.5, "better"), ("abstention_rate", 0.5, "better")],
+        + [("other_modality_rate", -0.5, "better"), ("abstention_rate", 0.5, "better")],
     )
     def test_verdicts(self, rate: str, value: float, expected: str) -> None:
         clear = Difference(value=value, low=value - 0.1, high=value + 0.1, examples=10)
@@ -223,8 +223,8 @@ class TestNotes:
         assert "base" not in found["conditions"][2]["figures"]
 
     def test_runs_that_were_not_measured_alike(self, tmp_path: Path) -> None:
-        planted = scored(perturbation="misleading_text", correct=[True] * 3, misled=[False] * 3)
-        base = run(tmp_path / "base", planted)
+        with_target = scored(perturbation="misleading_text", correct=[True] * 3, misled=[False] * 3)
+        base = run(tmp_path / "base", with_target)
         changed = diagnosis(FIGURES, seed=8, scoring="generate", notes=["A row was dropped."])
         other = run(tmp_path / "other", scored(perturbation="misleading_text", correct=[True] * 3), changed)
 

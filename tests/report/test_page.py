@@ -282,7 +282,7 @@ class TestBrowser:
             right_answer=HOSTILE,
             clean_answer=HOSTILE,
             perturbed_answer=HOSTILE,
-            planted=HOSTILE,
+            target=HOSTILE,
             pictures=[
                 'data:image/png;base64,"><script>window.hacked=1</script>',
                 "data:image/svg+xml,<svg onload='window.hacked=1'/>",

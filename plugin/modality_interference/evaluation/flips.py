@@ -65,7 +65,7 @@ class Gallery:
             right_answer=self._right_answer(example),
             clean_answer=clean.answer,
             perturbed_answer=row.answer,
-            planted=twin["target"] or None,
+            target=twin["target"] or None,
             causal_effect=row.causal_effect,
         )
 

@@ -106,12 +106,12 @@ def _about_targets(perturbed: Sequence[Condition]) -> list[Markup]:
 
 
 def _about_the_other_modality(perturbed: Sequence[Condition]) -> list[Markup]:
-    swapped = [condition for condition in perturbed if "followed_other_sense_rate" in condition.rates]
+    swapped = [condition for condition in perturbed if "other_modality_rate" in condition.rates]
     if not swapped:
         return []
 
-    worst = max(swapped, key=lambda condition: condition.rates["followed_other_sense_rate"].value)
-    followed = worst.rates["followed_other_sense_rate"]
+    worst = max(swapped, key=lambda condition: condition.rates["other_modality_rate"].value)
+    followed = worst.rates["other_modality_rate"]
     if followed.value == 0:
         return [
             Markup("Where video and audio disagree, the model never answers with the modality that was not asked for.")

@@ -57,7 +57,7 @@ RATE_TITLES: dict[RateName, str] = {
     "flip_rate": "Flip rate",
     "causal_effect": "Causal effect",
     "misled_rate": "Misled rate",
-    "followed_other_sense_rate": "Other modality",
+    "other_modality_rate": "Other modality",
     "abstention_rate": "Abstention",
     "unparsable_rate": "Unparsable",
 }

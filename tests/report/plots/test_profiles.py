@@ -145,9 +145,7 @@ class TestPlot:
 
     def test_curves_show_how_often_the_other_modality_is_followed(self) -> None:
         names = [("clips", "clean"), ("clips", "swapped_audio")]
-        log = [
-            {"step": 5, "eval_clips_clean_accuracy": 1.0, "eval_clips_swapped_audio_followed_other_sense_rate": 0.25}
-        ]
+        log = [{"step": 5, "eval_clips_clean_accuracy": 1.0, "eval_clips_swapped_audio_other_modality_rate": 0.25}]
 
         panels = draw_curves(read_curves(log, names)).axes
 

@@ -18,7 +18,7 @@ from ..theme import CLEAN, MUTED, add_legend, draw_png, label, line_style
 
 CURVES_FILE = "interference_curves.png"
 _RATES = {"accuracy": "Accuracy, %", "flip_rate": "Flip rate, %"}
-_OF_CLIPS = {"followed_other_sense_rate": "Other modality, %"}  # drawn where a dataset has it
+_OF_CLIPS = {"other_modality_rate": "Other modality, %"}  # drawn where a dataset has it
 _MOST_COLUMNS = 4
 _PANEL = (3.2, 2.1)  # inches
 Curves = dict[str, list[tuple[int, float]]]  # by rate, of one condition: steps and values
