@@ -18,30 +18,30 @@ _NOT_PLAIN = re.compile(r"[*?\[\]]|::|://")
 
 
 def path_problem(folder: Path, name: str) -> str | None:
-    """Say why a recipe may not name this path.
+    """Say why a dataset folder may not name this path.
 
     Args:
-        folder: the recipe.
-        name: the path as the recipe has it.
+        folder: the dataset folder.
+        name: the path as the folder's files have it.
 
     Returns:
-        What is wrong and how to mend it; None where nothing is. Whether something is there is another question.
+        What is wrong and how to fix it; None where nothing is. Whether something is there is another question.
     """
     parts = {*PurePosixPath(name).parts, *PureWindowsPath(name).parts}
     if not name.strip() or "\0" in name or not _is_encodable(name):
-        return f"{shown(name)} is no path; name a file of the recipe folder"
+        return f"{shown(name)} is no path; name a file of the dataset folder"
 
     if _NOT_PLAIN.search(name):
         return f"{shown(name)} would be read as a pattern or an address; rename it without `*`, `?`, `[`, `]` and `::`"
 
     if os.path.isabs(name) or PureWindowsPath(name).anchor:
-        return f"{shown(name)} is absolute; put the data into the recipe folder and name the path from there"
+        return f"{shown(name)} is absolute; put the data into the dataset folder and name the path from there"
 
     if ".." in parts:
-        return f"{shown(name)} leads upwards; put the data into the recipe folder"
+        return f"{shown(name)} leads upwards; put the data into the dataset folder"
 
     if not is_inside(folder / name, folder):
-        return f"{shown(name)} leads out of the recipe folder by a symbolic link; copy the data there"
+        return f"{shown(name)} leads out of the dataset folder by a symbolic link; copy the data there"
 
     return None
 
@@ -132,10 +132,10 @@ def _real_folder(folder: str) -> str:
 
 
 def read_text(folder: Path, name: str, limit: int) -> str:
-    """Read a small text file of a recipe.
+    """Read a small text file of a dataset folder.
 
     Args:
-        folder: the recipe.
+        folder: the dataset folder.
         name: the file.
         limit: its largest size in bytes.
 
@@ -144,7 +144,7 @@ def read_text(folder: Path, name: str, limit: int) -> str:
     """
     path = folder / name
     if not is_inside(path, folder):
-        raise ModalityInterferenceError(f"`{name}` is a link out of the recipe folder; copy the file there")
+        raise ModalityInterferenceError(f"`{name}` is a link out of the dataset folder; copy the file there")
 
     if not path.is_file():  # a pipe would block for ever
         raise ModalityInterferenceError(f"`{name}` is missing, or is no plain file")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import modality_interference
-from modality_interference.cli import app as main
-from modality_interference.cli.terminal import Paint, printable, wrapped
+from modality_interference.cli import main
+from modality_interference.cli.terminal import printable, say, wrapped
 from modality_interference.results import Diagnosis, ScoredRow, write_results
 
 
@@ -32,29 +32,28 @@ def test_version():
 @pytest.mark.parametrize("arguments", [(), ("report",), ("preview", "x"), ("check", "x", "--rows", "0"), ("sing",)])
 def test_wrong_usage_exits_with_2(arguments):
     found = run_script(*arguments)
-    assert found.returncode == 2 and found.stderr.startswith("usage: modality-interference")
+    assert found.returncode == 2 and found.stderr.startswith("Usage: modality-interference")
     assert found.stdout == ""
 
 
 @pytest.mark.parametrize("command", SUBCOMMANDS)
 def test_help_has_examples(command, capsys):
-    with pytest.raises(SystemExit) as exit:
-        main([command, "--help"])
-
+    assert main([command, "--help"]) == 0
     text = capsys.readouterr().out
-    assert exit.value.code == 0 and f"examples:\n  modality-interference {command} " in text
+    examples = "COMMAND --help" if command == "clips" else f"Examples:\n    modality-interference {command} "
+    assert examples in text
 
 
 @pytest.mark.parametrize("arguments", [["--help"], *([command, "--help"] for command in SUBCOMMANDS)])
 def test_help_imports_nothing_heavy(arguments):
     code = (
         "import json, sys\nfrom modality_interference.cli import main\n"
-        f"try:\n    main({arguments!r})\nexcept SystemExit:\n    pass\n"
+        f"assert main({arguments!r}) == 0\n"
         "print(json.dumps([name.split('.')[0] for name in sys.modules]))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     modules = json.loads(found.stdout.splitlines()[-1])
-    assert "argparse" in modules
+    assert "typer" in modules
     assert not {"torch", "transformers", "llamafactory", "datasets", "matplotlib", "PIL", "numpy"} & set(modules)
 
 
@@ -148,13 +147,41 @@ def test_printable_escapes_what_moves_the_cursor():
     assert printable("Grüße\n\t<image> 猫 🐈") == "Grüße\n\t<image> 猫 🐈"
 
 
+@pytest.mark.parametrize(
+    "codes",
+    [(0x61C,), (0x200B, 0x200F), (0x2028, 0x202E), (0x2060,), (0x2066, 0x206F), (0xFEFF,), (0x00, 0x08), (0x80, 0x9F)],
+    ids=lambda codes: f"{codes[0]:04X}",
+)
+def test_printable_escapes_what_a_reader_cannot_see(codes):
+    for code in range(codes[0], codes[-1] + 1):
+        assert printable(f"a{chr(code)}b") == (f"a\\u{code:04x}b" if code > 0xFF else f"a\\x{code:02x}b")
+
+
+def test_markup_of_data_stays_text(capsys):
+    text = "[red]not red[/red] [link=https://a.b]x[/link] :cat: [/] 42"
+    say(text, "good")
+    say(wrapped(text, "- "))
+    assert capsys.readouterr().out == f"{text}\n- {text}\n"
+
+
+def test_lines_for_programs_are_not_wrapped(capsys):
+    say("word " * 100)
+    assert capsys.readouterr().out == "word " * 100 + "\n"
+
+
+def test_what_the_encoding_has_not_is_escaped(tmp_path):
+    found = run_script("check", tmp_path / "猫", PYTHONIOENCODING="ascii")
+    assert found.returncode == 1 and "\\u732b" in found.stderr and "Traceback" not in found.stderr
+
+
 def test_wrapped_keeps_breaks_and_indents(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
-    assert wrapped("one\n\ntwo", "- ") == "- one\n\n  two"
-    lines = wrapped("word " * 30, "- ").split("\n")
+    assert wrapped("one\n\ntwo", "- ").plain == "- one\n\n  two"
+    lines = wrapped("word " * 30, "- ").plain.split("\n")
     assert len(lines) == 5 and all(len(line) <= 40 for line in lines)
     assert lines[0].startswith("- word") and lines[1].startswith("  word")
-    assert max(map(len, wrapped("x" * 100, "  ").split("\n"))) == 40
+    assert max(map(len, wrapped("x" * 100, "  ").plain.split("\n"))) == 40
+    assert max(map(len, wrapped("猫" * 100, "  ").plain.split("\n"))) == 21  # 2 and 19 of two columns each
 
 
 @pytest.mark.parametrize(
@@ -162,16 +189,18 @@ def test_wrapped_keeps_breaks_and_indents(monkeypatch):
     [
         (True, {}, True),
         (False, {}, False),
+        (False, {"FORCE_COLOR": "1"}, False),
         (True, {"NO_COLOR": "1"}, False),
         (True, {"NO_COLOR": ""}, True),
         (True, {"TERM": "dumb"}, False),
     ],
 )
-def test_colours(terminal, environment, coloured, monkeypatch):
+def test_colours(terminal, environment, coloured, monkeypatch, capsys):
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
-    assert Paint.for_stdout().good("x") == ("\x1b[32mx\x1b[0m" if coloured else "x")
+    say("x", "good")
+    assert capsys.readouterr().out == ("\x1b[32mx\x1b[0m\n" if coloured else "x\n")

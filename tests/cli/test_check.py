@@ -19,15 +19,15 @@ from llamafactory.data.parser import DatasetAttr
 from PIL import Image as Pictures
 
 from modality_interference.cli import main
-from modality_interference.cli.check import check_recipe_folder
-from modality_interference.dataset_dir.contents import card_problems, data_problems
+from modality_interference.cli.check import check_dataset_folder
+from modality_interference.dataset_dir.contents import data_problems
 from modality_interference.dataset_dir.entry import PLAIN_COLUMNS, TAGS, Entry
 from modality_interference.dataset_dir.info import read_info
 from modality_interference.files import path_problem
 
 
 SCRIPT = Path(sys.executable).with_name("modality-interference")
-CARD = "# A recipe\n" + "".join(
+CARD = "# A data recipe\n" + "".join(
     f"## {heading}\nSomething.\n" for heading in ("Source", "Licence", "Size", "Mapping", "Known problems")
 )
 CHOICE = {"formatting": "multiple_choice_twins", "columns": COLUMNS}
@@ -37,7 +37,7 @@ TWINS = {"relevant": ["image"], "perturbations": ["misleading_text"], "answer": 
 @pytest.fixture
 def good(tmp_path):
     """The datasets of `runs`, with a card."""
-    folder = write_datasets(tmp_path / "recipe")
+    folder = write_datasets(tmp_path / "folder")
     (folder / "README.md").write_text(CARD)
     return folder
 
@@ -49,17 +49,17 @@ def add(folder: Path, name: str, entry: Any) -> None:
 
 
 def problems_of(folder: Path, rows: int = 32) -> list[str]:
-    return check_recipe_folder(folder, rows).problems
+    return check_dataset_folder(folder, rows).problems
 
 
 def snapshot(folder: Path) -> set[tuple[str, int]]:
     return {(str(path), path.lstat().st_mtime_ns) for path in folder.rglob("*")}
 
 
-# good recipes
+# good folders
 
 
-def test_a_good_recipe_through_the_script(good, tmp_path):
+def test_a_good_folder_through_the_script(good, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
     before = snapshot(good)
@@ -87,7 +87,7 @@ def test_no_network(good, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     add(good, "hub", CHOICE | {"hf_hub_url": "owner/name", "twins": TWINS})
     add(good, "bucket", {"cloud_file_name": "s3://bucket/rows.json"})
-    findings = check_recipe_folder(good, 4)
+    findings = check_dataset_folder(good, 4)
     assert findings.problems == []
     assert findings.notes["hub"] == ["data not checked: not on this machine (hub dataset `owner/name`)"]
     assert findings.notes["bucket"] == ["data not checked: not on this machine (`s3://bucket/rows.json`)"]
@@ -96,7 +96,7 @@ def test_no_network(good, monkeypatch):
 def test_what_passes_can_be_loaded_by_a_run(good, checkpoint, tmp_path):
     keys = recipe(checkpoint("qwen2_5_vl"), "qwen2_vl", good, tmp_path / "out", dataset="pictures,sums,both,plain")
     rows = load_data(keys).train
-    notes = check_recipe_folder(good, 100).notes
+    notes = check_dataset_folder(good, 100).notes
     for name in ("pictures", "sums", "both"):
         mine = [row for row in rows if row["dataset"] == name]
         made = [variant["perturbation"] for row in mine for variant in row["variants"]]
@@ -113,7 +113,7 @@ def test_classes_of_the_data_are_used(good):
     entry |= {"columns": {"images": "image", "label": "label"}, "twins": TWINS}
     add(good, "swatches", entry)
     add(good, "miscounted", entry | {"twins": TWINS | {"classes": ["red", "green"]}})
-    findings = check_recipe_folder(good, 2)
+    findings = check_dataset_folder(good, 2)
     assert findings.notes["swatches"] == ["2 of 2 rows tried are good (3 in all); twins: 2 misleading_text"]
     assert findings.problems == [
         "dataset `miscounted`: `twins.classes` has 2 names, but the ClassLabel column `label` has 3 classes. Give as "
@@ -125,21 +125,24 @@ def test_classes_of_the_data_are_used(good):
 
 BAD_ENTRIES: dict[str, tuple[Any, list[str]]] = {
     "no object": (["pets.json"], ["its entry must be an object, found ['pets.json']"]),
-    "absent": ({"file_name": "absent.json"}, ["`file_name` 'absent.json' does not exist in the recipe folder"]),
+    "absent": ({"file_name": "absent.json"}, ["`file_name` 'absent.json' does not exist in the dataset folder"]),
     "absolute": ({"file_name": "/etc/passwd"}, ["`file_name` '/etc/passwd' is absolute"]),
     "windows": ({"file_name": "C:\\data.json"}, ["`file_name` 'C:\\\\data.json' is absolute"]),
     "upwards": ({"file_name": "../secret.json"}, ["`file_name` '../secret.json' leads upwards"]),
-    "linked": ({"file_name": "linked.json"}, ["`file_name` 'linked.json' leads out of the recipe folder by a symbol"]),
+    "linked": (
+        {"file_name": "linked.json"},
+        ["`file_name` 'linked.json' leads out of the dataset folder by a symbol"],
+    ),
     "address": ({"file_name": "a::https://b/c.json"}, ["would be read as a pattern or an address"]),
     "pattern": ({"file_name": "*.json"}, ["`file_name` '*.json' would be read as a pattern or an address"]),
     "empty folder": ({"file_name": "nothing"}, ["`file_name` 'nothing' is an empty folder"]),
     "script": (
         {"script_url": "pets.py"},
-        ["`script_url` names code, and a recipe is data: nothing in it is executed"],
+        ["`script_url` names code, and a dataset folder holds data only: nothing in it is executed"],
     ),
     "nowhere": (
         {"formatting": "sharegpt"},
-        ["it says nowhere where its data is; give one of `file_name`, `hf_hub_url`"],
+        ["it does not say where its data is; give one of `file_name`, `hf_hub_url`"],
     ),
     "reader": (
         {"hf_hub_url": "pandas", "folder": "/home"},
@@ -153,7 +156,7 @@ BAD_ENTRIES: dict[str, tuple[Any, list[str]]] = {
     ),
     "typo": (
         {"file_nam": "pictures.json"},
-        ["`file_nam` is no known key. Did you mean `file_name`?", "it says nowhere"],
+        ["`file_nam` is no known key. Did you mean `file_name`?", "it does not say"],
     ),
     "huge": (
         {"file_name": "plain.json", "num_samples": 10**17},
@@ -248,7 +251,7 @@ BAD_ENTRIES: dict[str, tuple[Any, list[str]]] = {
     ),
     "foreign picture": (
         CHOICE | {"file_name": "foreign.json", "twins": TWINS},
-        ["a medium is outside the recipe folder: `{outside}/secret.png` (row 0 and 1 more)"],
+        ["a medium is outside the dataset folder: `{outside}/secret.png` (row 0 and 1 more)"],
     ),
     "stops": (
         {"file_name": "plain.json", "formatting": "sharegpt"},
@@ -271,13 +274,13 @@ BAD_ENTRIES: dict[str, tuple[Any, list[str]]] = {
 
 @pytest.fixture(scope="module")
 def bad(tmp_path_factory):
-    """A recipe with every kind of problem, among which `pictures` and `plain` are good; and what was found in it."""
+    """A dataset folder with every kind of problem, among which `pictures` and `plain` are good; and what was found in it."""
     outside = tmp_path_factory.mktemp("outside")
-    folder = write_datasets(tmp_path_factory.mktemp("bad") / "recipe")
+    folder = write_datasets(tmp_path_factory.mktemp("bad") / "folder")
     info = json.loads((folder / "dataset_info.json").read_text())
     info |= {name: entry for name, (entry, _) in BAD_ENTRIES.items()}
     (folder / "dataset_info.json").write_text(json.dumps(info))
-    (folder / "README.md").write_text("# A recipe\n## Source\nSomewhere.\n## Size\n\n## License\nFree.\n")
+    (folder / "README.md").write_text("# A data recipe\n## Source\nSomewhere.\n## Size\n\n## License\nFree.\n")
     (folder / "nothing").mkdir()
     (folder / "build.py").write_text("raise SystemExit('executed')")
     (folder / "start").write_text("#!/bin/sh\ntouch executed\n")
@@ -294,7 +297,7 @@ def bad(tmp_path_factory):
     (folder / "broken.json").write_text('[{"instruction": "a"')
     (folder / "deep.json").write_text('{"a": ' + "[" * 200_000 + "]" * 200_000 + "}")
     (folder / "none.jsonl").write_text("")
-    return folder, outside, check_recipe_folder(folder, 8)
+    return folder, outside, check_dataset_folder(folder, 8)
 
 
 @pytest.mark.parametrize("name", BAD_ENTRIES)
@@ -320,12 +323,12 @@ def test_problems_of_the_folder(bad):
     folder, _, findings = bad
     found = [problem for problem in findings.problems if not problem.startswith("dataset ")]
     assert sorted(found) == [
-        "'build.py' is code, and a recipe is data; move it out of the folder",
-        "'linked' is a symbolic link out of the recipe folder; copy what it names there",
-        "'linked.json' is a symbolic link out of the recipe folder; copy what it names there",
-        "'linked.png' is a symbolic link out of the recipe folder; copy what it names there",
-        "'start' is code, and a recipe is data; move it out of the folder",
-        "'weights.pkl' is code, and a recipe is data; move it out of the folder",
+        "'build.py' is code, and a dataset folder holds data only; move it out of the folder",
+        "'linked' is a symbolic link out of the dataset folder; copy what it names there",
+        "'linked.json' is a symbolic link out of the dataset folder; copy what it names there",
+        "'linked.png' is a symbolic link out of the dataset folder; copy what it names there",
+        "'start' is code, and a dataset folder holds data only; move it out of the folder",
+        "'weights.pkl' is code, and a dataset folder holds data only; move it out of the folder",
         "`README.md` has no heading `Known problems`",
         "`README.md` has no heading `Mapping`",
         "`README.md` says nothing under the heading `Size`",
@@ -352,7 +355,7 @@ def test_dropped_rows_are_counted_and_no_problem(good):
     rows[2]["images"] = ["absent.png"]
     rows[3]["images"] = []
     (good / "pictures.json").write_text(json.dumps(rows))
-    findings = check_recipe_folder(good, 3)
+    findings = check_dataset_folder(good, 3)
     assert findings.problems == []
     assert findings.notes["pictures"][0] == (
         "1 of 3 rows tried are good (8 in all); twins: 1 misleading_text, 1 unrelated_text"
@@ -367,7 +370,7 @@ def test_a_broken_picture_of_a_pool_drops_twins(good):
     (good / "pool" / "broken.png").write_bytes((good / "red_0.png").read_bytes()[:40])
     twins = {"relevant": ["text"], "perturbations": [{"name": "irrelevant_image", "pool": "pool"}, "black_image"]}
     add(good, "sums", CHOICE | {"file_name": "sums.json", "twins": twins})
-    notes = check_recipe_folder(good, 5).notes["sums"]
+    notes = check_dataset_folder(good, 5).notes["sums"]
     assert notes[0] == "5 of 5 rows tried are good (8 in all); twins: 5 black_image"
     assert "5 x irrelevant_image twin, picture cannot be used (first: row 0: " in notes[1]
 
@@ -393,7 +396,7 @@ def test_an_embedded_path_is_not_opened(good, tmp_path):
     Dataset.from_list(rows, features=features).to_parquet(good / "path.parquet")
     add(good, "path", CHOICE | {"file_name": "path.parquet", "twins": TWINS})
     assert problems_of(good) == [
-        f"dataset `path`: a medium is outside the recipe folder: `{tmp_path / 'secret.png'}` (row 0)"
+        f"dataset `path`: a medium is outside the dataset folder: `{tmp_path / 'secret.png'}` (row 0)"
     ]
 
 
@@ -404,11 +407,11 @@ def test_videos_must_be_there(good):
     rows = [row | {"videos": [name]} for name in ("here.mp4", "lost.mp4", "../out.mp4")]
     (good / "clips.json").write_text(json.dumps(rows))
     add(good, "clips", {"file_name": "clips.json", "columns": columns})
-    findings = check_recipe_folder(good, 3)
+    findings = check_dataset_folder(good, 3)
     assert findings.notes["clips"][0].startswith("1 of 3 rows tried are good")
     assert "1 x medium not found (first: row 1: " in findings.notes["clips"][1]
     (problem,) = findings.problems
-    assert problem.startswith("dataset `clips`: a medium is outside the recipe folder: `")
+    assert problem.startswith("dataset `clips`: a medium is outside the dataset folder: `")
     assert problem.endswith("out.mp4` (row 2)")
 
 
@@ -467,7 +470,7 @@ def test_a_file_that_is_no_file(tmp_path):
     assert problems_of(tmp_path) == ["`dataset_info.json` is missing, or is no plain file"]
     (tmp_path / "dataset_info.json").unlink()
     (tmp_path / "dataset_info.json").symlink_to("/etc/hostname")
-    assert "`dataset_info.json` is a link out of the recipe folder; copy the file there" in problems_of(tmp_path)
+    assert "`dataset_info.json` is a link out of the dataset folder; copy the file there" in problems_of(tmp_path)
 
 
 def test_names_are_harmless_for_the_terminal(good, capsys):
@@ -540,7 +543,7 @@ def fuzzed(tmp_path_factory):
 @given(entry=_ENTRIES, name=st.text(st.characters(), max_size=5))
 def test_any_entry_gives_a_list_of_problems(fuzzed, entry, name):
     (fuzzed / "dataset_info.json").write_text(json.dumps({name: entry}))
-    findings = check_recipe_folder(fuzzed, 2)
+    findings = check_dataset_folder(fuzzed, 2)
     assert all(isinstance(problem, str) and problem for problem in findings.problems)
     good = (
         isinstance(entry, dict)
@@ -566,7 +569,7 @@ def test_a_path_without_a_problem_is_inside(name, tmp_path_factory):
         assert Path(os.path.abspath(folder / name)).is_relative_to(folder) and not os.path.isabs(name)
 
 
-# against LLaMA-Factory, and the card
+# against LLaMA-Factory
 
 
 def test_columns_and_tags_are_those_that_llamafactory_reads():
@@ -589,28 +592,10 @@ def test_columns_and_tags_are_those_that_llamafactory_reads():
     assert Recorder.read <= set(Entry.model_fields)
 
 
-@pytest.mark.parametrize(
-    ("card", "missing"),
-    [
-        (CARD, []),
-        (CARD.replace("## ", "### ").replace("Licence", "LICENSE"), []),
-        (CARD.replace("## Size\nSomething.", "## Size\n### Rows\n12"), []),
-        (CARD.replace("## Size\nSomething.", "## Size\n```\n## Size\n```"), []),
-        (CARD.replace("## Size", "```\n## Size\n```"), ["has no heading `Size`"]),
-        (CARD.replace("## Size", "Size"), ["has no heading `Size`"]),
-        (CARD.replace("## Mapping\nSomething.", "## Mapping\n"), ["says nothing under the heading `Mapping`"]),
-    ],
-)
-def test_cards(card, missing, tmp_path):
-    (tmp_path / "README.md").write_text(card)
-    found = card_problems(tmp_path)
-    assert len(found) == len(missing) and all(text in problem for text, problem in zip(missing, found))
-
-
 def test_text_that_is_not_utf8_is_dropped_as_in_a_run(good):
     rows = json.loads((good / "pictures.json").read_text())
     lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
     (good / "pictures.json").write_bytes(lines.replace(b"Which colour is shown?", b"Which colour \xff is shown?", 1))
-    findings = check_recipe_folder(good, 3)
+    findings = check_dataset_folder(good, 3)
     assert findings.problems == []
     assert "1 x invalid UTF-8 (first: row 0: " in findings.notes["pictures"][1]

@@ -20,8 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from modality_interference.cli import app as main
-from modality_interference.cli.preview import collect
+from modality_interference.cli import main
+from modality_interference.cli.preview import preview_rows
 from modality_interference.media.image import load_image
 from modality_interference.report.text import changes, shortened
 
@@ -124,19 +124,19 @@ def pixels(uri: str) -> tuple[tuple[int, int], bytes]:
 def test_the_twins_are_those_of_a_run(dataset, seed, folder, checkpoint, tmp_path):
     keys = recipe(checkpoint("qwen2_5_vl"), "qwen2_vl", folder, tmp_path / "out", dataset=dataset, seed=seed)
     loaded = load_data(keys)
-    exhibits, total = collect(folder, dataset, 100, seed)
-    assert total == len(loaded.train) == len(exhibits) == 8
+    previewed, total = preview_rows(folder, dataset, 100, seed)
+    assert total == len(loaded.train) == len(previewed) == 8
     seen = set()
-    for example, exhibit in zip(loaded.train, exhibits):
-        assert [twin.perturbation for twin in exhibit.twins] == [item["perturbation"] for item in example["variants"]]
-        for variant, twin in [(example, None), *zip(example["variants"], exhibit.twins)]:
-            text = exhibit.prompt if twin is None else "".join(p.text for p in twin.pieces if p.change != "removed")
+    for example, row in zip(loaded.train, previewed):
+        assert [twin.perturbation for twin in row.twins] == [item["perturbation"] for item in example["variants"]]
+        for variant, twin in [(example, None), *zip(example["variants"], row.twins)]:
+            text = row.prompt if twin is None else "".join(p.text for p in twin.pieces if p.change != "removed")
             decoded = loaded.tokenizer.decode(variant["input_ids"]).replace("<|image_pad|>", "")
             asked = text.replace("<image>", "<|vision_start|><|vision_end|>")
             assert decoded.endswith(
-                f"<|im_start|>user\n{asked}<|im_end|>\n<|im_start|>assistant\n{exhibit.answer}<|im_end|>\n"
+                f"<|im_start|>user\n{asked}<|im_end|>\n<|im_start|>assistant\n{row.answer}<|im_end|>\n"
             )
-            pictures = exhibit.pictures if twin is None or twin.pictures is None else twin.pictures
+            pictures = row.images if twin is None or twin.images is None else twin.images
             for reference, picture in zip(variant["image_references"], pictures, strict=True):
                 expected = load_image(reference, example["images"] or [], example["twin_images"] or [])
                 small = expected.copy()
@@ -146,7 +146,7 @@ def test_the_twins_are_those_of_a_run(dataset, seed, folder, checkpoint, tmp_pat
                     assert pixels(picture.uri) == (small.size, small.tobytes())
 
             if twin is not None:
-                assert (twin.planted or "") == variant["target"]
+                assert (twin.target or "") == variant["target"]
                 seen.add((text, *(picture.uri for picture in pictures)))
 
     assert len(seen) > 8 or dataset in ("both", "swapped")
@@ -154,14 +154,16 @@ def test_the_twins_are_those_of_a_run(dataset, seed, folder, checkpoint, tmp_pat
 
 def test_another_seed_gives_other_twins(folder):
     def text(seed: int) -> list[str]:
-        return [piece.text for shown in collect(folder, "pictures", 8, seed)[0] for piece in shown.twins[1].pieces]
+        return [
+            piece.text for shown in preview_rows(folder, "pictures", 8, seed)[0] for piece in shown.twins[1].pieces
+        ]
 
     assert text(1) == text(1) != text(2)
 
 
 def test_rows_are_spread(folder):
-    assert [shown.row for shown in collect(folder, "pictures", 3, 42)[0]] == [0, 2, 5]
-    assert [shown.row for shown in collect(folder, "pictures", 9, 42)[0]] == list(range(8))
+    assert [shown.row for shown in preview_rows(folder, "pictures", 3, 42)[0]] == [0, 2, 5]
+    assert [shown.row for shown in preview_rows(folder, "pictures", 9, 42)[0]] == list(range(8))
 
 
 # terminal
@@ -177,10 +179,10 @@ def test_the_script(folder, tmp_path):
     assert lines[-1] == f"The page: {tmp_path / 'preview.html'}" and (tmp_path / "preview.html").is_file()
     assert "row 0 (depends on image)" in lines and "row 4 (depends on image)" in lines
     assert "  prompt    <image>Question:" in lines and "  answer    red" in lines and "  answer    purple" in lines
-    assert "  options   A: red (right)" in lines and "  pictures  red_0.png, 40 x 40" in lines
-    planted = next(line for line in lines if line.startswith("  ~ misleading_text, plants: ")).split()[-1]
-    assert planted in ("green", "blue", "yellow")
-    assert f"    + This picture seems to depict a {planted}." in lines
+    assert "  options   A: red (right)" in lines and "  images    red_0.png, 40 x 40" in lines
+    target = next(line for line in lines if line.startswith("  ~ misleading_text, claims: ")).split()[-1]
+    assert target in ("green", "blue", "yellow")
+    assert f"    + This picture seems to depict a {target}." in lines
     assert max(map(len, lines[:-1])) <= 60 and "\x1b" not in found.stdout
 
 

@@ -15,7 +15,7 @@ import pytest
 from helpers.clip_files import read_pictures, write_clip, write_corrupt, write_labelled
 from PIL import Image
 
-from modality_interference.cli import app as main
+from modality_interference.cli import main
 from modality_interference.clips.benchmark import Plan, build_benchmark
 from modality_interference.clips.folder import prepare_folder
 from modality_interference.clips.sources import Settings
@@ -153,7 +153,7 @@ def test_the_terminal_says_the_same(paired, shown, monkeypatch):
     lines, _ = shown(paired, rows=2)
     row = rows_of(paired)[0]
     assert f"  video     {row['video']}, 1.0 s, 64 × 64" in lines and f"  sound     {row['audio']}, 1.0 s" in lines
-    place = next(index for index, line in enumerate(lines) if line.startswith("  ~ swapped_audio, plants: "))
+    place = next(index for index, line in enumerate(lines) if line.startswith("  ~ swapped_audio, claims: "))
     assert lines[place + 1 : place + 3] == [
         f"    sound     {row['swapped_audio']} (another row's), 1.0 s",
         "    unchanged text, video",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from modality_interference.cli import app as main
+from modality_interference.cli import main
 from modality_interference.clips.benchmark import PERTURBATIONS, Plan, build_benchmark, split
 from modality_interference.clips.folder import prepare_folder
 from modality_interference.clips.labels import Labels

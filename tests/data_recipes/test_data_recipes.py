@@ -19,16 +19,19 @@ from helpers.hub_datasets import (
 )
 from helpers.loading import load_data
 from helpers.runs import recipe
+from huggingface_hub import DatasetCard
 from PIL import Image
 from torchvision.models import ResNet18_Weights
 
-from modality_interference.cli import app as main
+from modality_interference.cli import main
 from modality_interference.data.perturbations.sentences import SENTENCES
+from modality_interference.dataset_dir.card import card_problems
 from modality_interference.modality import Modality
 
 
 RECIPES = Path(__file__).parents[2] / "data_recipes"
 TRAIN, EVAL = RECIPES / "modality_interference_train", RECIPES / "modality_interference_eval"
+MMA_BENCH = RECIPES / "mma_bench"
 HEADINGS = ["Source", "Licence", "Size", "Mapping", "Known problems"]
 IMAGE, TEXT = Modality.IMAGE.bit, Modality.TEXT.bit
 LETTER_LINE = "Answer with the letter of the right option."
@@ -205,7 +208,7 @@ def check_text_question(row: dict[str, Any], chat: str, twins: list[str], pools:
     assert re.fullmatch(r"canvas:noise:\d+:336x336", *references["random_pixels"])
     assert references["black_image"] == ["canvas:black:0:336x336"]
     assert references["white_image"] == ["canvas:white:0:336x336"]
-    assert references["irrelevant_image"][0].endswith(f"{pools.parent.name}/pools/pictures/one.png")
+    assert references["irrelevant_image"][0].endswith(f"{pools.parent.name}/pools/images/one.png")
     if "screenshot_image" in references:
         assert references["screenshot_image"][0].endswith(f"{pools.parent.name}/pools/screenshots/one.png")
 
@@ -305,9 +308,18 @@ def test_cards_speak_of_every_dataset(folder: Path):
         assert [heading for heading, _ in found] == HEADINGS
 
 
+@pytest.mark.parametrize("folder", [TRAIN, EVAL, MMA_BENCH], ids=lambda folder: folder.name)
+def test_cards_are_valid_on_the_hub(folder: Path):
+    assert card_problems(folder) == []
+    metadata = DatasetCard((folder / "README.md").read_text(encoding="utf-8")).data
+    assert metadata.pretty_name and metadata.license and metadata.language == ["en"]
+    assert metadata.task_categories and {"llama-factory", "modality-interference"} < set(metadata.tags)
+    assert metadata.size_categories or folder == MMA_BENCH  # of which users bring as many clips as they like
+
+
 @pytest.mark.parametrize(
     ("folder", "needed"),
-    [(TRAIN, ["pools/pictures", "llava_v1_5_mix665k/data"]), (EVAL, ["pools/pictures", "pools/screenshots"])],
+    [(TRAIN, ["pools/images", "llava_v1_5_mix665k/data"]), (EVAL, ["pools/images", "pools/screenshots"])],
     ids=lambda value: value.name if isinstance(value, Path) else "",
 )
 def test_check_asks_for_nothing_but_the_files_to_bring(

@@ -12,7 +12,7 @@ from helpers.clip_files import CLASSES, write_labelled
 from helpers.loading import load_data
 from helpers.runs import recipe
 
-from modality_interference.cli import app as main
+from modality_interference.cli import main
 from modality_interference.modality import Modality
 
 

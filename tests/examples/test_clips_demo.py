@@ -13,7 +13,7 @@ from helpers.clip_diagnoses import clip_results
 from helpers.clip_files import dominant_frequency, read_pictures, read_sound
 from helpers.diagnoses import diagnosis
 
-from modality_interference.cli import app as main
+from modality_interference.cli import main
 from modality_interference.data.converter import make_converter
 from modality_interference.data.formats.audio_visual import ask_each
 from modality_interference.data.spec import TwinsSpec

@@ -1,73 +1,65 @@
-"""`modality-interference check`: all problems of a recipe folder, without model and network."""
+"""`modality-interference check`: all problems of a dataset folder, without model and network."""
 
-import argparse
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from ..errors import ModalityInterferenceError
-from .arguments import add_command, count, recipe_folder, stay_offline
-from .terminal import Paint, printable, say
+from .dataset_folder import DatasetDir, checked_folder, stay_offline
+from .terminal import printable, say
 
 
 if TYPE_CHECKING:
     from ..integration.offline import LocalDataset
 
+DESCRIPTION = """\
+Validate a dataset folder and list all problems. Looks at dataset_info.json, the card README.md, the files and pools,
+and converts the first rows of every dataset whose data is in the folder. Works offline, opens nothing outside the
+folder and runs none of its code. What `cutoff_len` would cut off needs a tokenizer and is not looked at. Exits with 1
+if there is a problem."""
 EXAMPLES = """\
-  modality-interference check data_recipes/modality_interference_train
-  modality-interference check my_recipe --rows 1000"""
+modality-interference check data_recipes/modality_interference_train
+modality-interference check my_data --rows 1000"""
 SEED = 42  # any: a check looks at whether twins can be made
 
 
 @dataclass
 class Findings:
-    """What was found out about a recipe.
+    """What was found out about a dataset folder.
 
     Attributes:
         notes: by dataset, what was tried.
-        problems: what must be mended.
+        problems: what must be fixed.
     """
 
     notes: dict[str, list[str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
 
-def add_parser(commands: Any) -> None:
-    """Add the subcommand."""
-    parser = add_command(
-        commands,
-        "check",
-        "Validate a recipe folder and list all problems. Looks at dataset_info.json, the card README.md, the files and "
-        "pools, and converts the first rows of every dataset whose data is in the folder. Works offline, opens nothing "
-        "outside the folder and runs none of its code. What `cutoff_len` would cut off needs a tokenizer and is not "
-        "looked at. Exits with 1 if there is a problem.",
-        EXAMPLES,
-    )
-    parser.add_argument("recipe", metavar="RECIPE_DIR", help="a folder with a dataset_info.json (`dataset_dir`)")
-    parser.add_argument(
-        "--rows", type=count, default=32, metavar="N", help="rows of each dataset to try (default: 32)"
-    )
-    parser.set_defaults(run=run)
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(
+    dataset_dir: DatasetDir,
+    rows: Annotated[int, typer.Option(min=1, metavar="N", help="How many rows of each dataset to try.")] = 32,
+) -> int:
     """Check, and print what was found."""
-    folder = recipe_folder(arguments.recipe)
+    folder = checked_folder(dataset_dir)
     stay_offline()
-    findings = check_recipe_folder(folder, arguments.rows)
+    findings = check_dataset_folder(folder, rows)
     _print(folder, findings)
     return 1 if findings.problems else 0
 
 
-def check_recipe_folder(folder: Path, rows: int) -> Findings:
-    """Look for everything that is wrong with a recipe folder.
+def check_dataset_folder(folder: Path, rows: int) -> Findings:
+    """Look for everything that is wrong with a dataset folder.
 
     Args:
-        folder: the recipe.
+        folder: the dataset folder.
         rows: how many rows of each dataset to convert.
     """
-    from ..dataset_dir.contents import card_problems, content_problems
+    from ..dataset_dir.card import card_problems
+    from ..dataset_dir.contents import content_problems
     from ..dataset_dir.info import read_info
     from ..integration.offline import known_formats
 
@@ -81,7 +73,7 @@ def check_recipe_folder(folder: Path, rows: int) -> Findings:
 
 
 def _check_dataset(name: str, entry: Any, folder: Path, formats: set[str], rows: int, findings: Findings) -> None:
-    from ..dataset_dir.entry import about, absent_columns, comes_from, dataset_problems
+    from ..dataset_dir.entry import absent_column_problems, dataset_problem, dataset_problems, remote_source
     from ..integration.offline import open_dataset
 
     findings.notes[name] = ["rows not tried, because of its problems"]
@@ -89,19 +81,19 @@ def _check_dataset(name: str, entry: Any, folder: Path, formats: set[str], rows:
         findings.problems += problems
         return
 
-    if elsewhere := comes_from(entry):
+    if elsewhere := remote_source(entry):
         findings.notes[name] = [f"data not checked: not on this machine ({elsewhere})"]
         return
 
     try:
         with open_dataset(name, entry, folder, SEED) as dataset:
-            problems = absent_columns(entry, dataset.rows.column_names)
+            problems = absent_column_problems(entry, dataset.rows.column_names)
             if not problems:
                 findings.notes[name], problems = _try_rows(dataset, rows)
     except ModalityInterferenceError as error:
         findings.problems.append(str(error))
     else:
-        findings.problems += (about(name, problem) for problem in problems)
+        findings.problems += (dataset_problem(name, problem) for problem in problems)
 
 
 def _try_rows(dataset: "LocalDataset", rows: int) -> tuple[list[str], list[str]]:
@@ -147,23 +139,22 @@ def _named(rows: list[int]) -> str:
 
 
 def _print(folder: Path, findings: Findings) -> None:
-    paint = Paint.for_stdout()
-    say(paint.bold(f"Recipe {printable(str(folder))}"))
+    say(f"Dataset folder {printable(str(folder))}", "bold")
     for name, notes in findings.notes.items():
-        say(f"  {paint.bold(printable(name))}")
+        say(f"  {printable(name)}", "bold")
         for note in notes:
             say(f"    {_line(note)}")
 
     if not findings.problems:
-        say(paint.good("No problems found."))
+        say("No problems found.", "good")
         return
 
-    say(paint.bad(f"{len(findings.problems)} problem{'s' if len(findings.problems) > 1 else ''}:"))
+    say(f"{len(findings.problems)} problem{'s' if len(findings.problems) > 1 else ''}:", "bad")
     for problem in findings.problems:
         say(f"- {_line(problem)}")
 
 
 def _line(text: str) -> str:
-    """A text of strangers' data as one line, which programs can search for."""
+    """A text that may hold untrusted data as one line, which programs can search for."""
     text = printable(" ".join(text.split()))
     return text if text.endswith(".") else f"{text}."

@@ -1,64 +1,63 @@
-"""`modality-interference preview`: clean rows beside their twins, without a model."""
+"""`modality-interference preview`: clean rows beside their twins, in the terminal and as a page."""
 
-import argparse
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.text import Text
 
 from ..errors import ModalityInterferenceError
-from .arguments import add_command, count, recipe_folder, stay_offline
-from .exhibits import Exhibit, exhibit
-from .terminal import printable, say
+from .dataset_folder import DatasetDir, checked_folder, stay_offline
+from .terminal import printable, say, width, wrapped
 
 
+if TYPE_CHECKING:
+    from ..media.thumbnails import ClipThumbnail
+    from ..report.text import Piece
+    from .preview_rows import PreviewedImage, PreviewedRow, PreviewedTwin
+
+DESCRIPTION = """\
+Show clean rows beside their twins. They are printed in the terminal and written to a page. The twins are those that a
+run with the same seed makes. No model and no tokenizer is loaded, so twins that are too long for a run's `cutoff_len`
+are shown, too. The dataset's files must be in the dataset folder."""
 EXAMPLES = """\
-  modality-interference preview my_recipe pets
-  modality-interference preview my_recipe pets -n 20 --seed 7 -o pets.html"""
+modality-interference preview my_data pets
+modality-interference preview my_data pets -n 20 --seed 7 -o pets.html"""
 
 
-def add_parser(commands: Any) -> None:
-    """Add the subcommand."""
-    parser = add_command(
-        commands,
-        "preview",
-        "Show clean rows beside their twins, in the terminal and as a page. The twins are those that a run with the same "
-        "seed makes. Neither model nor tokenizer is loaded, so twins that are too long for a run's `cutoff_len` are "
-        "shown, too. The dataset's files must be in the recipe folder.",
-        EXAMPLES,
-    )
-    parser.add_argument("recipe", metavar="RECIPE_DIR", help="a folder with a dataset_info.json (`dataset_dir`)")
-    parser.add_argument("dataset", metavar="DATASET", help="name of a dataset in dataset_info.json")
-    parser.add_argument(
-        "-n", dest="rows", type=count, default=8, metavar="ROWS", help="how many rows, evenly spread (default: 8)"
-    )
-    parser.add_argument("--seed", type=int, default=42, help="the run's `seed` (default: 42, as a run's)")
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("preview.html"), metavar="FILE", help="default: preview.html"
-    )
-    parser.set_defaults(run=run)
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(
+    dataset_dir: DatasetDir,
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="The name of a dataset in dataset_info.json.")],
+    rows: Annotated[int, typer.Option("-n", min=1, metavar="ROWS", help="How many rows, evenly spread.")] = 8,
+    seed: Annotated[int, typer.Option(metavar="SEED", help="The run's `seed`.")] = 42,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The page.")] = Path("preview.html"),
+) -> int:
     """Write the page, print the rows, and say where the page is."""
-    folder = recipe_folder(arguments.recipe)
+    folder = checked_folder(dataset_dir)
     stay_offline()
 
     from ..files import write_text
     from ..report.templating import render
-    from .preview_text import preview_text
 
-    exhibits, total = collect(folder, arguments.dataset, arguments.rows, arguments.seed)
-    about = dict(dataset=arguments.dataset, recipe=folder.name, seed=arguments.seed, total=total)
-    write_text(arguments.output, render("preview.html.j2", exhibits=exhibits, **about))
-    say(preview_text(exhibits, **about))
-    say(f"\nThe page: {printable(str(arguments.output.resolve()))}")
+    previewed, total = preview_rows(folder, dataset, rows, seed)
+    page = render("preview.html.j2", rows=previewed, dataset=dataset, folder=folder.name, seed=seed, total=total)
+    write_text(output, page)
+    title = f"{dataset} of {folder.name}: {len(previewed)} of {total:,} rows, twins of seed {seed}"
+    say(printable(title), "bold")
+    for row in previewed:
+        for line in _row_lines(row):
+            say(line)
+
+    say(f"\nThe page: {printable(str(output.resolve()))}")
     return 0
 
 
-def collect(folder: Path, name: str, rows: int, seed: int) -> tuple[list["Exhibit"], int]:
+def preview_rows(folder: Path, name: str, rows: int, seed: int) -> tuple[list["PreviewedRow"], int]:
     """Convert rows of a dataset.
 
     Args:
-        folder: the recipe.
+        folder: the dataset folder.
         name: of the dataset.
         rows: how many, spread evenly over the dataset; all where it has no more.
         seed: of the twins.
@@ -69,20 +68,22 @@ def collect(folder: Path, name: str, rows: int, seed: int) -> tuple[list["Exhibi
     Raises:
         ModalityInterferenceError: with all problems of the dataset's entry, or why its data cannot be read.
     """
-    from ..dataset_dir.entry import absent_columns
+    from ..dataset_dir.entry import absent_column_problems
     from ..integration.offline import open_dataset
+    from .preview_rows import previewed_row
 
-    entry = _find_entry(folder, name)
+    entry = _entry(folder, name)
     with open_dataset(name, entry, folder, seed) as dataset:
-        _refuse(name, absent_columns(entry, dataset.rows.column_names))
+        _refuse(name, absent_column_problems(entry, dataset.rows.column_names))
         total = len(dataset.rows)
         shown = min(rows, total)
-        indexes = [place * total // shown for place in range(shown)]
-        return [exhibit(example, folder) for example in dataset.examples(indexes)], total
+        indexes = [number * total // shown for number in range(shown)]
+        return [previewed_row(example, folder) for example in dataset.examples(indexes)], total
 
 
-def _find_entry(folder: Path, name: str) -> dict[str, Any]:
-    from ..dataset_dir.entry import comes_from, dataset_problems
+def _entry(folder: Path, name: str) -> dict[str, Any]:
+    """The dataset's entry, in which there is no problem and whose data is in the folder."""
+    from ..dataset_dir.entry import dataset_problems, remote_source
     from ..dataset_dir.info import INFO_FILE, read_info
     from ..integration.offline import known_formats
     from ..messages import listed, suggestion
@@ -96,10 +97,10 @@ def _find_entry(folder: Path, name: str) -> dict[str, Any]:
 
     entry = info.datasets[name]
     _refuse(name, dataset_problems(name, entry, folder, known_formats()))
-    if elsewhere := comes_from(entry):
+    if elsewhere := remote_source(entry):
         raise ModalityInterferenceError(
             f"dataset `{name}` is not on this machine ({elsewhere}), and a preview downloads nothing. Save some of its "
-            "rows as JSON Lines or Parquet in a recipe folder, and name that file as `file_name`."
+            "rows as JSON Lines or Parquet in a dataset folder, and name that file as `file_name`."
         )
 
     return entry
@@ -108,3 +109,68 @@ def _find_entry(folder: Path, name: str) -> dict[str, Any]:
 def _refuse(name: str, problems: list[str]) -> None:
     if problems:
         raise ModalityInterferenceError("\n- ".join([f"dataset `{name}` cannot be shown:", *problems]))
+
+
+# The rows as text for the terminal.
+
+
+def _row_lines(row: "PreviewedRow") -> Iterator[Text]:
+    from ..report.text import shortened
+
+    depends = "dropped" if row.dropped else f"depends on {row.kind}" if row.kind != "plain" else "plain"
+    yield Text()
+    yield Text("─" * width(), "dim")
+    yield Text(f"row {row.row:,} ({depends})", "bold")
+    if not row.dropped:
+        yield _labelled("prompt", shortened(row.prompt))
+        if row.options:
+            yield _labelled("options", "\n".join(_option(*option) for option in row.options))
+
+        yield _labelled("answer", shortened(row.answer), "good")
+        yield from _media_lines(row.images, row.clips)
+
+    for reason in row.reasons:
+        yield _labelled("dropped", reason, "bad")
+
+    for twin in row.twins:
+        yield from _twin_lines(twin)
+
+
+def _option(letter: str, text: str, right: bool) -> str:
+    return f"{letter}: {text}{' (right)' if right else ''}"
+
+
+def _twin_lines(twin: "PreviewedTwin") -> Iterator[Text]:
+    target = f", claims: {twin.target}" if twin.target is not None else ""
+    yield Text()
+    yield wrapped(printable(f"{twin.perturbation}{target}"), "  ~ ")
+    for piece in twin.pieces:
+        yield from _change_lines(piece)
+
+    for line in _media_lines(twin.images or [], twin.clips):
+        yield Text("  ").append_text(line)
+
+    if twin.kept:
+        yield Text("  ").append_text(_labelled("unchanged", ", ".join(twin.kept)))
+
+
+def _change_lines(piece: "Piece") -> Iterator[Text]:
+    text = printable(piece.text.strip("\n"))
+    if piece.change == "added":
+        yield wrapped(text, "    + ", style="good")
+    elif piece.change == "removed":
+        yield wrapped(text, "    - ", style="bad")
+
+
+def _media_lines(images: list["PreviewedImage"], clips: list["ClipThumbnail"]) -> Iterator[Text]:
+    if images:
+        captions = (f"{image.caption}, {image.size[0]} x {image.size[1]}" for image in images)
+        yield _labelled("images", "\n".join(captions))
+
+    for clip in clips:
+        yield _labelled(clip.kind, clip.caption)
+
+
+def _labelled(label: str, text: str, style: str = "") -> Text:
+    """`  label     text`, the text wrapped beside its label."""
+    return wrapped(printable(text), f"  {label:<10}", " " * 12, style)

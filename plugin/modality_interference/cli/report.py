@@ -1,43 +1,40 @@
 """`modality-interference report`: the page of a run, or of several side by side."""
 
-import argparse
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+import typer
 
 from ..errors import ModalityInterferenceError
-from .arguments import add_command
 from .terminal import printable, say
 
 
+DESCRIPTION = """\
+Build the page of a diagnosis, or compare several. A run is an output_dir with the files that a diagnosis wrote
+(interference.json, interference_rows.jsonl). With one run its page and plots are built again. Several runs are shown
+side by side, with their differences on the examples that they share."""
 EXAMPLES = """\
-  modality-interference report saves/plugin -o page
-  modality-interference report saves/base saves/plain saves/plugin -o comparison --names base,plain,plugin"""
+modality-interference report saves/plugin -o page
+modality-interference report saves/base saves/plain saves/plugin -o comparison --names base,plain,plugin"""
 
 
-def add_parser(commands: Any) -> None:
-    """Add the subcommand."""
-    parser = add_command(
-        commands,
-        "report",
-        "Build the page of a diagnosis, or compare several. A run is an output_dir with the files that a diagnosis "
-        "wrote (interference.json, interference_rows.jsonl). With one run its page and plots are built anew, with "
-        "several they are set side by side, with differences on the examples that they share.",
-        EXAMPLES,
-    )
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN_DIR", help="output_dir of a run with a diagnosis")
-    parser.add_argument("-o", "--output", required=True, type=Path, metavar="DIR", help="folder for the page")
-    parser.add_argument("--names", metavar="A,B,...", help="what to call the runs (default: their folders' names)")
-    parser.set_defaults(run=run)
-
-
-def run(arguments: argparse.Namespace) -> int:
+def run(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN_DIR...", help="The output_dir of a run with a diagnosis.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder for the page.")],
+    names: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Names of the runs.  [default: names of their folders]")
+    ] = None,
+) -> int:
     """Write the page and say where it is."""
-    names = _names(arguments.names, len(arguments.runs))
-    say(f"The page: {printable(str(_write(arguments.runs, arguments.output, names).resolve()))}")
+    page = _write(runs, output, _run_names(names, len(runs)))
+    say(f"The page: {printable(str(page.resolve()))}")
     return 0
 
 
-def _names(text: str | None, runs: int) -> list[str] | None:
+def _run_names(text: str | None, runs: int) -> list[str] | None:
+    """The names in `--names`; None where it was not given."""
     if text is None:
         return None
 
@@ -54,6 +51,7 @@ def _names(text: str | None, runs: int) -> list[str] | None:
 
 
 def _write(runs: list[Path], output: Path, names: list[str] | None) -> Path:
+    """Write the page; returns its path."""
     if len(runs) > 1:
         from ..report.comparison import compare_runs
 

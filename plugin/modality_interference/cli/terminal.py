@@ -1,88 +1,98 @@
-"""Text for a terminal: wrapped, coloured where that is wanted, harmless where it comes from strangers."""
+"""Text for a terminal: wrapped, coloured where that is wanted, harmless where it comes from untrusted data."""
 
 import os
 import re
 import shutil
 import sys
-import textwrap
-from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from rich.theme import Theme
 
 
-# Control characters, which may move the cursor or worse, lone surrogates, and marks that turn the reading direction.
-_HARMFUL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# What data could use to confuse a terminal or its reader. Written as escapes, so that this file shows what it means.
+_HARMFUL = re.compile(
+    "["
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters but for tab and line feed: may move the cursor, or worse
+    "\ud800-\udfff"  # lone surrogates, which no encoding has
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f"  # marks that turn the reading direction, or the shape of digits
+    "\u2028\u2029"  # line and paragraph separators
+    "\u200b-\u200d\u2060\ufeff"  # characters without width
+    "]"
+)
 _MIN_WIDTH, _MAX_WIDTH = 40, 120
+_UNLIMITED = 100_000  # columns
+_THEME = Theme({"good": "green", "bad": "red"})
 
 
 def printable(text: str) -> str:
-    """Text with what could confuse a terminal written as backslash escapes."""
+    """Text in which backslash escapes replace what could confuse a terminal or its reader."""
     return _HARMFUL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
-def say(text: str = "") -> None:
-    """Print a text whose data has gone through `printable`, whatever the terminal's encoding is."""
-    encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding))
+def escape_unencodable() -> None:
+    """Let stdout and stderr write backslash escapes for characters that their encodings do not have."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def width() -> int:
-    """Columns to write on: the terminal's, within what reads well."""
+    """Columns to write on: those of the terminal, at least 40 and at most 120; 80 where there is no terminal."""
     return max(_MIN_WIDTH, min(_MAX_WIDTH, shutil.get_terminal_size().columns))
 
 
-def wrapped(text: str, first: str, rest: str | None = None) -> str:
-    """Wrap a printable text to `width()`, its line breaks kept.
+def stdout(columns: int | None = None) -> Console:
+    """The console of stdout. Markup is off: square brackets of data stay as they are.
+
+    Colours are on in a terminal, unless NO_COLOR (no-color.org) is set or the terminal is a dumb one.
+
+    Args:
+        columns: the width; that of `width()` by default.
+    """
+    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return Console(
+        color_system="standard" if coloured else None,
+        force_terminal=coloured,
+        width=columns or width(),
+        theme=_THEME,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+
+
+def say(text: str | Text = "", style: str | None = None) -> None:
+    """Print a text without wrapping it.
+
+    Args:
+        text: what came from data has gone through `printable`.
+        style: `good`, `bad`, or one of rich's own.
+    """
+    stdout().print(text, style=style, soft_wrap=True)
+
+
+def say_table(table: Table) -> None:
+    """Print a table as wide as its content, so that it is the same in every terminal and in files."""
+    stdout(_UNLIMITED).print(table)
+
+
+def wrapped(text: str, first: str, rest: str | None = None, style: str = "") -> Text:
+    """Wrap a printable text to `width()`; its line breaks are kept.
 
     Args:
         text: may have several lines.
-        first: stands before the first line.
-        rest: before all others; spaces of the same length by default.
+        first: the beginning of the first line.
+        rest: the beginning of all others; spaces of the same length by default.
+        style: of the text, not of the beginnings.
     """
     rest = " " * len(first) if rest is None else rest
-    lines: list[str] = []
-    for line in text.split("\n"):
-        lead = rest if lines else first
-        lines += textwrap.wrap(
-            line,
-            width(),
-            initial_indent=lead,
-            subsequent_indent=rest,
-            replace_whitespace=False,
-            break_on_hyphens=False,
-        ) or [lead.rstrip()]
-
-    return "\n".join(lines)
+    lines = Text(text, style).wrap(stdout(), width() - len(first), overflow="fold")
+    leads = (first if index == 0 else rest for index in range(len(lines)))
+    return Text("\n").join(_without_end(Text(lead).append_text(line)) for lead, line in zip(leads, lines))
 
 
-@dataclass(frozen=True)
-class Paint:
-    """Colours, where they are wanted.
-
-    Attributes:
-        on: whether they are.
-    """
-
-    on: bool
-
-    @classmethod
-    def for_stdout(cls) -> "Paint":
-        """Colours for a terminal, unless NO_COLOR (no-color.org) or a dumb terminal is set."""
-        return cls(sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb")
-
-    def bold(self, text: str) -> str:
-        """Bold."""
-        return self._painted("1", text)
-
-    def dim(self, text: str) -> str:
-        """Dim."""
-        return self._painted("2", text)
-
-    def good(self, text: str) -> str:
-        """Green: added, right."""
-        return self._painted("32", text)
-
-    def bad(self, text: str) -> str:
-        """Red: removed, wrong."""
-        return self._painted("31", text)
-
-    def _painted(self, code: str, text: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self.on and text else text
+def _without_end(line: Text) -> Text:
+    line.rstrip()
+    return line

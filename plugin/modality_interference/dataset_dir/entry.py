@@ -18,7 +18,7 @@ from .contents import data_problems
 
 HUB_KEYS = ("hf_hub_url", "ms_hub_url", "om_hub_url")
 MAX_SAMPLES = 1_000_000_000
-# A bare name such as `pandas` is a reader of `datasets`, which would open files of this machine.
+# A bare name such as `pandas` would make `datasets` open files of this machine.
 _HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 _BUCKETS = ("s3://", "gs://", "gcs://")
 _Text = Annotated[str, StringConstraints(min_length=1)]
@@ -52,11 +52,11 @@ class Entry(BaseModel):
     twins: Any = None
 
 
-def split_entry(entry: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Take the keys out of an entry that are unknown or whose values are of a wrong kind.
+def valid_part(entry: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The valid part of an entry.
 
     Returns:
-        the entry without them, and a problem for each.
+        the entry without keys that are unknown or whose values are of a wrong type, and a problem for each of those.
     """
     try:
         Entry.model_validate(entry)
@@ -69,12 +69,12 @@ def split_entry(entry: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
 
 
 def entry_problems(good: dict[str, Any], entry: dict[str, Any], folder: Path) -> list[str]:
-    """Look at where an entry's data is, and at settings that do not go together.
+    """Problems of where an entry's data is, and of settings that exclude each other.
 
     Args:
         good: its good keys.
         entry: all of them, as `dataset_info.json` has them.
-        folder: the recipe.
+        folder: the dataset folder.
     """
     problems = list(_source_problems(good, entry, folder))
     twins = good.get("formatting") in formats()
@@ -90,8 +90,8 @@ def entry_problems(good: dict[str, Any], entry: dict[str, Any], folder: Path) ->
     return problems
 
 
-def comes_from(entry: dict[str, Any]) -> str | None:
-    """Where an entry's data is when it is not in the folder; None for a file. LLaMA-Factory looks in this order."""
+def remote_source(entry: dict[str, Any]) -> str | None:
+    """Where an entry's data is when it is not in the folder; None for a file. The order is LLaMA-Factory's."""
     hubs = [str(entry[key]) for key in HUB_KEYS if key in entry]
     if hubs:
         return f"hub dataset `{hubs[0]}`"
@@ -102,11 +102,11 @@ def comes_from(entry: dict[str, Any]) -> str | None:
 def _source_problems(good: dict[str, Any], entry: dict[str, Any], folder: Path) -> Iterable[str]:
     if "script_url" in entry:
         yield (
-            "`script_url` names code, and a recipe is data: nothing in it is executed. Save the rows as JSON Lines or "
-            "Parquet, and name that as `file_name`"
+            "`script_url` names code, and a dataset folder holds data only: nothing in it is executed. Save the rows as "
+            "JSON Lines or Parquet, and name that as `file_name`"
         )
     elif not any(key in entry for key in ("file_name", "cloud_file_name", *HUB_KEYS)):
-        yield f"it says nowhere where its data is; give one of {listed(('file_name', 'hf_hub_url'))}"
+        yield f"it does not say where its data is; give one of {listed(('file_name', 'hf_hub_url'))}"
 
     for key in HUB_KEYS:
         if key in good and not _HUB_NAME.fullmatch(good[key]):
@@ -126,7 +126,7 @@ TAGS = ("role_tag", "content_tag", "user_tag", "assistant_tag", "observation_tag
 
 
 def column_problems(entry: dict[str, Any], known_formats: Collection[str]) -> list[str]:
-    """Look at `formatting`, `columns` and `tags` of an entry.
+    """Problems of `formatting`, `columns` and `tags` of an entry.
 
     Args:
         entry: its good keys.
@@ -152,8 +152,8 @@ def column_problems(entry: dict[str, Any], known_formats: Collection[str]) -> li
     return problems
 
 
-def absent_columns(entry: dict[str, Any], found: Iterable[str]) -> list[str]:
-    """Look for the columns that an entry names among those that its data has."""
+def absent_column_problems(entry: dict[str, Any], found: Iterable[str]) -> list[str]:
+    """Problems of columns that an entry names and its data does not have."""
     found = list(found)
     return [
         f"`columns.{key}` names the column {shown(name)}, which the data does not have.{suggestion(name, found)} "
@@ -170,21 +170,21 @@ def _unknown(block: str, given: Iterable[str], allowed: tuple[str, ...]) -> Iter
 
 
 def dataset_problems(name: str, entry: Any, folder: Path, known_formats: Collection[str]) -> list[str]:
-    """Look at the entry and at the files that it names.
+    """Problems of an entry and of the files that it names.
 
     Args:
         name: of the dataset.
         entry: its value in `dataset_info.json`, of any JSON type.
-        folder: the recipe.
+        folder: the dataset folder.
         known_formats: LLaMA-Factory's formats, and those of twins.
 
     Returns:
         all problems, each naming the dataset.
     """
     if not isinstance(entry, dict):
-        return [about(name, f"its entry must be an object, found {shown(entry)}")]
+        return [dataset_problem(name, f"its entry must be an object, found {shown(entry)}")]
 
-    good, problems = split_entry(entry)
+    good, problems = valid_part(entry)
     problems += entry_problems(good, entry, folder)
     if not name.strip() or "," in name or name != name.strip() or not name.isprintable():
         problems.append("a run cannot name it; give it a name without commas, outer spaces and control characters")
@@ -192,32 +192,32 @@ def dataset_problems(name: str, entry: Any, folder: Path, known_formats: Collect
     readable = {"formatting", "columns"} & set(entry) <= set(good)
     columns = column_problems(good, known_formats) if readable else []
     problems += columns
-    if "file_name" in good and comes_from(entry) is None:
+    if "file_name" in good and remote_source(entry) is None:
         problems += data_problems(folder, good["file_name"])
 
-    found = [about(name, problem) for problem in problems]
+    found = [dataset_problem(name, problem) for problem in problems]
     if good.get("formatting") in formats():
         found += twins_problems(name, good, folder if readable and not columns else None)
 
     return found
 
 
-def about(name: str, problem: str) -> str:
+def dataset_problem(name: str, problem: str) -> str:
     """A problem that names its dataset, in the words of `twins`."""
     return f"dataset {f'`{name}`' if len(name) <= 80 else shown(name)}: {problem}"
 
 
-_STAND_IN = {"relevant": ["text"]}  # while another key is looked at
+_STAND_IN = {"relevant": ["text"]}  # while another key is checked
 _ANY = {"relevant": "relevant"}  # a column: no perturbation contradicts it
 
 
 def twins_problems(name: str, entry: dict[str, Any], folder: Path | None) -> list[str]:
-    """Validate a block key by key and perturbation by perturbation, so that one mistake does not hide the next.
+    """Problems of a `twins` block. It is read key by key and perturbation by perturbation, so that no mistake hides another.
 
     Args:
         name: of the dataset.
         entry: the good keys of its entry; its format makes twins.
-        folder: the recipe, where pools lie; None where `columns` has problems of its own, and only the block is read.
+        folder: the dataset folder, which holds the pools; None where `columns` has problems of its own, and only the block is read.
     """
     block = entry.get("twins")
     if not isinstance(block, dict):

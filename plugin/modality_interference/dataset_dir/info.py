@@ -1,4 +1,4 @@
-"""Read an untrusted `dataset_info.json`: small, UTF-8, flat, and every key once; and add entries to one."""
+"""Read an untrusted `dataset_info.json`: small, UTF-8, not deeply nested, every key once. Add entries to one."""
 
 import json
 import math
@@ -19,8 +19,8 @@ MAX_DIGITS = 18  # what fits into 64 bits
 
 
 @dataclass
-class Info:
-    """A recipe's datasets.
+class DatasetInfo:
+    """The datasets of a folder.
 
     Attributes:
         datasets: entries by name; they are of any JSON type.
@@ -31,11 +31,11 @@ class Info:
     problems: list[str] = field(default_factory=list)
 
 
-def read_info(folder: Path) -> Info:
-    """Read `dataset_info.json` of a recipe folder; never raises for what it holds."""
-    info = Info()
+def read_info(folder: Path) -> DatasetInfo:
+    """Read `dataset_info.json` of a dataset folder; never raises for what it holds."""
+    info = DatasetInfo()
     try:
-        value = _decode(read_text(folder, INFO_FILE, MAX_BYTES), info.problems)
+        value = _parsed(read_text(folder, INFO_FILE, MAX_BYTES), info.problems)
     except ModalityInterferenceError as error:
         info.problems.append(str(error))
         return info
@@ -45,14 +45,14 @@ def read_info(folder: Path) -> Info:
     elif not value:
         info.problems.append(f"`{INFO_FILE}` names no dataset")
     elif _is_deep(value):
-        info.problems.append(_too_deep())
+        info.problems.append(_depth_problem())
     else:
         info.datasets = value
 
     return info
 
 
-def _decode(text: str, problems: list[str]) -> Any:
+def _parsed(text: str, problems: list[str]) -> Any:
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, value in items:
@@ -75,7 +75,7 @@ def _decode(text: str, problems: list[str]) -> Any:
     try:
         return json.loads(text, object_pairs_hook=pairs, parse_constant=refuse, parse_int=integer, parse_float=decimal)
     except RecursionError as error:
-        raise ModalityInterferenceError(_too_deep()) from error
+        raise ModalityInterferenceError(_depth_problem()) from error
     except json.JSONDecodeError as error:
         raise ModalityInterferenceError(f"`{INFO_FILE}` is not JSON: {error}") from error
 
@@ -94,12 +94,12 @@ def _is_deep(value: Any) -> bool:
     return bool(level)
 
 
-def _too_deep() -> str:
+def _depth_problem() -> str:
     return f"`{INFO_FILE}` is nested more than {MAX_DEPTH} levels deep"
 
 
 def check_names(folder: Path, entries: Mapping[str, Mapping[str, Any]], formatting: str) -> None:
-    """Look at whether entries and their files would overwrite something that is not theirs.
+    """Refuse entries that would overwrite other entries or files.
 
     Args:
         folder: the dataset_dir.
@@ -107,9 +107,9 @@ def check_names(folder: Path, entries: Mapping[str, Mapping[str, Any]], formatti
         formatting: theirs; an entry of the same name, format and file is an earlier version and may be replaced.
 
     Raises:
-        ModalityInterferenceError: naming what is in the way.
+        ModalityInterferenceError: naming the entry or file that would be overwritten.
     """
-    present = _read(folder)
+    present = _present_entries(folder)
     for name, entry in entries.items():
         file = entry["file_name"]
         other = present.get(name)
@@ -132,17 +132,17 @@ def merge_entries(folder: Path, entries: Mapping[str, Any]) -> None:
     Raises:
         ModalityInterferenceError: the file that is there cannot be read, or the folder cannot be written.
     """
-    text = json.dumps({**_read(folder), **entries}, ensure_ascii=False, indent=2)
+    text = json.dumps({**_present_entries(folder), **entries}, ensure_ascii=False, indent=2)
     write_text(folder / INFO_FILE, text + "\n")
 
 
-def _read(folder: Path) -> dict[str, Any]:
-    """The entries that are there. Nothing may be wrong with the file, as what cannot be read would be lost."""
+def _present_entries(folder: Path) -> dict[str, Any]:
+    """The entries that are there. The file must have no problem: what cannot be read would be lost."""
     if not (folder / INFO_FILE).exists() or not (folder / INFO_FILE).read_bytes().strip(b" \t\r\n{}"):
         return {}
 
     info = read_info(folder)
     if info.problems:
-        raise ModalityInterferenceError(f"{folder / INFO_FILE} cannot be added to: {info.problems[0]}. Mend it first.")
+        raise ModalityInterferenceError(f"{folder / INFO_FILE} cannot be added to: {info.problems[0]}. Fix it first.")
 
     return info.datasets

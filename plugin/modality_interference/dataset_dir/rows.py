@@ -53,7 +53,7 @@ def read_example(convert: Callable[[], dict[str, Any]], index: int, folder: Path
     Args:
         convert: makes the aligned row.
         index: of the row.
-        folder: the recipe.
+        folder: the dataset folder.
     """
     example = Example(index)
     try:
@@ -90,7 +90,7 @@ def _look_for_media(example: Example, folder: Path) -> None:
         items = example.aligned[column] = _in_folder(list(example.aligned.get(column) or []), folder)
         for path in filter(None, map(_path, _flat(items))):
             if not is_inside(path, folder):
-                example.problems.append(f"a medium is outside the recipe folder: `{path[:300]}`")
+                example.problems.append(f"a medium is outside the dataset folder: `{path[:300]}`")
             elif column in _CLIPS and not os.path.isfile(path):
                 example.dropped = f"medium not found: there is no file `{path[:300]}`"
 

@@ -33,11 +33,11 @@ Converter = Callable[[dict[str, Any], int], dict[str, Any]]
 
 @dataclass
 class LocalDataset:
-    """A dataset of the recipe folder.
+    """A dataset of the dataset folder.
 
     Attributes:
         name: in `dataset_info.json`.
-        folder: the recipe.
+        folder: the dataset folder.
         rows: the raw rows, pictures undecoded.
         make_converter: makes what turns a raw row and its index into an aligned row.
     """
@@ -64,8 +64,8 @@ def open_dataset(name: str, entry: dict[str, Any], folder: Path, seed: int) -> I
 
     Args:
         name: in `dataset_info.json`.
-        entry: its entry, which names a file and in which the checks of `recipes` find nothing.
-        folder: the recipe.
+        entry: its entry, which names a file and in which the checks of `dataset_dir` find nothing.
+        folder: the dataset folder.
         seed: of the twins, as a run's `seed`.
 
     Raises:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.registry import formats
-from ..dataset_dir.entry import Entry, about, comes_from, entry_problems, split_entry
+from ..dataset_dir.entry import Entry, dataset_problem, entry_problems, remote_source, valid_part
 from ..dataset_dir.info import read_info
 from ..errors import ModalityInterferenceError
 from ..files import path_problem
@@ -147,7 +147,7 @@ def refuse_unsafe(names: list[str], folder: Path) -> None:
     info = read_info(folder)
     problems = list(info.problems)
     for name in names:
-        problems += [about(name, problem) for problem in _problems(info.datasets.get(name), folder)]
+        problems += [dataset_problem(name, problem) for problem in _problems(info.datasets.get(name), folder)]
 
     if problems:
         raise ModalityInterferenceError(f"`{folder}` cannot be used as `dataset_dir`: " + ". ".join(problems) + ".")
@@ -160,14 +160,14 @@ def _problems(entry: Any, folder: Path) -> list[str]:
     if not isinstance(entry, dict):
         return [f"its entry must be an object, found {shown(entry)}"]
 
-    good, _ = split_entry(entry)
+    good, _ = valid_part(entry)
     if "twins" not in entry and good.get("formatting") not in formats():
         return []
 
-    # LLaMA-Factory passes over unknown keys, and so does this: they may be somebody's notes
-    _, problems = split_entry({key: value for key, value in entry.items() if key in Entry.model_fields})
+    # LLaMA-Factory ignores unknown keys, and so does this: they may be somebody's notes
+    _, problems = valid_part({key: value for key, value in entry.items() if key in Entry.model_fields})
     problems += entry_problems(good, entry, folder)
-    if "file_name" in good and comes_from(entry) is None and (why := path_problem(folder, good["file_name"])):
+    if "file_name" in good and remote_source(entry) is None and (why := path_problem(folder, good["file_name"])):
         problems.append(f"`file_name` {why}")
 
     return problems

@@ -14,8 +14,8 @@ from ..report.text import Piece, changes
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture as a preview shows it.
+class PreviewedImage:
+    """An image as a preview shows it.
 
     Attributes:
         caption: where it comes from.
@@ -29,28 +29,28 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class TwinExhibit:
+class PreviewedTwin:
     """A twin beside its clean row.
 
     Attributes:
         perturbation: its label.
         pieces: its prompt against the clean row's.
-        pictures: its pictures; None where they are the clean row's.
+        images: its images; None where they are the clean row's.
         clips: its videos and sounds, of the kinds that are not the clean row's.
-        kept: what is the clean row's: `text`, `pictures`, `video`, `sound`.
-        planted: the wrong option that it claims.
+        kept: what is the clean row's: `text`, `images`, `video`, `sound`.
+        target: the wrong option that it claims.
     """
 
     perturbation: str
     pieces: list[Piece]
-    pictures: list[Picture] | None
+    images: list[PreviewedImage] | None
     clips: list[ClipThumbnail]
     kept: list[str]
-    planted: str | None
+    target: str | None
 
 
 @dataclass(frozen=True)
-class Exhibit:
+class PreviewedRow:
     """A clean row and its twins, or why there is none.
 
     Attributes:
@@ -60,8 +60,8 @@ class Exhibit:
         dropped: whether it would drop the row.
         prompt: what the model is asked, media as placeholders.
         options: letters, texts, and whether each is the right one.
-        answer: what the model shall answer.
-        pictures: of the clean row.
+        answer: the right answer.
+        images: of the clean row.
         clips: its videos and sounds.
         twins: in the order of `perturbations`.
     """
@@ -73,31 +73,31 @@ class Exhibit:
     prompt: str = ""
     options: list[tuple[str, str, bool]] = field(default_factory=list)
     answer: str = ""
-    pictures: list[Picture] = field(default_factory=list)
+    images: list[PreviewedImage] = field(default_factory=list)
     clips: list[ClipThumbnail] = field(default_factory=list)
-    twins: list[TwinExhibit] = field(default_factory=list)
+    twins: list[PreviewedTwin] = field(default_factory=list)
 
 
-def exhibit(example: Example, folder: Path) -> Exhibit:
+def previewed_row(example: Example, folder: Path) -> PreviewedRow:
     """Prepare a row for a preview.
 
     Args:
         example: the row.
-        folder: the recipe, from which paths are shown.
+        folder: the dataset folder; paths are shown relative to it.
     """
     if example.dropped or example.problems:
         reasons = [example.dropped] if example.dropped else example.problems
-        return Exhibit(example.index, reasons=_relative(reasons, folder), dropped=True)
+        return PreviewedRow(example.index, reasons=_relative(reasons, folder), dropped=True)
 
     about, aligned = example.about, example.aligned
     prompt = _prompt(aligned["_system"], aligned["_prompt"])
-    shown = {reference: _picture(reference, example, folder) for reference in example.pictures}
+    shown = {reference: _image(reference, example, folder) for reference in example.pictures}
 
     def clips(row: dict[str, Any], modality: Modality) -> list[ClipThumbnail]:
         media = {"row": aligned[f"_{modality}s"], "extra": aligned[f"_twin_{modality}s"]}
-        return clip_thumbnails(row[f"{modality}s"], modality, media, lambda clip: _clip(clip, folder))
+        return clip_thumbnails(row[f"{modality}s"], modality, media, lambda clip: _name(clip, folder))
 
-    return Exhibit(
+    return PreviewedRow(
         row=example.index,
         kind=kind_of(about.get("relevant") or 0),
         reasons=_relative(example.dropped_twins, folder),
@@ -107,35 +107,35 @@ def exhibit(example: Example, folder: Path) -> Exhibit:
             for index, (letter, option) in enumerate(zip(LETTERS, about.get("choices") or ()))
         ],
         answer=aligned["_response"][0]["content"],
-        pictures=[shown[reference] for reference in about["images"]],
+        images=[shown[reference] for reference in about["images"]],
         clips=[clip for modality in SENSES for clip in clips(about, modality)],
-        twins=[_twin(variant, prompt, about, shown, clips) for variant in example.twins],
+        twins=[_previewed_twin(variant, prompt, about, shown, clips) for variant in example.twins],
     )
 
 
 def _relative(reasons: list[str], folder: Path) -> list[str]:
-    """Reasons without the place of the folder on this machine: pages are shared."""
+    """Reasons without the folder's path on this machine: pages are shared."""
     return [reason.replace(f"{folder}{os.sep}", "") for reason in reasons]
 
 
-def _twin(
+def _previewed_twin(
     variant: dict[str, Any],
     prompt: str,
     clean: dict[str, Any],
-    shown: dict[str, Picture],
+    shown: dict[str, PreviewedImage],
     clips: Callable[[dict[str, Any], Modality], list[ClipThumbnail]],
-) -> TwinExhibit:
+) -> PreviewedTwin:
     pieces = changes(prompt, _prompt(variant["system"], variant["prompt"]))
     same = {name: variant[name] == clean[name] for name in ("images", "videos", "audios")}
     same_text = all(piece.change == "same" for piece in pieces)
-    media = {"pictures": "images"} | {sense.kind: f"{modality}s" for modality, sense in SENSES.items()}
-    return TwinExhibit(
+    media = {"images": "images"} | {sense.kind: f"{modality}s" for modality, sense in SENSES.items()}
+    return PreviewedTwin(
         perturbation=variant["perturbation"],
         pieces=pieces,
-        pictures=None if same["images"] else [shown[reference] for reference in variant["images"]],
+        images=None if same["images"] else [shown[reference] for reference in variant["images"]],
         clips=[clip for modality in SENSES if not same[f"{modality}s"] for clip in clips(variant, modality)],
         kept=["text"] * same_text + [kind for kind, name in media.items() if clean[name] and same[name]],
-        planted=variant["target"],
+        target=variant["target"],
     )
 
 
@@ -146,7 +146,7 @@ def _prompt(system: str | None, messages: list[dict[str, str]]) -> str:
     return "\n\n".join(f"[{role}] {content}" for role, content in turns) if len(turns) > 1 else turns[0][1]
 
 
-def _picture(reference: str, example: Example, folder: Path) -> Picture:
+def _image(reference: str, example: Example, folder: Path) -> PreviewedImage:
     image = example.pictures[reference]
     kind, _, rest = reference.partition(":")
     if kind == "canvas":
@@ -155,11 +155,11 @@ def _picture(reference: str, example: Example, folder: Path) -> Picture:
         caption = os.path.relpath(rest, folder)
     else:
         stored = example.aligned["_images" if kind == "row" else "_twin_images"][int(rest)]
-        caption = _clip(stored, folder) + (" (another row's)" if kind == "extra" else "")
+        caption = _name(stored, folder) + (" (another row's)" if kind == "extra" else "")
 
-    return Picture(caption, image.size, thumbnail_uri(image))
+    return PreviewedImage(caption, image.size, thumbnail_uri(image))
 
 
-def _clip(medium: Any, folder: Path) -> str:
+def _name(medium: Any, folder: Path) -> str:
     path = medium.get("path") if isinstance(medium, dict) else medium
     return os.path.relpath(path, folder) if isinstance(path, str) else "embedded"
