@@ -1,6 +1,6 @@
-"""Carry the plugin's figures into LLaMA-Factory's own log file and loss plots, and a diagnosis into its page.
+"""Bring the logged losses and rates into LLaMA-Factory's log file and loss plots, and a diagnosis into its page.
 
-The report and its plots are imported where they are written: a run that only trains does not need them.
+The report and its plots are imported when they are written: a run that only trains does not need them.
 """
 
 import json
@@ -12,23 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from ..results import Diagnosis, ScoredRow
-from ..train.losses import COUNTS, FIGURES, MEANS
+from ..train.losses import COUNTS, LOGGED, MEANS
 
 
 def twin_log_callback(stock: type) -> type:
-    """LLaMA-Factory's LogCallback, which also writes `FIGURES` into `trainer_log.jsonl`."""
+    """LLaMA-Factory's LogCallback, which also writes `LOGGED` into `trainer_log.jsonl`."""
 
     class TwinLogCallback(stock):  # type: ignore[misc, valid-type]
         def __init__(self) -> None:
             super().__init__()
-            self._waiting: deque[dict[str, Any]] = (
-                deque()
-            )  # one entry per line that the writing thread has not yet got
+            # one entry for each line that the writing thread has not written yet
+            self._waiting: deque[dict[str, Any]] = deque()
 
         def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if args.should_save and self.thread_pool is not None:
                 latest = state.log_history[-1]
-                self._waiting.append({name: latest[name] for name in FIGURES if name in latest})
+                self._waiting.append({name: latest[name] for name in LOGGED if name in latest})
 
             super().on_log(args, state, control, **kwargs)
 

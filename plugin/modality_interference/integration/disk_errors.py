@@ -1,4 +1,4 @@
-"""Errors of the disk while data are prepared: say which folder, and what to do."""
+"""Disk errors while data is prepared: say which folder cannot be written, and what to do."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ import datasets
 from ..errors import ModalityInterferenceError
 
 
-# of writing; a file that cannot be found or read is reported by whoever looks for it
+# Errors of writing only: a file that cannot be found or read is reported by the code that opens it.
 _CAUSES = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
@@ -26,8 +26,8 @@ _CAUSES = {
 _MAX_CAUSES = 16  # `datasets` wraps errors in each other
 
 
-def get_dataset(stock: Callable[..., Any]) -> Callable[..., Any]:
-    """`get_dataset`, which says what to do where the cache or `tokenized_path` cannot be written."""
+def explain_disk_errors(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """LLaMA-Factory's `get_dataset`, which also says what to do where the cache or `tokenized_path` cannot be written."""
 
     @wraps(stock)
     def get(template: Any, model_args: Any, data_args: Any, *args: Any, **keys: Any) -> Any:
@@ -54,7 +54,7 @@ def _disk_error(error: BaseException | None) -> OSError | None:
 
 
 def _folders(model_args: Any, data_args: Any) -> dict[str, str]:
-    """What is written to, by the folder's role."""
+    """The folders that are written to, by what they are for."""
     cache = os.path.expanduser(model_args.cache_dir or str(datasets.config.HF_DATASETS_CACHE))
     folders = {"the cache of datasets (`cache_dir` in the recipe, or the variable HF_DATASETS_CACHE)": cache}
     if data_args.tokenized_path is not None:

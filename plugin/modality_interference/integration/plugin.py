@@ -1,8 +1,8 @@
-"""The one door to LLaMA-Factory's internals.
+"""How the plugin enters LLaMA-Factory, and leaves it again.
 
-`install` runs once, right after `llamafactory.hparams.parser` was imported: it adds the plugin's keys to the recipe. Everything
-else is swapped in by `activate` when a recipe turns the plugin on and swapped out by `deactivate` when one does not, so a run
-without the flag meets LLaMA-Factory's own objects only.
+`install` runs once, right after `llamafactory.hparams.parser` was imported: it adds the plugin's keys to the recipe. When a
+recipe turns the plugin on, `activate` replaces the objects that `swaps.SWAPS` lists. When a recipe does not, `deactivate` puts
+LLaMA-Factory's own objects back, so that a run without the flag uses nothing else.
 """
 
 import importlib
@@ -14,13 +14,12 @@ from typing import Any
 
 from ..arguments import PluginArguments, refuse_without_flag, validate
 from ..errors import ModalityInterferenceError
-from ..results import RunMetadata
 from .validation import check_recipe
 
 
 SUPPORTED = "0.9.5"
 EXTENSION_GROUP = "modality_interference.extensions"  # entry points of third-party perturbations and formats
-_stock: dict[tuple[Any, str], Any] = {}  # what `activate` has swapped out
+_stock: dict[tuple[Any, str], Any] = {}  # LLaMA-Factory's objects that `activate` has replaced
 
 
 def require(module: str, *names: str) -> Any:
@@ -90,49 +89,39 @@ def install(parser: ModuleType) -> None:
 
 
 def activate(model_args: Any, data_args: Any, training_args: Any, finetuning_args: Any) -> None:
-    """Let LLaMA-Factory's SFT use the plugin's data path, collator and trainer."""
+    """Replace what `swaps.SWAPS` lists, for the run of these arguments."""
     deactivate()
-    # of a stream, accelerate would let the main process cut up batches for the others, and twins from their clean rows
+    # with a stream, accelerate would have the main process cut batches for the other ranks, and part twins from clean rows
     training_args.accelerator_config.dispatch_batches = False
     for entry in entry_points(group=EXTENSION_GROUP):
         entry.load()
 
-    from ..batching.collator import TwinCollator
-    from ..compat import let_thinker_load
-    from ..evaluation.trainer import DiagnosisTrainer
-    from . import disk_errors, loading
-    from .callbacks import twin_log_callback, twin_plot_loss, write_curves, write_report
+    from ..compat import let_thinker_load  # not at the top: both import parts of LLaMA-Factory and transformers
+    from .swaps import SWAPS, Run
 
     let_thinker_load(model_args.model_name_or_path)
-    attributes = require("llamafactory.data.parser", "DatasetAttr.join").DatasetAttr
-    _swap(attributes, "join", loading.join(attributes.join))
-    names = ("get_dataset_list", "align_dataset", "split_dataset", "_get_preprocessed_dataset")
-    loader = require("llamafactory.data.loader", *names)
-    _swap(loader, "get_dataset_list", loading.get_dataset_list(loader.get_dataset_list))
-    _swap(loader, "align_dataset", loading.align_dataset(loader.align_dataset, model_args.cache_dir))
-    _swap(loader, "split_dataset", loading.split_dataset(loader.split_dataset))
-    stock_evaluation = training_args.predict_with_generate and finetuning_args.diagnosis_scoring != "generate"
-    preprocess = loading.preprocess_dataset(loader._get_preprocessed_dataset, stock_evaluation)
-    _swap(loader, "_get_preprocessed_dataset", preprocess)
-
-    names = ("get_dataset", "SFTDataCollatorWith4DAttentionMask", "CustomSeq2SeqTrainer", "plot_loss")
-    workflow = require("llamafactory.train.sft.workflow", *names)
-    _swap(workflow, "get_dataset", disk_errors.get_dataset(workflow.get_dataset))
-    collator = partial(TwinCollator, seed=training_args.seed, twins_limit=finetuning_args.twins_limit)
-    _swap(workflow, "SFTDataCollatorWith4DAttentionMask", collator)
-    metadata = run_metadata(model_args, data_args, training_args, finetuning_args)
-    trainer = partial(DiagnosisTrainer, metadata=metadata, write_report=write_report, write_curves=write_curves)
-    _swap(workflow, "CustomSeq2SeqTrainer", trainer)
-    _swap(workflow, "plot_loss", twin_plot_loss(workflow.plot_loss))
-    tuner = require("llamafactory.train.tuner", "LogCallback")
-    _swap(tuner, "LogCallback", twin_log_callback(tuner.LogCallback))
+    run = Run(model_args, data_args, training_args, finetuning_args)
+    owners = [_owner(swap.module, swap.name) for swap in SWAPS]  # all are checked before the first is replaced
+    for swap, (owner, name) in zip(SWAPS, owners):
+        stock = _stock[owner, name] = getattr(owner, name)
+        setattr(owner, name, swap.replacement(stock, run))
 
 
 def deactivate() -> None:
-    """Give LLaMA-Factory its own objects back."""
+    """Put LLaMA-Factory's own objects back."""
     while _stock:
         (owner, name), value = _stock.popitem()
         setattr(owner, name, value)
+
+
+def _owner(module: str, name: str) -> tuple[Any, str]:
+    """The module or class that holds an object, and the object's name in it."""
+    owner = require(module, name)
+    *parents, last = name.split(".")
+    for parent in parents:
+        owner = getattr(owner, parent)
+
+    return owner, last
 
 
 def _register_formats() -> None:
@@ -149,31 +138,4 @@ def _refuse_format(name: str, dataset_attr: Any, data_args: Any) -> None:
     raise ModalityInterferenceError(
         f"Dataset {dataset_attr}: the format `{name}` belongs to the modality_interference plugin, which is off. "
         "Add `plugin: modality_interference` to the recipe."
-    )
-
-
-def _swap(owner: Any, name: str, replacement: Any) -> None:
-    _stock[owner, name] = getattr(owner, name)
-    setattr(owner, name, replacement)
-
-
-def run_metadata(model_args: Any, data_args: Any, training_args: Any, finetuning_args: Any) -> RunMetadata:
-    """Collect what a reader of the report needs to repeat the run; no path but those that the recipe names."""
-    return RunMetadata(
-        model={
-            "name_or_path": model_args.model_name_or_path,
-            "adapter_name_or_path": model_args.adapter_name_or_path,
-            "finetuning_type": finetuning_args.finetuning_type,
-            "template": data_args.template,
-        },
-        data={
-            "dataset_dir": data_args.dataset_dir if isinstance(data_args.dataset_dir, str) else None,
-            "eval_dataset": data_args.eval_dataset,
-            "val_size": data_args.val_size,
-            "max_samples": data_args.max_samples,
-            "cutoff_len": data_args.cutoff_len,
-        },
-        run={"output_dir": training_args.output_dir},
-        seed=training_args.seed,
-        scoring=finetuning_args.diagnosis_scoring,
     )

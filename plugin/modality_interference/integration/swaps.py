@@ -1,0 +1,134 @@
+"""What a run with the plugin replaces in LLaMA-Factory: one table.
+
+Imported only when a recipe turns the plugin on: the collator and the trainers subclass LLaMA-Factory's, which must not be
+imported before its own modules want them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ..batching.collator import TwinCollator
+from ..evaluation.trainer import DiagnosisTrainer
+from ..results import RunMetadata
+from . import callbacks, disk_errors, loading
+
+
+@dataclass(frozen=True)
+class Run:
+    """What LLaMA-Factory parsed from the recipe."""
+
+    model_args: Any
+    data_args: Any
+    training_args: Any
+    finetuning_args: Any
+
+
+@dataclass(frozen=True)
+class Swap:
+    """One object that is replaced.
+
+    Attributes:
+        module: where the object is looked up.
+        name: its name there; `Class.method` for a method.
+        replacement: makes the new object from LLaMA-Factory's and the run.
+        why: what the new object adds.
+    """
+
+    module: str
+    name: str
+    replacement: Callable[[Any, Run], Any]
+    why: str
+
+
+def metadata_of(run: Run) -> RunMetadata:
+    """What a reader of the report needs to repeat the run; no path but those that the recipe names."""
+    dataset_dir = run.data_args.dataset_dir
+    return RunMetadata(
+        model={
+            "name_or_path": run.model_args.model_name_or_path,
+            "adapter_name_or_path": run.model_args.adapter_name_or_path,
+            "finetuning_type": run.finetuning_args.finetuning_type,
+            "template": run.data_args.template,
+        },
+        data={
+            "dataset_dir": dataset_dir if isinstance(dataset_dir, str) else None,
+            "eval_dataset": run.data_args.eval_dataset,
+            "val_size": run.data_args.val_size,
+            "max_samples": run.data_args.max_samples,
+            "cutoff_len": run.data_args.cutoff_len,
+        },
+        run={"output_dir": run.training_args.output_dir},
+        seed=run.training_args.seed,
+        scoring=run.finetuning_args.diagnosis_scoring,
+    )
+
+
+def _preprocess(stock: Any, run: Run) -> Any:
+    generates = run.training_args.predict_with_generate and run.finetuning_args.diagnosis_scoring != "generate"
+    return loading.preprocess_dataset(stock, stock_evaluation=generates)
+
+
+def _collator(stock: Any, run: Run) -> Any:
+    return partial(TwinCollator, seed=run.training_args.seed, twins_limit=run.finetuning_args.twins_limit)
+
+
+def _trainer(stock: Any, run: Run) -> Any:
+    return partial(
+        DiagnosisTrainer,
+        metadata=metadata_of(run),
+        write_report=callbacks.write_report,
+        write_curves=callbacks.write_curves,
+    )
+
+
+_LOADER = "llamafactory.data.loader"
+_WORKFLOW = "llamafactory.train.sft.workflow"
+SWAPS = (
+    Swap(
+        "llamafactory.data.parser",
+        "DatasetAttr.join",
+        lambda stock, run: loading.join(stock),
+        "keep the `twins` block of a dataset's entry",
+    ),
+    Swap(
+        _LOADER,
+        "get_dataset_list",
+        lambda stock, run: loading.get_dataset_list(stock),
+        "check the entries of datasets with twins, and read their `twins` blocks",
+    ),
+    Swap(
+        _LOADER,
+        "align_dataset",
+        lambda stock, run: loading.align_dataset(stock, run.model_args.cache_dir),
+        "make the twins of every converted row",
+    ),
+    Swap(
+        _LOADER,
+        "split_dataset",
+        lambda stock, run: loading.split_dataset(stock),
+        "`val_size` holds out all questions of a clip together",
+    ),
+    Swap(_LOADER, "_get_preprocessed_dataset", _preprocess, "tokenize every row with its twins"),
+    Swap(
+        _WORKFLOW,
+        "get_dataset",
+        lambda stock, run: disk_errors.explain_disk_errors(stock),
+        "say which folder cannot be written, and what to do",
+    ),
+    Swap(_WORKFLOW, "SFTDataCollatorWith4DAttentionMask", _collator, "clean rows and twins in one device batch"),
+    Swap(_WORKFLOW, "CustomSeq2SeqTrainer", _trainer, "the training method, and the diagnosis at evaluation"),
+    Swap(
+        _WORKFLOW,
+        "plot_loss",
+        lambda stock, run: callbacks.twin_plot_loss(stock),
+        "plot the plugin's losses and rates, too",
+    ),
+    Swap(
+        "llamafactory.train.tuner",
+        "LogCallback",
+        lambda stock, run: callbacks.twin_log_callback(stock),
+        "write the plugin's losses and rates to `trainer_log.jsonl`, too",
+    ),
+)
