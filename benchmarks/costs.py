@@ -230,7 +230,7 @@ def _vision_once(parts: ModelParts, batch: TwinBatch) -> int:
         return 0
 
     pixels, grids = _distinct_pictures(batch)
-    owner: Any = parts.picture_owner
+    owner: Any = parts.media_owner
     weight = next(owner.parameters())
     counter = FlopCounterMode(display=False, custom_mapping=_ATTENTION)
     with torch.enable_grad(), counter:

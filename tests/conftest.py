@@ -16,7 +16,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 @pytest.fixture(scope="module", autouse=True)
 def no_decoders_of_other_files() -> None:
-    """Closed PyAV containers keep their threads until they are collected; a fork that collects them waits for ever."""
+    """See `compat.collect_decoders`; without it, a fork in one test file may collect the containers of another and hang."""
     gc.collect()
 
 

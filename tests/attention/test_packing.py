@@ -23,7 +23,7 @@ def test_every_family_can(checkpoint, family):
 def test_a_kernel_that_takes_no_prefixes(checkpoint):
     decoder = decoder_of(checkpoint, "llava")
     decoder.config._attn_implementation = "flash_attention_2"
-    message = r"`share_prefix: true`, but the attention kernel `flash_attention_2` takes no prefixes.*sdpa, eager.*`auto`|auto"
+    message = r"`share_prefix: true`, but the attention kernel `flash_attention_2` does not support it.*sdpa, eager.*`auto`|auto"
     with pytest.raises(ModalityInterferenceError, match=message):
         shares_prefixes("true", decoder)
 
@@ -37,7 +37,7 @@ def test_layers_without_attention():
         num_key_value_heads=1, layer_types=["conv", "full_attention"],
     )  # fmt: skip
     why = obstacle(AutoModel.from_config(config))
-    assert why == "Lfm2Model has layers of another kind than attention (conv)"
+    assert why == "Lfm2Model has layers other than attention (conv)"
 
 
 @pytest.mark.parametrize(("written", "settled"), [(True, "true"), (False, "false"), ("AUTO", "auto")])

@@ -16,7 +16,7 @@ PICTURE = 9  # the id of picture tokens
 
 @st.composite
 def batches(draw, left=False):
-    """Rows of few different tokens, so that many begin alike; the last tokens of a row are its answer."""
+    """Rows of few different tokens, so that many share prefixes; the last tokens of a row are its answer."""
     rows = draw(st.lists(st.lists(st.sampled_from([1, 2, PICTURE]), min_size=3, max_size=8), min_size=1, max_size=6))
     columns = max(map(len, rows)) + draw(st.integers(0, 2))
     ids, attended = torch.zeros(len(rows), columns, dtype=torch.long), torch.zeros(len(rows), columns).long()
@@ -56,7 +56,7 @@ def tokens_along(packed, batch, entry, source):
     ids, media = batch.inputs["input_ids"].flatten(), index.flatten()
     found = []
     for column in range(packed.first[entry], packed.first[entry] + packed.ends[entry]):
-        place = int(packed.places[packed.paths[entry, column]])
+        place = int(packed.flat_index[packed.paths[entry, column]])
         place = place % columns + source[place // columns] * columns
         found.append((int(ids[place]), int(media[place]) if media[place] >= 0 else None))
 
@@ -82,7 +82,7 @@ def test_rows_and_copies(batch):
         end = int(packed.first[row]) + int(packed.ends[row])
         masked = batch.perturbation_mask[row] & (torch.arange(batch.labels.shape[1]) < end)
         entry = len(rows) + number
-        places = packed.places[packed.keys[entry][masked]]
+        places = packed.flat_index[packed.keys[entry][masked]]
         assert (places // batch.labels.shape[1] == entry).all()
 
 
@@ -124,9 +124,9 @@ def test_prompts_to_generate_from_are_whole():
         relevant=torch.zeros(2),
     )
     rows = torch.arange(2)
-    packed = CommonPrefixes(batch, whole=True).pack(rows, rows[:0])
+    packed = CommonPrefixes(batch, all_tokens=True).pack(rows, rows[:0])
     assert packed.paths.tolist() == [[0, 0, 1, 2], [0, 1, 2, 3]]
-    assert packed.places.tolist() == [1, 2, 3, 7]
+    assert packed.flat_index.tolist() == [1, 2, 3, 7]
     assert packed.present.tolist() == [[False, True, True, True], [True] * 4]
 
 

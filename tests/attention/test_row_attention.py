@@ -120,7 +120,7 @@ def test_a_layer_that_looks_ahead_is_refused(kernel):
     decoder.layers[1].self_attn.is_causal = False
     batch, rows = rows_of(left=False), torch.arange(len(ROWS))
     kwargs = {"inputs_embeds": torch.randn(len(ROWS), batch.labels.shape[1], 32, dtype=torch.float64)}
-    with pytest.raises(ModalityInterferenceError, match="LlamaAttention looks ahead.*`share_prefix: false`"):
+    with pytest.raises(ModalityInterferenceError, match="LlamaAttention is not causal.*`share_prefix: false`"):
         decoder(**pack(kwargs, RowAttention(CommonPrefixes(batch).pack(rows, rows[:0]))), use_cache=False)
 
 
@@ -149,7 +149,7 @@ def test_visual_tokens_of_deepstack_are_those_of_the_sequence():
     }
     attention = RowAttention(CommonPrefixes(batch).pack(rows, rows[:0]))
     packed = pack(kwargs, attention)
-    places = attention.rows.places
+    places = attention.rows.flat_index
     assert packed["visual_pos_masks"].shape == (1, len(places))
     assert packed["deepstack_visual_embeds"][0].flatten().tolist() == [
         0,

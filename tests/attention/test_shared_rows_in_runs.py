@@ -1,4 +1,4 @@
-"""What runs compute of rows that begin alike: in the diagnosis, by likelihood and generated, and what they report."""
+"""Runs whose rows share prefixes: the diagnosis, by likelihood and generated, and what they report."""
 
 import json
 
@@ -64,7 +64,7 @@ def test_the_diagnosis_computes_common_prefixes_once_and_finds_the_same(
 
 
 def test_training_says_once_that_rows_are_computed_apart(checkpoint, datasets, tmp_path, caplog, monkeypatch):
-    """A kernel that takes no prefixes; the run goes on with plain rows."""
+    """An attention kernel without prefix sharing: the run goes on with padded rows."""
     from modality_interference.attention import packing as support
 
     monkeypatch.setattr(support, "KERNELS", ("flash_attention_9",))
@@ -79,6 +79,6 @@ def test_training_says_once_that_rows_are_computed_apart(checkpoint, datasets, t
         handle.remove()
 
     assert max(widths) > 1
-    said = [record.message for record in caplog.records if "computed apart" in record.message]
-    assert len(said) == 1 and "the attention kernel `sdpa` takes no prefixes" in said[0]
+    said = [record.message for record in caplog.records if "Prefix sharing is off" in record.message]
+    assert len(said) == 1 and "the attention kernel `sdpa` does not support it" in said[0]
     assert torch.isfinite(torch.tensor(json.loads((tmp_path / "out" / "all_results.json").read_text())["train_loss"]))

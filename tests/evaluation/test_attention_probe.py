@@ -6,7 +6,7 @@ from helpers.tiny_models import FAMILIES
 from PIL import Image
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, Gemma2Config
 
-from modality_interference.attention.interface import AttentionInputs, listen_in
+from modality_interference.attention.interface import AttentionInputs, with_listener
 from modality_interference.attention.scores import (
     GROUPS,
     Queries,
@@ -72,7 +72,7 @@ def test_shares_are_those_of_eager_attention(family, side, implementation, check
     bits = torch.where(is_image, Modality.IMAGE.bit, Modality.TEXT.bit) * attended
     rows = torch.tensor([2, 0, 1])
     probe = ShareProbe(Queries(rows, last[rows, None], torch.ones(3, 1).bool()), group_weights(bits)[rows])
-    with torch.no_grad(), ModelParts.of(model).hooked(lambda kwargs: listen_in(kwargs, probe)):
+    with torch.no_grad(), ModelParts.of(model).hooked(lambda kwargs: with_listener(kwargs, probe)):
         plain = model(**inputs, use_cache=False).logits
 
     groups = torch.where(is_image, GROUPS.index("image"), torch.where(attended, 0, GROUPS.index("special")))
@@ -94,7 +94,7 @@ def test_shares_are_not_rounded_where_training_runs_in_bfloat16(checkpoint):
     bits = torch.full_like(inputs["input_ids"], Modality.TEXT.bit)
     bits[:, ::3] = Modality.IMAGE.bit
     probe = ShareProbe(Queries(rows, last[:, None], torch.ones(3, 1).bool()), group_weights(bits))
-    hooked = ModelParts.of(model).hooked(lambda kwargs: listen_in(kwargs, probe))
+    hooked = ModelParts.of(model).hooked(lambda kwargs: with_listener(kwargs, probe))
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), hooked:
         assert model(**inputs, use_cache=False).logits.dtype == torch.bfloat16
 
@@ -164,7 +164,7 @@ def test_soft_caps_and_heads_that_share_keys_and_windows():
     bits = torch.tensor([Modality.TEXT.bit] * 12 + [Modality.AUDIO.bit] * 8).expand(2, -1)
     probe = ShareProbe(Queries(torch.arange(2), torch.full((2, 1), 17), torch.ones(2, 1).bool()), group_weights(bits))
     handle = model.get_decoder().register_forward_pre_hook(
-        lambda module, args, kwargs: (args, listen_in(kwargs, probe)), with_kwargs=True
+        lambda module, args, kwargs: (args, with_listener(kwargs, probe)), with_kwargs=True
     )
     with torch.no_grad():
         model(input_ids=ids, use_cache=False)

@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText
 
 from modality_interference.errors import ModalityInterferenceError
-from modality_interference.train.checkpoints import MARK, begin, finish, last_whole
+from modality_interference.train.checkpoints import MARK, begin, finish, last_complete
 
 
 FAMILY, TEMPLATE = "qwen2_5_vl", "qwen2_vl"
@@ -93,9 +93,9 @@ def test_a_run_killed_ten_times_ends_like_one_that_was_not(checkpoint, datasets,
 
     output, draw, torn = tmp_path / "killed", random.Random(0), 0
     for number in range(KILLS):
-        begun = step_of(last_whole(output))
+        begun = step_of(last_complete(output))
         process = start(keys)
-        wait_until(lambda: step_of(last_whole(output)) > begun, process)
+        wait_until(lambda: step_of(last_complete(output)) > begun, process)
         if number % 2:
             wait_until(lambda: being_written(output), process)
             time.sleep(draw.uniform(0, 0.03))
@@ -162,16 +162,16 @@ def test_weights_in_float32_beside_a_frozen_tower_in_bfloat16_come_back_as_they_
 
 
 def test_the_newest_whole_checkpoint(tmp_path):
-    assert last_whole(tmp_path / "nowhere") is None
+    assert last_complete(tmp_path / "nowhere") is None
     for step in (2, 10, 8):
         begin(tmp_path / f"checkpoint-{step}")
 
-    assert last_whole(tmp_path) is None
+    assert last_complete(tmp_path) is None
     finish(tmp_path / "checkpoint-2")
     finish(tmp_path / "checkpoint-8")
-    assert last_whole(tmp_path) == tmp_path / "checkpoint-8"
+    assert last_complete(tmp_path) == tmp_path / "checkpoint-8"
     finish(tmp_path / "checkpoint-10")
-    assert last_whole(tmp_path) == tmp_path / "checkpoint-10"
+    assert last_complete(tmp_path) == tmp_path / "checkpoint-10"
 
 
 def test_what_a_recipe_resumes_from(checkpoint, datasets, tmp_path, warnings):
@@ -195,10 +195,10 @@ def test_what_a_recipe_resumes_from(checkpoint, datasets, tmp_path, warnings):
     assert resumed_from() == resumed_from(resume_from_checkpoint=str(torn)) == str(torn)
     assert not any("overwrite_output_dir" in text for text in warnings)
     assert resumed_from(overwrite_output_dir=True) is None
-    assert any(f"starts anew, and {torn} will be deleted" in text for text in warnings)
+    assert any(f"starts from the beginning, and {torn} will be deleted" in text for text in warnings)
 
 
 def test_a_checkpoint_that_cannot_be_written(tmp_path):
     (tmp_path / "out").write_text("in the way")
-    with pytest.raises(ModalityInterferenceError, match="cannot write the checkpoint .*checkpoint-3.*last whole"):
+    with pytest.raises(ModalityInterferenceError, match="Cannot write the checkpoint .*checkpoint-3.*last complete"):
         begin(tmp_path / "out" / "checkpoint-3")

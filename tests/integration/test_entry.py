@@ -30,7 +30,7 @@ from modality_interference import bootstrap
 from modality_interference.arguments import DEFAULTS, PLUGIN_KEYS, PluginArguments
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.integration import plugin as integration
-from modality_interference.train.losses import FIGURES, LOSS_ALIGNMENT
+from modality_interference.train.losses import LOGGED, LOSS_ALIGNMENT
 
 
 SWAPPED = [
@@ -57,7 +57,7 @@ def assert_plugin_trained(folder: Path, steps: int) -> None:
     lines = log_of(folder)
     assert [line["current_steps"] for line in lines] == list(range(1, steps + 1))
     for line in lines:
-        assert set(FIGURES) - {LOSS_ALIGNMENT} <= set(line)
+        assert set(LOGGED) - {LOSS_ALIGNMENT} <= set(line)
         assert line["loss_sft"] > 0 and line["loss_adversarial"] > 0 and line["loss_consistency"] > 0
         assert line["loss"] > line["loss_sft"]  # the adversarial part comes on top
 
@@ -174,7 +174,7 @@ def test_llamafactory_cli_starts_torchrun_children(process, keys, tmp_path):
     run_exp(keys(**mix, gradient_accumulation_steps=2))
     ranks, alone = log_of(processes / "ranks"), log_of(tmp_path / "out")
     for one, other in zip(ranks, alone):
-        for name in {"loss", *FIGURES} - {LOSS_ALIGNMENT}:
+        for name in {"loss", *LOGGED} - {LOSS_ALIGNMENT}:
             assert one[name] == pytest.approx(other[name], rel=1e-4), name
 
     expected = load_file(tmp_path / "out" / "model.safetensors")

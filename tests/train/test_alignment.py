@@ -169,7 +169,7 @@ def test_even_attention_on_hand_computed_tokens():
         layer=0, query=zeros, key=zeros[:, :1], mask=batch.inputs["attention_mask"], scaling=0.5, softcap=None,
         window=None, causal=True,
     )  # fmt: skip
-    alignment.hear(inputs, torch.zeros(1))
+    alignment.observe(inputs, torch.zeros(1))
     total = alignment.measured(torch.zeros(1))[1]
     assert total.item() == pytest.approx(-math.log(5 / 9) - math.log(5 / 14) - math.log(4 / 10), rel=1e-12)
 

@@ -16,7 +16,7 @@ from modality_interference.attention.row_attention import RowAttention
 from modality_interference.batching.batch import Answers, TwinBatch
 from modality_interference.train.attack import Attack, Perturbation
 from modality_interference.train.hooks import perturb
-from modality_interference.train.losses import FIGURES, LOSS_ALIGNMENT
+from modality_interference.train.losses import LOGGED, LOSS_ALIGNMENT
 
 
 class KeepBatch(TrainerCallback):
@@ -85,7 +85,7 @@ def family(request, checkpoint, datasets, clips, equal_clips, tmp_path_factory):
 
 def logits(family, batch, edit=None, parts=True):
     positions = batch.answer_positions
-    pictures = family.parts.pictures(batch.media_index)
+    pictures = family.parts.media_features(batch.media_index)
     with torch.no_grad(), family.parts.hooked(edit, positions, pictures):
         return family.model(**batch.inputs, use_cache=False).logits
 
@@ -95,7 +95,7 @@ def attack(family, seed=0):
 
 
 def test_a_step_with_everything_on(family):
-    logged = set(FIGURES) - {LOSS_ALIGNMENT}  # which is off
+    logged = set(LOGGED) - {LOSS_ALIGNMENT}  # which is off
     assert logged <= set(family.logs)
     assert all(torch.isfinite(torch.tensor(family.logs[name])) for name in ("loss", *logged))
     expected = family.logs["loss_sft"] + family.logs["loss_adversarial"] + 0.01 * family.logs["loss_consistency"]
@@ -158,7 +158,7 @@ def test_copies_behind_the_batch_equal_copies_in_its_place(family):
         return {**kwargs, "inputs_embeds": embeds}
 
     positions = torch.cat([batch.answer_positions, batch.answer_positions[rows]])
-    with torch.no_grad(), family.parts.hooked(append, positions, family.parts.pictures(batch.media_index)):
+    with torch.no_grad(), family.parts.hooked(append, positions, family.parts.media_features(batch.media_index)):
         both = family.model(**batch.inputs, use_cache=False).logits
 
     own = int(batch.answer_positions.sum())
@@ -170,7 +170,7 @@ def test_copies_behind_the_batch_equal_copies_in_its_place(family):
 
 def test_the_attack_raises_the_loss_and_leaves_no_gradients(family):
     batch = family.batch
-    found = attack(family).find(batch, family.parts.pictures(batch.media_index))
+    found = attack(family).find(batch, family.parts.media_features(batch.media_index))
     assert all(parameter.grad is None for parameter in family.model.parameters())
     assert found.delta.abs().max() <= 0.05 + 1e-7
     assert not found.delta[~found.mask].any()
@@ -208,8 +208,8 @@ def test_rows_that_share_prefixes_have_the_same_logits_and_gradients(family):
     parameters = [parameter for parameter in family.model.parameters() if parameter.requires_grad]
     results = []
     for together in (None, packed(family, batch, copies)):
-        pictures = family.parts.pictures(batch.media_index)
-        with family.parts.hooked(append, positions, pictures, together=together):
+        pictures = family.parts.media_features(batch.media_index)
+        with family.parts.hooked(append, positions, pictures, row_attention=together):
             answers = family.model(**batch.inputs, use_cache=False).logits
 
         loss = (answers.log_softmax(dim=-1) ** 2).mean()
@@ -228,10 +228,10 @@ def test_rows_that_share_prefixes_have_the_same_logits_and_gradients(family):
 def test_an_attack_on_shared_prefixes_finds_the_same(family, rows_per_pass):
     batch = family.batch
     alone = attack(family)
-    apart = alone.find(batch, family.parts.pictures(batch.media_index))
+    apart = alone.find(batch, family.parts.media_features(batch.media_index))
     arguments = type("Arguments", (family.arguments,), {"adversarial_rows_per_pass": rows_per_pass})
     sharing = Attack(family.model, family.parts, arguments, (0,))
-    shared = sharing.find(batch, family.parts.pictures(batch.media_index), CommonPrefixes(batch))
+    shared = sharing.find(batch, family.parts.media_features(batch.media_index), CommonPrefixes(batch))
     assert torch.equal(shared.rows, apart.rows)
     # signs of near-zero gradients may differ by rounding: compare all but a few coordinates
     assert torch.isclose(shared.delta, apart.delta, atol=1e-6).float().mean() > 0.999
@@ -257,7 +257,7 @@ def test_the_attack_checkpoints_gradients_where_training_does(family, share):
             lambda saved: (sizes.append(saved.numel()), saved)[1], lambda x: x
         ):
             common = CommonPrefixes(batch) if share else None
-            found[checkpointing] = attack(family).find(batch, family.parts.pictures(batch.media_index), common)
+            found[checkpointing] = attack(family).find(batch, family.parts.media_features(batch.media_index), common)
 
         kept[checkpointing] = sum(sizes)
 
@@ -270,10 +270,10 @@ def test_the_attack_checkpoints_gradients_where_training_does(family, share):
 
 
 def test_a_rows_delta_does_not_depend_on_its_batch(family):
-    together = attack(family).find(family.batch, family.parts.pictures(family.batch.media_index))
+    together = attack(family).find(family.batch, family.parts.media_features(family.batch.media_index))
     start = 0
     for batch in family.alone:
-        found = attack(family).find(batch, family.parts.pictures(batch.media_index))
+        found = attack(family).find(batch, family.parts.media_features(batch.media_index))
         for index in range(len(found.rows)):
             own = together.delta[start + index][together.mask[start + index]]
             # signs of near-zero gradients may differ by rounding: compare all but a few coordinates

@@ -16,8 +16,8 @@ from modality_interference.arguments import PluginArguments
 from modality_interference.batching.batch import Answers, TwinBatch
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.modality import IGNORE_LABEL as NO
-from modality_interference.train.checkpoints import is_whole
-from modality_interference.train.losses import Figures, Totals, objective
+from modality_interference.train.checkpoints import is_complete
+from modality_interference.train.losses import RunningMeans, Totals, objective
 from modality_interference.train.nonfinite import Patience, is_finite
 
 
@@ -143,7 +143,7 @@ def test_the_run_stops_when_it_does_not_end(checkpoint, datasets, tmp_path):
         )  # fmt: skip
     assert "`nonfinite_patience`" in str(error.value) and "`bf16: true`" in str(error.value)
     assert len(broken.weights) == 6
-    assert [is_whole(path) for path in tmp_path.glob("checkpoint-*")] == [True]
+    assert [is_complete(path) for path in tmp_path.glob("checkpoint-*")] == [True]
 
 
 def test_patience_counts_steps_in_a_row():
@@ -189,9 +189,9 @@ def test_a_copy_that_is_not_finite_is_left_out_of_the_loss(broken, value):
     labels = torch.cat([batch.labels, batch.labels[copies_of]])
     totals = Totals(*torch.tensor([4, 2, 1, 2]))
     arguments = PluginArguments(consistency_weight=0.5)
-    figures = Figures()
+    means = RunningMeans()
     spoiled = logits.masked_fill((torch.arange(6) == broken)[:, None], value)
-    loss = objective(Answers.of(spoiled, labels), batch, copies_of, totals, arguments, figures)
+    loss = objective(Answers.of(spoiled, labels), batch, copies_of, totals, arguments, means)
 
     log_p = torch.log_softmax(logits, dim=-1)
     kept = 9 - broken
@@ -204,7 +204,7 @@ def test_a_copy_that_is_not_finite_is_left_out_of_the_loss(broken, value):
     torch.testing.assert_close(loss, expected)
     found, reference = (torch.autograd.grad(value, logits, retain_graph=True)[0] for value in (loss, expected))
     torch.testing.assert_close(found, reference)
-    assert figures.take(lambda share: share, torch.device("cpu"))["dropped_nonfinite"] == 1
+    assert means.take(lambda share: share, torch.device("cpu"))["dropped_nonfinite"] == 1
 
 
 def test_a_twin_that_is_not_finite_has_no_consistency_term():
@@ -213,9 +213,9 @@ def test_a_twin_that_is_not_finite_has_no_consistency_term():
     spoiled = logits.clone()
     spoiled[2] = float("nan")
     totals = Totals(*torch.tensor([4, 0, 1, 0]))
-    figures = Figures()
-    objective(Answers.of(spoiled, batch.labels), batch, nothing, totals, PluginArguments(), figures)
-    logged = figures.take(lambda share: share, torch.device("cpu"))
+    means = RunningMeans()
+    objective(Answers.of(spoiled, batch.labels), batch, nothing, totals, PluginArguments(), means)
+    logged = means.take(lambda share: share, torch.device("cpu"))
     p = torch.softmax(logits, dim=-1)
     middle = (p[0] + p[1]) / 2
     js = ((p[0] * (p[0] / middle).log()).sum() + (p[1] * (p[1] / middle).log()).sum()) / 2

@@ -10,7 +10,7 @@ from helpers.runs import recipe, write_datasets
 from llamafactory.train.tuner import run_exp
 from safetensors.torch import load_file
 
-from modality_interference.train.losses import COUNTS, FIGURES, LOSS_ALIGNMENT, MEANS
+from modality_interference.train.losses import COUNTS, LOGGED, LOSS_ALIGNMENT, MEANS
 
 
 FAMILY, TEMPLATE = "qwen2_5_vl", "qwen2_vl"
@@ -40,13 +40,13 @@ def test_figures_reach_the_log_file_and_the_state(trained):
     logged = [line for line in lines if "loss" in line]
     assert len(steps) == len(logged) == 3
     for entry, line in zip(steps, logged):
-        assert {name: line[name] for name in FIGURES if name in line} == {n: entry[n] for n in FIGURES if n in entry}
+        assert {name: line[name] for name in LOGGED if name in line} == {n: entry[n] for n in LOGGED if n in entry}
         assert entry["loss"] == pytest.approx(
             entry["loss_sft"] + entry.get("loss_adversarial", 0) + 0.01 * entry.get("loss_consistency", 0), rel=1e-5
         )
 
-    assert set(FIGURES) - {LOSS_ALIGNMENT} <= {name for entry in steps for name in entry}
-    assert not any(name in line for line in lines if "eval_loss" in line for name in FIGURES)
+    assert set(LOGGED) - {LOSS_ALIGNMENT} <= {name for entry in steps for name in entry}
+    assert not any(name in line for line in lines if "eval_loss" in line for name in LOGGED)
 
 
 @pytest.mark.parametrize("name", ["loss", *(name for name in MEANS if name != LOSS_ALIGNMENT)])

@@ -1,1 +1,1 @@
-"""Attention of chosen positions, and rows that share prefixes, inside of the model's own attention function."""
+"""Inside a model's own attention function: observe the attention of chosen positions, and let rows share prefixes."""

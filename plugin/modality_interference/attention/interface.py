@@ -1,10 +1,10 @@
-"""The door to a model's attention function: listen to it, or let rows share prefixes.
+"""How the plugin reaches a model's attention function: to observe it, or to let rows share prefixes.
 
-transformers' models look up their attention function by name in `ALL_ATTENTION_FUNCTIONS`. `surround` puts a function around
-each of those, which calls the function itself. What it does beyond that comes as keyword arguments of the text decoder, which
-its layers hand down: `LISTENER`, who is shown the very same queries and keys (after the rotary embedding), and `ROW_ATTENTION`,
-which calls the function for rows that are laid in one sequence. So the vision and audio towers never see them, no state has to
-be put back after a forward, and a layer that gradient checkpointing runs again during the backward pass gets the same ones.
+transformers' models look up their attention function by name in `ALL_ATTENTION_FUNCTIONS`. `wrap_attention_functions` wraps each
+of those. A wrapper does more than call the function only when the text decoder gets one of two keyword arguments, which its layers
+pass on: `LISTENER` observes the queries and keys (after the rotary embedding), and `ROW_ATTENTION` calls the function for rows
+that are packed into one sequence. So the vision and audio towers never get them, nothing has to be restored after a forward, and
+a layer that gradient checkpointing repeats during the backward pass gets the same ones.
 """
 
 import sys
@@ -32,16 +32,16 @@ class AttentionInputs:
     """What one layer's attention is computed from.
 
     Attributes:
-        layer: the layer's number, from 0.
+        layer: the layer's index, from 0.
         query: (rows, heads, tokens, width), after the rotary embedding.
         key: (rows, key heads, tokens, width), likewise.
-        mask: of the model: (rows or 1, 1 or heads, tokens, keys), boolean or to be added; (rows, keys) without future and
-            window; None where there is nothing but the future to mask.
+        mask: the model's: (rows or 1, 1 or heads, tokens, keys), boolean or added to the scores; (rows, keys), which leaves
+            out the causal mask and the sliding window; None where only the causal mask applies.
         scaling: of the scores.
-        softcap: bound of the scores, None without.
+        softcap: bound of the scores, None where they have none.
         window: how many keys back a query sees, None for all.
-        causal: whether the future is masked where `mask` does not say.
-        packed: where the rows stand, if `query` and `key` hold them in one sequence: (1, heads, sequence, width).
+        causal: whether later keys are masked where `mask` does not say.
+        packed: the rows, if `query` and `key` hold them packed into one sequence: (1, heads, sequence, width).
     """
 
     layer: int
@@ -56,49 +56,48 @@ class AttentionInputs:
 
 
 class Listener(Protocol):
-    """Hears the attention of every layer of one forward."""
+    """Observes the attention of every layer of one forward."""
 
-    def hear(self, inputs: AttentionInputs, output: Tensor) -> Tensor:
-        """Take note of a layer's attention.
+    def observe(self, inputs: AttentionInputs, output: Tensor) -> Tensor:
+        """Observe a layer's attention.
 
         Args:
             inputs: of the layer.
-            output: (rows, tokens, heads, width) what the model's own function makes of them; (1, sequence, heads, width)
-                of rows in one sequence.
+            output: (rows, tokens, heads, width) of the model's own function; (1, sequence, heads, width) for packed rows.
 
         Returns:
             the output, equal to the one given (it may carry further gradients).
         """
 
 
-def listen_in(kwargs: dict[str, Any], listener: Listener | None) -> dict[str, Any]:
+def with_listener(kwargs: dict[str, Any], listener: Listener | None) -> dict[str, Any]:
     """The text decoder's keyword arguments with a listener, for `ModelParts.hooked`.
 
     Args:
         kwargs: the decoder's.
-        listener: who hears the attention of this forward; None for nobody.
+        listener: observes the attention of this forward; None leaves the arguments as they are.
     """
     if listener is None:
         return kwargs
 
-    surround()
+    wrap_attention_functions()
     return {**kwargs, LISTENER: listener}
 
 
-def surround() -> None:
-    """Put our functions in place, once for the process; they change nothing without our keyword arguments."""
+def wrap_attention_functions() -> None:
+    """Wrap the attention functions, once for the process; without our keyword arguments the wrappers change nothing."""
     for name in IMPLEMENTATIONS:
         stock = ALL_ATTENTION_FUNCTIONS.get(name)  # none for eager
-        if not isinstance(stock, _Surrounded):
-            ALL_ATTENTION_FUNCTIONS[name] = _Surrounded(name, stock)
+        if not isinstance(stock, _WrappedAttention):
+            ALL_ATTENTION_FUNCTIONS[name] = _WrappedAttention(name, stock)
 
 
-class _Surrounded:
-    """An attention function, surrounded.
+class _WrappedAttention:
+    """A wrapped attention function.
 
     Args:
         name: its name.
-        stock: the function; None for eager attention, which every family has its own of.
+        stock: the function; None for eager attention, of which every model family has its own.
     """
 
     def __init__(self, name: str, stock: Callable[..., Any] | None) -> None:
@@ -130,8 +129,8 @@ class _Surrounded:
             return output, weights
 
         packed = rows.rows if rows is not None else None
-        with torch.autocast(query.device.type, enabled=False):  # which would round what the listener computes
-            return listener.hear(self._inputs(module, query, key, attention_mask, kwargs, packed), output), weights
+        with torch.autocast(query.device.type, enabled=False):  # autocast would round what the listener computes
+            return listener.observe(self._inputs(module, query, key, attention_mask, kwargs, packed), output), weights
 
     def _inputs(
         self,
@@ -144,8 +143,8 @@ class _Surrounded:
     ) -> AttentionInputs:
         if kwargs.get("s_aux") is not None:
             raise ModalityInterferenceError(
-                f"{type(module).__name__} has attention sinks beside its keys: `attention_probe` and `alignment_weight` "
-                "do not know them. Remove the two keys from the recipe."
+                f"{type(module).__name__} has attention sinks, which `attention_probe` and `alignment_weight` do not support. "
+                "Remove the two keys from the recipe."
             )
 
         scaling, causal = kwargs.get("scaling"), kwargs.get("is_causal")
@@ -164,7 +163,7 @@ class _Surrounded:
     def _check(self, module: Any, kwargs: dict[str, Any]) -> None:
         if not (getattr(module, "is_causal", True) if kwargs.get("is_causal") is None else kwargs["is_causal"]):
             raise ModalityInterferenceError(
-                f"{type(module).__name__} looks ahead, so rows have no common prefixes. Set `share_prefix: false`."
+                f"{type(module).__name__} is not causal, so rows cannot share prefixes. Set `share_prefix: false`."
             )
 
 

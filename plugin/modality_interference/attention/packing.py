@@ -1,4 +1,4 @@
-"""Rows in one sequence: whether a model can compute them so, its decoder's arguments for them, and generation from them."""
+"""Packed rows in a model: whether the model supports them, its decoder's arguments for them, and generation from them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from transformers.cache_utils import DynamicLayer
 
 from ..compat import get_logger
 from ..errors import ModalityInterferenceError
-from .interface import ROW_ATTENTION, surround
+from .interface import ROW_ATTENTION, wrap_attention_functions
 from .prefix import PackedRows
 from .row_attention import RowAttention
 
@@ -36,7 +36,7 @@ def shares_prefixes(wanted: str, decoder: Any) -> bool:
         raise ModalityInterferenceError(f"`share_prefix: true`, but {why_not}. Set `share_prefix: auto`.")
 
     if wanted == "auto" and why_not:
-        logger.info_rank0(f"Rows that begin alike are computed apart: {why_not}.")
+        logger.info_rank0(f"Prefix sharing is off: {why_not}.")
 
     return wanted != "false" and not why_not
 
@@ -45,15 +45,15 @@ def obstacle(decoder: Any) -> str | None:
     """Why a text decoder's rows cannot share prefixes; None where they can."""
     name = type(decoder).__name__
     if not getattr(decoder, "_supports_attention_backend", False):
-        return f"{name} does not compute its attention by transformers' attention interface"
+        return f"{name} does not compute its attention through transformers' attention interface"
 
     kernel = decoder.config._attn_implementation
     if kernel not in KERNELS:
-        return f"the attention kernel `{kernel}` takes no prefixes (those that do: {', '.join(KERNELS)})"
+        return f"the attention kernel `{kernel}` does not support it (supported: {', '.join(KERNELS)})"
 
     others = set(getattr(decoder.config, "layer_types", None) or ()) - LAYERS
     if others:
-        return f"{name} has layers of another kind than attention ({', '.join(sorted(others))})"
+        return f"{name} has layers other than attention ({', '.join(sorted(others))})"
 
     return None
 
@@ -63,48 +63,48 @@ DEEPSTACK = "deepstack_visual_embeds"
 
 
 def pack(kwargs: dict[str, Any], attention: RowAttention) -> dict[str, Any]:
-    """Lay the rows of a forward end to end.
+    """Pack the rows of a forward into one sequence.
 
     Args:
         kwargs: the decoder's, for all rows: `inputs_embeds` (rows, columns, hidden) and what else its family takes.
         attention: of these rows.
 
     Returns:
-        the decoder's, for one row that is the sequence.
+        the decoder's, for one row, which is the sequence.
     """
-    surround()
-    places = attention.rows.places
+    wrap_attention_functions()
+    flat_index = attention.rows.flat_index
     shape = kwargs["inputs_embeds"].shape[:2]
     packed: dict[str, Any] = {}
     for key, value in kwargs.items():
         if key == DEEPSTACK and value is not None:
-            packed[key] = _visual(value, kwargs[VISUAL_MASK], places)
+            packed[key] = _visual(value, kwargs[VISUAL_MASK], flat_index)
         elif isinstance(value, Tensor) and value.shape[:2] == shape:
-            packed[key] = value.flatten(0, 1).index_select(0, places)[None]
+            packed[key] = value.flatten(0, 1).index_select(0, flat_index)[None]
         else:
             packed[key] = value
 
-    packed["position_ids"] = _positions(kwargs.get("position_ids"), places, shape)
-    packed["attention_mask"] = _masks(kwargs.get("attention_mask"), places.device)
+    packed["position_ids"] = _positions(kwargs.get("position_ids"), flat_index, shape)
+    packed["attention_mask"] = _masks(kwargs.get("attention_mask"), flat_index.device)
     if isinstance(kwargs.get("cache_position"), Tensor):
-        packed["cache_position"] = torch.arange(len(places), device=places.device)
+        packed["cache_position"] = torch.arange(len(flat_index), device=flat_index.device)
 
     return {**packed, ROW_ATTENTION: attention}
 
 
-def _positions(positions: Tensor | None, places: Tensor, shape: tuple[int, int]) -> Tensor:
+def _positions(positions: Tensor | None, flat_index: Tensor, shape: tuple[int, int]) -> Tensor:
     """(1, sequence) or (axes, 1, sequence)."""
-    if positions is None:  # what decoders make by themselves: the column
-        return (places % shape[1])[None]
+    if positions is None:  # decoders then use the column
+        return (flat_index % shape[1])[None]
 
     flat = positions.expand(*positions.shape[:-2], *shape).flatten(-2)
-    return flat.index_select(-1, places).unsqueeze(-2)
+    return flat.index_select(-1, flat_index).unsqueeze(-2)
 
 
 def _masks(masks: Any, device: torch.device) -> Any:
-    """The family's masks of its rows where it made any; otherwise one that no attention function but ours would take.
+    """The family's own masks where it made any; otherwise an empty one, which only our attention function understands.
 
-    transformers takes a mask of four dimensions for one that is ready, and makes none.
+    transformers treats a mask of four dimensions as ready to use, and makes none itself.
     """
     if isinstance(masks, dict):
         return {key: _masks(mask, device) for key, mask in masks.items()}
@@ -115,10 +115,10 @@ def _masks(masks: Any, device: torch.device) -> Any:
     return torch.empty(1, 1, 0, 0, dtype=torch.bool, device=device)
 
 
-def _visual(layers: list[Tensor], mask: Tensor, places: Tensor) -> list[Tensor]:
-    """Of each layer's visual tokens (visual tokens of all rows, hidden) those of the sequence."""
+def _visual(layers: list[Tensor], mask: Tensor, flat_index: Tensor) -> list[Tensor]:
+    """Those of the sequence, out of each layer's visual tokens: (visual tokens of all rows, hidden)."""
     numbers = mask.flatten().cumsum(0) - 1
-    kept = places[mask.flatten()[places]]
+    kept = flat_index[mask.flatten()[flat_index]]
     return [layer.index_select(0, numbers[kept]) for layer in layers]
 
 
@@ -126,29 +126,29 @@ def _visual(layers: list[Tensor], mask: Tensor, places: Tensor) -> list[Tensor]:
 def shared_prefill(decoder: nn.Module, rows: PackedRows) -> Iterator[None]:
     """Let the rows of a `generate` share prefixes.
 
-    Only the forward that reads the prompts is changed, and only where its cache is one that keeps every token: a sliding
-    window's forgets some of them.
+    Only the forward that reads the prompts is changed, and only where its cache keeps every token: a cache for a sliding window
+    drops some of them.
 
     Args:
         decoder: the model's text decoder.
         rows: all of the prompts.
     """
-    waiting: list[RowAttention] = []
+    prefill: list[RowAttention] = []
 
     def before(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
         if not _reads_prompts(kwargs, rows):
             return args, kwargs
 
-        waiting.append(RowAttention(rows))
-        return args, pack(kwargs, waiting[0])
+        prefill.append(RowAttention(rows))
+        return args, pack(kwargs, prefill[0])
 
     def after(module: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> Any:
-        if waiting:
-            waiting.clear()
+        if prefill:
+            prefill.clear()
             for layer in kwargs["past_key_values"].layers:
-                layer.keys, layer.values = _apart(layer.keys, rows, 2), _apart(layer.values, rows, 2)
+                layer.keys, layer.values = _unpacked(layer.keys, rows, 2), _unpacked(layer.values, rows, 2)
 
-            output.last_hidden_state = _apart(output.last_hidden_state, rows, 1)
+            output.last_hidden_state = _unpacked(output.last_hidden_state, rows, 1)
 
         return output
 
@@ -171,7 +171,7 @@ def _reads_prompts(kwargs: dict[str, Any], rows: PackedRows) -> bool:
     return cache.get_seq_length() == 0 and all(type(layer) is DynamicLayer for layer in cache.layers)
 
 
-def _apart(states: Tensor, rows: PackedRows, dim: int) -> Tensor:
+def _unpacked(states: Tensor, rows: PackedRows, dim: int) -> Tensor:
     """(rows, ..., columns, ...) of (1, ..., sequence, ...), whose tokens are on dimension `dim`."""
     parted = states[0].index_select(dim - 1, rows.keys.flatten())
     return parted.unflatten(dim - 1, rows.keys.shape).movedim(dim - 1, 0).contiguous()

@@ -1,9 +1,9 @@
-"""Which tokens rows have in common, and where every row finds its own in a sequence that holds each token once.
+"""Which tokens rows have in common, and where each row's tokens are in a packed sequence that holds common ones once.
 
-A clean row, its text twins and their adversarial copies begin with the same tokens: the system prompt, the picture. Under
-causal attention those have the same hidden states in all of them. So rows are laid end to end in one sequence, without
-padding, and what a row has in common with an earlier one is not laid down again. Every token but those of the attention is
-then computed for what it is; `RowAttention` gives each row's tokens the keys of its own path.
+A clean row, its text twins and their adversarial copies begin with the same tokens: the system prompt, the image. Under causal
+attention those tokens have the same hidden states in all of the rows. So rows are packed into one sequence, without padding, and
+the tokens that a row has in common with an earlier one are not repeated. Outside of attention, each token is then computed once;
+inside, `RowAttention` gives each row's tokens the keys of its own path.
 """
 
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class PackedRows:
-    """Rows in one sequence.
+    """Rows that are packed into one sequence.
 
     Attributes:
         first: (rows,) the column of each row's first token; other than 0 where rows are padded on the left.
-        starts: (rows,) how many of a row's tokens another row, or a prefix that was computed before, brings.
-        ends: (rows,) how many tokens of a row there are.
-        paths: (rows, columns) of every token of a row its place among the keys: those of a prefix that was computed
-            before, then those of the sequence. 0 in columns where the row has none.
-        before: how many keys the prefix that was computed before has.
-        device: where the tensors go.
+        starts: (rows,) how many of a row's first tokens belong to another row, or to a prefix that was computed earlier.
+        ends: (rows,) how many tokens a row has, those included.
+        paths: (rows, columns) the index of every token of a row among the keys: those of a prefix that was computed earlier,
+            then those of the sequence. 0 in columns where the row has no token.
+        before: how many keys the prefix that was computed earlier has.
+        device: of the tensors.
     """
 
     first: Integers
@@ -44,7 +44,7 @@ class PackedRows:
 
     @property
     def own(self) -> Integers:
-        """(rows,) how many tokens a row brings."""
+        """(rows,) how many tokens a row adds to the sequence."""
         return self.ends - self.starts
 
     @property
@@ -53,8 +53,8 @@ class PackedRows:
         return int(self.own.sum())
 
     @cached_property
-    def places(self) -> Tensor:
-        """(sequence,) of every token of the sequence, row * columns + column."""
+    def flat_index(self) -> Tensor:
+        """(sequence,) row * columns + column of every token of the sequence."""
         columns = [
             row * self.paths.shape[1] + first + np.arange(start, end)
             for row, (first, start, end) in enumerate(zip(self.first, self.starts, self.ends))
@@ -68,7 +68,7 @@ class PackedRows:
 
     @property
     def one_position(self) -> Tensor:
-        """(rows, columns) True at one token of the sequence: all that a model's head needs to see of a prefix."""
+        """(rows, columns) True at one token of the sequence: enough for the model's head when only a prefix is computed."""
         row = int(self.own.argmax())
         one = np.zeros(self.paths.shape, bool)
         one[row, self.first[row] + self.starts[row]] = True
@@ -81,36 +81,40 @@ class PackedRows:
         return self._tensor((columns >= self.first[:, None]) & (columns < (self.first + self.ends)[:, None]))
 
     def continued(self, rows: Integers, ends: Integers) -> "PackedRows":
-        """The rest of some rows, whose tokens so far (this sequence) were computed before.
+        """The remaining tokens of some rows, whose first tokens (this sequence) were computed earlier.
 
         Args:
-            rows: (chosen,) which of the rows.
-            ends: (chosen,) up to which token.
+            rows: (chosen,) their indices among these rows.
+            ends: (chosen,) how many tokens each row has.
         """
-        return _lay(self.first[rows], self.ends[rows], ends, self.paths[rows], self.before + self.length, self.device)
+        return _pack_rows(
+            self.first[rows], self.ends[rows], ends, self.paths[rows], self.before + self.length, self.device
+        )
 
     def _tensor(self, array: NDArray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
 
 class CommonPrefixes:
-    """What the rows of a batch have in common.
+    """The common prefixes of the rows of a batch.
 
-    Tokens are the same where their ids, their positions and the media that they stand for are.
+    Tokens are the same where their ids, their positions and the media that they represent are.
 
     Args:
-        batch: clean rows and twins; each row's tokens without its padding must be in one piece.
-        whole: keep all of a row's tokens, as generation needs them. Otherwise a row ends with the last position that
+        batch: clean rows and twins; each row's tokens without padding must be contiguous.
+        all_tokens: keep all of a row's tokens, as generation needs them. Otherwise a row ends with the last position that
             predicts a token of its answer.
     """
 
-    def __init__(self, batch: TwinBatch, whole: bool = False) -> None:
+    def __init__(self, batch: TwinBatch, all_tokens: bool = False) -> None:
         attended = batch.inputs["attention_mask"].bool().cpu().numpy()
         self.device = batch.labels.device
         self.columns = attended.shape[1]
         self.first: Integers = attended.argmax(axis=1)
         counts = attended.sum(axis=1)
-        self.ends: Integers = counts if whole else np.minimum(_answered(batch.answer_positions) - self.first, counts)
+        self.ends: Integers = (
+            counts if all_tokens else np.minimum(_answered(batch.answer_positions) - self.first, counts)
+        )
         self.ends = self.ends.clip(min=0)
         mask = batch.perturbation_mask.cpu().numpy()
         self.masked_from: Integers = np.where(mask.any(axis=1), mask.argmax(axis=1) - self.first, counts)
@@ -119,34 +123,34 @@ class CommonPrefixes:
         self.common = _common(_identities(batch), self.first, counts)
 
     def pack(self, rows: Tensor, copies: Tensor) -> PackedRows:
-        """Lay rows down, and behind them adversarial copies.
+        """Pack rows, followed by adversarial copies.
 
         Args:
             rows: (chosen,) rows of the batch.
-            copies: (copies,) the row that each copy is of: it is unlike any other from the first token that an attack may
-                change.
+            copies: (copies,) the row that each copy is of. From the first token that an attack may change, a copy shares
+                nothing.
         """
         chosen = torch.cat([rows, copies]).cpu().numpy()
         ends, limits = self.ends[chosen], self.ends[chosen]
         limits[len(rows) :] = np.minimum(limits, self.masked_from[chosen])[len(rows) :]
-        if not ends.any():  # nothing but rows without an answer, yet engines need a forward
+        if not ends.any():  # no row has an answer, but engines need a forward
             ends[:1] = 1
 
         return self._pack(chosen, ends, limits)
 
     def pack_prefixes(self, rows: Tensor) -> PackedRows:
-        """Lay down what comes before the first token that an attack on these rows may change, and before their answers."""
+        """Pack the tokens before the first one that an attack on these rows may change, and before their answers."""
         chosen = rows.cpu().numpy()
         ends = np.minimum(np.minimum(self.ends, self.masked_from), self.answer_from)[chosen]
         return self._pack(chosen, ends, ends)
 
     def rest(self, prefixes: PackedRows, which: Tensor, rows: Tensor) -> PackedRows:
-        """Lay down the rest of some of the rows whose prefixes were laid down.
+        """Pack the remaining tokens of some of the rows whose prefixes are packed.
 
         Args:
             prefixes: of `pack_prefixes`.
-            which: (chosen,) numbers among its rows.
-            rows: (chosen,) the same rows' numbers in the batch.
+            which: (chosen,) indices among its rows.
+            rows: (chosen,) the same rows' indices in the batch.
         """
         return prefixes.continued(which.cpu().numpy(), self.ends[rows.cpu().numpy()])
 
@@ -158,10 +162,10 @@ class CommonPrefixes:
             starts[index] = shared[parents[index]]
 
         paths = np.zeros((len(chosen), self.columns), np.int64)
-        return _lay(self.first[chosen], starts, ends, paths, 0, self.device, parents)
+        return _pack_rows(self.first[chosen], starts, ends, paths, 0, self.device, parents)
 
 
-def _lay(
+def _pack_rows(
     first: Integers,
     starts: Integers,
     ends: Integers,
@@ -170,35 +174,35 @@ def _lay(
     device: torch.device,
     parents: Integers | None = None,
 ) -> PackedRows:
-    paths, place = paths.copy(), before
+    paths, index = paths.copy(), before
     for row, (offset, start, end) in enumerate(zip(first, starts, ends)):
         if parents is not None and start:
             parent = parents[row]
             paths[row, offset : offset + start] = paths[parent, first[parent] : first[parent] + start]
 
-        paths[row, offset + start : offset + end] = np.arange(place, place + end - start)
+        paths[row, offset + start : offset + end] = np.arange(index, index + end - start)
         paths[row, offset + end :] = 0
-        place += end - start
+        index += end - start
 
     return PackedRows(first, starts, ends, paths, before, device)
 
 
 def _answered(positions: Tensor) -> Integers:
-    """(rows,) the column behind each row's last answer position, 0 without one."""
+    """(rows,) the column after each row's last answer position, 0 without one."""
     columns = torch.arange(1, positions.shape[1] + 1, device=positions.device)
     return torch.where(positions, columns, 0).amax(dim=1).cpu().numpy()
 
 
 def _identities(batch: TwinBatch) -> list[NDArray]:
-    """(rows, columns) arrays, all of which are the same where tokens are."""
+    """(rows, columns) arrays: two tokens are the same where all of these arrays are equal."""
     ids = batch.inputs["input_ids"].long()
     medium = torch.zeros_like(ids)
     for modality in Modality:
         if modality is not Modality.TEXT:
-            places = torch.nonzero((batch.token_modality == modality.bit).flatten())[:, 0]
+            tokens = torch.nonzero((batch.token_modality == modality.bit).flatten())[:, 0]
             index = (batch.media_index or {}).get(modality)
-            own = torch.arange(len(places), device=ids.device) if index is None else index
-            medium.view(-1)[places] = own + 1
+            own = torch.arange(len(tokens), device=ids.device) if index is None else index
+            medium.view(-1)[tokens] = own + 1
 
     positions = batch.inputs.get("position_ids")
     axes = [] if positions is None else list(positions) if positions.dim() == 3 else [positions]

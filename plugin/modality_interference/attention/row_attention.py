@@ -1,8 +1,8 @@
-"""Attention over rows in one sequence: each row's own queries on the keys of its path.
+"""Attention over packed rows: each row's own queries with the keys of its path.
 
-No mask over the whole sequence is made, and none of its scores that no row needs is computed. Rows are taken together by how
-many tokens they bring, so that the model's own attention function (transformers' SDPA or eager attention) sees a few ordinary
-batches. Gradients of keys and values that several rows use add up in the backward pass of the selection.
+There is no mask over the sequence, and no score is computed that no row needs. Rows are grouped by how many tokens they add, so
+that the model's own attention function (transformers' SDPA or eager attention) gets a few ordinary batches. The backward pass of
+the selection adds up the gradients of keys and values that several rows use.
 """
 
 from collections.abc import Callable
@@ -18,22 +18,22 @@ from .prefix import PackedRows
 
 @dataclass
 class PrefixCache:
-    """Keys and values of a prefix that was computed before.
+    """Keys and values of a prefix that was computed earlier.
 
     Attributes:
-        layers: for every layer's number, its keys and values (1, key heads, tokens, width).
+        layers: by the layer's index, its keys and values (1, key heads, tokens, width).
     """
 
     layers: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
 
 class RowAttention:
-    """Stands in for the attention function during one forward.
+    """Replaces the attention function during one forward.
 
     Args:
-        rows: what the sequence holds.
+        rows: packed in the sequence.
         prefix: the keys and values that come before those of the sequence, None where there are none.
-        keep: takes the keys and values of this forward, None where nobody needs them.
+        keep: takes the keys and values of this forward, None where they are not needed.
     """
 
     def __init__(self, rows: PackedRows, prefix: PrefixCache | None = None, keep: PrefixCache | None = None) -> None:
@@ -64,7 +64,7 @@ class RowAttention:
             query: (1, heads, sequence, width).
             key: (1, key heads, sequence, width).
             value: likewise.
-            attention_mask: of the family for its rows, (rows or 1, 1, columns, columns); anything smaller says nothing.
+            attention_mask: the family's own for its rows, (rows or 1, 1, columns, columns); an empty one is ignored.
             args: for `stock`.
             additive: whether `stock` adds its mask to the scores.
             kwargs: for `stock`.
@@ -100,21 +100,21 @@ class RowAttention:
 
 @dataclass
 class _Group:
-    """Rows that bring about as many tokens.
+    """Rows that add a similar number of tokens.
 
     Attributes:
-        queries: (rows, most queries) places in the sequence; rows with fewer repeat their last.
-        places: the same, in the memory of the CPU.
-        keys: (rows, most keys) places among the keys.
-        query_tokens: (rows, most queries) the token that each query is of its row, 0 where it repeats.
+        queries: (rows, most queries) indices in the sequence; rows with fewer repeat their last.
+        cpu_queries: the same on the CPU.
+        keys: (rows, most keys) indices among the keys.
+        query_tokens: (rows, most queries) each query's index among its row's tokens, 0 where it is a repeat.
         first: (rows,) the column of each row's token 0.
-        row: (rows,) their numbers.
-        present: (queries of all rows,) which are no repeats, flat.
-        causal: whether every row brings all of its tokens.
+        row: (rows,) their indices.
+        present: (queries of all rows,) which are not repeats, flat.
+        causal: whether every row adds all of its tokens.
     """
 
     queries: Tensor
-    places: np.ndarray
+    cpu_queries: np.ndarray
     keys: Tensor
     query_tokens: Tensor
     first: Tensor
@@ -124,7 +124,7 @@ class _Group:
     _masks: dict[Any, Tensor | None] = field(default_factory=dict)
 
     def mask(self, family: Tensor | None, window: int | None, additive: bool, dtype: torch.dtype) -> Tensor | None:
-        """(rows, 1 or heads, queries, keys) what a query sees; None for all that came before it."""
+        """(rows, 1 or heads, queries, keys) which keys a query sees; None for all up to itself."""
         key = (None if family is None else id(family), window, additive)
         if key not in self._masks:
             self._masks[key] = self._make_mask(family, window, additive, dtype)
@@ -176,7 +176,7 @@ def _group(rows: PackedRows, chosen: np.ndarray) -> _Group:
     device = rows.device
     return _Group(
         queries=torch.from_numpy(queries).to(device),
-        places=queries,
+        cpu_queries=queries,
         keys=torch.from_numpy(np.take_along_axis(rows.paths[chosen], columns, axis=1)).to(device),
         query_tokens=torch.from_numpy(tokens).to(device),
         first=torch.from_numpy(first).to(device),
@@ -187,17 +187,17 @@ def _group(rows: PackedRows, chosen: np.ndarray) -> _Group:
 
 
 def _order(groups: list[_Group], rows: PackedRows) -> Tensor:
-    """(sequence,) where each token's output stands among those of all groups."""
+    """(sequence,) the index of each token's output among those of all groups."""
     order, so_far = np.zeros(rows.length, np.int64), 0
     for group in groups:
-        places = group.places.ravel()
-        order[places[group.present]] = so_far + np.flatnonzero(group.present)
-        so_far += len(places)
+        queries = group.cpu_queries.ravel()
+        order[queries[group.present]] = so_far + np.flatnonzero(group.present)
+        so_far += len(queries)
 
     return torch.from_numpy(order).to(rows.device)
 
 
-def rows_of(states: Tensor, places: Tensor) -> Tensor:
-    """(rows, heads, tokens, width) of states (1, heads, sequence, width) at places (rows, tokens)."""
+def rows_of(states: Tensor, index: Tensor) -> Tensor:
+    """(rows, heads, tokens, width) of states (1, heads, sequence, width) at index (rows, tokens) in the sequence."""
     heads, width = states.shape[1], states.shape[3]
-    return states[0].index_select(1, places.flatten()).view(heads, *places.shape, width).transpose(0, 1)
+    return states[0].index_select(1, index.flatten()).view(heads, *index.shape, width).transpose(0, 1)

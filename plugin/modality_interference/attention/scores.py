@@ -1,4 +1,4 @@
-"""Attention scores of chosen query positions, a few rows of the attention map, and how they fall on the modalities."""
+"""Attention scores of chosen query positions (a few rows of the attention map), and their shares on the modalities."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,7 +19,7 @@ class Queries:
     Attributes:
         rows: (chosen,) rows of the batch.
         positions: (chosen, queries) positions of their tokens; a row with fewer than the others repeats its first.
-        present: (chosen, queries) which of them are no repeats.
+        present: (chosen, queries) which of them are not repeats.
     """
 
     rows: Tensor
@@ -28,7 +28,7 @@ class Queries:
 
     @cached_property
     def in_order(self) -> bool:
-        """Whether the rows are the batch's first ones, in their order; asked once for all layers."""
+        """Whether the rows are the batch's first ones, in their order; computed once for all layers."""
         return bool((self.rows == torch.arange(len(self.rows), device=self.rows.device)).all())
 
     @classmethod
@@ -76,8 +76,8 @@ def _chosen(inputs: AttentionInputs, queries: Queries) -> tuple[Tensor, Tensor]:
     rows = queries.rows
     if inputs.key.shape[-2] != inputs.query.shape[-2]:
         raise ModalityInterferenceError(
-            f"Attention was to be measured over {inputs.query.shape[-2]} tokens, but the model has "
-            f"{inputs.key.shape[-2]} keys: it must run without a cache and without prefix tuning."
+            f"Attention cannot be measured: the batch has {inputs.query.shape[-2]} tokens, but the model has "
+            f"{inputs.key.shape[-2]} keys. Run it without a cache and without prefix tuning."
         )
 
     key = inputs.key if len(rows) == len(inputs.key) and queries.in_order else inputs.key[rows]
@@ -85,7 +85,7 @@ def _chosen(inputs: AttentionInputs, queries: Queries) -> tuple[Tensor, Tensor]:
 
 
 def _unpacked(inputs: AttentionInputs, queries: Queries) -> tuple[Tensor, Tensor]:
-    """The same of rows in one sequence; their tokens are then the batch's columns."""
+    """The same for packed rows; the keys are then in the order of the batch's columns."""
     assert inputs.packed is not None
     paths = inputs.packed.keys[queries.rows]  # (chosen, columns)
     query = rows_of(inputs.query, paths.gather(1, queries.positions))
@@ -97,7 +97,7 @@ def visible_keys(inputs: AttentionInputs, queries: Queries) -> Tensor:
     if inputs.mask is not None and inputs.mask.dim() == 4:
         rows = queries.rows if len(inputs.mask) > 1 else torch.zeros_like(queries.rows)
         mask = inputs.mask[rows[:, None], :, queries.positions].transpose(1, 2)
-        # what is added to a score is 0 or as low as the type goes: no model of the supported families has a bias there
+        # an added mask is 0 or the lowest value of the type: no supported family has another bias there
         return mask if mask.dtype == torch.bool else mask >= 0
 
     width = inputs.key.shape[-2] if inputs.packed is None else inputs.packed.paths.shape[1]
@@ -131,23 +131,23 @@ def group_weights(token_modality: Tensor) -> Tensor:
 
 @dataclass
 class ShareProbe:
-    """A listener that measures which share of its attention a position pays to every group of tokens.
+    """A listener that measures the share of a position's attention on every group of tokens.
 
     Attributes:
         queries: one position of each chosen row.
         groups: (chosen, tokens, groups) see `group_weights`.
-        layers: (chosen, heads, groups) of every layer heard so far, by the layer's number.
+        layers: (chosen, heads, groups) of every layer observed so far, by the layer's index.
     """
 
     queries: Queries
     groups: Tensor
     layers: dict[int, Tensor] = field(default_factory=dict)
 
-    def hear(self, inputs: AttentionInputs, output: Tensor) -> Tensor:
+    def observe(self, inputs: AttentionInputs, output: Tensor) -> Tensor:
         """Reduce a layer's attention to sums at once."""
         with torch.no_grad():
             attention = torch.softmax(attention_scores(inputs, self.queries), dim=-1)[:, :, 0]
-            # not as a matrix product, which `tf32: true` would round
+            # not a matrix product, which `tf32: true` would round
             groups = self.groups.to(attention.dtype)[:, None].unbind(-1)
             self.layers[inputs.layer] = torch.stack([(attention * group).sum(-1) for group in groups], dim=-1)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..compat import Forgiving
+from ..compat import IgnoresImagesArgument
 from ..media.clips import Clip, Result, _clip, _key, _read_sound, _read_video
 
 
@@ -65,7 +65,7 @@ class ClipReader:
 
         def get_mm_inputs(images: list, videos: list, audios: list, processor: Any, *more: Any) -> dict[str, Any]:
             def make() -> dict[str, Any]:
-                return stock_inputs(images, videos, audios, Forgiving(processor), *more)
+                return stock_inputs(images, videos, audios, IgnoresImagesArgument(processor), *more)
 
             if images or not self.mm_inputs:
                 return make()

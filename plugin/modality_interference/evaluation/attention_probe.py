@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..attention.interface import listen_in
+from ..attention.interface import with_listener
 from ..attention.scores import GROUPS, Queries, ShareProbe, group_weights
 from ..batching.batch import TwinBatch
 from ..errors import ModalityInterferenceError
@@ -66,7 +66,7 @@ class AttentionProbe:
     def edit(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The text decoder's keyword arguments; of `generate`, the first forward alone sees the whole prompt."""
         first = kwargs["inputs_embeds"].shape[1] == self.shares.groups.shape[1]
-        return listen_in(kwargs, self.shares if self.questions and first else None)
+        return with_listener(kwargs, self.shares if self.questions and first else None)
 
     def rows(self) -> list[AttendedRow]:
         """What was heard.

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..batching.batch import Answers, Question
 from ..data.options import CANNOT_TELL
 from ..results import ScoredRow
-from ..train.divergence import js
+from ..train.losses import js
 from .answers import _loose, parse_choice
 
 

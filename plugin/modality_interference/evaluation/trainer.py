@@ -156,10 +156,12 @@ class DiagnosisTrainer(TwinTrainer):
         return types
 
     def _likelihood_step(self, model: nn.Module, batch: TwinBatch) -> Tensor:
-        pictures = self.parts.pictures(batch.media_index)
+        media_features = self.parts.media_features(batch.media_index)
         with torch.no_grad(), self.compute_loss_context_manager():
             with self._attention_probed(batch) as edit:
-                with self.parts.hooked(edit, batch.answer_positions, pictures, together=self._together(batch)):
+                with self.parts.hooked(
+                    edit, batch.answer_positions, media_features, row_attention=self._row_attention(batch)
+                ):
                     logits = model(**batch.inputs, use_cache=False).logits
 
             answers = Answers.of(logits, batch.labels)
@@ -175,10 +177,10 @@ class DiagnosisTrainer(TwinTrainer):
             return
 
         rows = torch.arange(len(batch.labels), device=batch.labels.device)
-        with shared_prefill(self.parts.decoder, CommonPrefixes(batch, whole=True).pack(rows, rows[:0])):
+        with shared_prefill(self.parts.decoder, CommonPrefixes(batch, all_tokens=True).pack(rows, rows[:0])):
             yield
 
-    def _together(self, batch: TwinBatch) -> RowAttention | None:
+    def _row_attention(self, batch: TwinBatch) -> RowAttention | None:
         """How the rows share prefixes; None where they do not."""
         if not self.share_prefix:
             return None

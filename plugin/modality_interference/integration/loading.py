@@ -3,7 +3,6 @@
 Each function takes LLaMA-Factory's own and returns its replacement. Plain datasets go the stock way.
 """
 
-import gc
 import json
 import os
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from llamafactory.data import converter as stock_converters
 from ..batching.dropped import good_rows, keep_good_rows
 from ..batching.media_reader import ClipReader
 from ..batching.tokenize import REMEMBERED_CLIPS, TwinProcessor
-from ..compat import get_logger
+from ..compat import collect_decoders, get_logger
 from ..data import schema
 from ..data.converter import PlainRow, TwinConverter, make_converter
 from ..data.formats.audio_visual import ask_each
@@ -216,8 +215,7 @@ def preprocess_dataset(stock: Callable[..., Any], stock_evaluation: bool) -> Cal
             print("eval example:" if is_eval else "training example:")
             twin_processor.print_data_example(_first(tokenized))
 
-        # PyAV's closed decoders keep their threads until they are collected, and a fork that collects them waits for ever
-        gc.collect()
+        collect_decoders()
         return tokenized
 
     return preprocess

@@ -1,12 +1,12 @@
-"""The alignment loss: answers shall look at the modality that they depend on.
+"""The alignment loss: an answer's attention shall fall on the modality that the answer depends on.
 
 For every row whose media tokens are partly relevant and partly not: the mean over answer positions, heads and chosen layers of
 -log(attention on relevant media tokens / attention on all media tokens). The aim is that of modality alignment tuning (arXiv
 2511.22826), whose authors measure attention but train on answers only.
 
-The loss is made layer by layer inside of the attention function (see `attention/interface.py`), where gradient checkpointing
-may run without a graph, and once more during the backward pass. So no layer's term leaves its layer as part of the graph: the
-values are added up apart, and every term hangs on its layer's attention output, which brings it its gradient.
+The loss is computed layer by layer inside the attention function (see `attention/interface.py`). Gradient checkpointing may run
+a layer without a graph, and again during the backward pass. So no term leaves its layer as part of the graph: the values are
+summed outside of it, and each term is attached to its layer's attention output, through which its gradient arrives.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..arguments import PluginArguments, parse_layers
-from ..attention.interface import AttentionInputs, listen_in
+from ..attention.interface import AttentionInputs, with_listener
 from ..attention.scores import Queries, attention_scores
 from ..batching.batch import TwinBatch
 from ..errors import ModalityInterferenceError
@@ -42,11 +42,11 @@ def chosen_layers(arguments: PluginArguments, decoder: Any) -> list[int]:
 
 
 class Alignment:
-    """Listens to the training forward of one batch.
+    """Observes the attention of the training forward of one batch.
 
     Args:
         batch: clean rows and twins.
-        layers: whose attention counts.
+        layers: see `chosen_layers`.
     """
 
     def __init__(self, batch: TwinBatch, layers: Sequence[int]) -> None:
@@ -76,42 +76,42 @@ class Alignment:
 
     def edit(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The text decoder's keyword arguments for a forward of the batch's rows and, behind them, any others."""
-        return listen_in(kwargs, self)
+        return with_listener(kwargs, self)
 
-    def hear(self, inputs: AttentionInputs, output: Tensor) -> Tensor:
-        """Compute a layer's term and hang it on the layer's attention output."""
+    def observe(self, inputs: AttentionInputs, output: Tensor) -> Tensor:
+        """Compute a layer's term and attach it to the layer's attention output."""
         if inputs.layer not in self.layers:
             return output
 
         term = self._term(inputs)
-        self._terms[inputs.layer] = term.detach()  # the same again where checkpointing runs the layer anew
-        return _Hang.apply(output, term, self)
+        self._terms[inputs.layer] = term.detach()  # the same value again when checkpointing repeats the layer
+        return _AttachTerm.apply(output, term, self)
 
     def measured(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """The batch's sum over rows, as part of the graph.
 
         Args:
-            logits: of the forward that was listened to.
+            logits: of the forward that was observed.
 
         Returns:
-            the logits, through which every gradient has to go before it reaches the layers, and the sum over rows.
+            the logits, which every gradient passes before it reaches the layers, and the sum over rows (a scalar).
 
         Raises:
-            ModalityInterferenceError: not every chosen layer was heard.
+            ModalityInterferenceError: not every chosen layer was observed.
         """
         if len(self._terms) != len(self.layers):
             raise ModalityInterferenceError(
-                f"`alignment_weight` heard {len(self._terms)} of {len(self.layers)} layers: the others do not compute their "
-                "attention by transformers' attention interface. Set `alignment_weight: 0`."
+                f"`alignment_weight` could observe {len(self._terms)} of {len(self.layers)} layers: the others do not compute "
+                "their attention through transformers' attention interface. Set `alignment_weight: 0`."
             )
 
-        return _Tie.apply(logits, torch.stack(list(self._terms.values())).mean(), self)
+        return _KeepGradient.apply(logits, torch.stack(list(self._terms.values())).mean(), self)
 
     def _term(self, inputs: AttentionInputs) -> Tensor:
         """Sum over rows of the mean over answer positions and heads."""
         scores = attention_scores(inputs, self.queries)
         visible = scores > float("-inf")
-        # where a sliding window shows a position relevant media only, or none, it has nothing to choose from
+        # a position whose sliding window holds relevant media only, or none, has nothing to choose between
         choice = (visible & self.relevant).any(dim=-1) & (visible & (self.media & ~self.relevant)).any(dim=-1)
         relevant, media = (
             scores.masked_fill(~tokens & choice[..., None], float("-inf")).logsumexp(dim=-1)
@@ -129,8 +129,8 @@ def _media_tokens(batch: TwinBatch) -> tuple[Tensor, Tensor]:
     return relevant, (bits > 0) & ~relevant
 
 
-class _Hang(torch.autograd.Function):
-    """Gives the attention output back as it is; its backward pass sends the term the loss's gradient."""
+class _AttachTerm(torch.autograd.Function):
+    """Returns the attention output unchanged; its backward pass gives the term the gradient of the loss."""
 
     @staticmethod
     def forward(ctx: Any, output: Tensor, term: Tensor, alignment: Alignment) -> Tensor:
@@ -140,12 +140,14 @@ class _Hang(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
         alignment: Alignment = ctx.alignment
-        assert alignment.gradient is not None  # `_Tie` comes first: every gradient passes the logits
+        assert (
+            alignment.gradient is not None
+        )  # the backward of `_KeepGradient` ran first: every gradient passes the logits
         return gradient, (alignment.gradient / len(alignment.layers)).to(ctx.dtype), None
 
 
-class _Tie(torch.autograd.Function):
-    """Gives the logits and the sum back as they are; its backward pass keeps the sum's gradient for the layers."""
+class _KeepGradient(torch.autograd.Function):
+    """Returns the logits and the sum unchanged; its backward pass keeps the sum's gradient for the layers."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, total: Tensor, alignment: Alignment) -> tuple[Tensor, Tensor]:

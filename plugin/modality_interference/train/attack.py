@@ -1,7 +1,7 @@
 """The adversarial attack on the embeddings of one batch: noise, ascent steps, projection.
 
-The "modality-masked adversarial perturbation" of arXiv 2505.19616, and the other methods of the recipe: capture the decoder's
-inputs once, then climb through the wrapped model.
+The "modality-masked adversarial perturbation" of arXiv 2505.19616, and the other methods of `adversarial_method`: the decoder's
+inputs are captured once, then gradient ascent runs through the model as the engine wrapped it.
 """
 
 from collections.abc import Callable
@@ -20,14 +20,14 @@ from ..attention.row_attention import PrefixCache, RowAttention
 from ..batching.batch import Answers, TwinBatch, answer_positions
 from .decoder_inputs import almost_nothing, detach, take_rows
 from .hooks import ModelParts, attack_mode, evaluation_mode, perturb
-from .media_features import PictureFeatures
+from .media_features import MediaFeatures
 
 
 TINY = 1e-12
 
 
 def row_noise(mask: Tensor, hidden: int, row_key: Tensor, seed: tuple[int, ...], gaussian: bool = False) -> Tensor:
-    """Noise that depends on nothing but the seed and the row (and the kind of device): not on padding, batch or rank.
+    """Noise that depends on the seed, the row and the type of device only: not on padding, batch or rank.
 
     Args:
         mask: (rows, tokens) tokens that get noise.
@@ -65,7 +65,7 @@ def ascend(delta: Tensor, gradient: Tensor, arguments: PluginArguments) -> Tenso
 
     Args:
         delta: (rows, tokens, hidden).
-        gradient: the same shape, of each row's own mean answer loss. Rows where it is not finite stay where they are.
+        gradient: the same shape, of each row's own mean answer loss. A row whose gradient is not finite is not moved.
         arguments: step size, update and radius.
 
     Returns:
@@ -84,7 +84,7 @@ def ascend(delta: Tensor, gradient: Tensor, arguments: PluginArguments) -> Tenso
 def find_perturbation(
     gradient_at: Callable[[Tensor], Tensor], unit_noise: Tensor, arguments: PluginArguments
 ) -> Tensor:
-    """Run the attack that `adversarial_method` names (freelb's steps are training passes: see the trainer).
+    """Run the attack that `adversarial_method` names, but for freelb, whose steps are training passes (see the trainer).
 
     Args:
         gradient_at: maps delta (rows, tokens, hidden) to the gradient of each row's own mean answer loss, 0 off the mask.
@@ -131,7 +131,7 @@ class Perturbation:
 
 @dataclass
 class _Captured:
-    """What the attack's steps begin with.
+    """What the attack's steps start from.
 
     Attributes:
         kwargs: the decoder's keyword arguments for all rows.
@@ -149,16 +149,16 @@ class _Pass:
     """Rows that a step takes at a time.
 
     Attributes:
-        which: (rows,) their numbers among the rows to attack.
-        rows: (rows,) their numbers in the batch.
+        which: (rows,) their indices among the rows to attack.
+        rows: (rows,) their indices in the batch.
         mask: (rows, tokens) tokens that differ.
-        together: how their tokens behind the prefixes are laid down; None where nothing is shared.
+        row_attention: of their tokens after the prefixes, packed; None where nothing is shared.
     """
 
     which: Tensor
     rows: Tensor
     mask: Tensor
-    together: RowAttention | None
+    row_attention: RowAttention | None
 
 
 class Attack:
@@ -166,14 +166,14 @@ class Attack:
 
     The wrapped model is called the same number of times on every rank, whatever the batches hold: engines that gather
     parameters would hang otherwise. A rank without a row to attack, or with fewer passes than another, runs on its first row
-    and throws the result away.
+    and discards the result.
 
     Args:
         model: the model as the engine wrapped it.
         parts: its parts.
         arguments: method and radius.
-        seed: what the noise depends on beside the row.
-        gradient_scale: factor on the cross-entropy's sum that keeps float16 gradients from vanishing.
+        seed: what the noise depends on, with the row.
+        gradient_scale: factor on the summed cross-entropy, so that float16 gradients do not underflow.
     """
 
     def __init__(
@@ -198,14 +198,14 @@ class Attack:
         return Perturbation(rows, mask, row_noise(mask, self.parts.width, batch.row_key[rows], self.seed, gaussian))
 
     def find(
-        self, batch: TwinBatch, pictures: PictureFeatures | None, common: CommonPrefixes | None = None
+        self, batch: TwinBatch, media_features: MediaFeatures | None, common: CommonPrefixes | None = None
     ) -> Perturbation:
         """Run the attack of `adversarial_method`; see `find_perturbation`.
 
         Args:
             batch: clean rows and twins.
-            pictures: their features.
-            common: what the rows have in common, None to share nothing.
+            media_features: of their media.
+            common: the rows' common prefixes, None to share nothing.
 
         Returns:
             the copies, without those whose gradient was not finite.
@@ -215,7 +215,7 @@ class Attack:
             found.delta = find_perturbation(lambda delta: delta, found.delta, self.arguments)
             return found
 
-        captured = self._capture(batch, found, pictures, common)
+        captured = self._capture(batch, found, media_features, common)
         passes = self._passes(found, captured, common)
         nothing = first_row(batch, self.parts.width)
         idle = [_Pass(nothing.rows[:0], nothing.rows, nothing.mask, None)] * (
@@ -244,19 +244,19 @@ class Attack:
         passes = []
         for which in every.split(self.arguments.adversarial_rows_per_pass or max(len(every), 1)):
             if len(which):
-                rows, together = found.rows[which], None
+                rows, row_attention = found.rows[which], None
                 if common is not None and captured.prefixes is not None:
                     rest = common.rest(captured.prefixes, which, rows)
-                    together = RowAttention(rest, prefix=captured.cache if captured.cache.layers else None)
+                    row_attention = RowAttention(rest, prefix=captured.cache if captured.cache.layers else None)
 
-                passes.append(_Pass(which, rows, found.mask[which], together))
+                passes.append(_Pass(which, rows, found.mask[which], row_attention))
 
         return passes
 
     def _passes_on_all_ranks(self, passes: int) -> int:
         """How many passes every rank makes: as many as the one with the most rows needs, at least one."""
         if not self.arguments.adversarial_rows_per_pass or not torch.distributed.is_initialized():
-            return max(passes, 1)  # without a bound, every rank makes one
+            return max(passes, 1)  # without a limit, every rank makes one
 
         counts = [0] * torch.distributed.get_world_size()
         torch.distributed.all_gather_object(counts, passes)
@@ -266,24 +266,26 @@ class Attack:
         self,
         batch: TwinBatch,
         target: Perturbation,
-        pictures: PictureFeatures | None,
+        media_features: MediaFeatures | None,
         common: CommonPrefixes | None,
     ) -> _Captured:
         """The decoder's inputs for all rows. The decoder runs on the prefixes of the rows to attack, or on one token."""
         prefixes = common.pack_prefixes(target.rows) if common is not None and len(target.rows) else None
         captured = _Captured({}, prefixes, PrefixCache())
-        together = RowAttention(prefixes, keep=captured.cache) if prefixes is not None and prefixes.length else None
-        positions = None if together is None or prefixes is None else prefixes.one_position
+        row_attention = (
+            RowAttention(prefixes, keep=captured.cache) if prefixes is not None and prefixes.length else None
+        )
+        positions = None if row_attention is None or prefixes is None else prefixes.one_position
 
         def edit(kwargs: dict[str, Any]) -> dict[str, Any]:
             captured.kwargs.update(detach(kwargs))
             return (
                 almost_nothing(kwargs)
-                if together is None
+                if row_attention is None
                 else take_rows(captured.kwargs, target.rows, len(batch.labels))
             )
 
-        hooked = self.parts.hooked(edit, positions, pictures, record=True, together=together)
+        hooked = self.parts.hooked(edit, positions, media_features, record=True, row_attention=row_attention)
         with torch.no_grad(), evaluation_mode(self.model), hooked:
             self.model(**batch.inputs, use_cache=False)
 
@@ -296,7 +298,7 @@ class Attack:
         embeds = perturb(rows["inputs_embeds"], part.mask, delta)
         labels = batch.labels[part.rows]
         hooked = self.parts.hooked(
-            lambda _: {**rows, "inputs_embeds": embeds}, answer_positions(labels), together=part.together
+            lambda _: {**rows, "inputs_embeds": embeds}, answer_positions(labels), row_attention=part.row_attention
         )
         with torch.enable_grad(), hooked:
             logits = self.model(inputs_embeds=embeds, **_text_inputs(batch, part.rows), use_cache=False).logits
@@ -307,12 +309,12 @@ class Attack:
         return gradient.float() / (self.gradient_scale * answers.lengths.clamp(min=1))[:, None, None]
 
     def _without_synchronisation(self):
-        """DDP would otherwise wait for parameter gradients, which the attack does not make."""
+        """Otherwise DDP waits for parameter gradients, which the attack does not compute."""
         return self.model.no_sync() if isinstance(self.model, DistributedDataParallel) else nullcontext()
 
 
 def _text_inputs(batch: TwinBatch, rows: Tensor) -> dict[str, Any]:
-    """What the outer forward needs beside embeddings: masks, token types and positions of some rows; no media."""
+    """What the model's forward needs besides embeddings: masks, token types and positions of some rows; no media."""
     shape = batch.inputs["input_ids"].shape
     kept = {
         key: value
@@ -323,7 +325,7 @@ def _text_inputs(batch: TwinBatch, rows: Tensor) -> dict[str, Any]:
 
 
 def first_row(batch: TwinBatch, hidden: int) -> Perturbation:
-    """What a rank without a row to attack runs on: its first row, unperturbed."""
+    """A perturbation of zero on the first clean row: what a rank without a row to attack runs on."""
     rows = batch.clean_rows[:1]
     mask = torch.zeros_like(batch.perturbation_mask[rows])
     return Perturbation(rows, mask, torch.zeros(*mask.shape, hidden, device=mask.device))

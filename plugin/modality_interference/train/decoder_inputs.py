@@ -1,6 +1,6 @@
-"""Rows of the text decoder's keyword arguments: take some, append some, shrink to almost nothing.
+"""Rows of the text decoder's keyword arguments: take some, append some, or shrink them to one token.
 
-The arguments differ by family, so they are told apart by form: what has a batch dimension is indexed along it, the rest is
+The arguments differ between model families, so their shape decides: what has a batch dimension is indexed along it, the rest is
 kept. Known exceptions: `position_ids` of multi-axis rotary embeddings have the batch on dimension 1, `cache_position` has
 none, and Qwen3-VL's `deepstack_visual_embeds` list the visual tokens of all rows one after the other.
 """
@@ -34,7 +34,7 @@ def append_rows(kwargs: dict[str, Any], rows: Tensor, total: int) -> dict[str, A
 
 
 def almost_nothing(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """One token of one row: a decoder pass that costs nothing, yet takes every engine through all its hooks.
+    """One token of one row: a decoder pass that costs almost nothing and still runs every hook of the engine.
 
     Raising out of the forward, or skipping the decoder, would leave FSDP2 and ZeRO-3 with half-gathered parameters.
     """
@@ -98,6 +98,6 @@ def _batch_dim(key: str, value: Tensor, total: int) -> int | None:
 
 
 def _tokens(mask: Tensor, rows: Tensor) -> Tensor:
-    """Places, in a list of all rows' visual tokens, of those of `rows`: mask is (rows, tokens)."""
+    """Indices, in a list of all rows' visual tokens, of those of `rows`: mask is (rows, tokens)."""
     numbers = (mask.flatten().cumsum(0) - 1).view_as(mask)
     return numbers[rows][mask[rows]]

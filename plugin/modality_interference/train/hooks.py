@@ -1,7 +1,7 @@
-"""The decoder hook: sees and edits what enters the text decoder and the language-model head of any family.
+"""The decoder hooks: see and edit what enters the text decoder and the language-model head of any model family.
 
-No per-family model code: a pre-forward hook on the text decoder sees the merged `inputs_embeds`, and one on the head keeps
-the answer positions. Hooks live for one forward only.
+There is no code for single families: a forward pre-hook on the text decoder sees the merged `inputs_embeds`, and one on the head
+keeps the answer positions. A hook exists for one forward only.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +21,7 @@ from ..attention.packing import pack
 from ..attention.row_attention import RowAttention
 from ..errors import ModalityInterferenceError
 from ..modality import Modality
-from .media_features import PictureFeatures
+from .media_features import MediaFeatures
 
 
 Edit = Callable[[dict[str, Any]], dict[str, Any]]
@@ -34,15 +34,15 @@ class ModelParts:
     Attributes:
         decoder: the text decoder, which receives `inputs_embeds`.
         head: the language-model head.
-        picture_owner: the module with `get_image_features`, None for models that see no pictures. It encodes videos and
-            sounds, too.
+        media_owner: the module with `get_image_features`, None for models that see no images. It encodes videos and audio,
+            too.
         towers: what encodes and projects media: the owner's children other than the decoder.
         width: width of an input embedding.
     """
 
     decoder: nn.Module
     head: nn.Module
-    picture_owner: nn.Module | None
+    media_owner: nn.Module | None
     towers: list[nn.Module]
     width: int
 
@@ -70,7 +70,7 @@ class ModelParts:
                 "LLaVA-NeXT-Video, Qwen2.5-Omni."
             )
 
-        owner = next((module for module in (getattr(base, "model", None), base) if _sees_pictures(module)), None)
+        owner = next((module for module in (getattr(base, "model", None), base) if _encodes_images(module)), None)
         towers = [child for child in owner.children() if child is not decoder] if owner is not None else []
         towers = [tower for tower in towers if tower is not head]
         return cls(decoder, head, owner, towers, decoder.config.hidden_size)
@@ -80,22 +80,22 @@ class ModelParts:
         self,
         edit: Edit | None = None,
         positions: Tensor | None = None,
-        pictures: PictureFeatures | None = None,
+        media_features: MediaFeatures | None = None,
         record: bool = False,
-        together: RowAttention | None = None,
+        row_attention: RowAttention | None = None,
     ) -> Iterator[None]:
         """Arrange one forward of the model.
 
         Args:
-            edit: maps the decoder's keyword arguments to those that it shall get.
+            edit: maps the decoder's keyword arguments to those that it gets.
             positions: (rows, tokens) positions of the decoder's output that the head shall see; the model's logits are
                 then (positions, vocabulary).
-            pictures: shares and replays picture features.
-            record: let `pictures` record for a later forward.
-            together: lays the rows in one sequence, in which they share prefixes; None to leave them apart.
+            media_features: shares and replays encoded media.
+            record: let `media_features` record for a later forward.
+            row_attention: packs the rows into one sequence, in which they share prefixes; None for rows with padding.
 
         Raises:
-            ModalityInterferenceError: not every layer of the decoder knew of `together`.
+            ModalityInterferenceError: not every layer of the decoder used `row_attention`.
         """
 
         def before_decoder(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
@@ -106,40 +106,40 @@ class ModelParts:
                 )
 
             kwargs = edit(kwargs) if edit is not None else kwargs
-            return args, kwargs if together is None else pack(kwargs, together)
+            return args, kwargs if row_attention is None else pack(kwargs, row_attention)
 
         def before_head(module: nn.Module, args: tuple) -> tuple:
-            if together is not None:
-                places = together.rows.keys[positions] - together.rows.before
-                return (args[0][0].index_select(0, places), *args[1:])
+            if row_attention is not None:
+                packed = row_attention.rows.keys[positions] - row_attention.rows.before
+                return (args[0][0].index_select(0, packed), *args[1:])
 
             return (args[0][positions], *args[1:])
 
         with ExitStack() as stack:
-            if edit is not None or together is not None:
+            if edit is not None or row_attention is not None:
                 handle = self.decoder.register_forward_pre_hook(before_decoder, with_kwargs=True)
                 stack.callback(handle.remove)
 
             if positions is not None:
                 stack.callback(self.head.register_forward_pre_hook(before_head).remove)
 
-            if pictures is not None:
-                stack.enter_context(pictures.installed(record))
+            if media_features is not None:
+                stack.enter_context(media_features.installed(record))
 
             yield
 
-        if together is not None and len(together.layers) != self.depth:
+        if row_attention is not None and len(row_attention.layers) != self.depth:
             raise ModalityInterferenceError(
-                f"{len(together.layers)} of {self.depth} layers of {type(self.decoder).__name__} compute their attention by "
-                "transformers' attention interface. Set `share_prefix: false`."
+                f"Prefix sharing reached {len(row_attention.layers)} of {self.depth} layers of {type(self.decoder).__name__}: the "
+                "others do not compute their attention through transformers' attention interface. Set `share_prefix: false`."
             )
 
-    def pictures(self, media_index: Mapping[Modality, Tensor] | None) -> PictureFeatures | None:
-        """Features of pictures, videos and sounds for the forwards of one step."""
-        if self.picture_owner is None:
+    def media_features(self, media_index: Mapping[Modality, Tensor] | None) -> MediaFeatures | None:
+        """Features of images, videos and audio for the forwards of one step; None where the model sees no images."""
+        if self.media_owner is None:
             return None
 
-        return PictureFeatures(self.picture_owner, self.towers, media_index)
+        return MediaFeatures(self.media_owner, self.towers, media_index)
 
 
 def perturb(embeds: Tensor, mask: Tensor, delta: Tensor) -> Tensor:
@@ -169,10 +169,10 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def attack_mode(model: nn.Module, decoder: nn.Module) -> Iterator[None]:
-    """`evaluation_mode`, but for the text decoder's gradient checkpointing, which without it would need more memory than training.
+    """`evaluation_mode`, but with the text decoder's gradient checkpointing: without it, the attack needs more memory than training.
 
-    It is the non-reentrant kind, through which DeepSpeed's ZeRO-3 loses parameters: there nothing is checkpointed. The layers
-    themselves hold no dropout; their children do.
+    Checkpointing is non-reentrant here. DeepSpeed's ZeRO-3 loses parameters through that, so under ZeRO-3 nothing is checkpointed.
+    The layers themselves hold no dropout; their children do.
 
     Args:
         model: all of it.
@@ -201,11 +201,11 @@ def attack_mode(model: nn.Module, decoder: nn.Module) -> Iterator[None]:
 
 def _find_decoder(base: Any) -> Any:
     decoder = base.get_decoder() if hasattr(base, "get_decoder") else None
-    if decoder is base:  # Qwen2.5-Omni's thinker returns itself
+    if decoder is base:  # Qwen2.5-Omni's thinker returns itself (transformers 5.5)
         decoder = getattr(base, "model", None)
 
     return decoder if isinstance(decoder, nn.Module) else None
 
 
-def _sees_pictures(module: nn.Module | None) -> bool:
+def _encodes_images(module: nn.Module | None) -> bool:
     return callable(getattr(type(module), "get_image_features", None))

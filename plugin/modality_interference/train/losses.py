@@ -1,20 +1,20 @@
-"""The loss, and the figures that are logged beside it.
+"""The loss, and what is logged with it.
 
 `Loss = L_sft + adversarial_weight * L_adv + consistency_weight * L_cons` (the final objective of arXiv 2505.19616), and
 `+ alignment_weight * L_align` where a recipe asks for it. The paper, "Consistency Regularization", has the KL and the JS form of
 `L_cons`; its code computes `reverse_kl`.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
+from torch import Tensor, logaddexp
 
 from ..arguments import PluginArguments
 from ..batching.batch import Answers, TwinBatch
 from .alignment import aligned_rows
-from .divergence import js, kl, mse, reverse_kl
 
 
 LOSS_SFT = "loss_sft"
@@ -35,8 +35,8 @@ MEANS = (
     ADVERSARIAL_FLIP_RATE,
     ADVERSARIAL_GAIN,
 )
-COUNTS = (DROPPED_NONFINITE, SKIPPED_NONFINITE)  # of rows whose term was left out, of skipped optimizer steps
-FIGURES = (*MEANS, *COUNTS)
+COUNTS = (DROPPED_NONFINITE, SKIPPED_NONFINITE)  # rows whose term was left out, optimizer steps that were skipped
+LOGGED = (*MEANS, *COUNTS)
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Totals:
         adversarial_tokens: answer tokens of adversarial copies.
         groups: clean rows that have a twin or an adversarial copy.
         attacked: rows that get an adversarial copy; 0 means that no rank attacks.
-        aligned: rows that the alignment loss looks at.
+        aligned: rows that the alignment loss takes.
     """
 
     tokens: Tensor
@@ -71,8 +71,8 @@ class Totals:
 
 
 @dataclass
-class Figures:
-    """What is logged: running means, as numerators and denominators, and counts since the last log."""
+class RunningMeans:
+    """What is logged: means since the last log, kept as numerators and denominators, and counts."""
 
     sums: dict[str, Tensor] = field(default_factory=dict)
     _faults: int = 0
@@ -84,7 +84,7 @@ class Figures:
         self.sums[name] = self.sums.get(name, torch.zeros_like(share)) + share
 
     def count(self, name: str, number: int) -> None:
-        """Add to a count of what is left out."""
+        """Add to a count of what was left out."""
         self.add(name, torch.tensor(float(number)), 0)
         self._faults += number
 
@@ -94,21 +94,26 @@ class Figures:
         return found
 
     def take(self, reduce, device: torch.device) -> dict[str, float]:
-        """The figures of all ranks since the last call, means without a denominator left out; starts anew.
+        """The means and counts of all ranks since the last call, without means that have no denominator; then start again.
 
         Args:
             reduce: sums a tensor over ranks.
             device: where to reduce.
         """
         nothing = torch.zeros(2, dtype=torch.float64, device=device)
-        shares = reduce(torch.stack([self.sums.get(name, nothing).to(device) for name in FIGURES]))
+        shares = reduce(torch.stack([self.sums.get(name, nothing).to(device) for name in LOGGED]))
         self.sums = {}
         means = {name: (share[0] / share[1]).item() for name, share in zip(MEANS, shares) if share[1] > 0}
         return means | {name: share[0].item() for name, share in zip(COUNTS, shares[len(MEANS) :])}
 
 
 def objective(
-    answers: Answers, batch: TwinBatch, copies_of: Tensor, totals: Totals, arguments: PluginArguments, figures: Figures
+    answers: Answers,
+    batch: TwinBatch,
+    copies_of: Tensor,
+    totals: Totals,
+    arguments: PluginArguments,
+    means: RunningMeans,
 ) -> Tensor:
     """This batch's share of the loss of the optimizer step.
 
@@ -120,33 +125,33 @@ def objective(
         copies_of: (copies,) the row that each copy is of.
         totals: the denominators.
         arguments: methods and weights.
-        figures: where the logged figures go.
+        means: takes what is logged.
 
     Returns:
         a scalar; summed over the step's batches and ranks it is the loss.
     """
     rows = len(batch.labels)
-    answers, copies_of = _finite_copies(answers, rows, copies_of, figures)
+    answers, copies_of = _finite_copies(answers, rows, copies_of, means)
     own = answers.row < rows
     sft = answers.cross_entropy[own].sum()
     adversarial = answers.cross_entropy[~own].sum()
-    figures.add(LOSS_SFT, sft, own.sum())
+    means.add(LOSS_SFT, sft, own.sum())
     loss = sft / totals.tokens
     if len(copies_of):
         loss = loss + adversarial_share(arguments) * adversarial / totals.adversarial_tokens
-        _log_adversarial(answers, batch, copies_of, figures)
+        _log_adversarial(answers, batch, copies_of, means)
 
-    return loss + arguments.consistency_weight * _consistency(answers, batch, copies_of, totals, arguments, figures)
+    return loss + arguments.consistency_weight * _consistency(answers, batch, copies_of, totals, arguments, means)
 
 
-def _finite_copies(answers: Answers, rows: int, copies_of: Tensor, figures: Figures) -> tuple[Answers, Tensor]:
+def _finite_copies(answers: Answers, rows: int, copies_of: Tensor, means: RunningMeans) -> tuple[Answers, Tensor]:
     kept = answers.finite.clone()
-    kept[:rows] = True  # clean rows and twins are plain fine-tuning, whose faults are not hidden
+    kept[:rows] = True  # clean rows and twins are plain fine-tuning: a loss that is not finite is not hidden
     dropped = len(kept) - int(kept.sum())
     if not dropped:
         return answers, copies_of
 
-    figures.count(DROPPED_NONFINITE, dropped)
+    means.count(DROPPED_NONFINITE, dropped)
     return answers.only(kept), copies_of[kept[rows:]]
 
 
@@ -156,7 +161,9 @@ def adversarial_share(arguments: PluginArguments) -> float:
     return arguments.adversarial_weight / passes
 
 
-def alignment_share(total: Tensor, rows: int, totals: Totals, arguments: PluginArguments, figures: Figures) -> Tensor:
+def alignment_share(
+    total: Tensor, rows: int, totals: Totals, arguments: PluginArguments, means: RunningMeans
+) -> Tensor:
     """This batch's share of the alignment loss in the loss of the optimizer step.
 
     Args:
@@ -164,19 +171,24 @@ def alignment_share(total: Tensor, rows: int, totals: Totals, arguments: PluginA
         rows: how many of them.
         totals: the denominators.
         arguments: the weight.
-        figures: where the logged figure goes.
+        means: takes what is logged.
     """
-    figures.add(LOSS_ALIGNMENT, total, rows)
+    means.add(LOSS_ALIGNMENT, total, rows)
     return arguments.alignment_weight * total / totals.aligned
 
 
 def _consistency(
-    answers: Answers, batch: TwinBatch, copies_of: Tensor, totals: Totals, arguments: PluginArguments, figures: Figures
+    answers: Answers,
+    batch: TwinBatch,
+    copies_of: Tensor,
+    totals: Totals,
+    arguments: PluginArguments,
+    means: RunningMeans,
 ) -> Tensor:
     rows = torch.arange(len(batch.labels), device=batch.twin_of.device)
     twins = rows[(batch.twin_of != rows) & batch.answered]
     if len(twins):
-        figures.add(TWIN_FLIP_RATE, answers.flips(twins, batch.twin_of[twins]).sum(), len(twins))
+        means.add(TWIN_FLIP_RATE, answers.flips(twins, batch.twin_of[twins]).sum(), len(twins))
 
     copies = torch.arange(len(copies_of), device=rows.device) + len(rows)
     variants = torch.cat([twins, copies])
@@ -188,21 +200,48 @@ def _consistency(
         answers, variants, sources, arguments.consistency_method, arguments.consistency_temperature
     )
     if len(finite) < len(variants):
-        figures.count(DROPPED_NONFINITE, len(variants) - len(finite))
+        means.count(DROPPED_NONFINITE, len(variants) - len(finite))
 
-    figures.add(LOSS_CONSISTENCY, total, len(torch.unique(sources[finite])))
+    means.add(LOSS_CONSISTENCY, total, len(torch.unique(sources[finite])))
     return total / totals.groups
 
 
-def _log_adversarial(answers: Answers, batch: TwinBatch, copies_of: Tensor, figures: Figures) -> None:
+def _log_adversarial(answers: Answers, batch: TwinBatch, copies_of: Tensor, means: RunningMeans) -> None:
     copies = torch.arange(len(copies_of), device=copies_of.device) + len(batch.labels)
     sums, lengths = answers.row_sums(answers.cross_entropy.detach()), answers.lengths
-    figures.add(LOSS_ADVERSARIAL, sums[copies].sum(), lengths[copies].sum())
-    figures.add(ADVERSARIAL_GAIN, (sums[copies] - sums[copies_of]).sum(), lengths[copies].sum())
+    means.add(LOSS_ADVERSARIAL, sums[copies].sum(), lengths[copies].sum())
+    means.add(ADVERSARIAL_GAIN, (sums[copies] - sums[copies_of]).sum(), lengths[copies].sum())
     flips = answers.flips(copies, batch.twin_of[copies_of])
-    figures.add(ADVERSARIAL_FLIP_RATE, flips.sum(), len(copies))
+    means.add(ADVERSARIAL_FLIP_RATE, flips.sum(), len(copies))
 
 
+def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """KL(p || q) per position, in nats: (positions, vocabulary) twice -> (positions,)."""
+    return (log_p.exp() * (log_p - log_q)).sum(dim=-1)
+
+
+def kl(clean: Tensor, variant: Tensor) -> Tensor:
+    """KL(stop_grad(p_clean) || p_variant)."""
+    return _kl(clean.detach(), variant)
+
+
+def reverse_kl(clean: Tensor, variant: Tensor) -> Tensor:
+    """KL(p_variant || stop_grad(p_clean)), what the paper's code computes."""
+    return _kl(variant, clean.detach())
+
+
+def js(clean: Tensor, variant: Tensor) -> Tensor:
+    """Jensen-Shannon divergence in nats, with gradients through both; at most ln 2."""
+    mixture = logaddexp(clean, variant) - math.log(2)
+    return (_kl(clean, mixture) + _kl(variant, mixture)) / 2
+
+
+def mse(clean: Tensor, variant: Tensor) -> Tensor:
+    """Mean over the vocabulary of the squared difference of probabilities, with gradients through both."""
+    return (clean.exp() - variant.exp()).square().mean(dim=-1)
+
+
+# distances between answer distributions, given as log-probabilities (positions, vocabulary)
 METHODS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"kl": kl, "reverse_kl": reverse_kl, "js": js, "mse": mse}
 
 
@@ -236,13 +275,13 @@ def consistency_sum(
         temperature: T > 0.
 
     Returns:
-        a scalar (divide by the number of clean rows that have variants for the loss), and (finite variants,) places in
-        `variants` of those whose term is finite: the others are left out, as if they were not there.
+        a scalar (divide it by the number of clean rows that have variants to get the loss), and (finite variants,) the
+        indices into `variants` of those whose term is finite. The others are left out, as if they were not there.
     """
     finite = torch.arange(len(variants), device=answers.logits.device)
     terms = _row_terms(answers, variants, sources, method, temperature)
     good = torch.isfinite(terms.detach())
-    if not good.all():  # a term that is merely multiplied by 0 would still make the gradient NaN
+    if not good.all():  # multiplying such a term by 0 would still make the gradient NaN
         finite = finite[good]
         variants, sources = variants[good], sources[good]
         terms = _row_terms(answers, variants, sources, method, temperature)

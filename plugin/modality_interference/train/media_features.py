@@ -1,4 +1,4 @@
-"""Encode each medium once: share it between rows, and replay what is frozen in a later forward of the same step."""
+"""Encode each medium once: share its features between rows, and replay frozen ones in later forwards of the same step."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -19,12 +19,12 @@ METHODS = {
 }
 
 
-class PictureFeatures:
-    """Stands in for a model's `get_image_features` and the like during the forwards of one step.
+class MediaFeatures:
+    """Replaces a model's `get_image_features` and the like during the forwards of one step.
 
-    The collator gives the model every distinct medium of an example once. `media_index` spreads their features over all
-    places where they stand. In a forward that only captures the decoder's inputs, what depends on no trainable
-    parameter is recorded; the training forward replays it.
+    The collator gives the model every distinct medium of an example once. `media_index` copies its features to all positions
+    that the medium has in the rows. A forward that only captures the decoder's inputs records what depends on no trainable
+    parameter; the training forward replays it.
 
     Args:
         owner: the module whose methods the model's forward calls.
@@ -50,8 +50,8 @@ class PictureFeatures:
         """Replace the owner's methods for one forward.
 
         Args:
-            record: another forward of the step follows. What the first of them computes is replayed by the others, and
-                forgotten in the last.
+            record: another forward of the step follows. The first records, the others replay, and the last one frees the
+                recorded outputs.
         """
         with ExitStack() as stack:
             for modality, name in METHODS.items():
@@ -63,7 +63,7 @@ class PictureFeatures:
 
     def _method(self, modality: Modality, stock: Callable[..., Any], record: bool) -> Callable[..., Any]:
         def get_features(*args: Any, **kwargs: Any) -> Any:
-            if self._encoding:  # Qwen3-VL encodes videos by the method of pictures
+            if self._encoding:  # Qwen3-VL's method for videos calls the one for images
                 return stock(*args, **kwargs)
 
             self._encoding = True
@@ -129,7 +129,9 @@ class PictureFeatures:
             return encoded
 
         spread = type(encoded)(**encoded)
-        name = "last_hidden_state" if encoded.get("pooler_output") is None else "pooler_output"  # sounds have no other
+        name = (
+            "last_hidden_state" if encoded.get("pooler_output") is None else "pooler_output"
+        )  # audio has no pooled output
         spread[name] = _rows(encoded[name], index)
         if getattr(encoded, "deepstack_features", None) is not None:
             spread.deepstack_features = [layer[index] for layer in encoded.deepstack_features]
@@ -143,11 +145,13 @@ def _rows(features: Any, index: Tensor) -> Any:
         return features.flatten(0, -2)[index]
 
     taken = torch.cat([item.flatten(0, -2) for item in features])[index]
-    return (taken.reshape(*(1,) * (features[0].dim() - 2), *taken.shape),)  # a clip's part has a dimension of frames
+    return (
+        taken.reshape(*(1,) * (features[0].dim() - 2), *taken.shape),
+    )  # of a video, a part has a dimension for frames
 
 
 def _frozen_modules(modules: list[nn.Module]) -> Iterator[nn.Module]:
-    """The largest submodules that have parameters, all frozen, and that are called themselves, as a list of blocks is not."""
+    """The largest submodules with parameters, all of them frozen; a list of blocks is not called itself, so its blocks are taken."""
     for module in modules:
         trainable = [parameter.requires_grad for parameter in module.parameters()]
         if trainable and not any(trainable) and not isinstance(module, (nn.ModuleList, nn.ModuleDict)):

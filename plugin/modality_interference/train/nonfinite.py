@@ -1,4 +1,4 @@
-"""When a run whose losses or gradients are not finite must stop, and what is finite."""
+"""Losses and gradients that are not finite: what counts as finite, and when a run stops because of them."""
 
 import torch
 from torch import Tensor
@@ -20,10 +20,10 @@ class Patience:
         self._in_a_row = 0
 
     def end_step(self, faults: int) -> None:
-        """Look back on an optimizer step.
+        """Count an optimizer step.
 
         Args:
-            faults: what all ranks left out in it.
+            faults: how much all ranks left out in it.
 
         Raises:
             ModalityInterferenceError: too many steps in a row left something out.
@@ -34,15 +34,15 @@ class Patience:
                 f"Stopped: {self._in_a_row} optimizer steps in a row had losses or gradients that are not finite "
                 f"(`{DROPPED_NONFINITE}` and `{SKIPPED_NONFINITE}` in the log). The checkpoints saved so far are left as "
                 "they are: look in the log for the first of these steps and resume from a checkpoint before it "
-                "(`resume_from_checkpoint`). Usual cures: `bf16: true` in place of `fp16`, a lower `learning_rate`, a "
+                "(`resume_from_checkpoint`). Usual remedies: `bf16: true` in place of `fp16`, a lower `learning_rate`, a "
                 "smaller `adversarial_epsilon` or `adversarial_step_size`. `nonfinite_patience` sets the number of steps."
             )
 
 
 def is_finite(norm: Tensor | float | None) -> bool:
-    """Whether a gradient norm is finite, on all ranks alike; true where an engine keeps its norm to itself."""
+    """Whether a gradient norm is finite, the same on all ranks; true where the engine does not report its norm."""
     if norm is None:
         return True
 
-    whole = norm.full_tensor() if isinstance(norm, DTensor) else torch.as_tensor(norm)  # FSDP2 leaves it in parts
-    return bool(torch.isfinite(whole))
+    full = norm.full_tensor() if isinstance(norm, DTensor) else torch.as_tensor(norm)  # FSDP2 leaves it sharded
+    return bool(torch.isfinite(full))

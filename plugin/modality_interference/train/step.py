@@ -14,8 +14,8 @@ from .alignment import Alignment
 from .attack import Attack, Perturbation, ascend, finite_rows
 from .decoder_inputs import append_rows, take_rows
 from .hooks import ModelParts
-from .losses import DROPPED_NONFINITE, Figures, Totals, adversarial_share, alignment_share, objective
-from .media_features import PictureFeatures
+from .losses import DROPPED_NONFINITE, RunningMeans, Totals, adversarial_share, alignment_share, objective
+from .media_features import MediaFeatures
 
 
 class TwinStep:
@@ -25,8 +25,8 @@ class TwinStep:
         model: the model as the engine wrapped it.
         parts: its parts.
         arguments: the method.
-        figures: where the logged figures go.
-        share_prefix: compute what rows have in common from their start only once.
+        means: where the logged means go.
+        share_prefix: compute the rows' common prefixes only once.
         alignment_layers: whose attention the alignment loss looks at.
     """
 
@@ -35,14 +35,14 @@ class TwinStep:
         model: nn.Module,
         parts: ModelParts,
         arguments: PluginArguments,
-        figures: Figures,
+        means: RunningMeans,
         share_prefix: bool = False,
         alignment_layers: Sequence[int] = (),
     ) -> None:
         self.model = model
         self.parts = parts
         self.arguments = arguments
-        self.figures = figures
+        self.means = means
         self.share_prefix = share_prefix
         self.alignment_layers = alignment_layers
 
@@ -54,24 +54,24 @@ class TwinStep:
             totals: denominators of the optimizer step.
             attack: finds the perturbations.
         """
-        pictures = self.parts.pictures(batch.media_index)
+        media_features = self.parts.media_features(batch.media_index)
         if not self.arguments.adversarial_on or not totals.attacked:
-            return self.training_forward(batch, None, totals, pictures)
+            return self.training_forward(batch, None, totals, media_features)
 
         common = self.common(batch)
-        found = attack.find(batch, pictures, common)
+        found = attack.find(batch, media_features, common)
         self._count_dropped(batch.masked_rows, found)
-        return self.training_forward(batch, found, totals, pictures, common)
+        return self.training_forward(batch, found, totals, media_features, common)
 
     def training_forward(
         self,
         batch: TwinBatch,
         perturbation: Perturbation | None,
         totals: Totals,
-        pictures: PictureFeatures | None,
+        media_features: MediaFeatures | None,
         common: CommonPrefixes | None = None,
     ) -> Tensor:
-        """The one wrapped forward whose graph reaches the parameters: rows and, behind them, adversarial copies."""
+        """The one forward whose graph reaches the parameters: the rows, followed by their adversarial copies."""
         rows = len(batch.labels)
         copies_of = batch.masked_rows[:0] if perturbation is None else perturbation.rows
 
@@ -89,27 +89,27 @@ class TwinStep:
         positions = torch.cat([batch.answer_positions, batch.answer_positions[copies_of]])
         edited = alignment is not None or len(copies_of) > 0
         common = common or self.common(batch)
-        together = (
+        row_attention = (
             None
             if common is None
             else RowAttention(common.pack(torch.arange(rows, device=copies_of.device), copies_of))
         )
-        with self.parts.hooked(edit if edited else None, positions, pictures, together=together):
+        with self.parts.hooked(edit if edited else None, positions, media_features, row_attention=row_attention):
             logits = self.model(**batch.inputs, use_cache=False).logits
 
         share: Tensor | float = 0.0
         if alignment is not None:
             logits, total = alignment.measured(logits)
-            share = alignment_share(total, alignment.rows, totals, self.arguments, self.figures)
+            share = alignment_share(total, alignment.rows, totals, self.arguments, self.means)
 
-        return objective(Answers.of(logits, labels), batch, copies_of, totals, self.arguments, self.figures) + share
+        return objective(Answers.of(logits, labels), batch, copies_of, totals, self.arguments, self.means) + share
 
     def ascent_loss(
         self,
         batch: TwinBatch,
         perturbation: Perturbation,
         totals: Totals,
-        pictures: PictureFeatures | None,
+        media_features: MediaFeatures | None,
         common: CommonPrefixes | None,
     ) -> Tensor:
         """FreeLB's intermediate term: the copies alone, in the graph of the parameters and of delta.
@@ -118,8 +118,8 @@ class TwinStep:
             batch: clean rows and twins.
             perturbation: the copies, `delta` requiring gradients.
             totals: denominators of the optimizer step.
-            pictures: of all forwards of the step.
-            common: what the rows have in common, None to share nothing.
+            media_features: of all forwards of the step.
+            common: the rows' common prefixes, None to share nothing.
 
         Returns:
             adversarial_weight / K times this batch's share of L_adv.
@@ -130,8 +130,10 @@ class TwinStep:
             taken = take_rows(kwargs, rows, len(batch.labels))
             return {**taken, "inputs_embeds": perturbation.on(taken["inputs_embeds"])}
 
-        together = None if common is None else RowAttention(common.pack(rows[:0], rows))
-        with self.parts.hooked(edit, batch.answer_positions[rows], pictures, record=True, together=together):
+        row_attention = None if common is None else RowAttention(common.pack(rows[:0], rows))
+        with self.parts.hooked(
+            edit, batch.answer_positions[rows], media_features, record=True, row_attention=row_attention
+        ):
             logits = self.model(**batch.inputs, use_cache=False).logits
 
         answers = Answers.of(logits, batch.labels[rows])
@@ -162,9 +164,9 @@ class TwinStep:
         return kept
 
     def common(self, batch: TwinBatch) -> CommonPrefixes | None:
-        """What the rows have in common; None where they share nothing."""
+        """The rows' common prefixes; None where prefix sharing is off."""
         return CommonPrefixes(batch) if self.share_prefix else None
 
     def _count_dropped(self, rows: Tensor, kept: Perturbation) -> None:
         if len(kept.rows) < len(rows):
-            self.figures.count(DROPPED_NONFINITE, len(rows) - len(kept.rows))
+            self.means.count(DROPPED_NONFINITE, len(rows) - len(kept.rows))

@@ -1,4 +1,4 @@
-"""The trainer: LLaMA-Factory's, with the loss of DESIGN section 2."""
+"""The trainer: LLaMA-Factory's, with twins, adversarial copies and the losses on them."""
 
 from contextlib import nullcontext
 from pathlib import Path
@@ -16,14 +16,22 @@ from ..attention.packing import shares_prefixes
 from ..attention.prefix import CommonPrefixes
 from ..batching.batch import TwinBatch
 from ..batching.sampler import BatchMixSampler
-from ..compat import freeze_unused, get_logger, let_deepspeed_skip
+from ..compat import (
+    accumulate_gradients,
+    deepspeed_engine,
+    freeze_unused,
+    get_logger,
+    let_deepspeed_skip,
+    load_all_weights,
+    use_cpu_without_index,
+)
 from ..errors import ModalityInterferenceError
 from .alignment import chosen_layers
 from .attack import Attack, Perturbation, first_row
 from .checkpoints import begin, finish
 from .hooks import ModelParts
-from .losses import SKIPPED_NONFINITE, Figures, Totals
-from .media_features import PictureFeatures
+from .losses import SKIPPED_NONFINITE, RunningMeans, Totals
+from .media_features import MediaFeatures
 from .nonfinite import Patience, is_finite
 from .step import TwinStep
 
@@ -47,21 +55,19 @@ class TwinTrainer(CustomSeq2SeqTrainer):
         self.data_collator = self.data_collator.with_model(self.model)
         if self.args.n_gpu > 1:
             raise ModalityInterferenceError(
-                "torch.nn.DataParallel (several GPUs in one process) is not supported: start with FORCE_TORCHRUN=1."
+                "torch.nn.DataParallel (several GPUs in one process) is not supported. Start with FORCE_TORCHRUN=1."
             )
 
-        if self.args.device.type == "cpu":  # not `cpu:1`, to which torch cannot restore a rank's optimizer
-            self.args.__dict__["_setup_devices"] = torch.device("cpu")
-
-        # sums are divided by the whole step's totals, so neither accumulation steps nor ranks may divide again
+        use_cpu_without_index(self.args)
+        # losses are divided by the totals of the optimizer step, so neither accumulation steps nor ranks may divide again
         self.model_accepts_loss_kwargs = True
         freeze_unused(self.model)
         self.parts = ModelParts.of(self.model)
         self.alignment_layers = chosen_layers(self.finetuning_args, self.parts.decoder)
         self.share_prefix = shares_prefixes(self.finetuning_args.share_prefix, self.parts.decoder)
-        self.figures = Figures()
+        self.means = RunningMeans()
         self.patience = Patience(self.finetuning_args.nonfinite_patience)
-        self._climbed: tuple[Perturbation, PictureFeatures | None, CommonPrefixes | None] | None = None
+        self._climbed: tuple[Perturbation, MediaFeatures | None, CommonPrefixes | None] | None = None
         self._sampler: BatchMixSampler | None = None
         self.add_callback(_TrainingCallback(self))
 
@@ -82,7 +88,7 @@ class TwinTrainer(CustomSeq2SeqTrainer):
         return self._sampler
 
     def start_epoch(self, epoch: int) -> None:
-        """Everything drawn afresh each epoch depends on its number only."""
+        """Set the epoch, on which alone everything depends that is drawn again for each epoch."""
         self.data_collator.set_epoch(epoch)
         if self._sampler is not None:
             self._sampler.set_epoch(epoch)
@@ -91,15 +97,17 @@ class TwinTrainer(CustomSeq2SeqTrainer):
 
     @override
     def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> Tensor | None:
-        if not batch_samples or "twin_of" not in batch_samples[0]:  # the latter: LLaMA-Factory's own evaluation
+        if not batch_samples or "twin_of" not in batch_samples[0]:  # the latter in LLaMA-Factory's own evaluation
             return None
 
         shares = [Totals.count(TwinBatch.split(inputs), self.finetuning_args) for inputs in batch_samples]
-        faults = torch.tensor([self.figures.take_faults()])  # of the step before, to save a reduction of its own
+        faults = torch.tensor([self.means.take_faults()])  # of the previous step, which saves a reduction
         totals = torch.cat([torch.stack(shares).sum(dim=0), faults]).to(device)
         tokens, *totals, faults = self.accelerator.reduce(totals, reduction="sum")
         self.patience.end_step(int(faults))
-        return torch.stack([tokens.clamp(min=1), *totals])  # 0 where no example of the step can be read: a loss of 0
+        return torch.stack(
+            [tokens.clamp(min=1), *totals]
+        )  # 0 tokens, where no example of the step can be read, give a loss of 0
 
     @override
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
@@ -127,27 +135,25 @@ class TwinTrainer(CustomSeq2SeqTrainer):
         totals = Totals(*num_items_in_batch)
         step = self._step(model)
         if self._climbed is not None:
-            found, pictures, common = self._climbed
-            loss = step.training_forward(batch, found, totals, pictures, common)
+            found, media_features, common = self._climbed
+            loss = step.training_forward(batch, found, totals, media_features, common)
         else:
             loss = step.loss(batch, totals, self._attack(model, totals))
 
         return loss * self.accelerator.num_processes  # engines average gradients over ranks
 
     def _step(self, model: nn.Module) -> TwinStep:
-        return TwinStep(
-            model, self.parts, self.finetuning_args, self.figures, self.share_prefix, self.alignment_layers
-        )
+        return TwinStep(model, self.parts, self.finetuning_args, self.means, self.share_prefix, self.alignment_layers)
 
     def _attack(self, model: nn.Module, totals: Totals) -> Attack:
-        # float16 then overflows in the attack where it does in training, from which the loss scale is learned
+        # so that float16 overflows in the attack where it does in training, which sets the loss scale
         scale = self._loss_scale() * self.accelerator.num_processes / float(totals.tokens)
         return Attack(model, self.parts, self.finetuning_args, (self.args.seed, self.state.global_step), scale)
 
     def _loss_scale(self) -> float:
-        """What keeps float16 gradients from vanishing: torch's or DeepSpeed's own factor on the loss."""
+        """Torch's or DeepSpeed's factor on the loss, which keeps float16 gradients from underflowing."""
         if self.is_deepspeed_enabled:
-            return float(getattr(self._deepspeed.optimizer, "cur_scale", 1.0))
+            return float(getattr(deepspeed_engine(self.accelerator).optimizer, "cur_scale", 1.0))
 
         return self.accelerator.scaler.get_scale() if self.accelerator.scaler is not None else 1.0
 
@@ -165,7 +171,7 @@ class TwinTrainer(CustomSeq2SeqTrainer):
         batch = TwinBatch.split(self._prepare_inputs(inputs))
         step = self._step(model)
         attack = self._attack(model, totals)
-        pictures, common = self.parts.pictures(batch.media_index), step.common(batch)
+        media_features, common = self.parts.media_features(batch.media_index), step.common(batch)
         found = attack.start(batch)
         found.delta = found.delta * self.finetuning_args.adversarial_epsilon
         scale = self._loss_scale() * self.accelerator.num_processes
@@ -174,32 +180,24 @@ class TwinTrainer(CustomSeq2SeqTrainer):
             current = first_row(batch, self.parts.width) if idle else found
             current.delta.requires_grad_()
             with model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext():
-                loss = step.ascent_loss(batch, current, totals, pictures, common) * self.accelerator.num_processes
+                loss = (
+                    step.ascent_loss(batch, current, totals, media_features, common) * self.accelerator.num_processes
+                )
                 loss = loss * 0 if idle else loss
-                self._accumulate(loss)
+                accumulate_gradients(self.accelerator, self.is_deepspeed_enabled, loss)
 
             climbed += loss.detach()
             found = found if idle else step.climb(batch, current, totals, scale)
 
-        self._climbed = found, pictures, common
+        self._climbed = found, media_features, common
         return climbed
-
-    def _accumulate(self, loss: Tensor) -> None:
-        """A backward pass before the step's last: parameter gradients only."""
-        if not self.is_deepspeed_enabled:
-            self.accelerator.backward(loss)
-            return
-
-        # accelerate would let DeepSpeed step after every backward of a batch that ends an optimizer step
-        self._deepspeed.set_gradient_accumulation_boundary(is_boundary=False)
-        self._deepspeed.backward(loss, scale_wrt_gas=False)
 
     @override
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
-        """The gradient norm. Where it is not finite, no gradient is left, so that the optimizer changes nothing.
+        """The gradient norm. If it is not finite, the gradients are removed, so that the optimizer changes nothing.
 
-        Under float16 a gradient scaler and DeepSpeed skip such steps themselves, and lower the loss scale. DeepSpeed has
-        made its step, or skipped it (`let_deepspeed_skip`), before this is called.
+        Under float16, a gradient scaler and DeepSpeed skip such steps themselves and lower the loss scale. DeepSpeed has
+        made or skipped its step (`let_deepspeed_skip`) before this is called.
         """
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         if self.is_deepspeed_enabled:
@@ -210,20 +208,13 @@ class TwinTrainer(CustomSeq2SeqTrainer):
                 self.optimizer.zero_grad(set_to_none=True)
 
         if skipped:
-            self.figures.count(SKIPPED_NONFINITE, int(self.is_world_process_zero()))
+            self.means.count(SKIPPED_NONFINITE, int(self.is_world_process_zero()))
 
         return norm
 
-    @property
-    def _deepspeed(self) -> Any:
-        engine = self.accelerator.deepspeed_engine_wrapped.engine
-        # what transformers asks of every backward pass; before the first, the attack's gradients would be divided too
-        engine._scale_wrt_gas = False
-        return engine
-
     @override
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Save a checkpoint that counts only once it is whole; delete older ones only then."""
+        """Save a checkpoint that is used only once it is complete; delete older ones only after that."""
         folder = Path(self._get_output_dir(trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         if self.args.should_save:
             begin(folder)
@@ -242,22 +233,16 @@ class TwinTrainer(CustomSeq2SeqTrainer):
 
     @override
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        """Load weights to resume from, none left out.
-
-        transformers 5.5 saves a VLM under the key names that it was published with, but its Trainer does not translate them
-        back: a fully tuned model would silently start again from the base weights, with a warning about missing keys.
-        """
+        """Load weights to resume from, none left out; see `load_all_weights`."""
         model = model if model is not None else self.model
         if self.is_deepspeed_enabled or self.is_fsdp_enabled or not isinstance(model, PreTrainedModel):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
         else:
-            # not "auto": that is one type for all, often of a frozen tower in bfloat16 beside weights in float32
-            saved = type(model).from_pretrained(resume_from_checkpoint, dtype=torch.float32)
-            model.load_state_dict(saved.state_dict())
+            load_all_weights(model, resume_from_checkpoint)
 
     @override
     def _load_best_model(self) -> None:
-        """Load the best weights, none left out; see `_load_from_checkpoint`."""
+        """Load the best weights, none left out; see `load_all_weights`."""
         if self.is_deepspeed_enabled or self.is_fsdp_enabled or not isinstance(self.model, PreTrainedModel):
             super()._load_best_model()
         else:
@@ -267,7 +252,7 @@ class TwinTrainer(CustomSeq2SeqTrainer):
     @override
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
-            logs.update(self.figures.take(lambda share: self.accelerator.reduce(share, "sum"), self.args.device))
+            logs.update(self.means.take(lambda share: self.accelerator.reduce(share, "sum"), self.args.device))
 
         super().log(logs, start_time)
 
@@ -278,8 +263,8 @@ class _TrainingCallback(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: "TrainerState", control: "TrainerControl", **kwargs: Any) -> None:
         if self.trainer.is_deepspeed_enabled:
-            let_deepspeed_skip(self.trainer._deepspeed.optimizer)
+            let_deepspeed_skip(deepspeed_engine(self.trainer.accelerator).optimizer)
 
     def on_epoch_begin(self, args: Any, state: "TrainerState", control: "TrainerControl", **kwargs: Any) -> None:
-        # the tolerance: a checkpoint of a finished epoch may carry 0.9999...
+        # with a tolerance, because a checkpoint at the end of an epoch may hold 0.9999...
         self.trainer.start_epoch(int((state.epoch or 0) + 1e-6))
