@@ -290,7 +290,7 @@ def test_fsdp_1_is_refused(keys, monkeypatch, version):
     if version is not None:
         monkeypatch.setenv("FSDP_VERSION", version)
 
-    with pytest.raises(ModalityInterferenceError, match="`fsdp_version: 1` does not go with .* use FSDP 2"):
+    with pytest.raises(ModalityInterferenceError, match="`fsdp_version: 1` cannot be used with .* use FSDP 2"):
         get_train_args(keys())
 
 

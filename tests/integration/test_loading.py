@@ -406,24 +406,30 @@ def test_no_good_row_in_a_stream(keys):
 
 
 REFUSED = {
-    "packing": (dict(packing=True), "`packing: true` does not go with .*: packed sequences have no rows to pair with"),
-    "neat_packing": (dict(neat_packing=True), "`neat_packing: true` does not go with `plugin: modality_interference`"),
-    "train_on_prompt": (dict(train_on_prompt=True), "`train_on_prompt: true` does not go with .*only answers can be"),
-    "dpo": (dict(stage="dpo"), "`stage: dpo` does not go with .*supervised fine-tuning; use `stage: sft`"),
-    "dft": (dict(use_dft_loss=True), "`use_dft_loss: true` does not go with .*it replaces the cross-entropy"),
+    "packing": (dict(packing=True), "`packing: true` cannot be used with .*: in packed sequences, twins cannot be"),
+    "neat_packing": (
+        dict(neat_packing=True),
+        "`neat_packing: true` cannot be used with `plugin: modality_interference`",
+    ),
+    "train_on_prompt": (
+        dict(train_on_prompt=True),
+        "`train_on_prompt: true` cannot be used with .*only their answers can be",
+    ),
+    "dpo": (dict(stage="dpo"), "`stage: dpo` cannot be used with .*supervised fine-tuning; use `stage: sft`"),
+    "dft": (dict(use_dft_loss=True), "`use_dft_loss: true` cannot be used with .*it replaces the cross-entropy"),
     "split_batches": (
         dict(accelerator_config={"split_batches": True}),
-        "`accelerator_config: split_batches` does not go with .*it cuts batches apart, and twins from their clean rows",
+        "`accelerator_config: split_batches` cannot be used with .*it splits batches, and so twins from their clean rows",
     ),
-    "compile": (dict(torch_compile=True), "`torch_compile: true` does not go with .*does not notice the hooks"),
-    "label_smoothing": (dict(label_smoothing_factor=0.1), "`label_smoothing_factor: 0.1` does not go with"),
+    "compile": (dict(torch_compile=True), "`torch_compile: true` cannot be used with .*ignores the hooks"),
+    "label_smoothing": (dict(label_smoothing_factor=0.1), "`label_smoothing_factor: 0.1` cannot be used with"),
     "sum of batch_mix": (
         dict(batch_mix="image=2,text=1"),
         "`batch_mix: image=2,text=1` adds up to 3 examples, but `per_device_train_batch_size` is 2. Make them equal",
     ),
     "batch_mix and streaming": (
         dict(batch_mix="image=1,text=1", **STREAM),
-        "`batch_mix` does not go with .*: a stream does not say which kinds are coming; remove it or `streaming",
+        "`batch_mix` cannot be used with .*: the kinds of a stream.s examples are not known in advance; remove it or `streaming",
     ),
 }
 

@@ -10,10 +10,10 @@ from ..modality import kind_of
 
 
 class BatchMixSampler(Sampler[int]):
-    """Yields examples so that every run of `sum(mix)` of them has the composition `mix`.
+    """Yields the indices of examples so that every `sum(mix)` of them, from the start, have the composition `mix`.
 
-    The stream depends on the seed and the epoch only. Accelerate deals whole batches to ranks, so device batches keep the
-    composition for any number of ranks, and the stream is the same.
+    The order depends on the seed and the epoch only. Accelerate gives each rank complete batches, so device batches keep the
+    composition for any number of ranks, and the order is the same.
 
     Args:
         relevant: each example's relevant set as bits.
@@ -55,7 +55,7 @@ class BatchMixSampler(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)
         orders = {}
-        for kind in sorted(self.rows):  # every kind draws, in one order, whatever the mix leaves out
+        for kind in sorted(self.rows):  # also kinds that the mix leaves out, so that the order of the others stays
             permutation = torch.randperm(len(self.rows[kind]), generator=generator)
             orders[kind] = self.rows[kind][permutation] if self.shuffle else self.rows[kind]
 
@@ -64,7 +64,7 @@ class BatchMixSampler(Sampler[int]):
                 yield from orders[kind][batch * count : (batch + 1) * count].tolist()
 
     def summary(self, ranks: int) -> str:
-        """What the user is told at the start."""
+        """What the log says at the start of training."""
         limiting = min(self.mix, key=lambda kind: len(self.rows[kind]) // self.mix[kind])
         parts = []
         for kind in sorted(self.rows):

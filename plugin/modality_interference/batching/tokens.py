@@ -1,4 +1,4 @@
-"""Which token ids stand for media, which belong to the template, and which an adversarial copy may change."""
+"""Which token ids represent media, which belong to the template, and which an adversarial copy may change."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModalityTokens:
-    """Token ids that stand for media, and those that belong to no modality.
+    """Token ids that represent media, and those that belong to no modality.
 
     Attributes:
         media: the placeholder id of each media modality that the model has.
-        special: ids of the template (turn marks, padding, vision start and end): never perturbed.
+        special: ids of the template (turn markers, padding, vision start and end), which are never perturbed.
     """
 
     media: dict[Modality, int] = field(default_factory=dict)
@@ -51,17 +51,17 @@ def perturbation_mask(
 ) -> "Tensor":
     """The tokens that an adversarial copy may change.
 
-    True on tokens of irrelevant modalities that are neither padding nor labels nor template special tokens (DESIGN section
-    2), and that do not stand before the first turn: the system prompt is the same in every row, and no input that could
-    interfere. (The paper's code perturbs all non-visual resp. all visual tokens, arXiv 2505.19616.) So a copy begins like its
-    row: where the picture comes first, it is computed once for both.
+    True on tokens of irrelevant modalities that are neither padding nor labels nor special tokens of the template, and that come
+    after the start of the first turn: the system prompt is the same in every row and cannot interfere. (The code of arXiv
+    2505.19616 perturbs all non-visual or all visual tokens.) So a copy has a prefix in common with its row: where the image comes
+    first, it is computed once for both.
 
     Args:
         input_ids: (rows, tokens).
         attention_mask: (rows, tokens), 0 on padding (and on LLaMA-Factory's dummy media).
         labels: (rows, tokens), `IGNORE_LABEL` where there is none.
         relevant: (rows,) relevant sets as bits; rows with 0 (plain) get an empty mask.
-        prompt_start: (rows,) how many tokens of a row stand before its first turn.
+        prompt_start: (rows,) how many tokens of a row come before its first turn.
         tokens: the model's media and special tokens.
 
     Returns:

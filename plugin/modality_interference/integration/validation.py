@@ -1,4 +1,4 @@
-"""Which settings and datasets the plugin cannot work with: refused before anything is loaded."""
+"""Recipes and datasets that the plugin does not support: refused before anything is loaded."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ from ..messages import shown
 
 
 def check_recipe(model_args: Any, data_args: Any, training_args: Any, finetuning_args: Any) -> None:
-    """Refuse combinations that would be wrong or would not run.
+    """Refuse combinations of settings that would give wrong results or would not run.
 
     Raises:
         ModalityInterferenceError: naming the key, why, and what to use instead.
@@ -36,9 +36,7 @@ def check_recipe(model_args: Any, data_args: Any, training_args: Any, finetuning
 
     for key in ("dispatch_batches", "split_batches"):
         if getattr(training_args.accelerator_config, key, None):
-            _refuse(
-                f"accelerator_config: {key}", "it cuts batches apart, and twins from their clean rows", "remove it"
-            )
+            _refuse(f"accelerator_config: {key}", "it splits batches, and so twins from their clean rows", "remove it")
 
     _check_fsdp(training_args)
     if finetuning_args.diagnosis_scoring == "generate":
@@ -49,18 +47,18 @@ def check_recipe(model_args: Any, data_args: Any, training_args: Any, finetuning
 
 
 _TEMPLATES = {
-    "mllama": "its pictures enter through cross-attention, not as embeddings of the text decoder",
-    "minicpm_v": "its model takes a nested batch, in which rows cannot be told apart",
-    "minicpm_o": "its model takes a nested batch, in which rows cannot be told apart",
+    "mllama": "its images enter through cross-attention, not as embeddings of the text decoder",
+    "minicpm_v": "its model takes a nested batch, in which rows cannot be distinguished",
+    "minicpm_o": "its model takes a nested batch, in which rows cannot be distinguished",
 }
-_OWN_LOSS = ("it replaces the cross-entropy that the plugin's loss is made of", "remove it")
-_OWN_TRAINER = ("it brings a trainer or kernels of its own, in which embeddings cannot be perturbed", "remove it")
+_OWN_LOSS = ("it replaces the cross-entropy, which is a part of the plugin's loss", "remove it")
+_OWN_TRAINER = ("it has its own trainer or kernels, in which embeddings cannot be perturbed", "remove it")
 _INCOMPATIBLE: dict[str, dict[str, tuple[str, str]]] = {
     "data": {
-        "neat_packing": ("packed sequences have no rows to pair with twins", "remove it"),
-        "packing": ("packed sequences have no rows to pair with twins", "set `packing: false`"),
+        "neat_packing": ("in packed sequences, twins cannot be matched with their clean rows", "remove it"),
+        "packing": ("in packed sequences, twins cannot be matched with their clean rows", "set `packing: false`"),
         "train_on_prompt": (
-            "a twin's prompt differs from its clean row's, so only answers can be compared",
+            "a twin's prompt differs from its clean row's, so only their answers can be compared",
             "remove it",
         ),
     },
@@ -78,19 +76,19 @@ _INCOMPATIBLE: dict[str, dict[str, tuple[str, str]]] = {
     },
     "training": {
         "label_smoothing_factor": _OWN_LOSS,
-        "torch_compile": ("a compiled model does not notice the hooks that each forward brings", "remove it"),
+        "torch_compile": ("a compiled model ignores the hooks that are added for each forward", "remove it"),
     },
 }
 
 
 def _check_fsdp(training_args: Any) -> None:
-    """Refuse FSDP 1, whether the recipe asks for it or `accelerate launch`, which tells its children by variables."""
+    """Refuse FSDP 1, set in the recipe or by `accelerate launch`, which sets environment variables."""
     launched = os.environ.get("ACCELERATE_USE_FSDP", "false").lower() in ("1", "true")
     version = (training_args.fsdp_config or {}).get("version") or os.environ.get("FSDP_VERSION") or 1
     if (launched or training_args.fsdp) and int(version) != 2:
         _refuse(
             "fsdp_version: 1",
-            "PyTorch has deprecated FSDP 1, and the plugin is checked under FSDP 2 only",
+            "PyTorch has deprecated FSDP 1, and the plugin is tested with FSDP 2 only",
             "use FSDP 2 (`fsdp_version: 2`, see examples/engines/fsdp2_accelerate.yaml) or DeepSpeed ZeRO-3",
         )
 
@@ -105,7 +103,7 @@ def _check_generation(training_args: Any, finetuning_args: Any) -> None:
     if training_args.do_predict:
         _refuse(
             "do_predict: true",
-            "`diagnosis_scoring: generate` brings twins into the evaluation dataset, which prediction does not know",
+            "`diagnosis_scoring: generate` adds twins to the evaluation dataset, which prediction does not support",
             "use `do_eval: true`",
         )
 
@@ -113,7 +111,9 @@ def _check_generation(training_args: Any, finetuning_args: Any) -> None:
 def _check_batch_mix(data_args: Any, training_args: Any, finetuning_args: Any) -> None:
     mix = finetuning_args.mix
     if data_args.streaming:
-        _refuse("batch_mix", "a stream does not say which kinds are coming", "remove it or `streaming: true`")
+        _refuse(
+            "batch_mix", "the kinds of a stream's examples are not known in advance", "remove it or `streaming: true`"
+        )
 
     if sum(mix.values()) != training_args.per_device_train_batch_size:
         raise ModalityInterferenceError(
@@ -123,19 +123,17 @@ def _check_batch_mix(data_args: Any, training_args: Any, finetuning_args: Any) -
         )
 
     if getattr(training_args, "train_sampling_strategy", "random") != "random":
-        _refuse(
-            "batch_mix", "`train_sampling_strategy` decides the order of the examples too", "remove one of the two"
-        )
+        _refuse("batch_mix", "`train_sampling_strategy` also sets the order of the examples", "remove one of the two")
 
 
 def _refuse(what: str, why: str, instead: str) -> None:
-    raise ModalityInterferenceError(f"`{what}` does not go with `plugin: modality_interference`: {why}; {instead}.")
+    raise ModalityInterferenceError(f"`{what}` cannot be used with `plugin: modality_interference`: {why}; {instead}.")
 
 
 def refuse_unsafe(names: list[str], folder: Path) -> None:
-    """Look at the file, and at the entries of the datasets that bring twins.
+    """Check `dataset_info.json`, and the entries of this run's datasets that have twins.
 
-    Other datasets are LLaMA-Factory's business; `modality-interference check` looks at them all, and at the data.
+    LLaMA-Factory checks other datasets itself; `modality-interference check` looks at all of them, and at the data.
 
     Args:
         names: the datasets of the run.
@@ -154,7 +152,7 @@ def refuse_unsafe(names: list[str], folder: Path) -> None:
 
 
 def _problems(entry: Any, folder: Path) -> list[str]:
-    if entry is None:  # LLaMA-Factory says that it is undefined
+    if entry is None:  # LLaMA-Factory reports this
         return []
 
     if not isinstance(entry, dict):
@@ -164,7 +162,7 @@ def _problems(entry: Any, folder: Path) -> list[str]:
     if "twins" not in entry and good.get("formatting") not in formats():
         return []
 
-    # LLaMA-Factory ignores unknown keys, and so does this: they may be somebody's notes
+    # LLaMA-Factory ignores unknown keys, which may be notes, and so does this
     _, problems = valid_part({key: value for key, value in entry.items() if key in Entry.model_fields})
     problems += entry_problems(good, entry, folder)
     if "file_name" in good and remote_source(entry) is None and (why := path_problem(folder, good["file_name"])):
