@@ -9,7 +9,6 @@ from transformers import HfArgumentParser
 from modality_interference.arguments import (
     PLUGIN_NAME,
     PluginArguments,
-    allowed_values,
     parse_batch_mix,
     refuse_without_flag,
     validate,
@@ -112,9 +111,8 @@ def test_the_parser_reads_words():
 
 
 @pytest.mark.parametrize("item", fields(PluginArguments), ids=lambda item: item.name)
-def test_every_key_says_what_it_is_and_what_it_allows(item):
+def test_every_key_has_a_help_text(item):
     assert item.metadata["help"].endswith(".")
-    assert item.name == "plugin" or len(allowed_values(item.name)) > 10
 
 
 def test_batch_mix():

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, create_model
 
@@ -249,12 +249,6 @@ DEFAULTS = {item.name: item.default for item in fields(PluginArguments)}
 _TYPES = get_type_hints(PluginArguments, include_extras=True)
 _FIELDS: dict[str, Any] = {key: (_TYPES[key], DEFAULTS[key]) for key in PLUGIN_KEYS}
 CheckedKeys = create_model("CheckedKeys", **_FIELDS)
-
-
-def allowed_values(key: str) -> str:
-    """What a key of the plugin may be, as documentation says it."""
-    found = CheckedKeys.model_fields[key]
-    return found.description or f"one of {listed(get_args(found.annotation))}"
 
 
 def refuse_without_flag(given: dict[str, Any] | list[str], arguments: PluginArguments) -> None:
