@@ -174,7 +174,7 @@ def _tokens(decoder: Any, padding: Tensor, clock: _PhaseClock) -> Iterator[None]
 
 
 def floor(model: nn.Module, batch: TwinBatch, arguments: PluginArguments) -> Count:
-    """The FLOPs that a step needs which computes every row by itself, and nothing in vain (DESIGN section 4).
+    """The FLOPs of a step that computes every row by itself and nothing that it does not need.
 
     With F the FLOPs of the decoder's forward of one row without padding (counted the same way; backward = 2F, to inputs only
     = 1F), H those of the head at the row's answer positions, K the ascent steps, "rows" the clean rows and twins, and

@@ -1,4 +1,4 @@
-"""DESIGN section 2, written down as plainly as possible: one row at a time, full logits, no hooks, no sharing.
+"""The training step of docs/method.md, written as plainly as possible: one row at a time, full logits, no hooks, no sharing.
 
 Qwen2.5-VL and Qwen2.5-Omni only. Shares nothing with the plugin but the stream of random noise.
 """

@@ -1,4 +1,4 @@
-"""The four speed rules of DESIGN section 4, by counting calls and rows, never by timing."""
+"""What is computed once, or not at all: checked by counting calls and rows, never by timing."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What the collator hands to the trainer: LLaMA-Factory's model inputs and what the plugin knows of the rows."""
+"""What the collator gives to the trainer: LLaMA-Factory's model inputs, and what the plugin knows about the rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ ROW_KEYS = ("twin_of", "row_key", "perturbation_mask", "media_index", "questions
 
 @dataclass(frozen=True)
 class OptionTokens:
-    """Where a batch shows how likely an option is.
+    """Where the likelihood of an option is read in a batch.
 
     Attributes:
         row: the batch's row whose answer positions predict the option's tokens.
         offset: the first of them among that row's answer positions.
-        tokens: what tells this option from the others.
+        tokens: those in which this option differs from the others.
     """
 
     row: int
@@ -32,7 +32,7 @@ class OptionTokens:
 
 @dataclass(frozen=True)
 class Question:
-    """What the diagnosis knows of a clean row or twin in a batch.
+    """What the diagnosis knows about a clean row or twin in a batch.
 
     Attributes:
         dataset: the dataset's name.
@@ -40,12 +40,12 @@ class Question:
         key: identity of the example's content.
         kind: what the answer depends on, one of `modality.KINDS`.
         perturbation: its label, `CLEAN` for the clean row.
-        batch_row: where the row stands in the batch.
-        clean: where its clean row's question stands among the batch's questions.
+        batch_row: the row's index in the batch.
+        clean: the index of its clean row's question among the batch's questions.
         choices: the options, empty where the answer is free.
         answer: the index of the right option, None where the answer is free.
         target: the index of the option that the perturbation claims to be right, None where it claims none.
-        options: for every option, where it is scored; empty where the answer is free, and for generation.
+        options: for every option, where it is scored; empty where the answer is free, and in generation.
         response: the right answer as a text, for generation.
     """
 
@@ -73,12 +73,12 @@ class TwinBatch:
         twin_of: (rows,) index of each row's clean row; a clean row's own index.
         row_key: (rows,) identity of each row's content, the seed of its noise.
         perturbation_mask: (rows, tokens) tokens that an adversarial copy may change.
-        media_index: of each modality that has media which stand in several places of the rows: (its tokens in all rows,) for
-            each token, in row-major order, its place among the tokens of the distinct media, which are those in `inputs`
-            (but for generation, where `inputs` has each medium as often as it stands in the rows). None where there is no
-            such modality.
-        questions: of the clean rows and twins that the diagnosis scores; None in training. Behind those rows then come
-            rows that only bring further options of a question.
+        media_index: by modality, for those with a medium that occurs several times in the rows: (its tokens in all rows,) the
+            index of each token, in row-major order, among the tokens of the distinct media, which are those in `inputs`
+            (except in generation, where `inputs` repeats each medium as often as the rows do). None where there is no such
+            modality.
+        questions: of the clean rows and twins that the diagnosis scores; None in training. These rows are then followed by
+            rows that hold further options of a question.
         token_modality: (rows, tokens) int8, the modality bit of every token, 0 for template tokens and padding.
         relevant: (rows,) relevant sets as bits, 0 where nothing is known.
     """
@@ -117,7 +117,7 @@ class TwinBatch:
 
     @cached_property
     def answer_positions(self) -> Tensor:
-        """(rows, tokens) positions whose next token is a label (DESIGN section 2)."""
+        """(rows, tokens) positions whose next token is a label."""
         return answer_positions(self.labels)
 
     def rows_with_variants(self, adversarial: bool) -> Tensor:
@@ -167,8 +167,8 @@ class Answers:
         row = torch.nonzero(positions)[:, 0]
         if len(row) != len(logits):
             raise ModalityInterferenceError(
-                f"The model gave {len(logits)} answer positions for {len(row)} answer tokens: its text decoder or "
-                "language-model head is not where `get_decoder()` and `get_output_embeddings()` say."
+                f"The model returned logits for {len(logits)} positions, but the batch has {len(row)} answer tokens: "
+                "`get_decoder()` or `get_output_embeddings()` of the model does not return the module that its forward uses."
             )
 
         return cls(logits.float(), labels[:, 1:][positions[:, :-1]], row, len(labels))
@@ -194,7 +194,7 @@ class Answers:
         return torch.isfinite(self.row_sums(self.cross_entropy.detach()))
 
     def only(self, kept: Tensor) -> "Answers":
-        """The answers of some rows, which are numbered anew.
+        """The answers of some rows, which get new indices.
 
         Args:
             kept: (rows,) booleans.

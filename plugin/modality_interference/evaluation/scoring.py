@@ -16,7 +16,7 @@ from .answers import _loose, parse_choice
 def score_likelihood(
     questions: list[Question], answers: Answers, decode: Callable[[list[int]], str]
 ) -> list[ScoredRow]:
-    """Score clean rows and twins (DESIGN section 2, Diagnosis).
+    """Score clean rows and twins.
 
     With options, the answer is the option of the highest likelihood, and the causal effect is the Jensen-Shannon divergence
     between the distributions over the options. Without, the answer is what greedy decoding gives when the right tokens so
