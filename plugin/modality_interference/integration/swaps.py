@@ -108,7 +108,7 @@ SWAPS = (
         _LOADER,
         "split_dataset",
         lambda stock, run: loading.split_dataset(stock),
-        "`val_size` holds out all questions of a clip together",
+        "hold out all questions of a clip together (`val_size`)",
     ),
     Swap(_LOADER, "_get_preprocessed_dataset", _preprocess, "tokenize every row with its twins"),
     Swap(
