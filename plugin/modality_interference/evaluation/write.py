@@ -12,7 +12,6 @@ from ..batching.tokens import ModalityTokens
 from ..modality import CLEAN
 from ..results import DatasetResult, Diagnosis, RunMetadata, ScoredRow, write_results
 from .attention_probe import AttendedRow, attention_profile
-from .flips import Gallery
 from .statistics import RESAMPLES, summarise
 
 
@@ -47,6 +46,8 @@ def write_diagnosis(
     Raises:
         ModalityInterferenceError: the folder cannot be written.
     """
+    from .flips import Gallery  # which makes thumbnails; a run that only trains does not need it
+
     results = summarise(rows, metadata.seed, generated=metadata.scoring == "generate")
     diagnosis = Diagnosis(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
