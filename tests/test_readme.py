@@ -17,7 +17,7 @@ from modality_interference.data import registry
 from modality_interference.data.registry import formats, perturbations
 from modality_interference.data.spec import TwinsSpec
 from modality_interference.results import RATES
-from modality_interference.train.losses import FIGURES
+from modality_interference.train.losses import LOGGED
 
 
 ROOT = Path(__file__).parent.parent
@@ -117,7 +117,7 @@ def test_every_rate_is_in_the_table_of_metrics():
 
 
 def test_every_logged_figure_is_in_its_table():
-    assert sorted(first_cells("docs/configuration.md", "What is logged")) == sorted(FIGURES)
+    assert sorted(first_cells("docs/configuration.md", "What is logged")) == sorted(LOGGED)
 
 
 # --- what the pages name exists ---------------------------------------------------------------------------------------
