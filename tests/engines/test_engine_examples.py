@@ -1,49 +1,60 @@
-"""The engines' examples: they parse as written, differ in their engine only, and are in the index."""
+"""The engines' table of examples/README.md: its commands parse as written, differ in their engine only, and name every engine."""
 
 import json
-import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from helpers.engines.launching import ENGINES, EXAMPLES
+from helpers.engines.launching import ENGINES
+from helpers.recipes import EXAMPLES, ROOT, Recipe, engines
 from llamafactory.hparams import get_ray_args, get_train_args
 
 
-FOLDER = EXAMPLES / "engines"
-# what each engine asks of a recipe; FSDP2 is asked for in `accelerate launch`'s configuration
+COMMANDS = engines()
+TORCHRUN = ["FORCE_TORCHRUN=1", "llamafactory-cli", "train"]
+# how each engine is started, and what it asks of a recipe; FSDP2 is asked for in the configuration of `accelerate launch`
 OF_THE_ENGINE = {
-    "ddp": {},
-    "zero2": {"deepspeed": "examples/deepspeed/ds_z2_config.json"},
-    "zero3": {"deepspeed": "examples/deepspeed/ds_z3_config.json"},
-    "zero3_offload": {"deepspeed": "examples/deepspeed/ds_z3_offload_config.json"},
-    "fsdp2": {},
-    "ray": {"ray_num_workers": 2},
+    "ddp": (TORCHRUN, {}),
+    "zero2": (TORCHRUN, {"deepspeed": "examples/deepspeed/ds_z2_config.json"}),
+    "zero3": (TORCHRUN, {"deepspeed": "examples/deepspeed/ds_z3_config.json"}),
+    "zero3_offload": (TORCHRUN, {"deepspeed": "examples/deepspeed/ds_z3_offload_config.json"}),
+    "fsdp2": (
+        [
+            "accelerate",
+            "launch",
+            "--config_file",
+            "examples/accelerate/fsdp2_config.yaml",
+            "-m",
+            "llamafactory.launcher",
+        ],
+        {},
+    ),
+    "ray": (["USE_RAY=1", "llamafactory-cli", "train"], {"ray_num_workers": 2}),
 }
 
 
-def read(name: str) -> dict[str, Any]:
-    return yaml.safe_load((FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+def recipe(name: str) -> Recipe:
+    return COMMANDS[ENGINES[name].title][1]
 
 
-def test_every_engine_has_an_example():
+def test_every_engine_is_in_the_table():
     assert set(OF_THE_ENGINE) == set(ENGINES)
-    recipes = {path.stem for path in FOLDER.glob("*.yaml")} - {"fsdp2_accelerate"}
-    assert recipes == set(ENGINES)
+    assert list(COMMANDS) == [engine.title for engine in ENGINES.values()]
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_examples_differ_in_the_engine_only(name: str):
-    base = read("ddp")
-    assert read(name) == base | {"output_dir": f"saves/engines/{name}"} | OF_THE_ENGINE[name]
+def test_commands_differ_in_the_engine_only(name: str):
+    start, keys = OF_THE_ENGINE[name]
+    assert COMMANDS[ENGINES[name].title][0] == start
+    base = Recipe("engines", EXAMPLES / "engines.yaml").keys
+    assert recipe(name).keys == base | {"output_dir": f"saves/engines/{name}"} | keys
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_example_parses(name: str, checkpoint, datasets, tmp_path: Path):
+def test_command_parses(name: str, checkpoint, tmp_path: Path):
     own = {"model_name_or_path": str(checkpoint("qwen2_5_vl")), "output_dir": str(tmp_path), "use_cpu": True}
-    written = read(name)
-    assert get_ray_args({**written, **own}).ray_num_workers == OF_THE_ENGINE[name].get("ray_num_workers", 1)
+    written = recipe(name).keys
+    assert get_ray_args({**written, **own}).ray_num_workers == OF_THE_ENGINE[name][1].get("ray_num_workers", 1)
     # DeepSpeed is refused outside of a distributed launch, which `test_engines.py` is
     parsed = get_train_args({**written, **own, "deepspeed": None})
     for key in written.keys() - {*own, "deepspeed"}:
@@ -58,23 +69,15 @@ def test_example_parses(name: str, checkpoint, datasets, tmp_path: Path):
     ("name", "stage", "offload"), [("zero2", 2, False), ("zero3", 3, False), ("zero3_offload", 3, True)]
 )
 def test_deepspeed_configurations(name: str, stage: int, offload: bool):
-    config = json.loads((EXAMPLES.parent / read(name)["deepspeed"]).read_text())
+    path = recipe(name).keys["deepspeed"]
+    config = json.loads((ROOT / path).read_text())
     assert config["zero_optimization"]["stage"] == stage
     assert ("offload_param" in config["zero_optimization"]) == offload
-    assert ENGINES[name].deepspeed == read(name)["deepspeed"].removeprefix("examples/")
+    assert ENGINES[name].deepspeed == path.removeprefix("examples/")
 
 
 def test_accelerate_configuration():
-    config = yaml.safe_load((FOLDER / "fsdp2_accelerate.yaml").read_text())
+    config = yaml.safe_load((EXAMPLES / "accelerate" / "fsdp2_config.yaml").read_text())
     assert config["distributed_type"] == "FSDP"
     assert config["fsdp_config"]["fsdp_version"] == 2
     assert config["mixed_precision"] == "no"  # as in the recipe
-
-
-@pytest.mark.parametrize("name", ENGINES)
-def test_the_index_names_recipe_and_command(name: str):
-    index = (EXAMPLES / "README.md").read_text(encoding="utf-8")
-    assert f"| `{name}.yaml`" in index
-    (command,) = re.findall(rf"`([^`]*examples/engines/{name}\.yaml)`", index)
-    own = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[1].removeprefix("# ")
-    assert own.replace(" NPROC_PER_NODE=2", "") == command

@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from helpers.av_data import write_clips
+from helpers.recipes import EXAMPLES, INDEX, ROOT, Recipe, ablation
 from llamafactory.extras.constants import DEFAULT_TEMPLATE, SUPPORTED_MODELS
 from llamafactory.hparams import get_train_args, read_args
 from llamafactory.train.tuner import run_exp
 
 
-ROOT = Path(__file__).parents[2]
-RECIPES = sorted((ROOT / "examples").glob("*.yaml"))
-ABLATION = sorted((ROOT / "examples" / "ablation").glob("*.yaml"))
-TRAINING = [path for path in RECIPES if "_sft_" in path.name]
-DIAGNOSIS = [path for path in RECIPES if "_diagnosis" in path.name]
+TRAINING = [Recipe(path.stem, path) for path in sorted(EXAMPLES.glob("*_sft_*.yaml"))]
+DIAGNOSIS = [Recipe(path.stem, path) for path in sorted(EXAMPLES.glob("*_diagnosis*.yaml"))]
+ABLATION = ablation()
+RECIPES = [*TRAINING, *DIAGNOSIS, *ABLATION]
 FAMILIES = {
     "llava-hf/llava-1.5-7b-hf": "llava",
     "Qwen/Qwen2.5-VL-3B-Instruct": "qwen2_5_vl",
@@ -65,8 +64,8 @@ CONDITIONS = {  # that a diagnosis must report, by its data
 }
 
 
-def read(path: Path) -> dict[str, Any]:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+def read(name: str) -> dict[str, Any]:
+    return Recipe(name, EXAMPLES / f"{name}.yaml").keys
 
 
 def tiny_datasets(names: str) -> str:
@@ -93,24 +92,24 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def command(
     checkpoint: Callable[[str], Path], datasets: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[Path], None]:
+) -> Callable[[Recipe], None]:
     """Puts the command line of a recipe, with what it overrides, in place of this process's; its output is `out`."""
 
-    def put(path: Path) -> None:
+    def put(recipe: Recipe) -> None:
         monkeypatch.setattr(
-            sys, "argv", words(path, checkpoint, clips if about_clips(path) else datasets, tmp_path / "out")
+            sys, "argv", words(recipe, checkpoint, clips if about_clips(recipe) else datasets, tmp_path / "out")
         )
 
     return put
 
 
-def about_clips(path: Path) -> bool:
-    return read(path)["dataset_dir"] == "data_recipes/mma_bench"
+def about_clips(recipe: Recipe) -> bool:
+    return recipe.keys["dataset_dir"] == "data_recipes/mma_bench"
 
 
-def words(path: Path, checkpoint: Callable[[str], Path], datasets: Path, output_dir: Path) -> list[str]:
-    """The command line of a recipe with its overrides."""
-    keys = read(path)
+def words(recipe: Recipe, checkpoint: Callable[[str], Path], datasets: Path, output_dir: Path) -> list[str]:
+    """The command line of a recipe with what this machine needs."""
+    keys = recipe.keys
     overrides = {
         "model_name_or_path": checkpoint(FAMILIES[keys["model_name_or_path"]]),
         "dataset_dir": datasets,
@@ -124,18 +123,15 @@ def words(path: Path, checkpoint: Callable[[str], Path], datasets: Path, output_
     overrides |= {"max_steps": 1, "logging_steps": 1} if keys["do_train"] else {}
     overrides |= {"deepspeed": "null"} if "deepspeed" in keys else {}
     assert overrides.keys() <= OVERRIDDEN
-    return ["llamafactory-cli", str(path), *(f"{key}={value}" for key, value in overrides.items())]
+    own = (f"{key}={value}" for key, value in overrides.items())
+    return ["llamafactory-cli", str(recipe.path), *recipe.overrides, *own]
 
 
-def name(path: Path) -> str:
-    return str(path.relative_to(ROOT / "examples").with_suffix(""))
-
-
-@pytest.mark.parametrize("path", RECIPES + ABLATION, ids=name)
-def test_recipe_parses(path: Path, command: Callable[[Path], None]):
-    command(path)
+@pytest.mark.parametrize("recipe", RECIPES, ids=str)
+def test_recipe_parses(recipe: Recipe, command: Callable[[Recipe], None]):
+    command(recipe)
     arguments = get_train_args(read_args())
-    for key, written in read(path).items():
+    for key, written in recipe.keys.items():
         if key in OVERRIDDEN:
             continue
 
@@ -155,11 +151,11 @@ def same(parsed: Any, written: Any) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", TRAINING + ABLATION, ids=name)
-def test_training_starts(path: Path, command: Callable[[Path], None], tmp_path: Path):
-    command(path)
+@pytest.mark.parametrize("recipe", TRAINING + ABLATION, ids=str)
+def test_training_starts(recipe: Recipe, command: Callable[[Recipe], None], tmp_path: Path):
+    command(recipe)
     run_exp()
-    keys, log = read(path), json.loads((tmp_path / "out" / "trainer_state.json").read_text())["log_history"]
+    keys, log = recipe.keys, json.loads((tmp_path / "out" / "trainer_state.json").read_text())["log_history"]
     figures = {figure for entry in log for figure in entry}
     assert "loss_sft" in figures
     assert ("loss_consistency" in figures) == (keys["consistency_method"] != "none")
@@ -170,53 +166,53 @@ def test_training_starts(path: Path, command: Callable[[Path], None], tmp_path: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", DIAGNOSIS, ids=name)
-def test_diagnosis_starts(path: Path, command: Callable[[Path], None], tmp_path: Path):
-    command(path)
+@pytest.mark.parametrize("recipe", DIAGNOSIS, ids=str)
+def test_diagnosis_starts(recipe: Recipe, command: Callable[[Recipe], None], tmp_path: Path):
+    command(recipe)
     run_exp()
     results = json.loads((tmp_path / "out" / "eval_results.json").read_text())
-    for figure in CONDITIONS[Path(read(path)["dataset_dir"]).name]:
+    for figure in CONDITIONS[Path(recipe.keys["dataset_dir"]).name]:
         assert 0 <= results[f"eval_{figure}"] <= 1
 
     found = json.loads((tmp_path / "out" / "interference.json").read_text())
-    assert (found["attention"] is not None) == read(path).get("attention_probe", False)
+    assert (found["attention"] is not None) == recipe.keys.get("attention_probe", False)
 
 
-@pytest.mark.parametrize("path", RECIPES + ABLATION, ids=name)
-def test_template_is_llama_factorys_for_the_model(path: Path):
-    keys = read(path)
+@pytest.mark.parametrize("recipe", RECIPES, ids=str)
+def test_template_is_llama_factorys_for_the_model(recipe: Recipe):
+    keys = recipe.keys
     (model,) = [model for model, sources in SUPPORTED_MODELS.items() if keys["model_name_or_path"] in sources.values()]
     assert keys["template"] == DEFAULT_TEMPLATE[model]
 
 
-@pytest.mark.parametrize("path", RECIPES + ABLATION, ids=name)
-def test_data_comes_from_a_recipe_of_this_repository(path: Path):
-    keys = read(path)
+@pytest.mark.parametrize("recipe", RECIPES, ids=str)
+def test_data_comes_from_a_recipe_of_this_repository(recipe: Recipe):
+    keys = recipe.keys
     known = json.loads((ROOT / keys["dataset_dir"] / "dataset_info.json").read_text(encoding="utf-8"))
     used = keys.get("dataset") or keys["eval_dataset"]
     assert set(used.split(",")) <= set(known)
     if keys["do_train"]:
         mix = {kind: int(count) for kind, count in re.findall(r"(\w+)=(\d+)", keys["batch_mix"])}
         assert sum(mix.values()) == keys["per_device_train_batch_size"]
-        expected = {"video": 2, "audio": 2} if about_clips(path) else {"image": 2, "text": 2, "both": 4}
-        assert mix == ({"both": 8} if path.stem == "vqa_only" else expected)
+        expected = {"video": 2, "audio": 2} if about_clips(recipe) else {"image": 2, "text": 2, "both": 4}
+        assert mix == ({"both": 8} if recipe.name == "vqa_only" else expected)
     else:
-        assert used.split(",") == [name for name in known if not about_clips(path) or "_test" in name]
+        assert used.split(",") == [name for name in known if not about_clips(recipe) or "_test" in name]
 
 
 def test_names_are_unique_and_outputs_too():
-    outputs = [read(path)["output_dir"] for path in RECIPES + ABLATION]
+    outputs = [recipe.keys["output_dir"] for recipe in RECIPES]
     assert len(outputs) == len(set(outputs))
-    assert {name(path) for path in TRAINING} == {
+    assert {recipe.name for recipe in TRAINING} == {
         f"{model}_{kind}_sft_interference"
         for model in ("llava1_5", "qwen2_5vl_3b", "qwen2_5vl", "qwen3vl")
         for kind in ("full", "lora")
     } | {"qwen2_5omni_lora_sft_alignment", "qwen2_5omni_lora_sft_interference"}
 
 
-@pytest.mark.parametrize("path", TRAINING, ids=name)
-def test_deepspeed_is_zero_3_where_all_weights_train(path: Path):
-    keys = read(path)
+@pytest.mark.parametrize("recipe", TRAINING, ids=str)
+def test_deepspeed_is_zero_3_where_all_weights_train(recipe: Recipe):
+    keys = recipe.keys
     if keys["finetuning_type"] == "lora":
         assert "deepspeed" not in keys  # ZeRO-3 with LoRA fails in stock LLaMA-Factory too
     else:
@@ -243,16 +239,16 @@ ABLATED = {
 }
 
 
-def test_ablation_recipes_differ_in_the_ablated_keys_only():
-    assert {path.stem for path in ABLATION} == set(ABLATED)
-    base = read(ROOT / "examples" / "ablation" / "all.yaml")
-    for path in ABLATION:
-        assert read(path) == base | {"output_dir": f"saves/ablation/{path.stem}"} | ABLATED[path.stem]
+def test_runs_of_the_ablation_differ_in_the_ablated_keys_only():
+    assert {recipe.name for recipe in ABLATION} == set(ABLATED)
+    base = read("ablation")
+    for recipe in ABLATION:
+        assert recipe.keys == base | {"output_dir": f"saves/ablation/{recipe.name}"} | ABLATED[recipe.name]
 
 
 def test_the_ablations_base_is_the_full_recipe():
-    full = read(ROOT / "examples" / "qwen2_5vl_full_sft_interference.yaml")
-    base = read(ROOT / "examples" / "ablation" / "all.yaml")
+    full = read("qwen2_5vl_full_sft_interference")
+    base = read("ablation")
     assert full.pop("num_train_epochs") == 1.0
     assert base.pop("max_steps") == 2728 // 4
     del full["output_dir"], base["output_dir"]
@@ -260,9 +256,8 @@ def test_the_ablations_base_is_the_full_recipe():
 
 
 def test_the_index_lists_every_recipe():
-    index = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
-    linked = set(re.findall(r"\]\(([\w/.-]+\.yaml)\)", index))
-    assert linked == {f"{name(path)}.yaml" for path in RECIPES + ABLATION}
+    linked = set(re.findall(r"\]\(([\w/.-]+\.yaml)\)", INDEX))
+    assert linked == {path.name for path in EXAMPLES.glob("*.yaml")}
 
 
 # clips
@@ -270,7 +265,7 @@ def test_the_index_lists_every_recipe():
 
 def test_the_published_tuning():
     """LoRA of rank 8 on the query and value projections, 1e-4, 4 x 4 examples a step; no attack and no consistency."""
-    keys = read(ROOT / "examples" / "qwen2_5omni_lora_sft_alignment.yaml")
+    keys = read("qwen2_5omni_lora_sft_alignment")
     published = {
         "finetuning_type": "lora",
         "lora_rank": 8,
@@ -286,8 +281,8 @@ def test_the_published_tuning():
 
 
 def test_the_tuning_with_everything_differs_in_the_method_only():
-    plain = read(ROOT / "examples" / "qwen2_5omni_lora_sft_alignment.yaml")
-    everything = read(ROOT / "examples" / "qwen2_5omni_lora_sft_interference.yaml")
+    plain = read("qwen2_5omni_lora_sft_alignment")
+    everything = read("qwen2_5omni_lora_sft_interference")
     changed = {key for key in plain | everything if plain.get(key) != everything.get(key)}
     method = {"twins_per_example", "alignment_weight", "alignment_layers"}
     method |= {key for key in everything if key.startswith(("consistency_", "adversarial_"))}

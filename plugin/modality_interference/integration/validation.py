@@ -89,7 +89,7 @@ def _check_fsdp(training_args: Any) -> None:
         _refuse(
             "fsdp_version: 1",
             "PyTorch has deprecated FSDP 1, and the plugin is tested with FSDP 2 only",
-            "use FSDP 2 (`fsdp_version: 2`, see examples/engines/fsdp2_accelerate.yaml) or DeepSpeed ZeRO-3",
+            "use FSDP 2 (`fsdp_version: 2`, see examples/accelerate/fsdp2_config.yaml) or DeepSpeed ZeRO-3",
         )
 
 

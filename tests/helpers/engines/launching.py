@@ -13,9 +13,10 @@ import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 
+from helpers.recipes import EXAMPLES
+
 
 HERE = Path(__file__).parent
-EXAMPLES = HERE.parents[2] / "examples"
 BIN = Path(sys.executable).parent
 TIMEOUT = 900  # seconds; a hang must fail, not stall
 TORCHRUN = (str(BIN / "torchrun"), "--standalone", "--nproc_per_node", "2")
@@ -88,7 +89,7 @@ def launch(engine: Engine, recipes: list[dict[str, Any]], folder: Path) -> None:
     job.write_text(json.dumps([{**recipe, **keys} for recipe in recipes]))
     command = [word.format(config=folder / "accelerate.yaml") for word in engine.command]
     if command != list(engine.command):
-        _accelerate_on_cpu(EXAMPLES / "engines" / "fsdp2_accelerate.yaml", folder)
+        _accelerate_on_cpu(EXAMPLES / "accelerate" / "fsdp2_config.yaml", folder)
 
     variables = {
         "OMP_NUM_THREADS": "1",
