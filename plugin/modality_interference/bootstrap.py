@@ -39,7 +39,7 @@ def _install_into(parser: ModuleType) -> None:
         from .integration import plugin
 
         plugin.install(parser)
-    except Exception as error:  # a run that does not use the plugin must not die of it
+    except Exception as error:  # a run that does not use the plugin must not fail because of it
         import warnings
 
         warnings.warn(f"modality_interference could not be installed into LLaMA-Factory: {error}", stacklevel=2)

@@ -4,18 +4,14 @@ from collections.abc import Iterable
 from enum import StrEnum
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING
 
-
-if TYPE_CHECKING:
-    pass
 
 CLEAN = "clean"  # the perturbation of a clean row
 IGNORE_LABEL = -100  # the label that cross-entropy skips, everywhere in torch, transformers and LLaMA-Factory
 
 
 class Modality(StrEnum):
-    """A sense that a model reads from, and a language."""
+    """A kind of input that a model reads."""
 
     TEXT = "text"
     IMAGE = "image"

@@ -30,7 +30,7 @@ from .tokens import modality_tokens, perturbation_mask
 
 
 Loaded = dict[Modality, dict[str, Any]]  # an example's media by reference
-ALL_CLIPS = 1 << 20  # those of a batch are read once and kept until it is made
+ALL_CLIPS = 1 << 20  # the clips of a batch are read once and kept until the batch is made
 logger = get_logger(__name__)
 
 
@@ -45,12 +45,12 @@ class Purpose(StrEnum):
 
 @dataclass
 class TwinCollator(SFTDataCollatorWith4DAttentionMask):
-    """LLaMA-Factory's collator for examples that bring twins; see `TwinBatch` for what it makes.
+    """LLaMA-Factory's collator for examples with twins; see `TwinBatch` for what it makes.
 
-    An example with a picture, video or sound that cannot be read any more is left out of its batch with a warning.
+    An example whose image, video or audio can no longer be read is left out of its batch with a warning.
 
     Args:
-        seed: what the draws of `twins_limit` depend on, with the epoch and the row.
+        seed: of the twins that `twins_limit` chooses, with the epoch and the row.
         twins_limit: how many twins of an example to train on, None for all.
         purpose: what the batches are for.
     """
@@ -69,14 +69,14 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
         self.modality_tokens = modality_tokens(self.tokenizer, self.processor, self.template)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose twins are drawn."""
+        """Set the epoch, which decides the twins that `twins_limit` chooses."""
         self._epoch.value = epoch
 
     def with_model(self, model: Any) -> "TwinCollator":
-        """The same collator with a model, whose positions of media tokens it then computes.
+        """The same collator with a model, for which it then computes the positions of media tokens.
 
-        LLaMA-Factory gives it none where the evaluation generates; then the model would compute positions from pictures
-        that the plugin shares between rows.
+        LLaMA-Factory gives it none where the evaluation generates: the model would then compute positions from images that
+        the plugin shares between rows.
         """
         return self if self.model is not None else replace(self, model=model)  # type: ignore[call-arg]
 
@@ -149,7 +149,7 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
             and getattr(self.processor, "use_audio_in_video", False)
             and interleaved(self._media_counts)
         ):
-            batch["use_audio_in_video"] = True  # or the model, which then computes positions itself, would not know
+            batch["use_audio_in_video"] = True  # the model computes positions itself here, and needs to be told
 
         if self.purpose is Purpose.STOCK:
             return batch
@@ -173,17 +173,17 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
         return batch
 
     def _share(self, rows: list[dict[str, Any]], loaded: list[Loaded]) -> dict[Modality, SharedMedia]:
-        """The modalities of which media stand in several places.
+        """The modalities with a medium that occurs several times in the rows.
 
-        Of a dataset that was tokenized without the plugin nothing can be shared. In generation the model itself computes
-        positions, which takes every medium in its place.
+        For a dataset that was tokenized without the plugin, nothing can be shared. In generation the model itself computes
+        positions, for which it needs each medium as often as it occurs.
         """
         found = {modality: SharedMedia.of(rows, [media[modality] for media in loaded], modality) for modality in MEDIA}
         return {modality: shared for modality, shared in found.items() if not shared.nothing_shared}
 
     @contextmanager
     def _padding(self) -> Iterator[None]:
-        """Prompts to generate from end where the answer starts; LLaMA-Factory sees to that after training only."""
+        """Pad prompts on the left for generation; LLaMA-Factory does so after training only."""
         stock = self.tokenizer.padding_side
         if self.purpose is Purpose.GENERATION:
             self.tokenizer.padding_side = "left"
@@ -218,7 +218,7 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
         return self.tokenizer.decode(answer, skip_special_tokens=True).strip()
 
     def _load_media(self, feature: dict[str, Any], variants: list[dict[str, Any]]) -> Loaded | None:
-        """The example's media by reference; None where a picture cannot be read. Clips are read later."""
+        """The example's media by reference; None where an image cannot be read. Clips are read later."""
         loaded: Loaded = {}
         try:
             for modality, column in MEDIA.items():
@@ -239,7 +239,7 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
             logger.warning(f"Dataset `{where[0]}`, row {where[1]} is left out of its batch: {error}")
 
     def _filler(self) -> dict[str, Any]:
-        """An example without an answer, where no example of a batch can be read: every rank needs a batch."""
+        """An example without an answer, for a batch of which no example can be read: every rank needs a batch."""
         token = self.tokenizer.eos_token_id
         nothing: dict[str, Any] = {f"{modality}_{what}": [] for modality in MEDIA for what in ("references", "tokens")}
         return {"input_ids": [token], "labels": [IGNORE_LABEL], **nothing}
@@ -248,8 +248,8 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
         variants = (feature.get("variants") or []) if self.purpose is not Purpose.STOCK else []
         training = self.purpose is Purpose.TRAINING
         if training and self.twins_limit is not None and self.twins_limit < len(variants):
-            draw = random.Random(f"{self.seed}/{self._epoch.value}/{feature['key']}")
-            variants = [variants[index] for index in sorted(draw.sample(range(len(variants)), self.twins_limit))]
+            rng = random.Random(f"{self.seed}/{self._epoch.value}/{feature['key']}")
+            variants = [variants[index] for index in sorted(rng.sample(range(len(variants)), self.twins_limit))]
 
         return [feature, *variants]
 
@@ -264,7 +264,7 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
     def _media_of(
         self, index: int, row: dict[str, Any], example: dict[str, Any], loaded: Loaded, modality: Modality
     ) -> list[Any]:
-        """What of a modality the model gets with a row."""
+        """The media of a modality that the model gets with a row."""
         if modality in self._shared:
             return self._shared[modality].new[index]
 
@@ -274,7 +274,7 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
         return example.get(MEDIA[modality]) or []
 
     def _compute_rope_position_ids(self, features: dict[str, Tensor], mm_inputs: dict[str, Any]) -> None:
-        # positions are those of all rows' media, of which `mm_inputs` holds the distinct ones
+        # positions need the media of all rows, of which `mm_inputs` holds the distinct ones only
         mm_inputs = lines_of(mm_inputs, {modality: shared.medium_index for modality, shared in self._shared.items()})
         compute = super()._compute_rope_position_ids
         if getattr(self.processor, "use_audio_in_video", False):
@@ -284,7 +284,7 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
 
 
 def _count_media(row: dict[str, Any], example: dict[str, Any], modality: Modality) -> int:
-    """How many media of a modality stand in a row."""
+    """How many media of a modality a row has."""
     return len(row.get(f"{modality}_references", example.get(MEDIA[modality]) or ()))
 
 

@@ -12,40 +12,6 @@ from ..files import path_problem
 from ..messages import shown
 
 
-def check_recipe(model_args: Any, data_args: Any, training_args: Any, finetuning_args: Any) -> None:
-    """Refuse combinations of settings that would give wrong results or would not run.
-
-    Raises:
-        ModalityInterferenceError: naming the key, why, and what to use instead.
-    """
-    if finetuning_args.stage != "sft":
-        _refuse(
-            f"stage: {finetuning_args.stage}", "the method is defined for supervised fine-tuning", "use `stage: sft`"
-        )
-
-    if why := _TEMPLATES.get(str(data_args.template)):
-        _refuse(f"template: {data_args.template}", why, "use a model of a family that the README lists")
-
-    for owner, keys in _INCOMPATIBLE.items():
-        arguments = {"model": model_args, "data": data_args, "training": training_args, "finetuning": finetuning_args}[
-            owner
-        ]
-        for key, (why, instead) in keys.items():
-            if value := getattr(arguments, key, None):
-                _refuse(f"{key}: {str(value).lower()}", why, instead)
-
-    for key in ("dispatch_batches", "split_batches"):
-        if getattr(training_args.accelerator_config, key, None):
-            _refuse(f"accelerator_config: {key}", "it splits batches, and so twins from their clean rows", "remove it")
-
-    _check_fsdp(training_args)
-    if finetuning_args.diagnosis_scoring == "generate":
-        _check_generation(training_args, finetuning_args)
-
-    if finetuning_args.batch_mix is not None and training_args.do_train:
-        _check_batch_mix(data_args, training_args, finetuning_args)
-
-
 _TEMPLATES = {
     "mllama": "its images enter through cross-attention, not as embeddings of the text decoder",
     "minicpm_v": "its model takes a nested batch, in which rows cannot be distinguished",
@@ -79,6 +45,40 @@ _INCOMPATIBLE: dict[str, dict[str, tuple[str, str]]] = {
         "torch_compile": ("a compiled model ignores the hooks that are added for each forward", "remove it"),
     },
 }
+
+
+def check_recipe(model_args: Any, data_args: Any, training_args: Any, finetuning_args: Any) -> None:
+    """Refuse combinations of settings that would give wrong results or would not run.
+
+    Raises:
+        ModalityInterferenceError: naming the key, why, and what to use instead.
+    """
+    if finetuning_args.stage != "sft":
+        _refuse(
+            f"stage: {finetuning_args.stage}", "the method is defined for supervised fine-tuning", "use `stage: sft`"
+        )
+
+    if why := _TEMPLATES.get(str(data_args.template)):
+        _refuse(f"template: {data_args.template}", why, "use a model of a family that the README lists")
+
+    for owner, keys in _INCOMPATIBLE.items():
+        arguments = {"model": model_args, "data": data_args, "training": training_args, "finetuning": finetuning_args}[
+            owner
+        ]
+        for key, (why, instead) in keys.items():
+            if value := getattr(arguments, key, None):
+                _refuse(f"{key}: {str(value).lower()}", why, instead)
+
+    for key in ("dispatch_batches", "split_batches"):
+        if getattr(training_args.accelerator_config, key, None):
+            _refuse(f"accelerator_config: {key}", "it splits batches, and so twins from their clean rows", "remove it")
+
+    _check_fsdp(training_args)
+    if finetuning_args.diagnosis_scoring == "generate":
+        _check_generation(training_args, finetuning_args)
+
+    if finetuning_args.batch_mix is not None and training_args.do_train:
+        _check_batch_mix(data_args, training_args, finetuning_args)
 
 
 def _check_fsdp(training_args: Any) -> None:
