@@ -140,9 +140,7 @@ class _AttachTerm(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
         alignment: Alignment = ctx.alignment
-        assert (
-            alignment.gradient is not None
-        )  # the backward of `_KeepGradient` ran first: every gradient passes the logits
+        assert alignment.gradient is not None  # every gradient passes the logits, so `_KeepGradient` has set it
         return gradient, (alignment.gradient / len(alignment.layers)).to(ctx.dtype), None
 
 

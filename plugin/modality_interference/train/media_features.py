@@ -129,9 +129,8 @@ class MediaFeatures:
             return encoded
 
         spread = type(encoded)(**encoded)
-        name = (
-            "last_hidden_state" if encoded.get("pooler_output") is None else "pooler_output"
-        )  # audio has no pooled output
+        # audio has no pooled output
+        name = "last_hidden_state" if encoded.get("pooler_output") is None else "pooler_output"
         spread[name] = _rows(encoded[name], index)
         if getattr(encoded, "deepstack_features", None) is not None:
             spread.deepstack_features = [layer[index] for layer in encoded.deepstack_features]
@@ -145,9 +144,8 @@ def _rows(features: Any, index: Tensor) -> Any:
         return features.flatten(0, -2)[index]
 
     taken = torch.cat([item.flatten(0, -2) for item in features])[index]
-    return (
-        taken.reshape(*(1,) * (features[0].dim() - 2), *taken.shape),
-    )  # of a video, a part has a dimension for frames
+    # of a video, a part has a dimension for frames
+    return (taken.reshape(*(1,) * (features[0].dim() - 2), *taken.shape),)
 
 
 def _frozen_modules(modules: list[nn.Module]) -> Iterator[nn.Module]:

@@ -63,6 +63,7 @@ class TwinTrainer(CustomSeq2SeqTrainer):
         self.model_accepts_loss_kwargs = True
         freeze_unused(self.model)
         self.parts = ModelParts.of(self.model)
+        # here, so that layers which the model does not have are refused before training starts
         self.alignment_layers = chosen_layers(self.finetuning_args, self.parts.decoder)
         self.share_prefix = shares_prefixes(self.finetuning_args.share_prefix, self.parts.decoder)
         self.means = RunningMeans()
@@ -105,9 +106,8 @@ class TwinTrainer(CustomSeq2SeqTrainer):
         totals = torch.cat([torch.stack(shares).sum(dim=0), faults]).to(device)
         tokens, *totals, faults = self.accelerator.reduce(totals, reduction="sum")
         self.patience.end_step(int(faults))
-        return torch.stack(
-            [tokens.clamp(min=1), *totals]
-        )  # 0 tokens, where no example of the step can be read, give a loss of 0
+        # without a readable example in the step there are 0 tokens, and the loss must be 0
+        return torch.stack([tokens.clamp(min=1), *totals])
 
     @override
     def training_step(self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
