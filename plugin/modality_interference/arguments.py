@@ -183,7 +183,7 @@ class PluginArguments:
         ),
     ] = field(
         default=ALL_TWINS,
-        metadata={"help": "`all`, or how many of an example's twins to train on, drawn afresh each epoch."},
+        metadata={"help": "`all`, or how many of an example's twins to train on, chosen again in each epoch."},
     )
     alignment_weight: Weight = field(
         default=0.0,

@@ -138,7 +138,7 @@ def load_all_weights(model: PreTrainedModel, folder: str) -> None:
         model: to load into.
         folder: the checkpoint.
     """
-    # not "auto": that is one type for all, often that of a frozen tower in bfloat16 beside weights in float32
+    # not "auto": that is one type for all, often that of a frozen tower in bfloat16, where others are in float32
     saved = type(model).from_pretrained(folder, dtype=torch.float32)
     model.load_state_dict(saved.state_dict())
 

@@ -95,7 +95,7 @@ class TwinBatch:
 
     @classmethod
     def split(cls, inputs: dict[str, Any]) -> "TwinBatch":
-        """Take a collated batch apart; `inputs` itself is left as it is."""
+        """Split a collated batch; `inputs` is not changed."""
         row_values: dict[str, Any] = {key: inputs.get(key) for key in ROW_KEYS}
         rest = {key: value for key, value in inputs.items() if key not in ROW_KEYS and key != "labels"}
         return cls(rest, inputs["labels"], **row_values)

@@ -207,8 +207,8 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
             return None
 
         questions = [
-            question(place, row, examples[place], twin_of[place], response=self._response(row))
-            for place, row in enumerate(rows)
+            question(index, row, examples[index], twin_of[index], response=self._response(row))
+            for index, row in enumerate(rows)
         ]
         rows[:] = [prompt_of(row) for row in rows]
         return questions

@@ -65,9 +65,9 @@ def _folders(model_args: Any, data_args: Any) -> dict[str, str]:
 
 def _message(error: OSError, folders: dict[str, str]) -> str:
     where = f"`{error.filename}`" if error.filename else "the prepared data"
-    places = "; ".join(f"{role} is `{folder}`{_free(folder)}" for role, folder in folders.items())
+    written = "; ".join(f"{role} is `{folder}`{_free(folder)}" for role, folder in folders.items())
     return (
-        f"Cannot write {where}: {_CAUSES[error.errno or 0]} ({error.strerror or error}). Written to: {places}. "
+        f"Cannot write {where}: {_CAUSES[error.errno or 0]} ({error.strerror or error}). Written to: {written}. "
         "Make room or give write permission there, or name another folder; then start the run again."
     )
 

@@ -75,7 +75,7 @@ class Alignment:
         return cls(batch, layers)
 
     def edit(self, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """The text decoder's keyword arguments for a forward of the batch's rows and, behind them, any others."""
+        """The text decoder's keyword arguments for a forward of the batch's rows, which others may follow."""
         return with_listener(kwargs, self)
 
     def observe(self, inputs: AttentionInputs, output: Tensor) -> Tensor:
