@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.files import write_text
+from modality_interference.modality import Modality
 from modality_interference.results import (
     JSON_FILE,
     ROWS_FILE,
     DatasetResult,
     Diagnosis,
     Flip,
+    MediaThumbnail,
     PerturbationResult,
     Rate,
     ScoredRow,
@@ -162,3 +164,11 @@ def test_line_separators_in_answers(tmp_path):
     )
     (tmp_path / ROWS_FILE).write_text(row.model_dump_json() + "\n", encoding="utf-8")
     assert read_rows(tmp_path) == [row]
+
+
+def test_a_gallery_of_the_first_layout_is_read():
+    read = MediaThumbnail.model_validate(
+        {"kind": "sound", "caption": "dog.wav, 2.0 s", "uri": "data:image/png;base64,"}
+    )
+    assert read == MediaThumbnail(modality=Modality.AUDIO, caption="dog.wav, 2.0 s", uri="data:image/png;base64,")
+    assert MediaThumbnail.model_validate({"kind": "video", "caption": ""}).modality is Modality.VIDEO

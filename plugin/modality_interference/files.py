@@ -1,4 +1,4 @@
-"""Files and paths that may come from untrusted places: stay inside a folder, read small texts, write at once or not at all."""
+"""Files and paths that may come from untrusted places: containment in folders, small texts, atomic writes."""
 
 import os
 import re
@@ -13,23 +13,36 @@ from .errors import ModalityInterferenceError, Unusable
 from .messages import shown
 
 
+def is_inside(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> bool:
+    """Whether a path is in a folder, or the folder itself, once all links are followed; it need not exist."""
+    try:
+        return _is_under(os.path.realpath(path), os.path.realpath(folder))
+    except (OSError, ValueError):  # too long, a null character, a surrogate
+        return False
+
+
+def _is_under(real_path: str, real_folder: str) -> bool:
+    """The containment check behind all others, of paths whose links have been followed."""
+    return real_path == real_folder or real_path.startswith(os.path.join(real_folder, ""))
+
+
 # `datasets` reads these in a path as a pattern, as an archive's member or as an address on the network.
 _NOT_PLAIN = re.compile(r"[*?\[\]]|::|://")
 
 
 def path_problem(folder: Path, name: str) -> str | None:
-    """Say why a dataset folder may not name this path.
+    """Say why a file of a dataset folder may not name this path.
 
     Args:
         folder: the dataset folder.
-        name: the path as the folder's files have it.
+        name: the path as the file has it.
 
     Returns:
         What is wrong and how to fix it; None where nothing is. Whether something is there is another question.
     """
     parts = {*PurePosixPath(name).parts, *PureWindowsPath(name).parts}
     if not name.strip() or "\0" in name or not _is_encodable(name):
-        return f"{shown(name)} is no path; name a file of the dataset folder"
+        return f"{shown(name)} is not a path; name a file of the dataset folder"
 
     if _NOT_PLAIN.search(name):
         return f"{shown(name)} would be read as a pattern or an address; rename it without `*`, `?`, `[`, `]` and `::`"
@@ -46,14 +59,6 @@ def path_problem(folder: Path, name: str) -> str | None:
     return None
 
 
-def is_inside(path: str | os.PathLike[str], folder: Path) -> bool:
-    """Whether a path lies in a folder once all links are followed; it need not exist."""
-    try:
-        return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
-    except (OSError, ValueError):  # too long, a null character, a surrogate
-        return False
-
-
 def _is_encodable(name: str) -> bool:
     try:
         os.fsencode(name)
@@ -68,24 +73,24 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # one letter before the co
 
 @dataclass(frozen=True)
 class MediaFolders:
-    """The folders that media files lie in, all links followed.
+    """The folders in which media files may be opened.
 
     Attributes:
         media_dir: what relative paths start from.
-        roots: the real paths of all folders in which files may be opened.
+        roots: the real paths of the folders, all links followed.
     """
 
     media_dir: str
     roots: tuple[str, ...]
 
     def check(self, medium: Any) -> None:
-        """Look at the paths of a medium; what is embedded has none.
+        """Look at the paths of a medium; an embedded one has none.
 
         Args:
             medium: as LLaMA-Factory has found it: a path, a `{"bytes", "path"}` dict, a list of frames, ...
 
         Raises:
-            Unusable: `address in place of a path`, or `path outside the media folder`.
+            Unusable: `address in place of a path`, `path outside the media folder`, or `medium not understood`.
         """
         if isinstance(medium, (list, tuple)):
             for frame in medium:
@@ -97,24 +102,25 @@ class MediaFolders:
 
     def _check_path(self, path: str) -> None:
         if _ADDRESS.match(path):
-            raise Unusable("address in place of a path", f"{shown(path)}; download the file, and name it by its path")
+            detail = f"{shown(path)}; download the file, and name it by its path"
+            raise Unusable("address in place of a path", detail, path)
 
         try:  # LLaMA-Factory opens what is not in `media_dir` relative to the working directory
             elsewhere = not os.path.isabs(path) and os.path.isfile(path)
             real = _real_path(path if elsewhere else os.path.join(self.media_dir, path))
         except (OSError, ValueError) as error:  # a null character, a surrogate, too long
-            raise Unusable("medium not understood", f"{shown(path)} is no path") from error
+            raise Unusable("medium not understood", f"{shown(path)} is not a path", path) from error
 
-        if not any(real == root or real.startswith(os.path.join(root, "")) for root in self.roots):
-            raise Unusable(
-                "path outside the media folder",
+        if not any(_is_under(real, root) for root in self.roots):
+            detail = (
                 f"{shown(path)} leads out of `media_dir` ({self.media_dir}); copy the file there, or set `media_dir` to "
-                "a folder that holds it",
+                "a folder that holds it"
             )
+            raise Unusable("path outside the media folder", detail, path)
 
 
 def _real_path(path: str) -> str:
-    """The path with all links followed; folders are looked up once, as they hold many files."""
+    """The path with all links followed; a folder is looked up once, as it holds many files."""
     folder, name = os.path.split(path)
     if name in ("", ".", "..") or os.path.islink(path):
         return os.path.realpath(path)
@@ -140,14 +146,14 @@ def read_text(folder: Path, name: str, limit: int) -> str:
         limit: its largest size in bytes.
 
     Raises:
-        ModalityInterferenceError: it is missing, no plain file, outside the folder, too large or not UTF-8.
+        ModalityInterferenceError: it is missing, not a regular file, outside the folder, too large or not UTF-8.
     """
     path = folder / name
     if not is_inside(path, folder):
         raise ModalityInterferenceError(f"`{name}` is a link out of the dataset folder; copy the file there")
 
     if not path.is_file():  # a pipe would block for ever
-        raise ModalityInterferenceError(f"`{name}` is missing, or is no plain file")
+        raise ModalityInterferenceError(f"`{name}` is missing, or is not a regular file")
 
     try:
         with path.open("rb") as file:
@@ -167,7 +173,7 @@ def read_text(folder: Path, name: str, limit: int) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file so that a failure leaves the old one, never half of the new one.
+    """Write a file atomically: after a failure the old file is there, never half of the new one.
 
     Raises:
         ModalityInterferenceError: naming the path and what to do.
@@ -192,5 +198,5 @@ def write_bytes(path: Path, data: bytes) -> None:
 
         raise ModalityInterferenceError(
             f"cannot write {path}: {error.strerror or error}. Free some space or make the folder writable, or choose "
-            "another output folder, and run again; what stood there before is untouched."
+            "another output folder, and run again; an earlier file at this path is unchanged."
         ) from error

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from .errors import ModalityInterferenceError
 from .files import write_text
 from .messages import explain, shown
+from .modality import Modality
 
 
 JSON_FILE = "interference.json"
@@ -143,18 +144,29 @@ class DatasetResult(Result):
     kinds: dict[str, dict[str, PerturbationResult]] = {}
 
 
-class ShownClip(Result):
-    """A video or a sound in the gallery.
+class MediaThumbnail(Result):
+    """An image, a video or an audio, as pages show it.
 
     Attributes:
-        kind: which of them.
-        caption: the file's name or what stands in its place, and its length.
-        uri: a film strip or a spectrogram, as a `data:image/...;base64,` URI; "" where it could not be read.
+        modality: which of them.
+        caption: the file's name or what there is in its place, and its length; why it cannot be shown.
+        uri: a small image, a film strip or a spectrogram, as a `data:image/...;base64,` URI; "" where there is none.
+        size: (width, height) in pixels of an image.
     """
 
-    kind: Literal["video", "sound"]
+    modality: Modality
     caption: str
     uri: str = ""
+    size: tuple[int, int] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_first_layout(cls, data: Any) -> Any:
+        """The first release wrote `kind`, "video" or "sound"."""
+        if isinstance(data, dict) and "modality" not in data and data.get("kind") in ("video", "sound"):
+            return {**data, "modality": "audio" if data["kind"] == "sound" else "video"}
+
+        return data
 
 
 class Flip(Result):
@@ -168,8 +180,8 @@ class Flip(Result):
         perturbed_prompt: of the twin.
         pictures: the clean row's pictures, as `data:image/...;base64,` URIs.
         perturbed_pictures: the twin's.
-        clips: the clean row's videos and sounds.
-        perturbed_clips: the twin's, of the kinds that are not the clean row's.
+        clips: the clean row's videos and audio.
+        perturbed_clips: the twin's, of the modalities that are not the clean row's.
         right_answer: what would have been right.
         clean_answer: what the model said to the clean row.
         perturbed_answer: what it said to the twin.
@@ -184,8 +196,8 @@ class Flip(Result):
     perturbed_prompt: str
     pictures: list[str] = []
     perturbed_pictures: list[str] = []
-    clips: list[ShownClip] = []
-    perturbed_clips: list[ShownClip] = []
+    clips: list[MediaThumbnail] = []
+    perturbed_clips: list[MediaThumbnail] = []
     right_answer: str
     clean_answer: str | None
     perturbed_answer: str | None

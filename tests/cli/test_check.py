@@ -465,9 +465,9 @@ def test_a_key_that_stands_twice(good):
 
 def test_a_file_that_is_no_file(tmp_path):
     (tmp_path / "README.md").write_text(CARD)
-    assert problems_of(tmp_path) == ["`dataset_info.json` is missing, or is no plain file"]
+    assert problems_of(tmp_path) == ["`dataset_info.json` is missing, or is not a regular file"]
     os.mkfifo(tmp_path / "dataset_info.json")
-    assert problems_of(tmp_path) == ["`dataset_info.json` is missing, or is no plain file"]
+    assert problems_of(tmp_path) == ["`dataset_info.json` is missing, or is not a regular file"]
     (tmp_path / "dataset_info.json").unlink()
     (tmp_path / "dataset_info.json").symlink_to("/etc/hostname")
     assert "`dataset_info.json` is a link out of the dataset folder; copy the file there" in problems_of(tmp_path)

@@ -103,7 +103,7 @@ def test_no_good_clip_is_a_failure(tmp_path, capsys):
     write_clip(tmp_path / "in" / "clip.mp4", seconds=1.5)
     arguments = ["clips", "prepare", str(tmp_path / "in"), str(tmp_path / "out"), "--workers", "1"]
     assert main([*arguments, "--min-seconds", "2"]) == 1
-    assert "too short: clip.mp4 (1.5 s of picture with sound, less than 2 s)" in capsys.readouterr().out
+    assert "too short: clip.mp4 (1.5 s of video with audio, less than 2 s)" in capsys.readouterr().out
     assert main([*arguments, "--min-seconds", "11"]) == 1
     assert "`--min-seconds 11` is more than `--seconds 10`" in capsys.readouterr().err
 

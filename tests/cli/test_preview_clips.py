@@ -18,7 +18,7 @@ from PIL import Image
 from modality_interference.cli import main
 from modality_interference.clips.benchmark import Plan, build_benchmark
 from modality_interference.clips.folder import prepare_folder
-from modality_interference.clips.sources import Settings
+from modality_interference.clips.prepare import Settings
 
 
 SIDE = 64  # pixels of a clip, and of a frame in its strip
@@ -31,7 +31,7 @@ def paired(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clips")
     write_labelled(folder / "in", ["bell", "horn"], 2, seconds=1)
     clips = folder / "clips"
-    prepare_folder(folder / "in", clips, Settings(size=SIDE, keep_sound=True), 2)
+    prepare_folder(folder / "in", clips, Settings(size=SIDE, keep_audio=True), 2)
     build_benchmark(clips / "clips.jsonl", None, Plan(cannot_tell=True))
     info = json.loads((clips / "dataset_info.json").read_text())
     own = json.loads(json.dumps(info["audio_visual"]))
@@ -70,7 +70,7 @@ class Cards(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = dict(attrs)
         if tag == "article":
-            self.cards.append({"title": "", "video": [], "sound": [], "captions": [], "text": ""})
+            self.cards.append({"title": "", "video": [], "audio": [], "captions": [], "text": ""})
         elif tag == "img":
             content = (found["src"] or "").partition(";base64,")[2]
             picture = Image.open(BytesIO(base64.b64decode(content))).convert("RGB")
@@ -124,13 +124,13 @@ def test_the_page_shows_clean_rows_and_what_twins_change(paired, shown):
     for card in (swapped, silent):
         assert card["video"] == [] and "The clean row's: text, video." in card["text"]
 
-    assert silent["sound"][0].max() < 16
-    heard = [card["sound"][0].astype(int).sum(axis=(1, 2)).argmax() for card in (clean, swapped)]
+    assert silent["audio"][0].max() < 16
+    heard = [card["audio"][0].astype(int).sum(axis=(1, 2)).argmax() for card in (clean, swapped)]
     low, high = ("bell", "horn") if row["audio_label"] == "bell" else ("horn", "bell")
     assert (row["audio_label"], row["swapped_audio_label"]) == (low, high)
     assert (heard[0] > heard[1]) == (low == "bell")  # the first row of a picture is the highest pitch
     assert cards["misleading_caption"]["captions"] == []
-    assert "The clean row's: video, sound." in cards["misleading_caption"]["text"]
+    assert "The clean row's: video, audio." in cards["misleading_caption"]["text"]
 
 
 def test_the_page_shows_frames_that_twins_change(paired, shown):
@@ -145,21 +145,21 @@ def test_the_page_shows_frames_that_twins_change(paired, shown):
         assert removed["captions"] == ["Video: black frames, 1.0 s, 64 × 64"]
         assert not removed["video"][0][:, :SIDE].any()
         for card in (other, removed):
-            assert card["sound"] == [] and "The clean row's: text, sound." in card["text"]
+            assert card["audio"] == [] and "The clean row's: text, audio." in card["text"]
 
 
 def test_the_terminal_says_the_same(paired, shown, monkeypatch):
     monkeypatch.setenv("COLUMNS", "140")
     lines, _ = shown(paired, rows=2)
     row = rows_of(paired)[0]
-    assert f"  video     {row['video']}, 1.0 s, 64 × 64" in lines and f"  sound     {row['audio']}, 1.0 s" in lines
+    assert f"  video     {row['video']}, 1.0 s, 64 × 64" in lines and f"  audio     {row['audio']}, 1.0 s" in lines
     place = next(index for index, line in enumerate(lines) if line.startswith("  ~ swapped_audio, claims: "))
     assert lines[place + 1 : place + 3] == [
-        f"    sound     {row['swapped_audio']} (another row's), 1.0 s",
+        f"    audio     {row['swapped_audio']} (another row's), 1.0 s",
         "    unchanged text, video",
     ]
     place = lines.index("  ~ silence")
-    assert lines[place + 1 : place + 3] == ["    sound     silence, 1.0 s", "    unchanged text, video"]
+    assert lines[place + 1 : place + 3] == ["    audio     silence, 1.0 s", "    unchanged text, video"]
 
 
 def test_rows_whose_asked_sense_is_removed(paired, shown):
@@ -178,7 +178,7 @@ def test_clips_with_their_own_sound(paired, shown):
     video = rows_of(paired)[0]["video"]
     assert [caption.split(", ")[0] for caption in clean["captions"]] == [f"Video: {video}", f"Sound: {video}"]
     assert swapped["title"] == "swapped_audio" and ".mp4 (another row's), " in swapped["captions"][0]
-    assert len(swapped["sound"]) == 1 and swapped["sound"][0].max() > 200
+    assert len(swapped["audio"]) == 1 and swapped["audio"][0].max() > 200
 
 
 def test_a_clip_that_cannot_be_read_has_a_caption(clips, shown):

@@ -14,11 +14,10 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 from modality_interference.cli import main
-from modality_interference.clips.benchmark import PERTURBATIONS, Plan, build_benchmark, split
+from modality_interference.clips.benchmark import PERTURBATIONS, Plan, assign_partners, build_benchmark, split
 from modality_interference.clips.folder import prepare_folder
 from modality_interference.clips.labels import Labels
-from modality_interference.clips.partners import assign_partners
-from modality_interference.clips.sources import Settings
+from modality_interference.clips.prepare import Settings
 from modality_interference.data.spec import TwinsSpec
 from modality_interference.errors import ModalityInterferenceError
 

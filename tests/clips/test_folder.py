@@ -24,7 +24,7 @@ from helpers.clip_files import (
 
 from modality_interference.clips.folder import Outcome, prepare_folder
 from modality_interference.clips.manifest import ClipRecord, append, open_journal, read_journal
-from modality_interference.clips.sources import Settings
+from modality_interference.clips.prepare import Settings
 from modality_interference.errors import ModalityInterferenceError
 
 
@@ -65,7 +65,7 @@ def test_a_line_per_input(tmp_path):
     assert shown_class(read_pictures(tmp_path / "out" / good["video"])[0][0]) == "horn"
     assert sounding_class(*read_sound(tmp_path / "out" / good["audio"])) == "horn"
     assert "visual_label" not in found["alone.mp4"] and "visual_label" not in found["horn/deep/deep.mp4"]
-    for source, reason in {"bell/mute.mp4": "no sound: ", "horn/torn.mp4": "unreadable: "}.items():
+    for source, reason in {"bell/mute.mp4": "no audio: ", "horn/torn.mp4": "unreadable: "}.items():
         assert found[source]["status"] == "skipped" and found[source]["reason"].startswith(reason)
         assert "video" not in found[source] and "audio" not in found[source]
 

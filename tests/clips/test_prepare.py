@@ -29,9 +29,8 @@ from helpers.clip_files import (
 from PIL import Image
 
 from modality_interference.clips import encode as encoding
-from modality_interference.clips.prepare import Prepared, prepare
-from modality_interference.clips.reading import BadClip
-from modality_interference.clips.sources import Settings
+from modality_interference.clips.prepare import Prepared, Settings, prepare
+from modality_interference.errors import Unusable
 
 
 SIDE = 120
@@ -197,7 +196,7 @@ def test_colours_stay(name, tmp_path):
 
 def test_sound_is_kept_on_request(tmp_path):
     source = write_clip(tmp_path / "clip.mp4", audio="drum", seconds=3)
-    prepared = prepare(source, Settings(size=SIDE, keep_sound=True, seconds=2))
+    prepared = prepare(source, Settings(size=SIDE, keep_audio=True, seconds=2))
     (tmp_path / "kept.mp4").write_bytes(prepared.video)
     samples, rate = read_sound(tmp_path / "kept.mp4")
     assert (
@@ -205,6 +204,18 @@ def test_sound_is_kept_on_request(tmp_path):
     )
     assert len(read_pictures(tmp_path / "kept.mp4")[0]) == 16
     assert heard(prepared)[:32_000] == pytest.approx(heard(prepare(source, Settings(size=SIDE, seconds=2))))
+
+
+@pytest.mark.parametrize("audio", ["bell", None])
+def test_a_file_is_opened_at_most_twice(audio, tmp_path, monkeypatch):
+    path, opened, stock = write_clip(tmp_path / "clip.mp4", audio=audio), [], av.open
+    monkeypatch.setattr(av, "open", lambda file, *args, **keys: opened.append(file) or stock(file, *args, **keys))
+    if audio:
+        prepare(path, SMALL)
+    else:
+        refused(path)
+
+    assert opened.count(str(path)) == (2 if audio else 1)
 
 
 def test_without_h264_it_is_mpeg4(tmp_path, monkeypatch):
@@ -227,7 +238,7 @@ def test_without_h264_it_is_mpeg4(tmp_path, monkeypatch):
 
 
 def refused(path: Path, settings: Settings = SMALL) -> str:
-    with pytest.raises(BadClip) as refusal:
+    with pytest.raises(Unusable) as refusal:
         prepare(path, settings)
 
     return str(refusal.value)
@@ -236,12 +247,12 @@ def refused(path: Path, settings: Settings = SMALL) -> str:
 @pytest.mark.parametrize(
     ("clip", "reason"),
     [
-        ({"audio": None}, "no sound: the file has no audio track (it has: video)"),
+        ({"audio": None}, "no audio: the file has no audio track (it has: video)"),
         ({"visual": None}, "no video: the file has no video track (it has: audio)"),
-        ({"seconds": 0.75}, "too short: 0.75 s of picture with sound, less than 1 s"),
-        ({"seconds": 0.1, "audio_seconds": 2}, "too short: 0.125 s of picture with sound, less than 1 s"),
-        ({"audio_seconds": 0.5, "bits": 24}, "too short: 0.5 s of picture with sound, less than 1 s"),
-        ({"audio_start": 3, "seconds": 2, "bits": 24}, "too short: 0 s of picture with sound, less than 1 s"),
+        ({"seconds": 0.75}, "too short: 0.75 s of video with audio, less than 1 s"),
+        ({"seconds": 0.1, "audio_seconds": 2}, "too short: 0.125 s of video with audio, less than 1 s"),
+        ({"audio_seconds": 0.5, "bits": 24}, "too short: 0.5 s of video with audio, less than 1 s"),
+        ({"audio_start": 3, "seconds": 2, "bits": 24}, "too short: 0 s of video with audio, less than 1 s"),
         ({"amplitude": 0}, "silent: RMS -inf dB, below -60 dB"),
         ({"amplitude": 0.0005, "bits": 24}, "silent: RMS -69"),
     ],
@@ -339,7 +350,7 @@ def test_damage_is_refused_or_survived(suffix, tmp_path):
         path.write_bytes(data[: draw.choice((len(data), len(data), len(data) // 2))])
         try:
             prepared = prepare(path, SMALL)
-        except BadClip as refusal:
+        except Unusable as refusal:
             outcomes.add(refusal.kind)
         else:
             assert 8 <= prepared.frames <= 80 and len(heard(prepared)) == prepared.frames * 2000

@@ -16,9 +16,9 @@ from modality_interference.results import Flip, ScoredRow
 
 
 CHANGED = {  # what a twin shows beside its clean row, and whose file: the column, or what the caption says
-    "swapped_audio": ("sound", "{swapped}.wav (another row's), "),
+    "swapped_audio": ("audio", "{swapped}.wav (another row's), "),
     "swapped_video": ("video", "{swapped}.mp4 (another row's), "),
-    "silence": ("sound", "silence, "),
+    "silence": ("audio", "silence, "),
     "black_frames": ("video", "black frames, "),
 }
 
@@ -52,11 +52,11 @@ def test_shows_the_clip_and_what_took_its_place(loaded):
     assert {flip.perturbation for flip in found} == {*CHANGED, "misleading_caption", "long_context"}
     for flip in found:
         clip = flip.row // 2  # two questions about each
-        assert [shown.kind for shown in flip.clips] == ["video", "sound"]
+        assert [shown.modality for shown in flip.clips] == ["video", "audio"]
         assert flip.clips[0].caption == f"{clip}.mp4, {1 + 0.25 * clip:.1f} s, 64 × 64"
         assert flip.clips[1].caption == f"{clip}.wav, {1 + 0.25 * clip:.1f} s"
         kind, caption = CHANGED.get(flip.perturbation, ("", ""))
-        assert [shown.kind for shown in flip.perturbed_clips] == ([kind] if kind else [])
+        assert [shown.modality for shown in flip.perturbed_clips] == ([kind] if kind else [])
         for shown in flip.perturbed_clips:
             assert shown.caption.startswith(caption.format(swapped=(clip + 1) % 4))
 
@@ -66,12 +66,12 @@ def test_shows_the_clip_and_what_took_its_place(loaded):
 
 def test_a_swapped_clip_looks_as_it_does_in_its_own_row(loaded):
     found = flips(loaded)
-    own = {(shown.kind, flip.row // 2): shown.uri for flip in found for shown in flip.clips}
+    own = {(shown.modality, flip.row // 2): shown.uri for flip in found for shown in flip.clips}
     swapped = [flip for flip in found if flip.perturbation in ("swapped_audio", "swapped_video")]
     assert len({*own.values()}) == 8 and len(swapped) >= 4
     for flip in swapped:
         (shown,) = flip.perturbed_clips
-        assert shown.uri == own[shown.kind, (flip.row // 2 + 1) % 4]
+        assert shown.uri == own[shown.modality, (flip.row // 2 + 1) % 4]
 
 
 def test_a_clip_that_broke_since_is_named(loaded, folder):

@@ -345,7 +345,7 @@ def test_pictures_that_vanish_before_the_evaluation(checkpoint, tmp_path, caplog
         (folder / name).unlink()
 
     found = diagnose(checkpoint(FAMILY), folder, tmp_path / "run", **tokenized, per_device_eval_batch_size=1)
-    assert "`pictures`, row 0 is left out of its batch: cannot read picture" in caplog.text
+    assert "`pictures`, row 0 is left out of its batch: missing image: cannot read image" in caplog.text
     assert found["eval_pictures_clean_accuracy"] >= 0 and math.isfinite(found["eval_loss"])
     diagnosis = read_diagnosis(tmp_path / "run")
     assert diagnosis.datasets["pictures"].examples == 2

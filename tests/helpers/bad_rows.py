@@ -120,11 +120,11 @@ def _write_questions(folder: Path, bad: BadRows) -> None:
     outside = str(folder.parent / "outside.png")
     colours = json.dumps(["red", "green", "red"])
     changes = [
-        *[("missing picture", {"images": ["absent.png"]})] * 6,
-        *[("broken picture", {"images": ["truncated.png"]})] * 6,
-        *[("empty picture", {"images": ["zero.png"]})] * 4,
-        *[("huge picture", {"images": ["bomb.png"]})] * 4,
-        *[("not a picture", {"images": ["note.png"]})] * 3,
+        *[("missing image", {"images": ["absent.png"]})] * 6,
+        *[("broken image", {"images": ["truncated.png"]})] * 6,
+        *[("empty image", {"images": ["zero.png"]})] * 4,
+        *[("huge image", {"images": ["bomb.png"]})] * 4,
+        *[("not an image", {"images": ["note.png"]})] * 3,
         *[("empty question", {"question": value}) for value in (None, "", "  ", "<image>")],
         *[("text too long", {"question": "why " * (LONG // 4)})] * 2,
         *[("answer not among the options", {"answer": value}) for value in ("purple", "D", "7", "", None, "NaN")],
@@ -151,10 +151,10 @@ def _write_questions(folder: Path, bad: BadRows) -> None:
 def _write_embedded(folder: Path, bad: BadRows) -> None:
     whole = (folder / "green.png").read_bytes()
     changes = [
-        *[("broken picture", {"images": whole[: len(whole) // 2]})] * 4,
-        *[("empty picture", {"images": b""})] * 2,
-        *[("huge picture", {"images": bomb()})] * 2,
-        *[("not a picture", {"images": b"not a picture"})] * 2,
+        *[("broken image", {"images": whole[: len(whole) // 2]})] * 4,
+        *[("empty image", {"images": b""})] * 2,
+        *[("huge image", {"images": bomb()})] * 2,
+        *[("not an image", {"images": b"not a picture"})] * 2,
         *[("answer not among the options", {"answer": float("nan")})] * 3,
         *[("answer not among the options", {"answer": value}) for value in (1.5, -1.0, 1e300, None)],
         ("fewer than two options", {"choices": []}),
@@ -183,7 +183,7 @@ def _write_chats(folder: Path, bad: BadRows) -> None:
         ("no assistant turn", {"conversations": [asked, answered | {"value": ""}]}),
         *[("unreadable row", {"conversations": turns}) for turns in (None, [asked | {"value": None}, answered])],
         *[("relevant not understood", {"relevant": value}) for value in ("smell", None)],
-        ("missing picture", {"images": ["absent.png"]}),
+        ("missing image", {"images": ["absent.png"]}),
     ]
     assert len(changes) == 9
     changed = _spread(bad, "chats", changes)

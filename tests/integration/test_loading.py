@@ -329,7 +329,7 @@ def test_bad_rows_are_dropped_and_counted(keys, warnings):
     assert [example["row"] for example in loaded.train][:2] == [0, 7]
     (text,) = [text for text in warnings if text.startswith("Dataset some_bad: dropped")]
     assert text.startswith("Dataset some_bad: dropped 6 rows or twins of 8 rows: ")
-    assert "truncated.png" in text and "(first: row 1: cannot read picture" in text
+    assert "truncated.png" in text and "(first: row 1: cannot read image" in text
     assert "absent.png`: there is no such file" in text
     assert "1 x picture truncated by cutoff_len" in text and "row 3: " in text
     assert "1 x answer truncated by cutoff_len" in text and "row 4: " in text

@@ -15,13 +15,12 @@ from PIL import Image
 
 from modality_interference.data.dataset import list_pool
 from modality_interference.errors import ModalityInterferenceError
-from modality_interference.media.image import (
+from modality_interference.media.image import canvas, load_image
+from modality_interference.media.reference import (
     CanvasKind,
-    canvas,
-    canvas_reference,
+    CanvasReference,
+    FileReference,
     extra_reference,
-    file_reference,
-    load_image,
     row_reference,
 )
 
@@ -49,7 +48,7 @@ def test_every_kind_of_picture_loads_alike(picture: str):
         assert (loaded.mode, loaded.size, loaded.tobytes()) == ("RGB", (16, 12), expected)
 
     assert load_image(extra_reference(0), [], [data]).tobytes() == expected
-    assert load_image(file_reference(picture), [], []).tobytes() == expected
+    assert load_image(str(FileReference(picture)), [], []).tobytes() == expected
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1"])
@@ -61,14 +60,14 @@ def test_pictures_become_rgb(mode: str):
 
 @pytest.mark.parametrize(("kind", "pixel"), [(CanvasKind.BLACK, (0, 0, 0)), (CanvasKind.WHITE, (255, 255, 255))])
 def test_plain_canvases(kind: CanvasKind, pixel: tuple[int, int, int]):
-    image = load_image(canvas_reference(kind, 0, (7, 3)), [], [])
+    image = load_image(str(CanvasReference(kind, 0, (7, 3))), [], [])
     assert image.size == (7, 3)
     assert image.getcolors() == [(21, pixel)]
 
 
 def test_a_canvas_takes_the_size_of_the_picture_it_replaces(picture: str):
     for kind in CanvasKind:
-        assert load_image(canvas_reference(kind, 5, "row:0"), [picture], []).size == (16, 12)
+        assert load_image(f"canvas:{kind}:5:row:0", [picture], []).size == (16, 12)
 
 
 def test_noise_has_the_same_bytes_everywhere():
@@ -80,7 +79,7 @@ def test_noise_has_the_same_bytes_everywhere():
 
 @given(st.sampled_from(list(CanvasKind)), st.integers(0, 2**63), st.integers(1, 40), st.integers(1, 40))
 def test_canvas_references_round_trip(kind: CanvasKind, seed: int, width: int, height: int):
-    loaded = load_image(canvas_reference(kind, seed, (width, height)), [], [])
+    loaded = load_image(str(CanvasReference(kind, seed, (width, height))), [], [])
     assert loaded == canvas(kind, seed, (width, height))
 
 
@@ -97,22 +96,22 @@ def test_truncated_pictures_are_refused(tmp_path: Path, kind: str):
     path = tmp_path / f"half.{kind.lower()}"
     path.write_bytes(data[: len(data) // 2])
     message = refusal("row:0", [str(path)])
-    assert f"cannot read picture `{path}`" in message
+    assert f"cannot read image `{path}`" in message
     assert "Replace the file, or remove its row" in message
-    assert "an embedded picture" in refusal("row:0", [data[: len(data) // 2]])
+    assert "an embedded image" in refusal("row:0", [data[: len(data) // 2]])
 
 
 def test_unreadable_pictures_are_refused(tmp_path: Path):
     (tmp_path / "note.png").write_text("not a picture")
     (tmp_path / "empty.png").touch()
     assert "UnidentifiedImageError" in refusal("row:0", [str(tmp_path / "note.png")])
-    assert "cannot read picture" in refusal("row:0", [str(tmp_path / "empty.png")])
+    assert "cannot read image" in refusal("row:0", [str(tmp_path / "empty.png")])
     assert "it is empty" in refusal("row:0", [b""])
     assert "it is 0 x 4 pixels" in refusal("row:0", [Image.new("RGB", (0, 4))])
     assert "no such file" in refusal("row:0", [str(tmp_path / "missing.png")])
     assert "no such file" in refusal("row:0", [str(tmp_path)])
-    assert "is no picture; allowed: a path, bytes" in refusal("row:0", [3])
-    assert "is no picture" in refusal("row:0", [{"bytes": None, "path": None}])
+    assert "is not an image; allowed: a path, bytes" in refusal("row:0", [3])
+    assert "is not an image" in refusal("row:0", [{"bytes": None, "path": None}])
 
 
 def test_a_pipe_does_not_block(tmp_path: Path):
@@ -141,13 +140,15 @@ def test_formats_that_start_programs_are_refused():
         ("row:²", "malformed"),
         ("url:0", "malformed"),
         ("file:relative.png", "malformed"),
-        ("row:1", "names a picture that the row does not have (it has 1)"),
+        ("row:1", "names a medium that the row does not have (it has 1)"),
         ("canvas:red:0:3x3", "its kind one of black, white, noise"),
         ("canvas:black:x:3x3", "malformed"),
         ("canvas:black:0:0x3", "malformed"),
         ("canvas:black:0", "malformed"),
-        ("canvas:black:0:99999x1", "a side may have 8192 pixels"),
+        ("canvas:black:0:99999x1", "a side may have at most 8192 pixels"),
         ("canvas:black:0:row:7", "does not have"),
+        ("canvas:black:0:canvas:black:0:3x3", "malformed"),
+        ("removed:row:0", "only videos and audio can be removed"),
     ],
 )
 def test_bad_references(reference: str, message: str):

@@ -8,36 +8,45 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.clip_files import CLASSES, read_pictures, shown_class, write_clip, write_corrupt, write_sound
+from helpers.clip_files import (
+    CLASSES,
+    read_pictures,
+    shown_class,
+    write_clip,
+    write_corrupt,
+    write_sound,
+    write_unknown_codec,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from modality_interference.media.thumbnails import ClipThumbnail, clip_thumbnails
+from modality_interference.media.thumbnails import clip_thumbnails
 from modality_interference.modality import Modality
+from modality_interference.results import MediaThumbnail
 
 
 GAP = 2
 PITCHES = 64  # rows of a spectrogram
 
 
-def thumbnail(source: object, modality: Modality = Modality.VIDEO, reference: str = "row:0") -> ClipThumbnail:
+def thumbnail(source: object, modality: Modality = Modality.VIDEO, reference: str = "row:0") -> MediaThumbnail:
     media = {"row": [source], "extra": [source]}
     (found,) = clip_thumbnails([reference], modality, media, lambda path: Path(path).name)
     return found
 
 
-def sound(source: object, reference: str = "row:0") -> ClipThumbnail:
+def sound(source: object, reference: str = "row:0") -> MediaThumbnail:
     return thumbnail(source, Modality.AUDIO, reference)
 
 
-def pixels(shown: ClipThumbnail) -> np.ndarray:
+def pixels(shown: MediaThumbnail) -> np.ndarray:
     head, _, content = shown.uri.partition(";base64,")
     assert head in ("data:image/png", "data:image/jpeg")
     return np.asarray(Image.open(BytesIO(base64.b64decode(content))).convert("RGB"))
 
 
-def panels(shown: ClipThumbnail, width: int) -> list[np.ndarray]:
+def panels(shown: MediaThumbnail, width: int) -> list[np.ndarray]:
     strip = pixels(shown)
     count = (strip.shape[1] + GAP) // (width + GAP)
     assert strip.shape[1] == count * (width + GAP) - GAP
@@ -72,7 +81,7 @@ class TestFilmStrips:
         path = write_clip(tmp_path / f"clip{suffix}", fps=8, seconds=2, size=(64, 48))
         frames, _ = read_pictures(path)
         shown = thumbnail(str(path))
-        assert shown.kind == "video" and shown.caption == f"clip{suffix}, 2.0 s, 64 × 48"
+        assert shown.modality == "video" and shown.caption == f"clip{suffix}, 2.0 s, 64 × 48"
         found = panels(shown, 64)
         assert len(found) == 4
         for panel, index in zip(found, (2, 6, 10, 14)):  # at 0.25, 0.75, 1.25 and 1.75 s
@@ -133,7 +142,7 @@ class TestSpectrograms:
     )
     def test_a_tone_lights_the_row_of_its_pitch(self, tmp_path: Path, name: str, form: dict):
         shown = sound(str(write_sound(tmp_path / "tone.wav", name, **form)))
-        assert shown.kind == "sound" and shown.caption == f"tone.wav, {form.get('seconds', 2.0):.1f} s"
+        assert shown.modality == "audio" and shown.caption == f"tone.wav, {form.get('seconds', 2.0):.1f} s"
         light = pixels(shown).astype(int).sum(axis=-1)
         assert light.shape[0] == PITCHES
         assert abs(light.mean(axis=1).argmax() - row_of(CLASSES[name].frequency)) <= 1
@@ -201,16 +210,21 @@ class TestUnreadable:
     @pytest.mark.parametrize(
         ("modality", "without", "why"),
         [
-            (Modality.VIDEO, {"visual": None}, "file without picture"),
-            (Modality.AUDIO, {"audio": None}, "file without sound"),
-            (Modality.AUDIO, {"audio_seconds": 0.02, "bits": 24}, "sound too short"),
+            (Modality.VIDEO, {"visual": None}, "file without video"),
+            (Modality.AUDIO, {"audio": None}, "file without audio"),
+            (Modality.AUDIO, {"audio_seconds": 0.02, "bits": 24}, "audio too short"),
         ],
     )
     def test_tracks_that_are_missing(self, tmp_path: Path, modality: Modality, without: dict, why: str):
         path = write_clip(tmp_path / "clip.mov", **without)
-        assert thumbnail(str(path), modality) == ClipThumbnail(
-            "video" if modality is Modality.VIDEO else "sound", f"clip.mov: cannot be shown, {why}", ""
+        assert thumbnail(str(path), modality) == MediaThumbnail(
+            modality=modality.value, caption=f"clip.mov: cannot be shown, {why}", uri=""
         )
+
+    def test_a_video_without_a_decoder(self, tmp_path: Path):
+        path = write_unknown_codec(tmp_path / "clip.mkv")
+        why = "broken video: PyAV has no decoder for its video track"
+        assert thumbnail(str(path)).caption == f"clip.mkv: cannot be shown, {why}"
 
     @pytest.mark.parametrize("source", [7, None, [], {"bytes": b"RIFF", "path": None}, [7], ["absent.png"]])
     @pytest.mark.parametrize("modality", [Modality.VIDEO, Modality.AUDIO])

@@ -29,9 +29,9 @@ GALLERY = [
     flip(dataset="sums", row=8, perturbation="black_image", prompt="2 plus 2?", perturbed_prompt="2 plus 2?"),
 ]
 CLIPS = [
-    {"kind": "video", "caption": "dog.mp4, 2.0 s, 64 × 48", "uri": picture_uri("red")},
-    {"kind": "sound", "caption": "dog.wav: cannot be shown, missing sound"},
-    {"kind": "sound", "caption": "silence, 2.0 s", "uri": picture_uri("black")},
+    {"modality": "video", "caption": "dog.mp4, 2.0 s, 64 × 48", "uri": picture_uri("red")},
+    {"modality": "audio", "caption": "dog.wav: cannot be shown, missing audio"},
+    {"modality": "audio", "caption": "silence, 2.0 s", "uri": picture_uri("black")},
 ]
 HOSTILE = "<script>window.hacked=1</script>\"><img src=x onerror='window.hacked=1'>{{ 7 * 7 }}"
 ATTEMPTS = """
@@ -136,25 +136,25 @@ class TestGallery:
         video, sound, silence = CLIPS
         shown = flip_card(flip(clips=[video, sound], perturbed_clips=[silence])).clips
 
-        assert [(clip.kind, clip.whose, clip.caption, bool(clip.uri)) for clip in shown] == [
+        assert [(clip.modality, whose, clip.caption, bool(clip.uri)) for whose, clip in shown] == [
             ("video", "clean and perturbed", "dog.mp4, 2.0 s, 64 × 48", True),
-            ("sound", "clean", "dog.wav: cannot be shown, missing sound", False),
-            ("sound", "perturbed", "silence, 2.0 s", True),
+            ("audio", "clean", "dog.wav: cannot be shown, missing audio", False),
+            ("audio", "perturbed", "silence, 2.0 s", True),
         ]
 
     def test_what_takes_the_place_of_frames_stands_beside_them(self) -> None:
         video, sound, _ = CLIPS
         shown = flip_card(flip(clips=[video, sound], perturbed_clips=[video])).clips
 
-        assert [(clip.kind, clip.whose) for clip in shown] == [
+        assert [(clip.modality, whose) for whose, clip in shown] == [
             ("video", "clean"),
             ("video", "perturbed"),
-            ("sound", "clean and perturbed"),
+            ("audio", "clean and perturbed"),
         ]
 
     @pytest.mark.parametrize("uri", ["https://example.org/a.png", "data:text/html,hello", "javascript:alert(1)"])
     def test_only_embedded_pictures_of_clips_are_shown(self, uri: str) -> None:
-        (shown,) = flip_card(flip(clips=[{"kind": "video", "caption": "a.mp4", "uri": uri}])).clips
+        ((_, shown),) = flip_card(flip(clips=[{"modality": "video", "caption": "a.mp4", "uri": uri}])).clips
 
         assert shown.uri == ""
 
@@ -287,7 +287,9 @@ class TestBrowser:
                 'data:image/png;base64,"><script>window.hacked=1</script>',
                 "data:image/svg+xml,<svg onload='window.hacked=1'/>",
             ],
-            clips=[{"kind": "video", "caption": HOSTILE, "uri": "data:image/png;base64,\"onerror='window.hacked=1'>"}],
+            clips=[
+                {"modality": "video", "caption": HOSTILE, "uri": "data:image/png;base64,\"onerror='window.hacked=1'>"}
+            ],
         )
         texts_of = {
             "model": {"name_or_path": HOSTILE, HOSTILE: HOSTILE},
@@ -317,8 +319,8 @@ class TestBrowser:
 
         assert texts(chromium, ".flip figcaption") == [
             "Video, clean and perturbed: dog.mp4, 2.0 s, 64 × 48",
-            "Sound, clean: dog.wav: cannot be shown, missing sound",
-            "Sound, perturbed: silence, 2.0 s",
+            "Audio, clean: dog.wav: cannot be shown, missing audio",
+            "Audio, perturbed: silence, 2.0 s",
         ]
         card = shown(chromium, ".flip")[0].size["width"]
         assert [0.8 * card < image.size["width"] < card for image in shown(chromium, ".clips img")] == [True, True]

@@ -15,16 +15,15 @@ from llamafactory.data import SFTDataCollatorWith4DAttentionMask
 from torch import Tensor
 
 from ..compat import get_logger
-from ..errors import ModalityInterferenceError
-from ..media.clips import find_clip
-from ..media.containers import BadClip
+from ..errors import ModalityInterferenceError, Unusable
 from ..media.image import load_image
+from ..media.reference import find_medium
 from ..modality import CLEAN, IGNORE_LABEL, MEDIA, Modality
 from .batch import Question
 from .dropped import place
-from .media_reader import ClipReader
+from .media_reader import MediaReader
 from .questions import ask, last_turn_start, prompt_of, question
-from .rope_positions import compute_apart, interleaved, lines_of
+from .rope_positions import compute_separately, interleaved, lines_of
 from .shared_media import SharedMedia
 from .tokens import modality_tokens, perturbation_mask
 
@@ -87,14 +86,14 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
         return other
 
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
-        with ClipReader(self.template.mm_plugin, ALL_CLIPS).installed():
+        with MediaReader(self.template.mm_plugin, ALL_CLIPS).installed():
             while True:
                 try:
                     return self._make_batch(features)
-                except BadClip as bad:
+                except Unusable as bad:
                     features = self._without(features, bad)
 
-    def _without(self, features: list[dict[str, Any]], bad: BadClip) -> list[dict[str, Any]]:
+    def _without(self, features: list[dict[str, Any]], bad: Unusable) -> list[dict[str, Any]]:
         """The examples that do not need a medium that cannot be read."""
         kept = []
         for feature in features:
@@ -224,7 +223,7 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
             for modality, column in MEDIA.items():
                 own, extra = feature.get(column) or [], feature.get(f"twin_{column}") or []
                 references = {name for row in variants for name in row.get(f"{modality}_references") or []}
-                find = load_image if modality is Modality.IMAGE else find_clip
+                find = load_image if modality is Modality.IMAGE else find_medium
                 loaded[modality] = {name: find(name, own, extra) for name in sorted(references)}
 
             return loaded
@@ -278,7 +277,7 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
         mm_inputs = lines_of(mm_inputs, {modality: shared.medium_index for modality, shared in self._shared.items()})
         compute = super()._compute_rope_position_ids
         if getattr(self.processor, "use_audio_in_video", False):
-            compute_apart(compute, features, mm_inputs, self._media_counts, self.processor)
+            compute_separately(compute, features, mm_inputs, self._media_counts, self.processor)
         else:
             compute(features, mm_inputs)
 

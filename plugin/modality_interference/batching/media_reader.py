@@ -1,4 +1,4 @@
-"""Stand in for the media readers of LLaMA-Factory's mm_plugin: each medium is read once, and what is wrong is said."""
+"""Replace the media readers of LLaMA-Factory's mm_plugin: each medium is read once, and errors say what is wrong."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
@@ -7,15 +7,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
+import torchaudio
 from numpy.typing import NDArray
 from PIL import Image
 
 from ..compat import IgnoresImagesArgument
-from ..media.clips import Clip, Result, _clip, _key, _read_sound, _read_video
+from ..errors import Unusable
+from ..media.audio import MIN_AUDIO_SECONDS, decode_audio
+from ..media.container import check_decoder, check_file, first_track, open_medium, unusable
+from ..media.reference import UnreadMedium
+
+
+Result = dict[str, list[Any]]  # what LLaMA-Factory's readers return: a list per key, an item per medium
 
 
 def remembered(store: OrderedDict, limit: int, key: Hashable, make: Callable[[], Any]) -> Any:
     """What `store` has under `key`, made where it has nothing.
+
+    A `functools.lru_cache` cannot be pickled with the processors and collators that hold these results.
 
     Args:
         store: results by key, the one used last at the end.
@@ -34,10 +44,11 @@ def remembered(store: OrderedDict, limit: int, key: Hashable, make: Callable[[],
 
 
 @dataclass
-class ClipReader:
-    """Stands in for the readers of one of LLaMA-Factory's mm_plugins: reads each medium once, and says what is wrong.
+class MediaReader:
+    """Replaces the readers of one of LLaMA-Factory's mm_plugins.
 
-    Videos are read by the mm_plugin itself, sounds by PyAV as LLaMA-Factory would with TorchCodec, which needs ffmpeg.
+    Videos are read by the mm_plugin itself, audio by PyAV with the result of LLaMA-Factory's reader, which needs
+    TorchCodec and ffmpeg.
 
     Attributes:
         mm_plugin: whose `_regularize_videos` and `_regularize_audios` are replaced while `installed`.
@@ -57,11 +68,11 @@ class ClipReader:
         stock_videos, stock_inputs = self.mm_plugin._regularize_videos, self.mm_plugin._get_mm_inputs
 
         def regularize_videos(videos: list[Any], **settings: Any) -> Result:
-            return _joined([self._video(stock_videos, _clip(video), settings) for video in videos])
+            return _joined([self._video(stock_videos, _unread(video), settings) for video in videos])
 
         def regularize_audios(audios: list[Any], sampling_rate: float, **settings: Any) -> dict[str, list[Any]]:
-            sounds = [self._sound(_clip(audio), int(sampling_rate)) for audio in audios]
-            return {"audios": sounds, "sampling_rates": [sampling_rate] * len(sounds)}
+            samples = [self._audio(_unread(audio), int(sampling_rate)) for audio in audios]
+            return {"audios": samples, "sampling_rates": [sampling_rate] * len(samples)}
 
         def get_mm_inputs(images: list, videos: list, audios: list, processor: Any, *more: Any) -> dict[str, Any]:
             def make() -> dict[str, Any]:
@@ -85,22 +96,80 @@ class ClipReader:
             for name in replaced:
                 del self.mm_plugin.__dict__[name]
 
-    def _video(self, stock: Callable[..., Result], clip: Clip, settings: dict[str, Any]) -> Result:
-        key = ("video", _key(clip.source), repr(settings))
-        read = remembered(self._media, self.limit, key, lambda: _read_video(stock, clip.source, settings))
-        if not clip.removed:
+    def _video(self, stock: Callable[..., Result], video: UnreadMedium, settings: dict[str, Any]) -> Result:
+        key = ("video", _key(video.source), repr(settings))
+        read = remembered(self._media, self.limit, key, lambda: _read_video(stock, video.source, settings))
+        if not video.removed:
             return read
 
         return {**read, "videos": [[Image.new("RGB", frame.size) for frame in read["videos"][0]]]}
 
-    def _sound(self, clip: Clip, rate: int) -> NDArray[np.float32]:
-        if isinstance(clip.source, np.ndarray):  # LLaMA-Factory's dummy sound
-            return clip.source
+    def _audio(self, audio: UnreadMedium, rate: int) -> NDArray[np.float32]:
+        if isinstance(audio.source, np.ndarray):  # LLaMA-Factory's dummy audio
+            return audio.source
 
-        key = ("sound", _key(clip.source), rate)
-        samples = remembered(self._media, self.limit, key, lambda: _read_sound(clip.source, rate))
-        return np.zeros_like(samples) if clip.removed else samples
+        key = ("audio", _key(audio.source), rate)
+        samples = remembered(self._media, self.limit, key, lambda: _read_audio(audio.source, rate))
+        return np.zeros_like(samples) if audio.removed else samples
+
+
+def _unread(medium: Any) -> UnreadMedium:
+    return medium if isinstance(medium, UnreadMedium) else UnreadMedium(medium)
+
+
+def _key(medium: Any) -> Any:
+    """What tells media apart."""
+    unread = _unread(medium)
+    return unread.source if isinstance(unread.source, str) else repr(unread.source), unread.removed
 
 
 def _joined(results: list[Result]) -> Result:
     return {key: [item for result in results for item in result[key]] for key in results[0]}
+
+
+def _read_video(stock: Callable[..., Result], source: Any, settings: dict[str, Any]) -> Result:
+    check_file(source, "video")
+    try:
+        if isinstance(source, str):  # LLaMA-Factory's reader follows playlists, and crashes without a decoder
+            with open_medium(source) as container:
+                for track in container.streams.video[:1]:
+                    check_decoder(track, "video")
+
+        read = stock([source], **settings)
+    except StopIteration as error:
+        raise unusable("file without video", source, "it has no video track") from error
+    except IndexError as error:  # of an odd number of frames the last one is repeated, and there is none
+        raise unusable("video without frames", source, "not one frame can be decoded") from error
+    except Unusable:
+        raise
+    except Exception as error:  # PyAV and PIL raise whatever their readers stumble over
+        raise unusable("broken video", source, f"{type(error).__name__}: {error}") from error
+
+    if not read["videos"][0]:
+        raise unusable("video without frames", source, "not one frame can be decoded")
+
+    return read
+
+
+def _read_audio(source: Any, rate: int) -> NDArray[np.float32]:
+    """The samples of the first audio track, mixed to one channel and resampled."""
+    check_file(source, "audio")
+    try:
+        with open_medium(source) as container:
+            track = first_track(container, "audio")
+            if track is None:
+                raise unusable("file without audio", source, "it has no audio track")
+
+            found = decode_audio(container, track)
+    except (Unusable, MemoryError):
+        raise
+    except Exception as error:  # PyAV raises whatever its decoders stumble over
+        raise unusable("broken audio", source, f"{type(error).__name__}: {error}") from error
+
+    length = found.samples.shape[-1]
+    if length < MIN_AUDIO_SECONDS * max(found.rate, 1):
+        raise unusable("audio too short", source, f"{length} samples at {found.rate} Hz")
+
+    samples = torch.from_numpy(found.samples)
+    samples = samples.mean(dim=0) if len(samples) > 1 else samples[0]
+    return torchaudio.functional.resample(samples, found.rate, rate).numpy()

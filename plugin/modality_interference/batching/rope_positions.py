@@ -11,7 +11,7 @@ from ..errors import ModalityInterferenceError
 from ..modality import Modality
 
 
-_OF_MEDIA = {  # what of a batch has a line per medium and decides on positions
+_OF_MEDIA = {  # what has an entry per medium in a batch and decides on positions
     Modality.IMAGE: ("image_grid_thw",),
     Modality.VIDEO: ("video_grid_thw", "second_per_grid_ts", "video_second_per_grid"),
     Modality.AUDIO: ("feature_attention_mask",),
@@ -20,7 +20,7 @@ Compute = Callable[[dict[str, Tensor], dict[str, Any]], None]
 
 
 def lines_of(mm_inputs: dict[str, Any], media: Mapping[Modality, Tensor]) -> dict[str, Any]:
-    """The lines of some media, in place of those of all.
+    """The entries of some media, in place of those of all.
 
     Args:
         mm_inputs: what LLaMA-Factory's mm_plugin makes of the media.
@@ -31,7 +31,7 @@ def lines_of(mm_inputs: dict[str, Any], media: Mapping[Modality, Tensor]) -> dic
         for name in _OF_MEDIA[modality]:
             lines = mm_inputs.get(name)
             if isinstance(lines, list):
-                taken[name] = [lines[place] for place in index.tolist()]
+                taken[name] = [lines[position] for position in index.tolist()]
             elif lines is not None:
                 taken[name] = lines[index]
 
@@ -39,7 +39,7 @@ def lines_of(mm_inputs: dict[str, Any], media: Mapping[Modality, Tensor]) -> dic
 
 
 def interleaved(counts: Mapping[Modality, Tensor]) -> bool:
-    """Whether a batch to generate from interleaves frames and sound.
+    """Whether a batch to generate from interleaves frames and audio.
 
     Args:
         counts: (rows,) how many media of each modality a row has.
@@ -51,7 +51,7 @@ def interleaved(counts: Mapping[Modality, Tensor]) -> bool:
     both = with_video & (counts[Modality.AUDIO] > 0)
     if both.any() and not both[with_video].all():
         raise ModalityInterferenceError(
-            "`use_audio_in_video: true` and generated answers: a batch holds rows with video and sound and rows with video "
+            "`use_audio_in_video: true` and generated answers: a batch holds rows with video and audio and rows with video "
             "only, for which the model would compute wrong positions. Use `diagnosis_scoring: likelihood`, evaluate them in "
             "runs of their own, or set `per_device_eval_batch_size: 1`."
         )
@@ -59,7 +59,7 @@ def interleaved(counts: Mapping[Modality, Tensor]) -> bool:
     return bool(both.any())
 
 
-def compute_apart(
+def compute_separately(
     compute: Compute,
     features: dict[str, Tensor],
     mm_inputs: dict[str, Any],
@@ -68,13 +68,13 @@ def compute_apart(
 ) -> None:
     """Compute positions where the processor's `use_audio_in_video` is on.
 
-    transformers then takes every video for one that is interleaved with its sound; positions of a row with a video but
-    without a sound would silently be wrong. Rows that interleave nothing are computed by themselves, with the switch off.
+    transformers then takes every video for one that is interleaved with its audio; positions of a row with a video but
+    without audio would silently be wrong. Rows that interleave nothing are computed separately, with the switch off.
 
     Args:
         compute: LLaMA-Factory's function, which adds `position_ids` (3, rows, tokens) and `rope_deltas` to `features`.
         features: `input_ids`, `attention_mask`: (rows, tokens).
-        mm_inputs: with a line for each medium of each row.
+        mm_inputs: with an entry for each medium of each row.
         counts: (rows,) how many media of each modality a row has.
         processor: whose `use_audio_in_video` it reads.
     """

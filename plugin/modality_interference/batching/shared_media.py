@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..media.clips import Clip
+from ..media.reference import UnreadMedium
 from ..modality import Modality
 
 
@@ -17,12 +17,12 @@ from ..modality import Modality
 class SharedMedia:
     """Every distinct medium of a batch once, in the order of first appearance; of one modality.
 
-    Examples that show the same canvas, or the same picture of a pool, share it too.
+    Examples that show the same canvas, or the same image of a pool, share it too.
 
     Attributes:
         new: for each row, the media that no earlier row has.
-        medium_index: (media of all rows,) place of each among the distinct ones.
-        token_index: (their tokens in all rows,) place of each among the tokens of the distinct media.
+        medium_index: (media of all rows,) index of each among the distinct ones.
+        token_index: (their tokens in all rows,) index of each among the tokens of the distinct media.
     """
 
     new: list[list[Any]]
@@ -31,7 +31,7 @@ class SharedMedia:
 
     @property
     def nothing_shared(self) -> bool:
-        """Whether every medium stands in one place only."""
+        """Whether every medium occurs once only."""
         return len(self.medium_index) == sum(map(len, self.new))
 
     @classmethod
@@ -43,7 +43,7 @@ class SharedMedia:
             media_of: for each row, the media of its example by reference, the same dict for all its rows.
             modality: image, video or audio.
         """
-        places: dict[Hashable, tuple[int, int]] = {}  # identity -> (medium, first token)
+        positions: dict[Hashable, tuple[int, int]] = {}  # identity -> (medium, first token)
         identities: dict[int, Hashable] = {}  # an example's rows refer to one object
         new: list[list[Any]] = []
         tokens_so_far, media, tokens = 0, [], []
@@ -54,14 +54,14 @@ class SharedMedia:
                 if id(medium) not in identities:
                     identities[id(medium)] = _identity(medium)
 
-                place = identities[id(medium)]
-                if place not in places:
-                    places[place] = (len(places), tokens_so_far)
+                identity = identities[id(medium)]
+                if identity not in positions:
+                    positions[identity] = (len(positions), tokens_so_far)
                     tokens_so_far += count
                     new[-1].append(medium)
 
-                number, first = places[place]
-                media.append(number)
+                index, first = positions[identity]
+                media.append(index)
                 tokens.append(torch.arange(first, first + count))
 
         return cls(new, torch.tensor(media, dtype=torch.long), torch.cat(tokens) if tokens else torch.arange(0))
@@ -72,7 +72,7 @@ def _identity(medium: Any) -> Hashable:
     if isinstance(medium, Image.Image):
         return medium.size, medium.mode, blake2b(medium.tobytes(), digest_size=16).digest()
 
-    if isinstance(medium, Clip) and isinstance(medium.source, str):
+    if isinstance(medium, UnreadMedium) and isinstance(medium.source, str):
         return medium.source, medium.removed
 
     return id(medium)

@@ -11,12 +11,11 @@ from llamafactory.data.processor import SupervisedDatasetProcessor
 
 from .. import __version__
 from ..data.sample import PLACEHOLDERS
-from ..errors import ModalityInterferenceError
-from ..media.clips import Clip, find_clip
-from ..media.containers import BadClip
-from ..media.image import BadPicture, load_image, row_reference
+from ..errors import ModalityInterferenceError, Unusable
+from ..media.image import load_image
+from ..media.reference import UnreadMedium, find_medium, row_reference
 from ..modality import IGNORE_LABEL, MEDIA, Modality
-from .media_reader import ClipReader, remembered
+from .media_reader import MediaReader, remembered
 from .questions import OptionEncoder, last_turn_start
 from .tokens import modality_tokens
 
@@ -41,7 +40,7 @@ class TwinProcessor(SupervisedDatasetProcessor):
 
     def __post_init__(self) -> None:
         self.media_tokens = modality_tokens(self.tokenizer, self.processor, self.template).media
-        self._reader = ClipReader(self.template.mm_plugin, REMEMBERED_CLIPS, mm_inputs=True)
+        self._reader = MediaReader(self.template.mm_plugin, REMEMBERED_CLIPS, mm_inputs=True)
         self._options = OptionEncoder(self._encode_answer)
 
     def preprocess_dataset(self, examples: dict[str, list[Any]]) -> dict[str, list[Any]]:
@@ -193,8 +192,8 @@ class TwinProcessor(SupervisedDatasetProcessor):
     ) -> tuple[list[int], list[int]]:
         try:
             return self._encode_data_example(prompt, response, system, tools, *media.values())
-        except BadClip as error:
-            raise ModalityInterferenceError(f"{error.kind}: {error}") from error
+        except Unusable:
+            raise
         except ValueError as error:  # LLaMA-Factory's mm_plugin: placeholders and media do not match
             raise ModalityInterferenceError(f"media do not match the text: {str(error)[:200]}") from error
         except Exception as error:  # of clips that are odd in a new way, and of tools and calls that are no JSON
@@ -222,7 +221,7 @@ class TwinProcessor(SupervisedDatasetProcessor):
         if modality not in self.media_tokens:
             return 0
 
-        key = (modality, repr(medium.source) if isinstance(medium, Clip) else medium.size)
+        key = (modality, repr(medium.source) if isinstance(medium, UnreadMedium) else medium.size)
         return remembered(self._tokens_of, REMEMBERED, key, lambda: self._tokens_alone(modality, medium))
 
     def _tokens_alone(self, modality: Modality, medium: Any) -> int:
@@ -249,13 +248,7 @@ def _references(about: dict[str, Any], row: dict[str, Any]) -> References:
 
 def _load(modality: Modality, reference: str, row: dict[str, Any]) -> Any:
     own, extra = row[f"_{MEDIA[modality]}"] or [], row.get(f"_twin_{MEDIA[modality]}") or []
-    if modality is not Modality.IMAGE:
-        return find_clip(reference, own, extra)
-
-    try:
-        return load_image(reference, own, extra)
-    except BadPicture as error:
-        raise ModalityInterferenceError(f"{error.kind}: {error}") from error
+    return (load_image if modality is Modality.IMAGE else find_medium)(reference, own, extra)
 
 
 def _as_dict(picture: Any) -> Any:

@@ -109,7 +109,7 @@ def prepare(
 ) -> int:
     """Prepare, and say what became of the videos."""
     from ..clips.folder import prepare_folder
-    from ..clips.sources import Settings
+    from ..clips.prepare import Settings
 
     if min_seconds > seconds:
         raise ModalityInterferenceError(
@@ -123,7 +123,7 @@ def prepare(
         fps=fps,
         min_seconds=min_seconds,
         silent_below=silent_below,
-        keep_sound=keep_audio,
+        keep_audio=keep_audio,
     )
     outcome = prepare_folder(folder, output, settings, workers, labels)
     _print_prepared(outcome, output)

@@ -13,9 +13,9 @@ from .terminal import printable, say, width, wrapped
 
 
 if TYPE_CHECKING:
-    from ..media.thumbnails import ClipThumbnail
     from ..report.text import Piece
-    from .preview_rows import PreviewedImage, PreviewedRow, PreviewedTwin
+    from ..results import MediaThumbnail
+    from .preview_rows import PreviewedRow, PreviewedTwin
 
 DESCRIPTION = """\
 Show clean rows beside their twins. They are printed in the terminal and written to a page. The twins are those that a
@@ -162,13 +162,13 @@ def _change_lines(piece: "Piece") -> Iterator[Text]:
         yield wrapped(text, "    - ", style="bad")
 
 
-def _media_lines(images: list["PreviewedImage"], clips: list["ClipThumbnail"]) -> Iterator[Text]:
+def _media_lines(images: list["MediaThumbnail"], clips: list["MediaThumbnail"]) -> Iterator[Text]:
     if images:
-        captions = (f"{image.caption}, {image.size[0]} x {image.size[1]}" for image in images)
+        captions = (f"{image.caption}, {image.size[0]} x {image.size[1]}" for image in images if image.size)
         yield _labelled("images", "\n".join(captions))
 
     for clip in clips:
-        yield _labelled(clip.kind, clip.caption)
+        yield _labelled(clip.modality, clip.caption)
 
 
 def _labelled(label: str, text: str, style: str = "") -> Text:

@@ -8,24 +8,11 @@ from typing import Any
 
 from ..data.options import LETTERS
 from ..dataset_dir.rows import Example
-from ..media.thumbnails import SENSES, ClipThumbnail, clip_thumbnails, thumbnail_uri
+from ..media.reference import CanvasKind, CanvasReference, FileReference, parse
+from ..media.thumbnails import CLIP_MODALITIES, clip_thumbnails, thumbnail_uri
 from ..modality import Modality, kind_of
 from ..report.text import Piece, changes
-
-
-@dataclass(frozen=True)
-class PreviewedImage:
-    """An image as a preview shows it.
-
-    Attributes:
-        caption: where it comes from.
-        size: (width, height) in pixels.
-        uri: a thumbnail, as a `data:` URI.
-    """
-
-    caption: str
-    size: tuple[int, int]
-    uri: str
+from ..results import MediaThumbnail
 
 
 @dataclass(frozen=True)
@@ -36,15 +23,15 @@ class PreviewedTwin:
         perturbation: its label.
         pieces: its prompt against the clean row's.
         images: its images; None where they are the clean row's.
-        clips: its videos and sounds, of the kinds that are not the clean row's.
-        kept: what is the clean row's: `text`, `images`, `video`, `sound`.
+        clips: its videos and audio tracks, of the modalities that are not the clean row's.
+        kept: what is the clean row's: `text`, `images`, `video`, `audio`.
         target: the wrong option that it claims.
     """
 
     perturbation: str
     pieces: list[Piece]
-    images: list[PreviewedImage] | None
-    clips: list[ClipThumbnail]
+    images: list[MediaThumbnail] | None
+    clips: list[MediaThumbnail]
     kept: list[str]
     target: str | None
 
@@ -62,7 +49,7 @@ class PreviewedRow:
         options: letters, texts, and whether each is the right one.
         answer: the right answer.
         images: of the clean row.
-        clips: its videos and sounds.
+        clips: its videos and audio tracks.
         twins: in the order of `perturbations`.
     """
 
@@ -73,8 +60,8 @@ class PreviewedRow:
     prompt: str = ""
     options: list[tuple[str, str, bool]] = field(default_factory=list)
     answer: str = ""
-    images: list[PreviewedImage] = field(default_factory=list)
-    clips: list[ClipThumbnail] = field(default_factory=list)
+    images: list[MediaThumbnail] = field(default_factory=list)
+    clips: list[MediaThumbnail] = field(default_factory=list)
     twins: list[PreviewedTwin] = field(default_factory=list)
 
 
@@ -93,7 +80,7 @@ def previewed_row(example: Example, folder: Path) -> PreviewedRow:
     prompt = _prompt(aligned["_system"], aligned["_prompt"])
     shown = {reference: _image(reference, example, folder) for reference in example.pictures}
 
-    def clips(row: dict[str, Any], modality: Modality) -> list[ClipThumbnail]:
+    def clips(row: dict[str, Any], modality: Modality) -> list[MediaThumbnail]:
         media = {"row": aligned[f"_{modality}s"], "extra": aligned[f"_twin_{modality}s"]}
         return clip_thumbnails(row[f"{modality}s"], modality, media, lambda clip: _name(clip, folder))
 
@@ -108,7 +95,7 @@ def previewed_row(example: Example, folder: Path) -> PreviewedRow:
         ],
         answer=aligned["_response"][0]["content"],
         images=[shown[reference] for reference in about["images"]],
-        clips=[clip for modality in SENSES for clip in clips(about, modality)],
+        clips=[clip for modality in CLIP_MODALITIES for clip in clips(about, modality)],
         twins=[_previewed_twin(variant, prompt, about, shown, clips) for variant in example.twins],
     )
 
@@ -122,18 +109,18 @@ def _previewed_twin(
     variant: dict[str, Any],
     prompt: str,
     clean: dict[str, Any],
-    shown: dict[str, PreviewedImage],
-    clips: Callable[[dict[str, Any], Modality], list[ClipThumbnail]],
+    shown: dict[str, MediaThumbnail],
+    clips: Callable[[dict[str, Any], Modality], list[MediaThumbnail]],
 ) -> PreviewedTwin:
     pieces = changes(prompt, _prompt(variant["system"], variant["prompt"]))
     same = {name: variant[name] == clean[name] for name in ("images", "videos", "audios")}
     same_text = all(piece.change == "same" for piece in pieces)
-    media = {"images": "images"} | {sense.kind: f"{modality}s" for modality, sense in SENSES.items()}
+    media = {"images": "images"} | {modality.value: f"{modality}s" for modality in CLIP_MODALITIES}
     return PreviewedTwin(
         perturbation=variant["perturbation"],
         pieces=pieces,
         images=None if same["images"] else [shown[reference] for reference in variant["images"]],
-        clips=[clip for modality in SENSES if not same[f"{modality}s"] for clip in clips(variant, modality)],
+        clips=[clip for modality in CLIP_MODALITIES if not same[f"{modality}s"] for clip in clips(variant, modality)],
         kept=["text"] * same_text + [kind for kind, name in media.items() if clean[name] and same[name]],
         target=variant["target"],
     )
@@ -146,18 +133,17 @@ def _prompt(system: str | None, messages: list[dict[str, str]]) -> str:
     return "\n\n".join(f"[{role}] {content}" for role, content in turns) if len(turns) > 1 else turns[0][1]
 
 
-def _image(reference: str, example: Example, folder: Path) -> PreviewedImage:
-    image = example.pictures[reference]
-    kind, _, rest = reference.partition(":")
-    if kind == "canvas":
-        caption = {"noise": "random pixels"}.get(rest.split(":")[0], f"{rest.split(':')[0]} canvas")
-    elif kind == "file":
-        caption = os.path.relpath(rest, folder)
+def _image(text: str, example: Example, folder: Path) -> MediaThumbnail:
+    image, reference = example.pictures[text], parse(text)
+    if isinstance(reference, CanvasReference):
+        caption = "random pixels" if reference.kind is CanvasKind.NOISE else f"{reference.kind} canvas"
+    elif isinstance(reference, FileReference):
+        caption = os.path.relpath(reference.path, folder)
     else:
-        stored = example.aligned["_images" if kind == "row" else "_twin_images"][int(rest)]
-        caption = _name(stored, folder) + (" (another row's)" if kind == "extra" else "")
+        stored = reference.find(example.aligned["_images"], example.aligned["_twin_images"])
+        caption = _name(stored, folder) + (" (another row's)" if reference.column == "extra" else "")
 
-    return PreviewedImage(caption, image.size, thumbnail_uri(image))
+    return MediaThumbnail(modality=Modality.IMAGE, caption=caption, size=image.size, uri=thumbnail_uri(image))
 
 
 def _name(medium: Any, folder: Path) -> str:

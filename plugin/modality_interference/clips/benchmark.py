@@ -1,4 +1,4 @@
-"""Build the benchmark of conflicts: rows of clips with partners, parts, and their entries in `dataset_info.json`."""
+"""Build the benchmark of conflicts: parts, a partner for every clip, rows, and entries in `dataset_info.json`."""
 
 import json
 import os
@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_flow
+
 from ..data.options import MAX_OPTIONS
 from ..dataset_dir.info import check_names, merge_entries
 from ..errors import ModalityInterferenceError
 from ..files import is_inside, write_text
-from .labels import Clip, Labels, class_names, usable_clips
+from .labels import LabelledClip, Labels, class_names, usable_clips
 from .manifest import JOURNAL, MANIFEST
-from .partners import assign_partners
 
 
 FORMAT = "audio_visual_twins"
@@ -57,7 +60,7 @@ class Benchmark:
         media_dir: what a recipe must give as `media_dir`; None where the paths start from the datasets' own folder.
     """
 
-    parts: dict[str, list[Clip]]
+    parts: dict[str, list[LabelledClip]]
     datasets: list[str]
     classes: list[str]
     unused: Counter[str]
@@ -109,7 +112,7 @@ def _check_options(plan: Plan, classes: list[str]) -> None:
         )
 
 
-def _parts(clips: list[Clip], plan: Plan) -> dict[str, list[Clip]]:
+def _parts(clips: list[LabelledClip], plan: Plan) -> dict[str, list[LabelledClip]]:
     if not plan.shares:
         return {plan.name: clips}
 
@@ -123,12 +126,12 @@ def _parts(clips: list[Clip], plan: Plan) -> dict[str, list[Clip]]:
     return {f"{plan.name}_{part}": [clips[index] for index in indexes] for part, indexes in parts.items()}
 
 
-def _rows(clips: list[Clip], seed: int, where: str, prefix: str) -> list[dict[str, Any]]:
+def _rows(clips: list[LabelledClip], seed: int, where: str, prefix: str) -> list[dict[str, Any]]:
     partners = assign_partners([clip.labels for clip in clips], seed, where)
     return [_row(clip, clips[partner], prefix) for clip, partner in zip(clips, partners, strict=True)]
 
 
-def _row(clip: Clip, partner: Clip, prefix: str) -> dict[str, Any]:
+def _row(clip: LabelledClip, partner: LabelledClip, prefix: str) -> dict[str, Any]:
     return {
         "video": prefix + clip.video,
         "audio": prefix + clip.audio,
@@ -164,18 +167,18 @@ def _columns() -> dict[str, str]:
 
 
 def split(labels: Sequence[Labels], shares: Mapping[str, float], seed: int) -> dict[str, list[int]]:
-    """Divide clips, stratified by what they show and sound like.
+    """Divide clips, stratified by their visual and audio classes.
 
     Args:
         labels: of the clips.
         shares: of the parts by name; they add up to 1.
-        seed: of the draw.
+        seed: of the choice.
 
     Returns:
         The clips of each part, in their order. Of every class a part gets its share to within one clip, and what the
         rounding took from a part in one class it gets in another.
     """
-    draw = random.Random(f"split {seed}")
+    rng = random.Random(f"split {seed}")
     classes: defaultdict[Labels, list[int]] = defaultdict(list)
     for index, label in enumerate(labels):
         classes[label].append(index)
@@ -183,7 +186,7 @@ def split(labels: Sequence[Labels], shares: Mapping[str, float], seed: int) -> d
     parts: dict[str, list[int]] = {name: [] for name in shares}
     owed = dict.fromkeys(shares, 0.0)
     for members in classes.values():
-        draw.shuffle(members)
+        rng.shuffle(members)
         counts = _counts(len(members), shares, owed)
         for name, count in counts.items():
             parts[name] += members[:count]
@@ -205,3 +208,86 @@ def _counts(size: int, shares: Mapping[str, float], owed: dict[str, float]) -> d
         owed[name] += exact[name] - counts[name]
 
     return counts
+
+
+_MIXING = 20  # exchanges tried per clip
+
+
+def assign_partners(labels: Sequence[Labels], seed: int, where: str) -> list[int]:
+    """Draw a permutation in which nobody's partner has a class in common with it.
+
+    Args:
+        labels: of the clips; both are known.
+        seed: of the rng.
+        where: what the clips are called in messages.
+
+    Returns:
+        For each clip the index of its partner; every index occurs once.
+
+    Raises:
+        ModalityInterferenceError: there is no such permutation; says why and what to do.
+    """
+    rng = random.Random(f"partners {seed}")
+    partners = _some_partners(labels, rng, where)
+    for _ in range(_MIXING * len(partners)):  # exchanges lead from any such permutation to others; many lead far away
+        one, other = rng.randrange(len(partners)), rng.randrange(len(partners))
+        if _differ(labels[one], labels[partners[other]]) and _differ(labels[other], labels[partners[one]]):
+            partners[one], partners[other] = partners[other], partners[one]
+
+    return partners
+
+
+def _some_partners(labels: Sequence[Labels], rng: random.Random, where: str) -> list[int]:
+    """Any permutation that will do: how many clips of each kind get partners of each kind is a flow problem."""
+    members: defaultdict[Labels, list[int]] = defaultdict(list)
+    for index, label in enumerate(labels):
+        members[label].append(index)
+
+    kinds = list(members)
+    flow = _flow(kinds, [len(members[kind]) for kind in kinds])
+    if int(flow.sum()) < len(labels):
+        raise ModalityInterferenceError(_impossible(labels, int(flow.sum()), where))
+
+    free = {kind: rng.sample(members[kind], len(members[kind])) for kind in kinds}
+    partners = [0] * len(labels)
+    for row, kind in enumerate(kinds):
+        drawn = [free[other].pop() for column, other in enumerate(kinds) for _ in range(flow[row, column])]
+        for index, partner in zip(members[kind], drawn, strict=True):
+            partners[index] = partner
+
+    return partners
+
+
+def _flow(kinds: list[Labels], sizes: list[int]) -> np.ndarray:
+    """How many clips of each kind (row) can get a partner of each kind (column): a flow from a source to a sink."""
+    number = len(kinds)
+    sink = 2 * number + 1
+    capacity = np.zeros((sink + 1, sink + 1), np.int32)
+    for row, kind in enumerate(kinds):
+        capacity[0, 1 + row] = capacity[1 + number + row, sink] = sizes[row]
+        for column, other in enumerate(kinds):
+            if _differ(kind, other):
+                capacity[1 + row, 1 + number + column] = sizes[row]
+
+    flow = maximum_flow(csr_array(capacity), 0, sink).flow.toarray()
+    return flow[1 : 1 + number, 1 + number : sink]
+
+
+def _differ(one: Labels, other: Labels) -> bool:
+    return {one.visual, one.audio}.isdisjoint((other.visual, other.audio))
+
+
+def _impossible(labels: Sequence[Labels], most: int, where: str) -> str:
+    counts = Counter(name for label in labels for name in {label.visual, label.audio})
+    name, number = counts.most_common(1)[0]
+    total = len(labels)
+    if 2 * number > total:
+        return (
+            f"{where}: the class `{name}` holds {number} of {total} clips, more than half, so that not all "
+            f"find a partner of another class. Remove {2 * number - total} of it, or add as many clips of other classes."
+        )
+
+    return (
+        f"{where}: only {most} of {total} clips can have a partner that shares neither the seen nor the heard class "
+        "with them. Add clips of other classes, or remove some whose video and audio are of different classes."
+    )

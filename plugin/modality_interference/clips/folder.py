@@ -12,8 +12,8 @@ from tqdm import tqdm
 from ..errors import ModalityInterferenceError
 from .labels import Labels, folder_labels, read_labels
 from .manifest import JOURNAL, MANIFEST, ClipRecord, append, open_journal, read_journal, read_manifest, write_manifest
-from .prepare import SOUNDS, VIDEOS, file_names, prepare_to_files
-from .sources import Found, Settings, Source, find_sources
+from .prepare import AUDIOS, VIDEOS, Settings, file_names, fingerprint, prepare_to_files
+from .sources import Found, SourceFile, find_sources
 from .workers import deferred_ctrl_c, run_all
 
 
@@ -90,7 +90,7 @@ def _prepare(found: Found, labels: Mapping[str, Labels], out: Path, settings: Se
 
 
 def _prepare_waiting(
-    waiting: list[Source], done: dict[str, ClipRecord], out: Path, settings: Settings, workers: int
+    waiting: list[SourceFile], done: dict[str, ClipRecord], out: Path, settings: Settings, workers: int
 ) -> None:
     """Fill `done`."""
     work = partial(prepare_to_files, out=out, settings=settings)
@@ -109,19 +109,19 @@ def _prepare_waiting(
                 return
 
 
-def _done_before(sources: Iterable[Source], out: Path, settings: Settings) -> dict[str, ClipRecord]:
-    """The records of earlier runs that still hold."""
+def _done_before(sources: Iterable[SourceFile], out: Path, settings: Settings) -> dict[str, ClipRecord]:
+    """The records of earlier runs that are still valid."""
     earlier = [record for _, record in read_manifest(out / MANIFEST)] if (out / MANIFEST).exists() else []
     by_name = {record.source: record for record in [*earlier, *read_journal(out / JOURNAL)]}
     return {
         source.name: by_name[source.name]
         for source in sources
-        if source.name in by_name and _holds(by_name[source.name], source, out, settings)
+        if source.name in by_name and _is_valid(by_name[source.name], source, out, settings)
     }
 
 
-def _holds(record: ClipRecord, source: Source, out: Path, settings: Settings) -> bool:
-    if source.refused or not record.fingerprint or record.fingerprint != source.fingerprint(settings):
+def _is_valid(record: ClipRecord, source: SourceFile, out: Path, settings: Settings) -> bool:
+    if source.refused or not record.fingerprint or record.fingerprint != fingerprint(source.path, settings):
         return False
 
     if record.status == "skipped":  # what could not be read may have been a fault of the disk or of permissions
@@ -137,11 +137,11 @@ def _labelled(record: ClipRecord, labels: Labels) -> ClipRecord:
 
 def _check_folders(folder: Path, out: Path) -> None:
     if not folder.is_dir():
-        raise ModalityInterferenceError(f"`{folder}` is no folder. Name the folder that holds the video files.")
+        raise ModalityInterferenceError(f"`{folder}` is not a folder. Name the folder that holds the video files.")
 
-    if folder in (out, out / VIDEOS, out / SOUNDS):
+    if folder in (out, out / VIDEOS, out / AUDIOS):
         raise ModalityInterferenceError(
-            f"the prepared clips would come to lie among their sources in `{folder}`. Name another output folder."
+            f"the prepared clips would be written among their sources in `{folder}`. Name another output folder."
         )
 
 
@@ -164,6 +164,6 @@ def _locked(out: Path) -> Iterator[None]:
 
 def _remove_leftovers(out: Path) -> None:
     """Half-written files of a run that was killed."""
-    for folder in (out / VIDEOS, out / SOUNDS):
+    for folder in (out / VIDEOS, out / AUDIOS):
         for file in folder.glob(".*"):
             file.unlink(missing_ok=True)

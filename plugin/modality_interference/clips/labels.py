@@ -1,4 +1,4 @@
-"""The classes of clips: from the sub-folders that they lie in or from a CSV file, and the labelled clips of `clips.jsonl`."""
+"""The classes of clips: from the sub-folders that they are in or from a CSV file, and the labelled clips of `clips.jsonl`."""
 
 import csv
 import unicodedata
@@ -30,7 +30,7 @@ def folder_labels(sources: Iterable[str]) -> dict[str, Labels]:
     """Labels from sub-folders: `dog/x.mp4` shows and sounds like a dog.
 
     Args:
-        sources: paths in the input folder. One that lies in no sub-folder, or in a sub-folder's sub-folder, gets no
+        sources: paths in the input folder. One that is in no sub-folder, or in a sub-folder's sub-folder, gets no
             label: which of the folders would be the class?
     """
     parents = {source: PurePosixPath(source).parts[:-1] for source in sources}
@@ -45,7 +45,7 @@ def read_labels(path: Path, sources: Sequence[str]) -> dict[str, Labels]:
         sources: paths in the input folder.
 
     Raises:
-        ModalityInterferenceError: naming file and row, what was found and how to mend it.
+        ModalityInterferenceError: naming file and row, what was found and how to fix it.
     """
     known = {_normal(source): source for source in sources}
     labels: dict[str, Labels] = {}
@@ -156,7 +156,7 @@ _AGAIN = "Run `modality-interference clips prepare` again"
 
 
 @dataclass(frozen=True)
-class Clip:
+class LabelledClip:
     """A labelled clip: its files, relative to the folder of `clips.jsonl`, and its classes."""
 
     video: str
@@ -164,7 +164,7 @@ class Clip:
     labels: Labels
 
 
-def usable_clips(manifest: Path, home: Path) -> tuple[list[Clip], Counter[str]]:
+def usable_clips(manifest: Path, home: Path) -> tuple[list[LabelledClip], Counter[str]]:
     """The clips that have both labels.
 
     Args:
@@ -175,9 +175,9 @@ def usable_clips(manifest: Path, home: Path) -> tuple[list[Clip], Counter[str]]:
         The clips, and how many other lines there are, by what keeps them out.
 
     Raises:
-        ModalityInterferenceError: a line is wrong, or names a file that is not there or lies outside the folder.
+        ModalityInterferenceError: a line is wrong, or names a file that is missing or outside the folder.
     """
-    clips: dict[str, Clip] = {}
+    clips: dict[str, LabelledClip] = {}
     unused: Counter[str] = Counter()
     for number, record in read_manifest(manifest):
         if record.status == "skipped":
@@ -196,7 +196,7 @@ def usable_clips(manifest: Path, home: Path) -> tuple[list[Clip], Counter[str]]:
     return list(clips.values()), unused
 
 
-def _clip(record: ClipRecord, home: Path, where: str) -> Clip:
+def _clip(record: ClipRecord, home: Path, where: str) -> LabelledClip:
     files = []
     for key in ("video", "audio"):
         name = getattr(record, key)
@@ -211,10 +211,10 @@ def _clip(record: ClipRecord, home: Path, where: str) -> Clip:
 
         files.append(name)
 
-    return Clip(files[0], files[1], Labels(record.visual_label, record.audio_label))
+    return LabelledClip(files[0], files[1], Labels(record.visual_label, record.audio_label))
 
 
-def class_names(clips: Sequence[Clip], manifest: Path) -> list[str]:
+def class_names(clips: Sequence[LabelledClip], manifest: Path) -> list[str]:
     """All that clips show or sound like, sorted.
 
     Args:
@@ -231,9 +231,9 @@ def class_names(clips: Sequence[Clip], manifest: Path) -> list[str]:
         )
 
     classes = sorted({name for clip in clips for name in (clip.labels.visual, clip.labels.audio) if name})
-    alike: dict[str, str] = {_loose(CANNOT_TELL): CANNOT_TELL}
+    alike: dict[str, str] = {_folded(CANNOT_TELL): CANNOT_TELL}
     for name in classes:
-        other = alike.get(_loose(name))
+        other = alike.get(_folded(name))
         if other == CANNOT_TELL:
             raise ModalityInterferenceError(
                 f"{manifest}: a class is called {shown(name)}, which is an answer. Rename it."
@@ -245,10 +245,10 @@ def class_names(clips: Sequence[Clip], manifest: Path) -> list[str]:
                 f"spelling in the folders' names or the labels file. {_AGAIN}."
             )
 
-        alike[_loose(name)] = name
+        alike[_folded(name)] = name
 
     return classes
 
 
-def _loose(name: str) -> str:
+def _folded(name: str) -> str:
     return " ".join(name.casefold().split())

@@ -29,7 +29,7 @@ class ClipRecord(BaseModel):
         frames: of the MP4.
         visual_label: the class that is seen.
         audio_label: the class that is heard.
-        fingerprint: of the input and of the settings; see `Settings.fingerprint`.
+        fingerprint: of the input and of the settings; see `prepare.fingerprint`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

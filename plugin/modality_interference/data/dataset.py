@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModalityInterferenceError, Unusable
-from ..files import MediaFolders
-from ..media.image import extra_reference
+from ..files import MediaFolders, is_inside
+from ..media.reference import extra_reference
 from ..messages import shown
 from ..modality import MEDIA, Modality
 
@@ -230,7 +230,7 @@ def _images(pool: str, root: str, where: str) -> list[str]:
     for parent, _, names in os.walk(pool):  # does not follow links to folders
         paths = [os.path.join(parent, name) for name in names if name.lower().endswith(IMAGE_SUFFIXES)]
         for path in paths:
-            _check_inside(os.path.realpath(path), root, f"{where}: file `{path}`")
+            _check_inside(path, root, f"{where}: file `{path}`")
 
         found += paths
 
@@ -238,7 +238,7 @@ def _images(pool: str, root: str, where: str) -> list[str]:
 
 
 def _check_inside(path: str, root: str, where: str) -> None:
-    if os.path.commonpath([path, root]) != root:
+    if not is_inside(path, root):
         raise ModalityInterferenceError(
-            f"{where} leads out of `dataset_dir` ({root}) to `{path}`. Copy the files there."
+            f"{where} leads out of `dataset_dir` ({root}) to `{os.path.realpath(path)}`. Copy the files there."
         )

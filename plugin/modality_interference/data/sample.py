@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import Unusable
-from ..media.image import removed_reference, row_reference
+from ..media.reference import removed_reference, row_reference
 from ..modality import MEDIA, Modality
 
 

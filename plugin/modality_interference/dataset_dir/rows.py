@@ -11,7 +11,8 @@ from PIL.Image import Image
 
 from ..errors import ModalityInterferenceError
 from ..files import is_inside
-from ..media.image import load_image, row_reference
+from ..media.image import load_image
+from ..media.reference import row_reference
 
 
 _PICTURES = ("_images", "_twin_images")

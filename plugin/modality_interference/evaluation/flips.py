@@ -3,7 +3,7 @@
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby, zip_longest
 from typing import Any
 
@@ -13,9 +13,9 @@ from ..batching.questions import last_turn_start
 from ..batching.tokens import ModalityTokens
 from ..errors import ModalityInterferenceError
 from ..media.image import load_image
-from ..media.thumbnails import SENSES, clip_thumbnails, thumbnail_uri
+from ..media.thumbnails import CLIP_MODALITIES, clip_thumbnails, thumbnail_uri
 from ..modality import CLEAN, Modality
-from ..results import Flip, ScoredRow, ShownClip
+from ..results import Flip, MediaThumbnail, ScoredRow
 
 
 SIZE = 24  # flips in the gallery
@@ -60,7 +60,7 @@ class Gallery:
             perturbed_prompt=self._prompt(twin),
             pictures=_thumbnails(example, example["image_references"]),
             perturbed_pictures=_thumbnails(example, twin["image_references"]),
-            clips=[clip for modality in SENSES for clip in _clips(example, modality, example)],
+            clips=[clip for modality in CLIP_MODALITIES for clip in _clips(example, modality, example)],
             perturbed_clips=[clip for modality in _changed(example, twin) for clip in _clips(twin, modality, example)],
             right_answer=self._right_answer(example),
             clean_answer=clean.answer,
@@ -137,15 +137,16 @@ def _thumbnails(example: Example, references: list[str]) -> list[str]:
 
 
 def _changed(example: Example, twin: Example) -> list[Modality]:
-    """The senses of clips in which a twin differs from its clean row."""
-    return [sense for sense in SENSES if twin[f"{sense}_references"] != example[f"{sense}_references"]]
+    """The modalities of clips in which a twin differs from its clean row."""
+    return [
+        modality for modality in CLIP_MODALITIES if twin[f"{modality}_references"] != example[f"{modality}_references"]
+    ]
 
 
-def _clips(row: Example, modality: Modality, example: Example) -> list[ShownClip]:
-    """Videos or sounds of an example or of one of its twins."""
+def _clips(row: Example, modality: Modality, example: Example) -> list[MediaThumbnail]:
+    """Videos or audio of an example or of one of its twins."""
     media = {"row": example.get(f"{modality}s"), "extra": example.get(f"twin_{modality}s")}
-    found = clip_thumbnails(row[f"{modality}_references"] or [], modality, media, _name)
-    return [ShownClip(**asdict(clip)) for clip in found]
+    return clip_thumbnails(row[f"{modality}_references"] or [], modality, media, _name)
 
 
 def _name(medium: Any) -> str:

@@ -1,45 +1,49 @@
 """Images, videos and audio as pages show them: a small image and a caption.
 
-Clips come from untrusted places: whatever is wrong with one is said in its caption, never raised.
+Media come from untrusted places: whatever is wrong with a video or an audio is said in its caption, never raised.
 """
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any, Literal
+from typing import Any
 
-import av
 import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import signal
+from scipy.signal import get_window
 from transformers.audio_utils import mel_filter_bank
+from transformers.audio_utils import spectrogram as power_spectrum
 
+from ..errors import Unusable
 from ..modality import Modality
-from .clips import MIN_SOUND, Clip, find_clip
-from .containers import BadClip, opened
-from .image import BadPicture, load_image
+from ..results import MediaThumbnail
+from .audio import MIN_AUDIO_SECONDS, decode_audio
+from .container import first_track, open_medium
+from .image import load_image
+from .reference import UnreadMedium, find_medium
+from .video import frames_at, time_span
 
 
-SMALL = 64  # pixels; smaller pictures are kept as they are, without JPEG's blur
+SMALL = 64  # pixels; smaller images are kept as they are, without JPEG's blur
 _SIZE = (256, 256)  # pixels
 
 
 def thumbnail_uri(image: Image.Image) -> str:
-    """A small copy of an RGB picture, as a `data:` URI."""
+    """A small copy of an RGB image, as a `data:` URI."""
     thumbnail = image.copy()
     thumbnail.thumbnail(_SIZE)
-    return picture_uri(thumbnail, exact=max(image.size) <= SMALL)
+    return _image_uri(thumbnail, exact=max(image.size) <= SMALL)
 
 
-def picture_uri(image: Image.Image, exact: bool) -> str:
-    """An RGB picture as a `data:` URI.
+def _image_uri(image: Image.Image, exact: bool) -> str:
+    """An RGB image as a `data:` URI.
 
     Args:
-        image: the picture.
-        exact: whether it is stored as PNG; else as JPEG, which is smaller where pictures are large.
+        image: the image.
+        exact: whether it is stored as PNG; else as JPEG, which is smaller for large images.
     """
     kind, stream = "PNG" if exact else "JPEG", BytesIO()
     image.save(stream, kind)
@@ -56,71 +60,47 @@ def film_strip(source: Any, black: bool) -> tuple[str, str]:
     """Draw the strip of a video.
 
     Args:
-        source: a path, or a list of pictures.
+        source: a path, or a list of images.
         black: whether its frames are black ones of its size.
 
     Returns:
         The strip as a `data:` URI, and the video's length and size in words.
 
     Raises:
-        BadClip: it holds no frames.
+        Unusable: it holds no frames, for example.
         Exception: whatever PyAV and PIL stumble over.
     """
-    frames, length = _pictures(source) if isinstance(source, (list, tuple)) else _decoded(source)
+    frames, length = _listed_frames(source) if isinstance(source, (list, tuple)) else _decoded_frames(source)
     width, height = frames[0].size
     if black:
         frames = [Image.new("RGB", frame.size) for frame in frames]
 
-    strip = picture_uri(_side_by_side(frames), exact=max(width, height) <= SMALL)
+    strip = _image_uri(_side_by_side(frames), exact=max(width, height) <= SMALL)
     return strip, f"{length}, {width} × {height}"
 
 
-def _pictures(source: Sequence[Any]) -> tuple[list[Image.Image], str]:
-    """Frames from the middles of as many equal parts of a list of pictures."""
+def _listed_frames(source: Sequence[Any]) -> tuple[list[Image.Image], str]:
+    """Frames from the middles of as many equal parts of a list of images."""
     count = len(source)
-    places = dict.fromkeys((2 * part + 1) * count // (2 * FRAMES) for part in range(FRAMES))
-    return [load_image(f"row:{place}", source, ()) for place in places], f"{count} frames"
+    indices = dict.fromkeys((2 * part + 1) * count // (2 * FRAMES) for part in range(FRAMES))
+    return [load_image(f"row:{index}", source, ()) for index in indices], f"{count} frames"
 
 
-def _decoded(path: str) -> tuple[list[Image.Image], str]:
-    """What is shown in the middles of as many equal parts of a video file; each frame once."""
-    with opened(path) as container:
-        if not container.streams.video:
-            raise BadClip("file without picture", "it has no video track", path)
+def _decoded_frames(path: str) -> tuple[list[Image.Image], str]:
+    """The frames that are shown in the middles of as many equal parts of a video file; each frame once."""
+    with open_medium(path) as container:
+        track = first_track(container, "video")
+        if track is None:
+            raise Unusable("file without video", "it has no video track", path)
 
-        track = container.streams.video[0]
-        start, seconds = _span(container, track)
-        times = (start + seconds * (part + 0.5) / FRAMES for part in range(FRAMES))
-        frames = (_frame_at(container, track, time) for time in times)
-        found = {frame.pts: frame.to_image() for frame in frames}
+        start, seconds = time_span(container, track)
+        frames = frames_at(container, track, (start + seconds * (part + 0.5) / FRAMES for part in range(FRAMES)))
+        if not frames:
+            raise Unusable("video without frames", "not one frame can be decoded", path)
 
-    return list(found.values()), f"{seconds:.1f} s" if seconds else "unknown length"
+        images = [frame.image.to_image() for frame in frames]
 
-
-def _span(container: Any, track: Any) -> tuple[float, float]:
-    """When a track begins and how long it is, in seconds; 0 where the file does not say."""
-    start = float((track.start_time or 0) * track.time_base)
-    if track.duration:
-        return start, float(track.duration * track.time_base)
-
-    return start, (container.duration or 0) / av.time_base
-
-
-def _frame_at(container: Any, track: Any, time: float) -> Any:
-    """The frame that is shown at a time."""
-    for origin in (time, 0.0):  # from the keyframe before; where a file has no index of them, from its beginning
-        container.seek(int(origin / track.time_base), stream=track)
-        shown = None
-        for frame in container.decode(track):
-            if shown is not None and frame.time is not None and frame.time > time:
-                break
-
-            shown = frame
-
-        if shown is not None and (shown.time is None or shown.time <= time or not origin):
-            return shown
-
-    raise BadClip("video without frames", "not one frame can be decoded", container.name)
+    return images, f"{seconds:.1f} s" if seconds else "unknown length"
 
 
 def _side_by_side(frames: Sequence[Image.Image]) -> Image.Image:
@@ -143,106 +123,89 @@ RATE = 16000  # Hz: what audio encoders hear
 LONGEST = 60  # seconds that are shown
 QUIETEST, LOUDEST = -80.0, -20.0  # dB of full scale, of a frequency: the first and the last colour
 _COLOURS = "magma"  # from black; light and dark pages alike can show it
-_WINDOW = int(MIN_SOUND * RATE)  # samples
-_SPECTRUM = 1024  # samples, zeros included: so many that no row of the picture is between two frequencies
+_WINDOW = int(MIN_AUDIO_SECONDS * RATE)  # samples
+_SPECTRUM = 1024  # samples, zeros included: so many that no row of the image is between two frequencies
+_FLOOR = 1e-12  # power
 
 
 def spectrogram(source: Any, silent: bool) -> tuple[str, str]:
-    """Draw the spectrogram of a sound.
+    """Draw the spectrogram of an audio.
 
     Args:
         source: a path.
         silent: whether there is silence of its length.
 
     Returns:
-        The picture as a `data:` URI, and the sound's length in words.
+        The image as a `data:` URI, and the audio's length in words.
 
     Raises:
-        BadClip: it holds no sound, or hardly any.
+        Unusable: it holds no samples, or too few.
         Exception: whatever PyAV stumbles over.
     """
     samples = _samples(source)
-    if len(samples) < MIN_SOUND * RATE:
-        raise BadClip("sound too short", f"{len(samples)} samples at {RATE} Hz", source)
+    if len(samples) < MIN_AUDIO_SECONDS * RATE:
+        raise Unusable("audio too short", f"{len(samples)} samples at {RATE} Hz", source)
 
     shown = samples[: LONGEST * RATE]
     length = f"{len(samples) / RATE:.1f} s" if len(samples) == len(shown) else f"the first {LONGEST} s"
-    return picture_uri(_draw(np.zeros_like(shown) if silent else shown), exact=False), length
+    return _image_uri(_draw(np.zeros_like(shown) if silent else shown), exact=False), length
 
 
 def _draw(samples: NDArray[np.float32]) -> Image.Image:
-    step = min(max(1, (len(samples) - _WINDOW) // SIZE[0]), _WINDOW // 2)
-    _, _, power = signal.spectrogram(
+    window = get_window(("tukey", 0.25), _WINDOW)
+    power = power_spectrum(
         samples,
-        RATE,
-        nperseg=_WINDOW,
-        noverlap=_WINDOW - step,
-        nfft=_SPECTRUM,
-        detrend=False,
-        scaling="spectrum",
-    )
-    mel = mel_filter_bank(_SPECTRUM // 2 + 1, SIZE[1], 0.0, RATE / 2, RATE, mel_scale="slaney").T @ power
-    rows = Image.fromarray(mel[::-1].astype(np.float32)).resize(SIZE, Image.Resampling.BOX)
-    decibels = 10 * np.log10(np.maximum(np.asarray(rows), 1e-12))
+        window * (np.sqrt(2) / window.sum()),  # so that a tone of full scale has a power of 1/2
+        frame_length=_WINDOW,
+        hop_length=min(max(1, (len(samples) - _WINDOW) // SIZE[0]), _WINDOW // 2),
+        fft_length=_SPECTRUM,
+        power=2.0,
+        center=False,
+        mel_filters=mel_filter_bank(_SPECTRUM // 2 + 1, SIZE[1], 0.0, RATE / 2, RATE, mel_scale="slaney"),
+        mel_floor=_FLOOR,
+    )  # (mel bands, times)
+    rows = Image.fromarray(power[::-1].astype(np.float32)).resize(SIZE, Image.Resampling.BOX)
+    decibels = 10 * np.log10(np.maximum(np.asarray(rows), _FLOOR))
     colours = matplotlib.colormaps[_COLOURS]((decibels - QUIETEST) / (LOUDEST - QUIETEST), bytes=True)
     return Image.fromarray(colours[..., :3])
 
 
 def _samples(path: str) -> NDArray[np.float32]:
     """The beginning of the first audio track, mixed to one channel: a little more than `LONGEST` where there is more."""
-    resampler = av.AudioResampler(format="flt", layout="mono", rate=RATE)
-    parts: list[NDArray[np.float32]] = []
-    with opened(path) as container:
-        if not container.streams.audio:
-            raise BadClip("file without sound", "it has no audio track", path)
+    with open_medium(path) as container:
+        track = first_track(container, "audio")
+        if track is None:
+            raise Unusable("file without audio", "it has no audio track", path)
 
-        length = 0.0
-        for frame in container.decode(audio=0):
-            parts += (part.to_ndarray()[0] for part in resampler.resample(frame))
-            length += frame.samples / frame.sample_rate
-            if length > LONGEST + 1:
-                break
+        decoded = decode_audio(container, track, mono_rate=RATE, seconds=LONGEST + 1)
 
-        parts += (part.to_ndarray()[0] for part in resampler.resample(None))
-
-    return np.concatenate(parts) if parts else np.zeros(0, np.float32)
-
-
-Kind = Literal["video", "sound"]
+    return decoded.samples[0]
 
 
 @dataclass(frozen=True)
-class ClipThumbnail:
-    """A video or a sound of a row or of a twin.
+class _Drawing:
+    """How the media of a modality are shown.
 
     Attributes:
-        kind: which of them.
-        caption: where it comes from, how long it is; why it cannot be shown.
-        uri: a film strip or a spectrogram, as a `data:` URI; "" where it cannot be shown.
+        removed: what there is in place of one that was removed.
+        draw: makes a `data:` URI and a length in words; takes the source and whether it is removed.
     """
 
-    kind: Kind
-    caption: str
-    uri: str
-
-
-@dataclass(frozen=True)
-class _Sense:
-    kind: Kind
     removed: str
     draw: Callable[[Any, bool], tuple[str, str]]
 
 
-SENSES = {
-    Modality.VIDEO: _Sense("video", "black frames", film_strip),
-    Modality.AUDIO: _Sense("sound", "silence", spectrogram),
+_DRAWINGS = {
+    Modality.VIDEO: _Drawing("black frames", film_strip),
+    Modality.AUDIO: _Drawing("silence", spectrogram),
 }
+CLIP_MODALITIES = tuple(_DRAWINGS)
 
 
 def clip_thumbnails(
     references: Sequence[str], modality: Modality, media: Mapping[str, Any], name: Callable[[Any], str]
-) -> list[ClipThumbnail]:
-    """What stands behind references to videos or sounds.
+) -> list[MediaThumbnail]:
+    """Thumbnails of videos or audio.
 
     Args:
         references: of a row or of a twin.
@@ -255,18 +218,23 @@ def clip_thumbnails(
     """
     own, extra = (media[key] or () for key in ("row", "extra"))
     return [
-        _thumbnail(reference, find_clip(reference, own, extra), SENSES[modality], name) for reference in references
+        _thumbnail(find_medium(reference, own, extra), modality, name, borrowed=reference.startswith("extra:"))
+        for reference in references
     ]
 
 
-def _thumbnail(reference: str, clip: Clip, sense: _Sense, name: Callable[[Any], str]) -> ClipThumbnail:
-    called = _called(clip.source, name) + (" (another row's)" if reference.startswith("extra:") else "")
+def _thumbnail(medium: UnreadMedium, modality: Modality, name: Callable[[Any], str], borrowed: bool) -> MediaThumbnail:
+    called = _called(medium.source, name) + (" (another row's)" if borrowed else "")
+    drawing = _DRAWINGS[modality]
     try:
-        uri, about = sense.draw(clip.source, clip.removed)
+        uri, length = drawing.draw(medium.source, medium.removed)
     except Exception as error:  # PyAV and PIL raise whatever their readers stumble over
-        return ClipThumbnail(sense.kind, f"{called}: cannot be shown, {_reason(error, sense.kind)}", "")
+        caption = f"{called}: cannot be shown, {_reason(error, modality)}"
+        return MediaThumbnail(modality=modality, caption=caption)
 
-    return ClipThumbnail(sense.kind, f"{sense.removed if clip.removed else called}, {about}", uri)
+    return MediaThumbnail(
+        modality=modality, caption=f"{drawing.removed if medium.removed else called}, {length}", uri=uri
+    )
 
 
 def _called(source: Any, name: Callable[[Any], str]) -> str:
@@ -276,9 +244,9 @@ def _called(source: Any, name: Callable[[Any], str]) -> str:
     return name(source)
 
 
-def _reason(error: Exception, kind: Kind) -> str:
+def _reason(error: Exception, modality: Modality) -> str:
     """What is wrong, without the path on this machine: pages are shared."""
-    if isinstance(error, (BadClip, BadPicture)):
+    if isinstance(error, Unusable):
         return error.kind
 
-    return f"broken {kind}: {getattr(error, 'strerror', None) or type(error).__name__}"
+    return f"broken {modality}: {getattr(error, 'strerror', None) or type(error).__name__}"

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..files import write_bytes, write_text
-from ..results import Diagnosis, Flip, ScoredRow, ShownClip
+from ..modality import Modality
+from ..results import Diagnosis, Flip, MediaThumbnail, ScoredRow
 from .plots.attention import CONTRASTS_FILE, SHARES_FILE, attention_plots
 from .plots.diagnosis import EFFECTS_FILE, PROFILES_FILE, effects_plot, profiles_plot, radar_plot, rates_plot
 from .summary import diagnosis_summary
@@ -75,23 +76,6 @@ def _origin(diagnosis: Diagnosis) -> list[tuple[str, dict[str, str]]]:
 
 
 @dataclass(frozen=True)
-class ClipCard:
-    """A video or an audio track, as a page shows it.
-
-    Attributes:
-        kind: which of them.
-        whose: `clean`, `perturbed`, or both.
-        caption: the diagnosis's.
-        uri: an image of it; "" where none can be shown.
-    """
-
-    kind: str
-    whose: str
-    caption: str
-    uri: str
-
-
-@dataclass(frozen=True)
 class FlipCard:
     """A flip, as a page shows it.
 
@@ -101,7 +85,8 @@ class FlipCard:
         pieces: the perturbed prompt against the clean one.
         images: the clean row's images that can be shown.
         perturbed_images: the twin's; empty where they are the clean row's.
-        clips: the clean row's videos and those of the twin that differ, then their audio tracks likewise.
+        clips: the clean row's videos and those of the twin that differ, then their audio tracks
+            likewise; each behind `clean`, `perturbed` or both.
     """
 
     flip: Flip
@@ -109,7 +94,7 @@ class FlipCard:
     pieces: list[Piece]
     images: list[str]
     perturbed_images: list[str]
-    clips: list[ClipCard]
+    clips: list[tuple[str, MediaThumbnail]]
 
     @property
     def same_text(self) -> bool:
@@ -130,15 +115,12 @@ def flip_card(flip: Flip) -> FlipCard:
     )
 
 
-def _clips(flip: Flip) -> list[ClipCard]:
-    changed = {clip.kind for clip in flip.perturbed_clips}
-    clean = [_clip("clean" if clip.kind in changed else "clean and perturbed", clip) for clip in flip.clips]
-    every = clean + [_clip("perturbed", clip) for clip in flip.perturbed_clips]
-    return sorted(every, key=lambda clip: clip.kind == "sound")
-
-
-def _clip(whose: str, clip: ShownClip) -> ClipCard:
-    return ClipCard(clip.kind, whose, clip.caption, clip.uri if _is_image(clip.uri) else "")
+def _clips(flip: Flip) -> list[tuple[str, MediaThumbnail]]:
+    changed = {clip.modality for clip in flip.perturbed_clips}
+    clean = [("clean" if clip.modality in changed else "clean and perturbed", clip) for clip in flip.clips]
+    every = clean + [("perturbed", clip) for clip in flip.perturbed_clips]
+    shown = [(whose, clip if _is_image(clip.uri) else clip.model_copy(update={"uri": ""})) for whose, clip in every]
+    return sorted(shown, key=lambda item: item[1].modality is Modality.AUDIO)
 
 
 def _is_image(uri: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ...media.image import MAX_CANVAS_SIDE, CanvasKind, canvas_reference, file_reference
+from ...media.reference import MAX_CANVAS_SIDE, CanvasKind, CanvasReference, FileReference, parse
 from ...modality import Modality
 from ..dataset import RawDataset, RowContext
 from ..registry import Parameters, register_perturbation
@@ -110,10 +110,19 @@ def screenshot_image(
 
 def _on_canvas(sample: Sample, kind: CanvasKind, seed: Callable[[], int], parameters: Canvas) -> Sample | None:
     sizes: tuple[tuple[int, int] | str, ...] = sample.media[Modality.IMAGE] or (parameters.size,)
-    return sample.with_media(Modality.IMAGE, tuple(canvas_reference(kind, seed(), size) for size in sizes))
+    return sample.with_media(Modality.IMAGE, tuple(_canvas(kind, seed(), size) for size in sizes))
+
+
+def _canvas(kind: CanvasKind, seed: int, size: tuple[int, int] | str) -> str:
+    """Reference to a canvas of a size, or of the size of the image that a reference names."""
+    if isinstance(size, tuple):
+        return str(CanvasReference(kind, seed, size))
+
+    image = parse(size)
+    return str(CanvasReference(kind, seed, image.size if isinstance(image, CanvasReference) else image))
 
 
 def _from_pool(sample: Sample, rng: random.Random, context: RowContext, pool: str) -> Sample | None:
     files = context.dataset.pool(pool)
-    references = tuple(file_reference(rng.choice(files)) for _ in sample.media[Modality.IMAGE] or (None,))
+    references = tuple(str(FileReference(rng.choice(files))) for _ in sample.media[Modality.IMAGE] or (None,))
     return sample.with_media(Modality.IMAGE, references)

@@ -1,4 +1,4 @@
-"""Reading clips: references, rates and channels, what is removed, what is remembered, and that LLaMA-Factory gets its readers back."""
+"""Reading videos and audio: rates and channels, what is removed, what is remembered, and that LLaMA-Factory gets its readers back."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,11 +10,9 @@ from helpers.clip_files import dominant_frequency, read_sound, write_clip, write
 from llamafactory.data.mm_plugin import get_mm_plugin
 from PIL import Image
 
-from modality_interference.batching.media_reader import ClipReader
-from modality_interference.errors import ModalityInterferenceError
-from modality_interference.media.clips import Clip, find_clip
-from modality_interference.media.containers import BadClip
-from modality_interference.media.image import removed_reference
+from modality_interference.batching.media_reader import MediaReader
+from modality_interference.errors import Unusable
+from modality_interference.media.reference import UnreadMedium
 
 
 SETTINGS = {"image_max_pixels": 10**6, "image_min_pixels": 16, "video_fps": 4.0, "video_maxlen": 16}
@@ -29,23 +27,8 @@ def plugin():
 
 def sounds(*media, rate: int = 16000) -> list[np.ndarray]:
     mm_plugin = plugin()
-    with ClipReader(mm_plugin, 4).installed():
+    with MediaReader(mm_plugin, 4).installed():
         return mm_plugin._regularize_audios(list(media), sampling_rate=rate)["audios"]
-
-
-def test_references():
-    assert find_clip("row:1", ["a", "b"], []) == Clip("b")
-    assert find_clip("extra:0", [], ["c"]) == Clip("c")
-    assert find_clip(removed_reference("row:0"), ["a"], []) == Clip("a", removed=True)
-    assert removed_reference(removed_reference("row:0")) == "removed:row:0"
-
-
-@pytest.mark.parametrize(
-    "reference", ["row:1", "row:-1", "row:", "extra:0", "file:/etc/passwd", "row:²", "", "removed:"]
-)
-def test_references_to_nothing(reference: str):
-    with pytest.raises(ModalityInterferenceError, match="names no video or sound of the row"):
-        find_clip(reference, ["a"], [])
 
 
 @pytest.mark.parametrize("form", [{"rate": 8000}, {"rate": 44100, "channels": 2}, {"rate": 48000, "bits": 24}, {}])
@@ -61,7 +44,7 @@ def test_sounds_of_any_form(tmp_path: Path, form: dict[str, int]):
 
 def test_a_clips_own_sound_and_silence(tmp_path: Path):
     path = str(write_clip(tmp_path / "clip.mp4", "bell", "drum", rate=16000))
-    own, silent = sounds(path, Clip(path, removed=True))
+    own, silent = sounds(path, UnreadMedium(path, removed=True))
     assert dominant_frequency(own, 16000) == pytest.approx(700, abs=2)
     assert own.shape == silent.shape and not silent.any()
 
@@ -72,8 +55,8 @@ def test_a_sound_beside_a_picture_that_nobody_can_decode(tmp_path: Path):
     assert dominant_frequency(samples, 16000) == pytest.approx(400, abs=2)
     mm_plugin = plugin()
     with (
-        ClipReader(mm_plugin, 4).installed(),
-        pytest.raises(BadClip, match="PyAV has no decoder for its picture") as found,
+        MediaReader(mm_plugin, 4).installed(),
+        pytest.raises(Unusable, match="PyAV has no decoder for its video track") as found,
     ):
         mm_plugin._regularize_videos([path], **SETTINGS)
 
@@ -84,8 +67,8 @@ def test_videos_are_llamafactorys_and_black_ones_as_long(tmp_path: Path):
     path = str(write_clip(tmp_path / "clip.mp4", fps=8, seconds=2.5))
     mm_plugin = plugin()
     expected = mm_plugin._regularize_videos([path], **SETTINGS)
-    with ClipReader(mm_plugin, 4).installed():
-        found = mm_plugin._regularize_videos([path, Clip(path, removed=True), Clip(path)], **SETTINGS)
+    with MediaReader(mm_plugin, 4).installed():
+        found = mm_plugin._regularize_videos([path, UnreadMedium(path, removed=True), UnreadMedium(path)], **SETTINGS)
 
     for key in ("fps_per_video", "durations", "frames_indices"):
         assert [list(np.ravel(item)) for item in found[key]] == [list(np.ravel(expected[key][0]))] * 3
@@ -101,7 +84,7 @@ def test_each_is_read_once_while_it_is_remembered(tmp_path: Path, monkeypatch: p
     stock = av.open
     monkeypatch.setattr(av, "open", lambda path, *args, **keys: opened.append(path) or stock(path, *args, **keys))
     mm_plugin = plugin()
-    reader = ClipReader(mm_plugin, 2)
+    reader = MediaReader(mm_plugin, 2)
     with reader.installed():
         for index in (0, 1, 0, 1, 2, 1, 0):
             mm_plugin._regularize_audios([paths[index]], sampling_rate=16000)
@@ -112,7 +95,7 @@ def test_each_is_read_once_while_it_is_remembered(tmp_path: Path, monkeypatch: p
 def test_llamafactory_gets_its_readers_back():
     mm_plugin = plugin()
     before = dict(mm_plugin.__dict__)
-    with pytest.raises(BadClip, match="there is no such file"), ClipReader(mm_plugin, 1).installed():
+    with pytest.raises(Unusable, match="there is no such file"), MediaReader(mm_plugin, 1).installed():
         mm_plugin._regularize_audios(["absent.wav"], sampling_rate=16000)
 
     assert mm_plugin.__dict__ == before
@@ -120,7 +103,7 @@ def test_llamafactory_gets_its_readers_back():
 
 def test_what_is_no_file_stays_closed(tmp_path: Path):
     for source in (str(tmp_path), 7, SimpleNamespace()):
-        with pytest.raises(BadClip):
+        with pytest.raises(Unusable):
             sounds(source)
 
 
@@ -130,12 +113,12 @@ def test_files_that_name_other_files_stay_closed(tmp_path: Path):
     concat.write_text("ffconcat version 1.0\nfile other.mp4\n")
     mm_plugin = plugin()
     assert mm_plugin._regularize_videos([str(concat)], **SETTINGS)["videos"][0]  # LLaMA-Factory by itself follows it
-    with ClipReader(mm_plugin, 4).installed():
+    with MediaReader(mm_plugin, 4).installed():
         for read in (
             lambda: mm_plugin._regularize_videos([str(concat)], **SETTINGS),
             lambda: mm_plugin._regularize_audios([str(concat)], sampling_rate=16000),
         ):
-            with pytest.raises(BadClip, match="such as a playlist") as caught:
+            with pytest.raises(Unusable, match="such as a playlist") as caught:
                 read()
 
             assert caught.value.kind == "unsupported container"

@@ -1,0 +1,75 @@
+"""Decode the audio track of a file with PyAV."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import av
+import numpy as np
+from av.container import InputContainer
+from numpy.typing import NDArray
+
+from .container import frame_time
+
+
+MIN_AUDIO_SECONDS = 0.05  # an audio encoder makes no token of less
+
+
+@dataclass(frozen=True)
+class AudioTrack:
+    """The beginning of an audio track, or all of it.
+
+    Attributes:
+        start: when it begins, in seconds on the file's clock.
+        samples: (channels, samples).
+        rate: samples per second; 0 where there are none.
+    """
+
+    start: float
+    samples: NDArray
+    rate: int
+
+
+def decode_audio(
+    container: InputContainer,
+    track: Any,
+    sample_format: Literal["fltp", "s16"] = "fltp",
+    mono_rate: int | None = None,
+    from_time: float = 0.0,
+    seconds: float = math.inf,
+) -> AudioTrack:
+    """Decode a track, as far as it is needed.
+
+    Args:
+        container: an open file.
+        track: from `first_track`.
+        sample_format: 32-bit floats in -1..1 (planar), or 16-bit integers (one channel only).
+        mono_rate: mix the channels to one, at this rate; None for the channels and the rate of the file.
+        from_time: when the needed part begins, in seconds on the file's clock; not before the track itself.
+        seconds: how much is needed from there. There may be some more.
+
+    Raises:
+        av.FFmpegError: the track cannot be decoded; and others of `DECODER_ERRORS`.
+    """
+    parts: list[NDArray] = []
+    resampler, start, end, rate = None, 0.0, 0.0, 0
+    for frame in container.decode(track):
+        if resampler is None:
+            start = end = frame_time(frame, otherwise=0.0)
+            rate = mono_rate or frame.sample_rate
+            resampler = av.AudioResampler(sample_format, "mono" if mono_rate else frame.layout, rate)
+
+        for part in resampler.resample(frame):
+            parts.append(part.to_ndarray())
+            end += part.samples / rate
+
+        if end >= max(start, from_time) + seconds:
+            break
+
+    if resampler is not None:
+        parts += (part.to_ndarray() for part in resampler.resample(None) if part is not None)
+
+    if not parts:
+        return AudioTrack(start, np.zeros((1, 0), np.float32 if sample_format == "fltp" else np.int16), rate)
+
+    return AudioTrack(start, np.concatenate(parts, axis=1), rate)

@@ -1,0 +1,210 @@
+"""Media references: how a row names its images, videos and audio by strings, so that twins are small and can be cached.
+
+- `row:0`: the row's own medium 0 of a modality;
+- `extra:0`: number 0 of `_twin_images` (`_twin_videos`, `_twin_audios`), borrowed from another row;
+- `file:/absolute/path`: an image from a pool;
+- `canvas:<black|white|noise>:<seed>:<width>x<height>`, or `canvas:<kind>:<seed>:row:0` for the size of that image;
+- `removed:row:0`: as many black frames of that size as that video has; silence as long as that audio.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any, Literal, cast
+
+from ..errors import ModalityInterferenceError
+
+
+MAX_CANVAS_SIDE = 8192  # pixels
+_REMOVED = "removed:"
+_CANVAS_SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})", re.ASCII)
+
+
+class CanvasKind(StrEnum):
+    """What a canvas is painted with."""
+
+    BLACK = "black"
+    WHITE = "white"
+    NOISE = "noise"
+
+
+@dataclass(frozen=True)
+class StoredReference:
+    """A medium that the aligned row holds.
+
+    Attributes:
+        column: `row` for the row's own media, `extra` for those borrowed from other rows.
+        index: of the medium among these.
+        removed: whether black frames or silence take its place.
+    """
+
+    column: Literal["row", "extra"]
+    index: int
+    removed: bool = False
+
+    def __str__(self) -> str:
+        return f"{_REMOVED if self.removed else ''}{self.column}:{self.index}"
+
+    def find(self, own: Sequence[Any], extra: Sequence[Any]) -> Any:
+        """The medium.
+
+        Args:
+            own: the row's own media of a modality.
+            extra: those borrowed from other rows.
+
+        Raises:
+            ModalityInterferenceError: the row does not have so many.
+        """
+        media = own if self.column == "row" else extra
+        if self.index >= len(media):
+            raise ModalityInterferenceError(
+                f"media reference `{self}` names a medium that the row does not have (it has {len(media)}). If a cached "
+                "dataset brought it, set `overwrite_cache: true`."
+            )
+
+        return media[self.index]
+
+
+@dataclass(frozen=True)
+class FileReference:
+    """An image file of a pool, by its absolute path."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"file:{self.path}"
+
+
+@dataclass(frozen=True)
+class CanvasReference:
+    """A canvas.
+
+    Attributes:
+        kind: what it is painted with.
+        seed: of the noise; any integer that is not negative.
+        size: (width, height) in pixels, or the image whose size it takes.
+    """
+
+    kind: CanvasKind
+    seed: int
+    size: "tuple[int, int] | StoredReference | FileReference"
+
+    def __str__(self) -> str:
+        size = f"{self.size[0]}x{self.size[1]}" if isinstance(self.size, tuple) else str(self.size)
+        return f"canvas:{self.kind}:{self.seed}:{size}"
+
+
+Reference = StoredReference | FileReference | CanvasReference
+
+
+def parse(text: str) -> Reference:
+    """Read a reference; `str` of the result is the text again.
+
+    Raises:
+        ModalityInterferenceError: it is malformed, or a canvas is too large.
+    """
+    kind, _, rest = text.partition(":")
+    if kind == "canvas":
+        return _parse_canvas(text)
+
+    if kind == "file" and os.path.isabs(rest):
+        return FileReference(rest)
+
+    column, _, index = text.removeprefix(_REMOVED).partition(":")
+    if column in ("row", "extra") and index.isascii() and index.isdecimal():
+        return StoredReference(cast(Literal["row", "extra"], column), int(index), text.startswith(_REMOVED))
+
+    raise ModalityInterferenceError(
+        f"media reference `{text}` is malformed; allowed: `row:0`, `extra:0`, `removed:row:0`, `file:/absolute/path`, "
+        "`canvas:black:0:336x336`. If a cached dataset brought it, set `overwrite_cache: true`."
+    )
+
+
+def _parse_canvas(text: str) -> CanvasReference:
+    _, kind, seed, size = (*text.split(":", 3), "", "", "")[:4]
+    if kind not in list(CanvasKind) or not (seed.isascii() and seed.isdecimal()):
+        raise ModalityInterferenceError(
+            f"media reference `{text}` is malformed; a canvas is `canvas:<kind>:<seed>:<width>x<height>` or "
+            f"`canvas:<kind>:<seed>:row:0`, its kind one of {', '.join(CanvasKind)}."
+        )
+
+    if pixels := _CANVAS_SIZE.fullmatch(size):
+        width, height = int(pixels[1]), int(pixels[2])
+        if max(width, height) > MAX_CANVAS_SIDE:
+            raise ModalityInterferenceError(
+                f"media reference `{text}`: a side may have at most {MAX_CANVAS_SIDE} pixels."
+            )
+
+        return CanvasReference(CanvasKind(kind), int(seed), (width, height))
+
+    image = parse(size)
+    if isinstance(image, CanvasReference) or getattr(image, "removed", False):
+        raise ModalityInterferenceError(f"media reference `{text}` is malformed: `{size}` is not a stored image.")
+
+    return CanvasReference(CanvasKind(kind), int(seed), image)
+
+
+def row_reference(index: int) -> str:
+    """Reference to the row's own medium `index`, as rows hold it."""
+    return str(StoredReference("row", index))
+
+
+def extra_reference(index: int) -> str:
+    """Reference to medium `index` of those borrowed from other rows, as rows hold it."""
+    return str(StoredReference("extra", index))
+
+
+def removed_reference(text: str) -> str:
+    """Reference to black frames in place of a video, or to silence in place of an audio.
+
+    Raises:
+        ModalityInterferenceError: the reference names no medium of a row.
+    """
+    reference = parse(text)
+    if not isinstance(reference, StoredReference):
+        raise ModalityInterferenceError(
+            f"media reference `{text}`: only a row's own or borrowed media can be removed."
+        )
+
+    return str(replace(reference, removed=True))
+
+
+def is_removed(text: str) -> bool:
+    """Whether a reference stands for black frames or silence."""
+    return getattr(parse(text), "removed", False)
+
+
+@dataclass(frozen=True)
+class UnreadMedium:
+    """A video or an audio of a row; it is read where it is needed.
+
+    Attributes:
+        source: a path, a list of frames, or samples.
+        removed: whether its frames shall be black, its samples silent.
+    """
+
+    source: Any
+    removed: bool = False
+
+
+def find_medium(text: str, own: Sequence[Any], extra: Sequence[Any]) -> UnreadMedium:
+    """The video or audio behind a reference.
+
+    Args:
+        text: the reference.
+        own: the row's `_videos` or `_audios`.
+        extra: the row's `_twin_videos` or `_twin_audios`.
+
+    Raises:
+        ModalityInterferenceError: the reference is malformed or names no video or audio of this row.
+    """
+    reference = parse(text)
+    if not isinstance(reference, StoredReference):
+        raise ModalityInterferenceError(
+            f"media reference `{text}` names an image, where a video or an audio is expected; allowed: `row:0`, "
+            "`extra:0`, `removed:row:0`. If a cached dataset brought it, set `overwrite_cache: true`."
+        )
+
+    return UnreadMedium(reference.find(own, extra), reference.removed)

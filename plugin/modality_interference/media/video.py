@@ -1,0 +1,93 @@
+"""Decode the video track of a file with PyAV: frame by frame, or the frames that are shown at some times."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import av
+from av.container import InputContainer
+
+from .container import frame_time
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A decoded frame.
+
+    Attributes:
+        start: when it is shown, in seconds on the file's clock.
+        end: until when, if it is the last one.
+        image: as decoded.
+        pixel_shape: width of a stored pixel in units of its height; not 1 in anamorphic video.
+        damaged: whether the decoder had to guess a part of it.
+    """
+
+    start: float
+    end: float
+    image: av.VideoFrame
+    pixel_shape: float
+    damaged: bool
+
+
+def decode_video(container: InputContainer, track: Any) -> Iterator[Frame]:
+    """Decode a track from where the container is.
+
+    Args:
+        container: an open file.
+        track: from `first_track`.
+
+    Raises:
+        av.FFmpegError: the track cannot be decoded; and others of `DECODER_ERRORS`.
+    """
+    pixel_shape = float(track.sample_aspect_ratio or 1)
+    usual = 1 / float(track.average_rate or track.guessed_rate or 1)
+    end = 0.0
+    for image in container.decode(track):
+        start = frame_time(image, otherwise=end)
+        base = image.time_base or track.time_base
+        end = start + (float(image.duration * base) if image.duration and base else usual)
+        yield Frame(start, end, image, pixel_shape, image.is_corrupt)
+
+
+def time_span(container: InputContainer, track: Any) -> tuple[float, float]:
+    """When a track begins and how long it is, in seconds; length 0 where the file does not say."""
+    start = float((track.start_time or 0) * track.time_base)
+    if track.duration:
+        return start, float(track.duration * track.time_base)
+
+    return start, (container.duration or 0) / av.time_base
+
+
+def frames_at(container: InputContainer, track: Any, times: Iterable[float]) -> list[Frame]:
+    """The frames that are shown at some times; each frame once.
+
+    Args:
+        container: an open file.
+        track: from `first_track`.
+        times: in seconds on the file's clock.
+
+    Returns:
+        The frames; fewer than `times` where a frame is shown at several of them, none where the track holds none.
+    """
+    found = {}
+    for time in times:
+        if (frame := _frame_at(container, track, time)) is not None:
+            found[frame.image.pts] = frame
+
+    return list(found.values())
+
+
+def _frame_at(container: InputContainer, track: Any, time: float) -> Frame | None:
+    for origin in (time, 0.0):  # from the keyframe before; where a file has no index of them, from its beginning
+        container.seek(int(origin / track.time_base), stream=track)
+        shown = None
+        for frame in decode_video(container, track):
+            if shown is not None and frame.start > time:
+                break
+
+            shown = frame
+
+        if shown is not None and (shown.start <= time or not origin):
+            return shown
+
+    return None

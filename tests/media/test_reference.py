@@ -1,0 +1,80 @@
+"""Media references: read and written again, and the videos and audio that they name."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modality_interference.errors import ModalityInterferenceError
+from modality_interference.media.reference import (
+    CanvasKind,
+    CanvasReference,
+    FileReference,
+    StoredReference,
+    UnreadMedium,
+    find_medium,
+    is_removed,
+    parse,
+    removed_reference,
+)
+
+
+STORED = st.builds(StoredReference, st.sampled_from(["row", "extra"]), st.integers(0, 10**9), st.booleans())
+FILES = st.builds(FileReference, st.text().map("/{}".format))
+IMAGES = FILES | STORED.filter(lambda reference: not reference.removed)
+SIZES = st.tuples(st.integers(1, 8192), st.integers(1, 8192)) | IMAGES
+CANVASES = st.builds(CanvasReference, st.sampled_from(CanvasKind), st.integers(0, 2**63), SIZES)
+
+
+@given(STORED | FILES | CANVASES)
+def test_references_round_trip(reference):
+    assert parse(str(reference)) == reference
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [
+        ("row:0", StoredReference("row", 0)),
+        ("extra:12", StoredReference("extra", 12)),
+        ("removed:extra:1", StoredReference("extra", 1, removed=True)),
+        ("file:/pool/a:b.png", FileReference("/pool/a:b.png")),
+        ("canvas:noise:7:32x24", CanvasReference(CanvasKind.NOISE, 7, (32, 24))),
+        ("canvas:black:0:row:1", CanvasReference(CanvasKind.BLACK, 0, StoredReference("row", 1))),
+    ],
+)
+def test_the_spelling_that_cached_datasets_hold(text, reference):
+    assert parse(text) == reference and str(reference) == text
+
+
+def test_finding_videos_and_audio():
+    assert find_medium("row:1", ["a", "b"], []) == UnreadMedium("b")
+    assert find_medium("extra:0", [], ["c"]) == UnreadMedium("c")
+    assert find_medium(removed_reference("row:0"), ["a"], []) == UnreadMedium("a", removed=True)
+    assert removed_reference(removed_reference("row:0")) == "removed:row:0"
+    assert is_removed("removed:row:0") and not is_removed("row:0")
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("row:1", "names a medium that the row does not have"),
+        ("extra:0", "names a medium that the row does not have"),
+        ("removed:extra:0", "names a medium that the row does not have"),
+        ("row:-1", "malformed"),
+        ("row:", "malformed"),
+        ("row:²", "malformed"),
+        ("", "malformed"),
+        ("removed:", "malformed"),
+        ("removed:removed:row:0", "malformed"),
+        ("removed:file:/etc/passwd", "malformed"),
+        ("file:/etc/passwd", "names an image"),
+        ("canvas:black:0:3x3", "names an image"),
+    ],
+)
+def test_references_to_nothing(reference: str, message: str):
+    with pytest.raises(ModalityInterferenceError, match=message):
+        find_medium(reference, ["a"], [])
+
+
+def test_only_stored_media_can_be_removed():
+    with pytest.raises(ModalityInterferenceError, match="only a row's own or borrowed media"):
+        removed_reference("file:/pool/a.png")
