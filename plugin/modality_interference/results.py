@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -33,6 +33,7 @@ RateName = Literal[
 ]
 RATES: tuple[RateName, ...] = get_args(RateName)
 Model = TypeVar("Model", bound=BaseModel)
+Number = TypeVar("Number", bound=float | None)
 _SWAPPED = re.compile(r"swapped_(video|audio)(_\d+)?")  # labels; a number where it is not the first of its name
 
 
@@ -98,18 +99,22 @@ class ScoredRow(Result):
         return None if found is None else float(found)
 
 
-class Rate(Result):
-    """A mean over examples with its bootstrap interval.
+class Estimate(Result, Generic[Number]):
+    """A value with its 95 % bootstrap interval over examples; `Number` says what its numbers may be.
 
     Attributes:
-        value: the mean.
-        low: lower end of the 95 % interval.
+        value: of the examples as they are.
+        low: lower end of the interval.
         high: upper end.
     """
 
-    value: float = Field(ge=-ROUNDING, le=1 + ROUNDING)
-    low: float = Field(ge=-ROUNDING, le=1 + ROUNDING)
-    high: float = Field(ge=-ROUNDING, le=1 + ROUNDING)
+    value: Number
+    low: Number
+    high: Number
+
+
+Share = Annotated[float, Field(ge=-ROUNDING, le=1 + ROUNDING)]
+Rate: TypeAlias = Estimate[Share]  # a mean over examples, or a causal effect in bits; both lie between 0 and 1
 
 
 class PerturbationResult(Result):
@@ -205,9 +210,6 @@ class Flip(Result):
     causal_effect: float | None = None
 
 
-Share = Annotated[float, Field(ge=-ROUNDING, le=1 + ROUNDING)]
-
-
 class AttentionShares(Result):
     """Where the position that gives the answer looks, on average over the rows of one condition.
 
@@ -228,20 +230,6 @@ class AttentionShares(Result):
     heads: list[list[list[Share]]]
 
 
-class EffectSize(Result):
-    """Cohen's d with its bootstrap interval; None where it is not defined (one row, or rows that do not differ).
-
-    Attributes:
-        value: difference of the means in pooled standard deviations.
-        low: lower end of the 95 % interval.
-        high: upper end.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
-
-
 class AttentionContrast(Result):
     """How much more a modality is attended to when the prompt asks for it.
 
@@ -252,7 +240,8 @@ class AttentionContrast(Result):
         only_clean: whether clean rows alone are compared, or twins too.
         asked_rows: how many rows of the first kind.
         other_rows: how many of the second.
-        layers: Cohen's d by layer, above 0 where prompts that ask for the modality draw more attention to it.
+        layers: Cohen's d by layer, above 0 where prompts that ask for the modality draw more attention to it; None where
+            it is not defined (one row, or rows that do not differ).
     """
 
     modality: str
@@ -261,7 +250,7 @@ class AttentionContrast(Result):
     only_clean: bool
     asked_rows: int = Field(ge=1)
     other_rows: int = Field(ge=1)
-    layers: list[EffectSize]
+    layers: list[Estimate[float | None]]
 
 
 class AttentionProfile(Result):

@@ -1,12 +1,22 @@
-"""Rates and intervals against hand-computed values, scipy's bootstrap and a simulation."""
+"""Rates, effect sizes and their intervals against hand-computed values, scipy and simulations."""
+
+import math
+import statistics
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import bootstrap
+from scipy.stats import bootstrap, ttest_ind
 
-from modality_interference.evaluation.statistics import means, summarise, unique_rows
+from modality_interference.evaluation.statistics import (
+    Group,
+    dataset_results,
+    effect_sizes,
+    mean_intervals,
+    means,
+    unique_rows,
+)
 from modality_interference.results import ScoredRow
 
 
@@ -47,7 +57,7 @@ def test_a_repeated_row_counts_once():
 
 
 def test_summary_holds_the_same_rates_and_the_counts():
-    summary = summarise(four_examples(), seed=0, generated=False)["pets"]
+    summary = dataset_results(four_examples(), seed=0, generated=False)["pets"]
     assert (summary.examples, summary.kind, list(summary.perturbations)) == (4, "image", ["clean", "misleading_text"])
     twins = summary.perturbations["misleading_text"]
     assert twins.rows == 3
@@ -59,7 +69,7 @@ def test_summary_holds_the_same_rates_and_the_counts():
 
 def test_kinds_of_a_mixed_dataset():
     rows = [scored(0), scored(1, kind="text")]
-    assert summarise(rows, seed=0, generated=False)["pets"].kind == "mixed"
+    assert dataset_results(rows, seed=0, generated=False)["pets"].kind == "mixed"
 
 
 def test_what_another_clip_plants_is_called_following_the_other_sense():
@@ -95,7 +105,7 @@ def test_figures_of_each_kind_of_a_mixed_dataset():
     rows = [scored(0, kind="video"), scored(2, kind="video", correct=False)]
     rows += [scored(1, kind="audio", correct=False), scored(3, kind="audio", correct=False)]
     rows += [scored(0, "swapped_audio", False, kind="video", flipped=True, misled=True)]
-    found = summarise(rows, seed=0, generated=False)["pets"]
+    found = dataset_results(rows, seed=0, generated=False)["pets"]
     accuracy = {
         kind: {name: (result.rows, result.rates["accuracy"].value) for name, result in results.items()}
         for kind, results in found.kinds.items()
@@ -103,20 +113,20 @@ def test_figures_of_each_kind_of_a_mixed_dataset():
     assert accuracy == {"video": {"clean": (2, 0.5), "swapped_audio": (1, 0)}, "audio": {"clean": (2, 0)}}
     assert found.perturbations["clean"].rates["accuracy"].value == 0.25
     assert found.kinds["video"]["swapped_audio"].rates["other_modality_rate"].value == 1
-    assert summarise(rows[:2], seed=0, generated=False)["pets"].kinds == {}
+    assert dataset_results(rows[:2], seed=0, generated=False)["pets"].kinds == {}
 
 
 def test_intervals_of_a_kind_agree_with_scipy():
     values = np.random.default_rng(6).random(200) < 0.35
     rows = [scored(2 * row, kind="video", correct=bool(value)) for row, value in enumerate(values)]
     rows += [scored(2 * row + 1, kind="audio") for row in range(200)]
-    rate = summarise(rows, seed=0, generated=False)["pets"].kinds["video"]["clean"].rates["accuracy"]
+    rate = dataset_results(rows, seed=0, generated=False)["pets"].kinds["video"]["clean"].rates["accuracy"]
     expected = bootstrap((values,), np.mean, method="percentile", n_resamples=9999, rng=5).confidence_interval
     assert (rate.low, rate.high) == pytest.approx((expected.low, expected.high), abs=0.02)
 
 
 def test_one_example_has_no_spread():
-    rate = summarise([scored(0)], seed=0, generated=False)["pets"].perturbations["clean"].rates["accuracy"]
+    rate = dataset_results([scored(0)], seed=0, generated=False)["pets"].perturbations["clean"].rates["accuracy"]
     assert (rate.value, rate.low, rate.high) == (1, 1, 1)
 
 
@@ -129,7 +139,7 @@ def test_intervals_agree_with_scipy():
         scored(row, "ocr_text", bool(value), flipped=True, causal_effect=effect)
         for row, (value, effect) in enumerate(zip(values, effects))
     ]
-    found = summarise(rows, seed=0, generated=False)["pets"].perturbations
+    found = dataset_results(rows, seed=0, generated=False)["pets"].perturbations
     for column, rate in (
         (values.astype(float), found["clean"].rates["accuracy"]),
         (effects, found["ocr_text"].rates["causal_effect"]),
@@ -147,7 +157,7 @@ def test_all_rates_are_of_the_same_resamples():
     values = np.random.default_rng(2).random(80) < 0.4
     rows = [scored(row) for row in range(80)]
     rows += [scored(row, "ocr_text", not value, flipped=bool(value)) for row, value in enumerate(values)]
-    rates = summarise(rows, seed=3, generated=False)["pets"].perturbations["ocr_text"].rates
+    rates = dataset_results(rows, seed=3, generated=False)["pets"].perturbations["ocr_text"].rates
     assert rates["flip_rate"].low == pytest.approx(1 - rates["accuracy"].high)
     assert rates["flip_rate"].high == pytest.approx(1 - rates["accuracy"].low)
 
@@ -158,7 +168,7 @@ def test_coverage_of_a_simulated_rate():
     hits = 0
     for seed in range(200):
         rows = [scored(row, correct=bool(value)) for row, value in enumerate(draw.random(150) < 0.7)]
-        rate = summarise(rows, seed=seed, generated=False)["pets"].perturbations["clean"].rates["accuracy"]
+        rate = dataset_results(rows, seed=seed, generated=False)["pets"].perturbations["clean"].rates["accuracy"]
         hits += rate.low <= 0.7 <= rate.high
 
     assert 0.89 <= hits / 200 <= 0.99
@@ -172,7 +182,80 @@ def test_intervals_hold_the_rates_and_stay_between_0_and_1(examples):
         for row, (right, flipped, effect) in enumerate(examples)
         if row % 3 != 1
     ]
-    for result in summarise(rows, seed=0, generated=False)["pets"].perturbations.values():
+    for result in dataset_results(rows, seed=0, generated=False)["pets"].perturbations.values():
         for rate in result.rates.values():
             assert -1e-9 <= rate.low <= rate.high <= 1 + 1e-9
             assert -1e-9 <= rate.value <= 1 + 1e-9
+
+
+@pytest.mark.parametrize("examples", [2, 50, 1001])
+def test_the_bootstrap_draws_what_scipys_draws(examples):
+    values = np.random.default_rng(7).normal(size=examples)
+    expected = bootstrap((values,), np.mean, n_resamples=2000, method="percentile", rng=np.random.default_rng(3))
+    value, low, high = mean_intervals(values[None], seed=3)[:, 0]
+    assert value == pytest.approx(values.mean())
+    assert (low, high) == pytest.approx(tuple(expected.confidence_interval), abs=1e-12)
+
+
+def test_a_mean_of_few_examples_leaves_out_resamples_without_them():
+    table = np.full((2, 40), np.nan)
+    table[0, 5], table[1] = 0.25, 1.0
+    assert mean_intervals(table, seed=0).tolist() == [[0.25, 1.0]] * 3
+
+
+# effect sizes
+
+
+def group(columns, examples=None, centre=0.0):
+    values = np.array(columns, dtype=float).T
+    names = examples or [("clips", index) for index in range(len(values))]
+    return Group.of(values, names, np.full(values.shape[1], centre))
+
+
+def test_effect_size_by_hand():
+    """Means 4 and 2; variances 4 (of 2, 4, 6) and 2/3 (of 1, 2, 2, 3); pooled (2 * 4 + 3 * 2/3) / 5 = 2."""
+    (found,) = effect_sizes(group([[2, 4, 6]]), group([[1, 2, 2, 3]]), seed=0)
+    assert found.value == pytest.approx(2 / math.sqrt(2), abs=1e-5)
+    assert found.low < found.value < found.high
+
+
+def test_effect_sizes_against_scipys_t_test():
+    """Student's t = d / sqrt(1 / n1 + 1 / n2) in the t test with pooled variance."""
+    draw = np.random.default_rng(0)
+    one, other = draw.normal(0.9, 0.01, (3, 40)), draw.normal(0.89, 0.02, (3, 25))
+    found = effect_sizes(group(one, centre=0.9), group(other, centre=0.9), seed=0)
+    for values, others, size in zip(one, other, found):
+        t = ttest_ind(values, others, equal_var=True).statistic
+        assert size.value == pytest.approx(t * math.sqrt(1 / 40 + 1 / 25), abs=1e-5)
+
+
+def test_the_interval_of_an_effect_size_covers_the_truth():
+    """95 % intervals of a d of 1 miss it in about 5 of 100 samples."""
+    draw = np.random.default_rng(1)
+    sizes = effect_sizes(group(draw.normal(1, 1, (100, 60))), group(draw.normal(0, 1, (100, 60))), seed=2)
+    missed = sum(not size.low <= 1 <= size.high for size in sizes)
+    assert 1 <= missed <= 12
+
+
+def test_twins_of_an_example_are_drawn_together():
+    """Every example five times says nothing new: the interval stays as wide as that of the examples alone."""
+    draw = np.random.default_rng(3)
+    one, other = draw.normal(1, 1, (1, 30)), draw.normal(0, 1, (1, 30))
+    names = [("clips", index) for index in range(30)] * 5
+    alone = effect_sizes(group(one), group(other), seed=4)[0]
+    twins = effect_sizes(group(np.tile(one, 5), names), group(np.tile(other, 5), names), seed=4)[0]
+    assert twins.high - twins.low == pytest.approx(alone.high - alone.low, rel=0.1)
+    pooled = statistics.fmean([statistics.pvariance([*one[0]] * 5), statistics.pvariance([*other[0]] * 5)]) * 150 / 149
+    assert twins.value == pytest.approx((one.mean() - other.mean()) / math.sqrt(pooled), abs=1e-5)
+
+
+@pytest.mark.parametrize(("one", "other"), [([0.5], [0.7]), ([0.5, 0.5], [0.5, 0.5]), ([1.0, 1.0], [0.0])])
+def test_no_effect_size_without_spread(one, other):
+    (found,) = effect_sizes(group([one]), group([other]), seed=0)
+    assert (found.value, found.low, found.high) == (None, None, None)
+
+
+def test_the_same_seed_draws_the_same():
+    draw = np.random.default_rng(5)
+    one, other = group(draw.normal(1, 1, (2, 9))), group(draw.normal(0, 1, (2, 8)))
+    assert effect_sizes(one, other, seed=1) == effect_sizes(one, other, seed=1) != effect_sizes(one, other, seed=2)

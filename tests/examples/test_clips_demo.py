@@ -18,7 +18,7 @@ from modality_interference.data.converter import make_converter
 from modality_interference.data.formats.audio_visual import ask_each
 from modality_interference.data.spec import TwinsSpec
 from modality_interference.modality import Modality
-from modality_interference.results import AttentionContrast, AttentionProfile, AttentionShares, EffectSize
+from modality_interference.results import AttentionContrast, AttentionProfile, AttentionShares, Estimate
 
 
 CLIPS = Path(__file__).parents[2] / "examples" / "clips"
@@ -179,7 +179,7 @@ def test_tables(tmp_path, capsys):
 
 def tabled(effect):
     """A diagnosis of clips whose attention contrasts have the same effect in the first layer and half of it in the next."""
-    layers = [EffectSize(value=value, low=value, high=value) for value in (effect, effect / 2)]
+    layers = [Estimate(value=value, low=value, high=value) for value in (effect, effect / 2)]
     contrasts = [
         AttentionContrast(
             modality=asked, asked=asked, other=other, only_clean=True, asked_rows=10, other_rows=10, layers=layers

@@ -1,6 +1,6 @@
 """Scored rows of a small dataset of clips, for the tests of profiles by prompt."""
 
-from modality_interference.evaluation.statistics import summarise
+from modality_interference.evaluation.statistics import dataset_results
 from modality_interference.results import DatasetResult, ScoredRow
 
 
@@ -36,7 +36,7 @@ def clip_rows(gain: int = 0) -> list[ScoredRow]:
 
 def clip_results(gain: int = 0) -> dict[str, DatasetResult]:
     """What a diagnosis makes of these rows."""
-    return summarise(clip_rows(gain), seed=0, generated=False)
+    return dataset_results(clip_rows(gain), seed=0, generated=False)
 
 
 def _row(clip: int, prompt: str, perturbation: str, right: int) -> ScoredRow:

@@ -12,7 +12,7 @@ from ..batching.tokens import ModalityTokens
 from ..modality import CLEAN
 from ..results import DatasetResult, Diagnosis, RunMetadata, ScoredRow, write_results
 from .attention_probe import AttendedRow, attention_profile
-from .statistics import RESAMPLES, summarise
+from .statistics import RESAMPLES, dataset_results
 
 
 _PACKAGES = ("llamafactory-modality-interference", "llamafactory", "transformers", "torch", "peft", "datasets")
@@ -48,7 +48,7 @@ def write_diagnosis(
     """
     from .flips import Gallery  # which makes thumbnails; a run that only trains does not need it
 
-    results = summarise(rows, metadata.seed, generated=metadata.scoring == "generate")
+    results = dataset_results(rows, metadata.seed, generated=metadata.scoring == "generate")
     diagnosis = Diagnosis(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         model=metadata.model,

@@ -6,29 +6,22 @@ from dataclasses import dataclass
 
 import numpy as np
 from pydantic import computed_field
-from scipy import stats
 
-from ..evaluation.statistics import CONFIDENCE, RESAMPLES
-from ..results import Rate, RateName, Result, ScoredRow
+from ..evaluation.statistics import CONFIDENCE, RESAMPLES, mean_intervals
+from ..results import Estimate, Rate, RateName, Result, ScoredRow
 from .table import RATE_TITLES, ConditionName, condition_title
 
 
-_CHUNK = 5_000_000  # values that the bootstrap holds in memory at a time
+class Difference(Estimate[float | None]):
+    """A rate of one run minus the same rate of the reference, the mean over the shared examples.
 
-
-class Difference(Result):
-    """A rate of one run minus the same rate of the reference.
+    Its interval is None where one example alone allows none.
 
     Attributes:
-        value: the mean difference over the shared examples.
-        low: lower end of its 95 % interval; None where one example alone allows no interval.
-        high: upper end.
         examples: how many both runs scored.
     """
 
     value: float
-    low: float | None
-    high: float | None
     examples: int
 
     @computed_field  # type: ignore[prop-decorator]
@@ -98,20 +91,11 @@ def _by_content(rows: Sequence[ScoredRow]) -> dict[tuple[str, str, int, int], Sc
 
 
 def _difference(changes: np.ndarray, seed: int) -> Difference:
-    value, examples = float(changes.mean()), len(changes)
-    if examples == 1:
+    value, low, high = mean_intervals(changes[None], seed)[:, 0].tolist()
+    if len(changes) == 1:
         return Difference(value=value, low=None, high=None, examples=1)
 
-    interval = stats.bootstrap(
-        (changes,),
-        np.mean,
-        n_resamples=RESAMPLES,
-        batch=max(1, _CHUNK // examples),
-        confidence_level=CONFIDENCE,
-        method="percentile",
-        rng=np.random.default_rng(abs(seed)),  # a seed out of a file may be negative
-    ).confidence_interval
-    return Difference(value=value, low=float(interval.low), high=float(interval.high), examples=examples)
+    return Difference(value=value, low=low, high=high, examples=len(changes))
 
 
 SCHEMA = 1

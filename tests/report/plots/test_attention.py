@@ -14,7 +14,7 @@ from modality_interference.results import (
     AttentionContrast,
     AttentionProfile,
     AttentionShares,
-    EffectSize,
+    Estimate,
     read_diagnosis,
     write_results,
 )
@@ -24,7 +24,7 @@ def profile(depth=3, undefined=False):
     """Two conditions, one of them with an untrusted name, and a contrast."""
     layers = [[0.5, 0.3, 0.2]] * depth
     shares = dict(rows=4, layers=layers, heads=[[layer, layer] for layer in layers])
-    size = EffectSize(value=None, low=None, high=None) if undefined else EffectSize(value=1.5, low=0.5, high=2.5)
+    size = Estimate(value=None, low=None, high=None) if undefined else Estimate(value=1.5, low=0.5, high=2.5)
     return AttentionProfile(
         groups=["text", "image", "special"],
         conditions=[

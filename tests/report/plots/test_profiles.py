@@ -10,7 +10,7 @@ from helpers.pages import open_page, overflow, plain, shown, texts
 from matplotlib.axes import Axes
 from PIL import Image
 
-from modality_interference.evaluation.statistics import summarise
+from modality_interference.evaluation.statistics import dataset_results
 from modality_interference.report.comparison import compare_runs
 from modality_interference.report.page import write_report
 from modality_interference.report.plots.curves import draw_curves, read_curves
@@ -63,7 +63,7 @@ class TestTable:
     def test_a_dataset_that_asks_one_prompt_only(self) -> None:
         heard = [row for row in clip_rows() if row.kind == "audio" and row.dataset == "clips"]
 
-        found = diagnosis({}).model_copy(update={"datasets": summarise(heard, seed=0, generated=False)})
+        found = diagnosis({}).model_copy(update={"datasets": dataset_results(heard, seed=0, generated=False)})
 
         lines = prompt_lines(prompt_conditions(found))
 
