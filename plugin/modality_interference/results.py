@@ -1,6 +1,6 @@
-"""What a diagnosis found: the figures of `interference.json` and the rows of `interference_rows.jsonl`.
+"""What a diagnosis found: the rates in `interference.json` and the rows in `interference_rows.jsonl`.
 
-Both files are data that people share, so they are read through pydantic models and never trusted.
+People share both files, so their content is untrusted and read through pydantic models.
 """
 
 import json
@@ -38,7 +38,7 @@ _SWAPPED = re.compile(r"swapped_(video|audio)(_\d+)?")  # labels; a number where
 
 
 class Result(BaseModel):
-    """Base of all results: strict about types, deaf to keys of later releases."""
+    """Base of all results: immutable, finite numbers; unknown keys of later releases are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
@@ -118,7 +118,7 @@ Rate: TypeAlias = Estimate[Share]  # a mean over examples, or a causal effect in
 
 
 class PerturbationResult(Result):
-    """The figures of one dataset under one perturbation.
+    """The rates of one dataset under one perturbation.
 
     Attributes:
         rows: how many rows were scored.
@@ -133,7 +133,7 @@ class PerturbationResult(Result):
 
 
 class DatasetResult(Result):
-    """The figures of one dataset.
+    """The rates of one dataset.
 
     Attributes:
         examples: number of examples.
@@ -211,7 +211,7 @@ class Flip(Result):
 
 
 class AttentionShares(Result):
-    """Where the position that gives the answer looks, on average over the rows of one condition.
+    """What the position that gives the answer attends to, on average over the rows of one condition.
 
     Attributes:
         dataset: name in `dataset_info.json`.
@@ -254,7 +254,7 @@ class AttentionContrast(Result):
 
 
 class AttentionProfile(Result):
-    """The white-box part of a diagnosis (`attention_probe: true`).
+    """The part of a diagnosis about attention (`attention_probe: true`).
 
     Attributes:
         groups: of tokens: text, image, video, audio, special (template tokens); those that the rows have.
@@ -302,7 +302,7 @@ class Diagnosis(Result):
         datasets: results by dataset.
         notes: what a reader should know, in plain words.
         gallery: the worst flips, worst first.
-        attention: where the model looks, if the recipe asked for it.
+        attention: what the model attends to; None without `attention_probe`.
     """
 
     schema_version: int = SCHEMA
@@ -385,7 +385,7 @@ def _check_schema(content: Any, where: str) -> None:
 
 @dataclass(frozen=True)
 class RunMetadata:
-    """What a report says of the run that it is about.
+    """What a report says of its run.
 
     Attributes:
         model: name, adapter, template and tuning.

@@ -1,1 +1,1 @@
-"""From a batch to scores, figures and `interference.json`."""
+"""From a batch to scores, rates with intervals and `interference.json`."""

@@ -1,4 +1,4 @@
-"""The white-box profile of a diagnosis: which modality an answer's position attends to, and contrasts between kinds of prompts."""
+"""Which modality the position that gives the answer attends to, and how that differs between kinds of prompts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ from .statistics import Group, effect_sizes
 
 @dataclass(frozen=True)
 class AttendedRow:
-    """Where the position that gives a row's answer looks.
+    """What the position that gives a row's answer attends to.
 
     Attributes:
         dataset: the row's dataset.
         row: its index there.
         kind: what its answer depends on, the kind of its prompt.
         perturbation: its label, `clean` for the clean row.
-        shares: (layers, heads, groups) float32 shares of attention on `shares.GROUPS`.
+        shares: (layers, heads, groups) float32 shares of attention on `scores.GROUPS`.
         seen: (groups,) whether the row has tokens of the group.
     """
 
@@ -45,7 +45,7 @@ class AttendedRow:
 
 
 class AttentionProbe:
-    """Listens to the evaluation's forward of one batch.
+    """Records the attention in the evaluation's forward of one batch.
 
     Args:
         batch: clean rows and twins.
@@ -69,17 +69,17 @@ class AttentionProbe:
         return with_listener(kwargs, self.shares if self.questions and first else None)
 
     def rows(self) -> list[AttendedRow]:
-        """What was heard.
+        """The recorded shares of the rows that have a question.
 
         Raises:
-            ModalityInterferenceError: not every layer was.
+            ModalityInterferenceError: not every layer computed its attention by transformers' attention interface.
         """
         if not self.questions:
             return []
 
         if len(self.shares.layers) != self.depth:
             raise ModalityInterferenceError(
-                f"`attention_probe` heard {len(self.shares.layers)} of the model's {self.depth} layers: the others do not "
+                f"`attention_probe` recorded {len(self.shares.layers)} of the model's {self.depth} layers: the others do not "
                 "compute their attention by transformers' attention interface. Set `attention_probe: false`."
             )
 
@@ -98,8 +98,8 @@ def _last_prompt_token(batch: TwinBatch) -> Tensor:
     starts = answer.clone()
     starts[:, 1:] &= ~answer[:, :-1]  # of every turn's answer
     attended = batch.inputs["attention_mask"].bool()
-    places = torch.arange(answer.shape[1], device=answer.device)
-    return torch.where(torch.where(batch.answered[:, None], starts, attended), places, 0).max(dim=1).values
+    positions = torch.arange(answer.shape[1], device=answer.device)
+    return torch.where(torch.where(batch.answered[:, None], starts, attended), positions, 0).max(dim=1).values
 
 
 _DIGITS = 5  # of shares
@@ -111,7 +111,7 @@ _CONTRASTS = (  # modality, kind of the prompts that ask for it, kind of those t
 
 
 def attention_profile(rows: Sequence[AttendedRow], seed: int) -> AttentionProfile | None:
-    """The white-box part of a diagnosis; None where nothing was heard.
+    """The part of a diagnosis about attention; None where nothing was recorded.
 
     Args:
         rows: of all ranks, which may repeat rows to even out their batches.

@@ -10,18 +10,20 @@ from ..batching.batch import Answers, Question
 from ..data.options import CANNOT_TELL
 from ..results import ScoredRow
 from ..train.losses import js
-from .answers import _loose, parse_choice
+from .answers import normalized, parse_choice
 
 
 def score_likelihood(
     questions: list[Question], answers: Answers, decode: Callable[[list[int]], str]
 ) -> list[ScoredRow]:
-    """Score clean rows and twins.
+    """Score clean rows and twins by the model's likelihoods.
 
-    With options, the answer is the option of the highest likelihood, and the causal effect is the Jensen-Shannon divergence
-    between the distributions over the options. Without, the answer is what greedy decoding gives when the right tokens so
-    far are given (teacher forcing), right where all tokens are, and the causal effect is the mean divergence between the
-    distributions over the vocabulary at the answer's positions.
+    A row with options is answered with the option of the highest likelihood. Its causal effect is the Jensen-Shannon
+    divergence between the clean row's and its own distribution over the options (arXiv 2505.19616).
+
+    A row without options is answered with the most likely token at every position of the right answer (teacher forcing),
+    and is right where all tokens are. Its causal effect is the mean over these positions of the Jensen-Shannon divergence
+    between the distributions over the vocabulary.
 
     Args:
         questions: of the batch; rows without an answer are left out.
@@ -49,10 +51,12 @@ def option_likelihoods(questions: list[Question], answers: Answers) -> list[Tens
     log_probabilities = torch.log_softmax(answers.logits, dim=-1)[
         torch.tensor(positions, dtype=torch.long, device=device), torch.tensor(tokens, dtype=torch.long, device=device)
     ]
-    of_option = torch.repeat_interleave(
+    option_of_token = torch.repeat_interleave(
         torch.arange(len(options)), torch.tensor([len(option.tokens) for option in options], dtype=torch.long)
     )
-    totals = torch.zeros(len(options), dtype=torch.float64).index_add(0, of_option, log_probabilities.double().cpu())
+    totals = torch.zeros(len(options), dtype=torch.float64).index_add(
+        0, option_of_token, log_probabilities.double().cpu()
+    )
     return [
         torch.log_softmax(part, dim=-1) for part in totals.split([len(question.options) for question in questions])
     ]
@@ -60,13 +64,12 @@ def option_likelihoods(questions: list[Question], answers: Answers) -> list[Tens
 
 def _score_options(question: Question, own: Tensor, clean: Tensor) -> ScoredRow:
     chosen, clean_choice = int(own.argmax()), int(clean.argmax())
-    is_twin = question.batch_row != question.clean
     return scored_row(
         question,
         answer=question.choices[chosen],
         correct=chosen == question.answer,
-        flipped=chosen != clean_choice if is_twin else None,
-        causal_effect=_bits(js(clean, own).item()) if is_twin else None,
+        flipped=chosen != clean_choice if _is_twin(question) else None,
+        causal_effect=_bits(js(clean, own).item()) if _is_twin(question) else None,
         misled=None if question.target is None else chosen == question.target,
     )
 
@@ -82,20 +85,16 @@ def _score_free(questions: list[Question], answers: Answers, decode: Callable[[l
     correct = answers.correct[rows].tolist()
     greedy = answers.logits.argmax(dim=-1)
     texts = [decode(ids.tolist()) for ids in greedy.split(answers.lengths.tolist())]
-    scored = []
-    for index, question in enumerate(questions):
-        is_twin = question.batch_row != question.clean
-        scored.append(
-            scored_row(
-                question,
-                answer=texts[question.batch_row],
-                correct=bool(correct[index]),
-                flipped=flips[index] if is_twin else None,
-                causal_effect=_bits(effects[index]) if is_twin else None,
-            )
+    return [
+        scored_row(
+            question,
+            answer=texts[question.batch_row],
+            correct=bool(correct[index]),
+            flipped=flips[index] if _is_twin(question) else None,
+            causal_effect=_bits(effects[index]) if _is_twin(question) else None,
         )
-
-    return scored
+        for index, question in enumerate(questions)
+    ]
 
 
 def _free_effects(answers: Answers, rows: Tensor, clean: Tensor) -> Tensor:
@@ -107,13 +106,17 @@ def _free_effects(answers: Answers, rows: Tensor, clean: Tensor) -> Tensor:
     return (sums / answers.lengths.clamp(min=1))[rows]
 
 
+def _is_twin(question: Question) -> bool:
+    return question.batch_row != question.clean
+
+
 def _bits(nats: float) -> float | None:
     """A divergence in bits; None where logits were not finite."""
     return max(nats, 0.0) / math.log(2) if math.isfinite(nats) else None  # rounding may leave equal ones below 0
 
 
 def scored_row(question: Question, answer: str | None, **values: object) -> ScoredRow:
-    """A scored row of a question."""
+    """The scored row of a question; `values` are the fields of `ScoredRow` that the question does not tell."""
     can_tell = question.answer is None or question.choices[question.answer] != CANNOT_TELL
     return ScoredRow(
         dataset=question.dataset,
@@ -130,30 +133,30 @@ def scored_row(question: Question, answer: str | None, **values: object) -> Scor
 def score_generated(questions: list[Question], texts: list[str]) -> list[ScoredRow]:
     """Score what a model wrote.
 
-    With options, an answer is right where it names the right one; an answer that cannot be parsed is wrong. Where the
-    answer is free, it is right where it is the row's own but for case, spaces and a full stop. An answer that cannot be
-    parsed differs from one that can.
+    With options, an answer is right where it names the right option; an answer that cannot be parsed is wrong, and differs
+    from one that can be parsed. Without options, an answer is right where it is the expected text, case, spaces and a full
+    stop apart.
 
     Args:
         questions: clean rows and twins.
         texts: the model's answer to each.
     """
     parsed = [
-        parse_choice(text, question.choices) if question.choices else _loose(text)
+        parse_choice(text, question.choices) if question.choices else normalized(text)
         for question, text in zip(questions, texts)
     ]
     return [
-        _score(question, text, own, parsed[question.clean]) for question, text, own in zip(questions, texts, parsed)
+        _score_text(question, text, own, parsed[question.clean])
+        for question, text, own in zip(questions, texts, parsed)
     ]
 
 
-def _score(question: Question, text: str, own: int | str | None, clean: int | str | None) -> ScoredRow:
-    right = question.answer if question.choices else _loose(question.response)
-    is_twin = question.batch_row != question.clean
+def _score_text(question: Question, text: str, own: int | str | None, clean: int | str | None) -> ScoredRow:
+    right = question.answer if question.choices else normalized(question.response)
     return scored_row(
         question,
         answer=question.choices[own] if isinstance(own, int) else (None if own is None else text.strip()),
         correct=own == right,
-        flipped=own != clean if is_twin else None,
+        flipped=own != clean if _is_twin(question) else None,
         misled=None if question.target is None else own == question.target,
     )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from ..attention.packing import shared_prefill
-from ..attention.prefix import CommonPrefixes
+from ..attention.prefix import CommonPrefixes, PackedRows
 from ..attention.row_attention import RowAttention
 from ..batching.batch import Answers, TwinBatch
 from ..batching.collator import Purpose
@@ -48,15 +48,14 @@ class DiagnosisTrainer(TwinTrainer):
     def __init__(
         self, metadata: RunMetadata, write_report: WriteReport, write_curves: WriteCurves, **kwargs: Any
     ) -> None:
-        # LLaMA-Factory hands over a collator without a model where the evaluation generates
+        # where the evaluation generates, LLaMA-Factory gives a collator without a model
         self._evaluation_collator = kwargs["data_collator"]
         super().__init__(**kwargs)
         self.metadata = metadata
         self._write_report = write_report
         self._draw_curves = write_curves
-        self._generation = dict(
-            kwargs.get("gen_kwargs") or {}
-        )  # LLaMA-Factory's; an evaluation that is given none forgets them
+        # LLaMA-Factory's keywords of `generate`; the Trainer forgets them in an evaluation that is given none
+        self._generation = dict(kwargs.get("gen_kwargs") or {})
         self._scored: list[ScoredRow] = []  # of the dataset that is being evaluated, by this rank
         self._attended: list[AttendedRow] = []  # of all datasets, by this rank
         self._diagnosed: list[ScoredRow] | None = None  # of all datasets, by all ranks; None outside of `evaluate`
@@ -102,9 +101,8 @@ class DiagnosisTrainer(TwinTrainer):
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> "EvalLoopOutput":
         self._scored = []
         output = super().evaluation_loop(*args, **kwargs)
-        rows = unique_rows(
-            row for row in gather_object(self._scored) if row.dataset
-        )  # none: tokenized without the plugin
+        scored = gather_object(self._scored)
+        rows = unique_rows(row for row in scored if row.dataset)  # "": tokenized without the plugin
         generated = self.purpose is Purpose.GENERATION
         output.metrics.update(named_metrics(rows, kwargs.get("metric_key_prefix", "eval"), generated))
         if self._diagnosed is not None:
@@ -134,14 +132,14 @@ class DiagnosisTrainer(TwinTrainer):
     def _generation_step(self, model: nn.Module, batch: TwinBatch, gen_kwargs: dict[str, Any]) -> None:
         inputs = dict(batch.inputs)
         if "mm_token_type_ids" in inspect.signature(self.model.forward).parameters:
-            # Qwen-VL's `generate` puts media tokens at their places in the picture only where it is told which they are
+            # without it, Qwen-VL's `generate` gives media tokens the positions of text
             inputs.setdefault("mm_token_type_ids", self._media_types(inputs["input_ids"]))
 
         if gen_kwargs.get("max_new_tokens") is not None:
             gen_kwargs.pop("max_length", None)  # the Trainer's, of prompt and answer together
 
         greedy = {**gen_kwargs, "do_sample": False, "num_beams": 1}  # a flip must come from the perturbation
-        with self._attention_probed(batch) as edit, self.parts.hooked(edit), self._shared_prompts(batch):
+        with self._probe_attention(batch) as edit, self.parts.hooked(edit), self._share_prompts(batch):
             _, generated, _ = super().prediction_step(model, inputs, prediction_loss_only=False, **greedy)
 
         texts = self.processing_class.batch_decode(generated, skip_special_tokens=True)
@@ -158,7 +156,7 @@ class DiagnosisTrainer(TwinTrainer):
     def _likelihood_step(self, model: nn.Module, batch: TwinBatch) -> Tensor:
         media_features = self.parts.media_features(batch.media_index)
         with torch.no_grad(), self.compute_loss_context_manager():
-            with self._attention_probed(batch) as edit:
+            with self._probe_attention(batch) as edit:
                 with self.parts.hooked(
                     edit, batch.answer_positions, media_features, row_attention=self._row_attention(batch)
                 ):
@@ -171,26 +169,21 @@ class DiagnosisTrainer(TwinTrainer):
         return clean.mean() if len(clean) else clean.sum()
 
     @contextmanager
-    def _shared_prompts(self, batch: TwinBatch) -> Iterator[None]:
+    def _share_prompts(self, batch: TwinBatch) -> Iterator[None]:
         if not self.share_prefix:
             yield
             return
 
-        rows = torch.arange(len(batch.labels), device=batch.labels.device)
-        with shared_prefill(self.parts.decoder, CommonPrefixes(batch, all_tokens=True).pack(rows, rows[:0])):
+        with shared_prefill(self.parts.decoder, _packed(batch, all_tokens=True)):
             yield
 
     def _row_attention(self, batch: TwinBatch) -> RowAttention | None:
-        """How the rows share prefixes; None where they do not."""
-        if not self.share_prefix:
-            return None
-
-        rows = torch.arange(len(batch.labels), device=batch.labels.device)
-        return RowAttention(CommonPrefixes(batch).pack(rows, rows[:0]))
+        """The attention of rows that share prefixes; None where prefix sharing is off."""
+        return RowAttention(_packed(batch, all_tokens=False)) if self.share_prefix else None
 
     @contextmanager
-    def _attention_probed(self, batch: TwinBatch) -> Iterator[Callable[[dict[str, Any]], dict[str, Any]] | None]:
-        """The edit of the decoder's inputs that has its attention heard; None where the recipe does not ask for it."""
+    def _probe_attention(self, batch: TwinBatch) -> Iterator[Callable[[dict[str, Any]], dict[str, Any]] | None]:
+        """Yields the edit of the decoder's inputs that records its attention; None where `attention_probe` is off."""
         if not self.finetuning_args.attention_probe or self.is_in_train:
             yield None
             return
@@ -223,6 +216,12 @@ class DiagnosisTrainer(TwinTrainer):
             self._draw_curves(folder, self.state.log_history, names)
         except ModalityInterferenceError as error:  # a full disk must not end a training run for a plot
             logger.warning_rank0(f"No curves: {error}")
+
+
+def _packed(batch: TwinBatch, all_tokens: bool) -> PackedRows:
+    """All rows of a batch with each shared prefix once; `all_tokens` as `CommonPrefixes` takes it."""
+    rows = torch.arange(len(batch.labels), device=batch.labels.device)
+    return CommonPrefixes(batch, all_tokens=all_tokens).pack(rows, rows[:0])
 
 
 def metric_stem(prefix: str, dataset: str, perturbation: str) -> str:

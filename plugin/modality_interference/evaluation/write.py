@@ -1,4 +1,4 @@
-"""Put a diagnosis together and write it: figures, gallery, notes."""
+"""Put a diagnosis together and write it: rates, effect sizes, gallery of flips, notes."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -33,7 +33,7 @@ def write_diagnosis(
     Args:
         folder: the run's output_dir.
         rows: all scored rows, each once.
-        attended: where the model looked, rows that ranks repeat included; empty without `attention_probe`.
+        attended: recorded attention, including rows that several ranks scored; empty without `attention_probe`.
         datasets: the tokenized evaluation datasets.
         metadata: of the run.
         step: optimizer steps that the model has been trained for in this run.
@@ -85,11 +85,11 @@ def _notes(results: dict[str, DatasetResult], rows: list[ScoredRow], datasets: l
 
 
 def _examples(datasets: list[Any]) -> Counter[str]:
-    """Number of different examples by dataset name; a stream does not say."""
-    places = {
-        where
+    """Number of different examples by dataset name; unknown for a stream."""
+    examples = {
+        example
         for dataset in datasets
         if isinstance(dataset, Dataset) and "row" in dataset.column_names
-        for where in zip(dataset["dataset"], dataset["row"])
+        for example in zip(dataset["dataset"], dataset["row"])
     }
-    return Counter(name for name, _ in places if name)
+    return Counter(name for name, _ in examples if name)
