@@ -6,9 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modality_interference.batching.batch import Question
 from modality_interference.evaluation.answers import parse_choice
-from modality_interference.evaluation.scoring import score_generated
 
 
 PETS = ("cat", "dog", "red cat", "horse")
@@ -61,44 +59,3 @@ def test_text_letter_and_both_name_the_same_option(words, data):
 def test_a_letter_beside_another_options_text_is_not_guessed(words, data):
     index, other = data.draw(st.permutations(range(len(words))))[:2]
     assert parse_choice(f"{string.ascii_uppercase[index]}: {words[other]}", tuple(words)) is None
-
-
-def test_scores_by_hand():
-    """The clean answer is right; one twin is misled, one cannot be parsed, one agrees."""
-    about = dict(dataset="pets", row=0, key=1, kind="image", clean=0, choices=PETS, answer=1, response="B")
-    asked = [
-        Question(perturbation=name, batch_row=place, target=target, **about)
-        for place, (name, target) in enumerate(
-            [("clean", None), ("misleading_text", 0), ("misleading_text_2", 0), ("unrelated_text", None)]
-        )
-    ]
-    clean, misled, unparsable, same = score_generated(asked, ["B", "It is a cat.", "Sorry.", "dog"])
-    assert (clean.answer, clean.correct, clean.flipped, clean.misled) == ("dog", True, None, None)
-    assert (misled.answer, misled.correct, misled.flipped, misled.misled) == ("cat", False, True, True)
-    assert (unparsable.answer, unparsable.correct, unparsable.flipped, unparsable.misled) == (None, False, True, False)
-    assert (same.answer, same.correct, same.flipped, same.misled) == ("dog", True, False, None)
-    assert all(row.causal_effect is None for row in (clean, misled, unparsable, same))
-
-
-def test_two_unparsable_answers_are_no_flip():
-    about = dict(dataset="pets", row=0, key=1, kind="image", clean=0, choices=PETS, answer=1)
-    asked = [Question(perturbation=name, batch_row=place, **about) for place, name in enumerate(["clean", "ocr_text"])]
-    assert [row.flipped for row in score_generated(asked, ["Sorry.", "No."])] == [None, False]
-
-
-def test_free_answers_but_for_case_spaces_and_full_stop():
-    about = dict(dataset="captions", row=0, key=1, kind="image", clean=0, response="A red car.")
-    asked = [Question(perturbation=f"p{place}", batch_row=place, **about) for place in range(3)]
-    scored = score_generated(asked, ["a red  car", "A blue car.", "A red car"])
-    assert [row.correct for row in scored] == [True, False, True]
-    assert [row.flipped for row in scored] == [None, True, False]
-    assert scored[1].answer == "A blue car."
-
-
-def test_abstention_where_cannot_tell_is_right():
-    about = dict(dataset="clips", row=0, key=1, kind="audio", clean=0, choices=(*PETS, "cannot tell"))
-    asked = [Question(perturbation=f"p{place}", batch_row=place, answer=len(PETS), **about) for place in range(3)]
-    told = Question(perturbation="clean", batch_row=3, answer=0, **about)
-    scored = score_generated([*asked, told], ["Cannot tell.", "It is a cat.", "Sorry.", "cannot tell"])
-    assert [row.abstained for row in scored] == [True, False, False, None]
-    assert [row.correct for row in scored] == [True, False, False, False]

@@ -1,4 +1,4 @@
-"""Scores by likelihood against values worked out by hand and by scipy, on a fixed table of logits."""
+"""Scores by likelihood against values worked out by hand and by scipy, and of generated answers by hand."""
 
 import math
 
@@ -9,7 +9,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.special import log_softmax, softmax
 
 from modality_interference.batching.batch import Answers, OptionTokens, Question
-from modality_interference.evaluation.scoring import option_likelihoods, score_likelihood
+from modality_interference.evaluation.scoring import option_likelihoods, score_generated, score_likelihood
 
 
 VOCABULARY = 6
@@ -145,3 +145,47 @@ def test_logits_that_are_not_finite_have_no_effect(table):
     for questions in (given, [question(0), question(1)]):
         found = score_likelihood(questions, answers([2, 2], table[:4]), decode=str)
         assert [row.causal_effect for row in found] == [None, None]
+
+
+PETS = ("cat", "dog", "red cat", "horse")
+
+
+def test_generated_answers_by_hand():
+    """The clean answer is right; one twin is misled, one cannot be parsed, one agrees."""
+    about = dict(dataset="pets", row=0, key=1, kind="image", clean=0, choices=PETS, answer=1, response="B")
+    asked = [
+        Question(perturbation=name, batch_row=index, target=target, **about)
+        for index, (name, target) in enumerate(
+            [("clean", None), ("misleading_text", 0), ("misleading_text_2", 0), ("unrelated_text", None)]
+        )
+    ]
+    clean, misled, unparsable, same = score_generated(asked, ["B", "It is a cat.", "Sorry.", "dog"])
+    assert (clean.answer, clean.correct, clean.flipped, clean.misled) == ("dog", True, None, None)
+    assert (misled.answer, misled.correct, misled.flipped, misled.misled) == ("cat", False, True, True)
+    assert (unparsable.answer, unparsable.correct, unparsable.flipped, unparsable.misled) == (None, False, True, False)
+    assert (same.answer, same.correct, same.flipped, same.misled) == ("dog", True, False, None)
+    assert all(row.causal_effect is None for row in (clean, misled, unparsable, same))
+
+
+def test_two_unparsable_answers_are_no_flip():
+    about = dict(dataset="pets", row=0, key=1, kind="image", clean=0, choices=PETS, answer=1)
+    asked = [Question(perturbation=name, batch_row=index, **about) for index, name in enumerate(["clean", "ocr_text"])]
+    assert [row.flipped for row in score_generated(asked, ["Sorry.", "No."])] == [None, False]
+
+
+def test_generated_free_answers_but_for_case_spaces_and_full_stop():
+    about = dict(dataset="captions", row=0, key=1, kind="image", clean=0, response="A red car.")
+    asked = [Question(perturbation=f"p{index}", batch_row=index, **about) for index in range(3)]
+    scored = score_generated(asked, ["a red  car", "A blue car.", "A red car"])
+    assert [row.correct for row in scored] == [True, False, True]
+    assert [row.flipped for row in scored] == [None, True, False]
+    assert scored[1].answer == "A blue car."
+
+
+def test_generated_abstention_where_cannot_tell_is_right():
+    about = dict(dataset="clips", row=0, key=1, kind="audio", clean=0, choices=(*PETS, "cannot tell"))
+    asked = [Question(perturbation=f"p{index}", batch_row=index, answer=len(PETS), **about) for index in range(3)]
+    told = Question(perturbation="clean", batch_row=3, answer=0, **about)
+    scored = score_generated([*asked, told], ["Cannot tell.", "It is a cat.", "Sorry.", "cannot tell"])
+    assert [row.abstained for row in scored] == [True, False, False, None]
+    assert [row.correct for row in scored] == [True, False, False, False]

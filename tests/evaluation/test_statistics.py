@@ -26,7 +26,7 @@ def scored(row: int, perturbation: str = "clean", correct: bool = True, dataset:
 
 
 def four_examples() -> list[ScoredRow]:
-    """Four examples; the third has no twin, the fourth's twin plants nothing."""
+    """Four examples; the third has no twin, the twin of the fourth has no target option."""
     return [
         scored(0), scored(1), scored(2, correct=False), scored(3),
         scored(0, "misleading_text", False, flipped=True, causal_effect=1.0, misled=True),
@@ -72,7 +72,7 @@ def test_kinds_of_a_mixed_dataset():
     assert dataset_results(rows, seed=0, generated=False)["pets"].kind == "mixed"
 
 
-def test_what_another_clip_plants_is_called_following_the_other_sense():
+def test_the_target_of_another_clip_counts_as_the_other_modality():
     twins = {"flipped": True, "causal_effect": 0.5}
     rows = [
         scored(0, "swapped_audio", False, misled=True, **twins),

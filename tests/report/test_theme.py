@@ -14,7 +14,7 @@ from modality_interference.report.plots.attention import attention_plots
 from modality_interference.report.plots.diagnosis import effects_plot, radar_plot, rates_plot
 from modality_interference.report.table import conditions
 from modality_interference.report.theme import CARD, SERIES, VARIABLES, Plot, add_legend, label, line_style, make_plot
-from modality_interference.results import AttentionContrast, AttentionProfile, AttentionShares, EffectSize
+from modality_interference.results import AttentionContrast, AttentionProfile, AttentionShares, Estimate
 
 
 HOSTILE = '</text></svg><script>alert("#ffffff url(#p1)")</script>--><!--'
@@ -32,7 +32,7 @@ PROFILE = AttentionProfile(
             only_clean=True,
             asked_rows=1,
             other_rows=1,
-            layers=[EffectSize(value=1, low=0, high=2), EffectSize(value=None, low=None, high=None)],
+            layers=[Estimate(value=1, low=0, high=2), Estimate(value=None, low=None, high=None)],
         )
     ],
 )

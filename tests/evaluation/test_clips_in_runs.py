@@ -41,7 +41,7 @@ def found(run: Path) -> tuple[Diagnosis, list[ScoredRow], dict[str, float], list
     return read_diagnosis(run / "out"), read_rows(run / "out"), metrics, [json.loads(line) for line in lines]
 
 
-def test_following_the_other_sense_is_answering_with_the_other_clips_class(run):
+def test_the_other_modality_rate_is_of_answers_with_the_other_clips_class(run):
     diagnosis, rows, metrics, clips = found(run)
     for perturbation, column in OTHER.items():
         twins = [row for row in rows if row.perturbation == perturbation]
