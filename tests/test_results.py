@@ -1,4 +1,4 @@
-"""The files of a diagnosis: round trips, failures that lose nothing, files of strangers."""
+"""The files of a diagnosis: round trips, failures that lose nothing, untrusted files."""
 
 import json
 import os
@@ -9,14 +9,12 @@ from hypothesis import strategies as st
 
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.files import write_text
-from modality_interference.modality import Modality
 from modality_interference.results import (
     JSON_FILE,
     ROWS_FILE,
     DatasetResult,
     Diagnosis,
     Flip,
-    MediaThumbnail,
     PerturbationResult,
     Rate,
     ScoredRow,
@@ -110,7 +108,7 @@ def test_no_diagnosis_here(tmp_path):
         ({"datasets": []}, "datasets"),
     ],
 )
-def test_strangers_figures_are_checked(tmp_path, change, message):
+def test_untrusted_rates_are_checked(tmp_path, change, message):
     content = json.loads(DIAGNOSIS.model_dump_json()) | change
     (tmp_path / JSON_FILE).write_text(json.dumps(content))
     with pytest.raises(ModalityInterferenceError, match=f"`{message}`"):
@@ -164,11 +162,3 @@ def test_line_separators_in_answers(tmp_path):
     )
     (tmp_path / ROWS_FILE).write_text(row.model_dump_json() + "\n", encoding="utf-8")
     assert read_rows(tmp_path) == [row]
-
-
-def test_a_gallery_of_the_first_layout_is_read():
-    read = MediaThumbnail.model_validate(
-        {"kind": "sound", "caption": "dog.wav, 2.0 s", "uri": "data:image/png;base64,"}
-    )
-    assert read == MediaThumbnail(modality=Modality.AUDIO, caption="dog.wav, 2.0 s", uri="data:image/png;base64,")
-    assert MediaThumbnail.model_validate({"kind": "video", "caption": ""}).modality is Modality.VIDEO

@@ -164,15 +164,6 @@ class MediaThumbnail(Result):
     uri: str = ""
     size: tuple[int, int] | None = None
 
-    @model_validator(mode="before")
-    @classmethod
-    def _read_first_layout(cls, data: Any) -> Any:
-        """The first release wrote `kind`, "video" or "sound"."""
-        if isinstance(data, dict) and "modality" not in data and data.get("kind") in ("video", "sound"):
-            return {**data, "modality": "audio" if data["kind"] == "sound" else "video"}
-
-        return data
-
 
 class Flip(Result):
     """One of the worst flips, for the gallery.
@@ -183,8 +174,8 @@ class Flip(Result):
         perturbation: what flipped the answer.
         prompt: what the model read of the clean row, media as `<image>` and the like.
         perturbed_prompt: of the twin.
-        pictures: the clean row's pictures, as `data:image/...;base64,` URIs.
-        perturbed_pictures: the twin's.
+        images: the clean row's images, as `data:image/...;base64,` URIs.
+        perturbed_images: the twin's.
         clips: the clean row's videos and audio.
         perturbed_clips: the twin's, of the modalities that are not the clean row's.
         right_answer: what would have been right.
@@ -199,8 +190,8 @@ class Flip(Result):
     perturbation: str
     prompt: str
     perturbed_prompt: str
-    pictures: list[str] = []
-    perturbed_pictures: list[str] = []
+    images: list[str] = []
+    perturbed_images: list[str] = []
     clips: list[MediaThumbnail] = []
     perturbed_clips: list[MediaThumbnail] = []
     right_answer: str

@@ -178,9 +178,9 @@ def test_what_a_diagnosis_leaves_behind(reference, checkpoint):
     assert len(diagnosis.gallery) == min(24, len(flips)) > 0
     for flip in diagnosis.gallery:
         assert flip.clean_answer != flip.perturbed_answer
-        assert flip.pictures or flip.dataset == "sums"
+        assert flip.images or flip.dataset == "sums"
         assert flip.prompt != flip.perturbed_prompt
-        assert all(uri.startswith("data:image/") for uri in flip.pictures + flip.perturbed_pictures)
+        assert all(uri.startswith("data:image/") for uri in flip.images + flip.perturbed_images)
 
     assert "Which colour is shown?" in next(flip.prompt for flip in diagnosis.gallery if flip.dataset == "pictures")
     page = (reference / "interference.html").read_text()

@@ -125,12 +125,12 @@ class TestGallery:
 
     def test_a_picture_that_the_twin_keeps_is_shown_once(self) -> None:
         assert flip_card(flip()).perturbed_images == []
-        assert len(flip_card(flip(perturbed_pictures=[picture_uri("blue")])).perturbed_images) == 1
+        assert len(flip_card(flip(perturbed_images=[picture_uri("blue")])).perturbed_images) == 1
 
     def test_only_embedded_pictures_are_shown(self) -> None:
         addresses = ["https://example.org/a.png", "javascript:alert(1)", "data:text/html,hello", "file:///etc/passwd"]
 
-        assert flip_card(flip(pictures=[*addresses, picture_uri("red")])).images == [picture_uri("red")]
+        assert flip_card(flip(images=[*addresses, picture_uri("red")])).images == [picture_uri("red")]
 
     def test_clips_that_the_twin_keeps_are_shown_once(self) -> None:
         video, sound, silence = CLIPS
@@ -283,7 +283,7 @@ class TestBrowser:
             clean_answer=HOSTILE,
             perturbed_answer=HOSTILE,
             target=HOSTILE,
-            pictures=[
+            images=[
                 'data:image/png;base64,"><script>window.hacked=1</script>',
                 "data:image/svg+xml,<svg onload='window.hacked=1'/>",
             ],
@@ -312,7 +312,7 @@ class TestBrowser:
 
     @pytest.mark.parametrize("width", [360, 1280])
     def test_clips_fill_their_card(self, chromium, tmp_path: Path, width: int) -> None:
-        gallery = [flip(pictures=[], perturbed_pictures=[], clips=CLIPS[:2], perturbed_clips=CLIPS[2:])]
+        gallery = [flip(images=[], perturbed_images=[], clips=CLIPS[:2], perturbed_clips=CLIPS[2:])]
         page = write_report(tmp_path, diagnosis(gallery=gallery), ROWS)[0]
 
         open_page(chromium, page, width=width, height=740)

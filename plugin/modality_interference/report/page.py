@@ -104,12 +104,12 @@ class FlipCard:
 
 def flip_card(flip: Flip) -> FlipCard:
     """Prepare a flip for a page."""
-    perturbed = [] if flip.perturbed_pictures == flip.pictures else flip.perturbed_pictures
+    perturbed = [] if flip.perturbed_images == flip.images else flip.perturbed_images
     return FlipCard(
         flip=flip,
         prompt=shortened(flip.prompt),
         pieces=changes(flip.prompt, flip.perturbed_prompt),
-        images=[uri for uri in flip.pictures if _is_image(uri)],
+        images=[uri for uri in flip.images if _is_image(uri)],
         perturbed_images=[uri for uri in perturbed if _is_image(uri)],
         clips=_clips(flip),
     )
