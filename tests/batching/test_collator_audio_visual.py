@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.av_data import COLUMNS, write_clips
-from helpers.clip_files import read_sound
+from helpers.clip_files import read_audio
 from helpers.loading import Loaded, load_data
 from helpers.runs import recipe
 from helpers.tiny_models import CLIP_FAMILIES, FAMILIES
@@ -92,7 +92,7 @@ def stock_batch(data: Loaded, model: Any, rows: list[tuple[dict[str, Any], dict[
             "attention_mask": [1] * len(row["input_ids"]),
             "labels": list(row["labels"]),
             "videos": kept_clips(example, row, "video"),
-            "audios": [read_sound(Path(path))[0] for path in kept_clips(example, row, "audio")],
+            "audios": [read_audio(Path(path))[0] for path in kept_clips(example, row, "audio")],
         }
         for example, row in rows
     ]

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
-from helpers.clip_files import dominant_frequency, read_sound, write_clip, write_sound, write_unknown_codec
+from helpers.clip_files import dominant_frequency, read_audio, write_audio, write_clip, write_unknown_codec
 from llamafactory.data.mm_plugin import get_mm_plugin
 from PIL import Image
 
@@ -33,13 +33,13 @@ def sounds(*media, rate: int = 16000) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("form", [{"rate": 8000}, {"rate": 44100, "channels": 2}, {"rate": 48000, "bits": 24}, {}])
 def test_sounds_of_any_form(tmp_path: Path, form: dict[str, int]):
-    path = write_sound(tmp_path / "ein Ton.wav", "horn", seconds=1.5, **form)
+    path = write_audio(tmp_path / "ein Ton.wav", "horn", seconds=1.5, **form)
     (samples,) = sounds(str(path))
     assert samples.dtype == np.float32 and samples.shape == (24000,)
     assert dominant_frequency(samples, 16000) == pytest.approx(1100, abs=2)
     assert np.abs(samples).max() == pytest.approx(0.3, abs=0.02)
     if form == {}:
-        np.testing.assert_allclose(samples, read_sound(path)[0], atol=1e-6)
+        np.testing.assert_allclose(samples, read_audio(path)[0], atol=1e-6)
 
 
 def test_a_clips_own_sound_and_silence(tmp_path: Path):
@@ -79,7 +79,7 @@ def test_videos_are_llamafactorys_and_black_ones_as_long(tmp_path: Path):
 
 
 def test_each_is_read_once_while_it_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    paths = [str(write_sound(tmp_path / f"{index}.wav")) for index in range(3)]
+    paths = [str(write_audio(tmp_path / f"{index}.wav")) for index in range(3)]
     opened = []
     stock = av.open
     monkeypatch.setattr(av, "open", lambda path, *args, **keys: opened.append(path) or stock(path, *args, **keys))

@@ -10,7 +10,7 @@ import termios
 from pathlib import Path
 
 import pytest
-from helpers.clip_files import read_pictures, read_sound, write_clip, write_corrupt, write_labelled
+from helpers.clip_files import read_audio, read_frames, write_clip, write_corrupt, write_labelled
 
 from modality_interference.cli import main
 
@@ -94,9 +94,9 @@ def test_options_reach_the_clips(tmp_path, capsys):
     assert main(["clips", "prepare", str(tmp_path / "in"), str(tmp_path / "out"), *options]) == 0
     line = json.loads((tmp_path / "out" / "clips.jsonl").read_text())
     assert (line["visual_label"], line["audio_label"], line["seconds"], line["frames"]) == ("bell", "choir", 2.0, 10)
-    assert read_pictures(tmp_path / "out" / line["video"])[0].shape == (10, 40, 40, 3)
-    assert read_sound(tmp_path / "out" / line["video"])[1] == 16000
-    assert len(read_sound(tmp_path / "out" / line["audio"])[0]) == 32_000
+    assert read_frames(tmp_path / "out" / line["video"])[0].shape == (10, 40, 40, 3)
+    assert read_audio(tmp_path / "out" / line["video"])[1] == 16000
+    assert len(read_audio(tmp_path / "out" / line["audio"])[0]) == 32_000
 
 
 def test_no_good_clip_is_a_failure(tmp_path, capsys):

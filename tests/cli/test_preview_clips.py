@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.clip_files import read_pictures, write_clip, write_corrupt, write_labelled
+from helpers.clip_files import read_frames, write_clip, write_corrupt, write_labelled
 from PIL import Image
 
 from modality_interference.cli import main
@@ -106,7 +106,7 @@ def edit(clips: Path, **changes: object) -> None:
 
 def assert_strip(strip: np.ndarray, path: Path) -> None:
     """Its frames are those of a one-second clip at 8 fps in the middles of four quarters: at 1/8, 3/8, 5/8 and 7/8 s."""
-    frames, _ = read_pictures(path)
+    frames, _ = read_frames(path)
     assert strip.shape == (SIDE, 4 * SIDE + 6, 3)
     for place, index in enumerate((1, 3, 5, 7)):
         np.testing.assert_array_equal(strip[:, place * (SIDE + 2) :][:, :SIDE], frames[index])

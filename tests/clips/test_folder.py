@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 from helpers.clip_files import (
-    read_pictures,
-    read_sound,
+    heard_class,
+    read_audio,
+    read_frames,
     shown_class,
-    sounding_class,
     write_clip,
     write_corrupt,
     write_labelled,
@@ -62,8 +62,8 @@ def test_a_line_per_input(tmp_path):
     good = found["horn/horn 0.mp4"]
     assert (good["status"], good["seconds"], good["frames"]) == ("ok", 2.0, 16)
     assert (good["visual_label"], good["audio_label"]) == ("horn", "horn")
-    assert shown_class(read_pictures(tmp_path / "out" / good["video"])[0][0]) == "horn"
-    assert sounding_class(*read_sound(tmp_path / "out" / good["audio"])) == "horn"
+    assert shown_class(read_frames(tmp_path / "out" / good["video"])[0][0]) == "horn"
+    assert heard_class(*read_audio(tmp_path / "out" / good["audio"])) == "horn"
     assert "visual_label" not in found["alone.mp4"] and "visual_label" not in found["horn/deep/deep.mp4"]
     for source, reason in {"bell/mute.mp4": "no audio: ", "horn/torn.mp4": "unreadable: "}.items():
         assert found[source]["status"] == "skipped" and found[source]["reason"].startswith(reason)
@@ -91,8 +91,8 @@ def test_odd_names_do_not_collide(tmp_path):
     assert len({line["video"] for line in found}) == len({line["audio"] for line in found}) == len(names)
     for line in found:
         assert line["video"].isascii() and not set(line["video"]) & set(" '\"$*()[]")
-        assert shown_class(read_pictures(tmp_path / "out" / line["video"])[0][0]) == names[line["source"]]
-        assert sounding_class(*read_sound(tmp_path / "out" / line["audio"])) == names[line["source"]]
+        assert shown_class(read_frames(tmp_path / "out" / line["video"])[0][0]) == names[line["source"]]
+        assert heard_class(*read_audio(tmp_path / "out" / line["audio"])) == names[line["source"]]
 
 
 def test_a_name_that_is_not_utf_8_is_skipped(tmp_path):
@@ -155,10 +155,10 @@ def test_a_rerun_does_what_is_missing_or_has_changed(tmp_path):
     assert not any(name.startswith("three") for name in second)  # nothing is left of the clip that it was
     found = {line["source"]: line for line in lines(tmp_path)}
     assert list(found) == ["five.mp4", "four.mp4", "one.mp4", "three.mp4", "two.mp4"]
-    assert shown_class(read_pictures(tmp_path / "out" / found["one.mp4"]["video"])[0][0]) == "drum"
+    assert shown_class(read_frames(tmp_path / "out" / found["one.mp4"]["video"])[0][0]) == "drum"
 
     assert prepare(tmp_path, Settings(size=64)).done_before == 0
-    assert read_pictures(tmp_path / "out" / found["four.mp4"]["video"])[0].shape == (16, 64, 64, 3)
+    assert read_frames(tmp_path / "out" / found["four.mp4"]["video"])[0].shape == (16, 64, 64, 3)
 
 
 def test_what_could_not_be_read_is_tried_again(tmp_path):

@@ -15,15 +15,15 @@ from helpers.clip_files import (
     SIZE,
     centre_at,
     dominant_frequency,
-    read_pictures,
-    read_sound,
+    heard_class,
+    read_audio,
+    read_frames,
     shape_centre,
     shape_colour,
     shown_class,
-    sounding_class,
+    write_audio,
     write_clip,
     write_corrupt,
-    write_sound,
     write_unknown_codec,
 )
 from PIL import Image
@@ -40,7 +40,7 @@ SMALL = Settings(size=SIDE)
 def decoded(prepared: Prepared, folder: Path) -> tuple[np.ndarray, list[float]]:
     path = folder / "prepared.mp4"
     path.write_bytes(prepared.video)
-    return read_pictures(path)
+    return read_frames(path)
 
 
 def heard(prepared: Prepared) -> np.ndarray:
@@ -71,7 +71,7 @@ def test_the_defaults(tmp_path):
     assert times == pytest.approx(np.arange(80) / 8)
     samples = heard(prepared)
     assert len(samples) == 160_000
-    assert shown_class(frames[0]) == "horn" and sounding_class(samples, 16000) == "drum"
+    assert shown_class(frames[0]) == "horn" and heard_class(samples, 16000) == "drum"
     with av.open(io.BytesIO(prepared.video)) as container:
         assert [track.type for track in container.streams] == ["video"]
         assert container.streams.video[0].codec_context.name == "h264"
@@ -198,11 +198,9 @@ def test_sound_is_kept_on_request(tmp_path):
     source = write_clip(tmp_path / "clip.mp4", audio="drum", seconds=3)
     prepared = prepare(source, Settings(size=SIDE, keep_audio=True, seconds=2))
     (tmp_path / "kept.mp4").write_bytes(prepared.video)
-    samples, rate = read_sound(tmp_path / "kept.mp4")
-    assert (
-        rate == 16000 and len(samples) == pytest.approx(32_000, abs=2048) and sounding_class(samples, rate) == "drum"
-    )
-    assert len(read_pictures(tmp_path / "kept.mp4")[0]) == 16
+    samples, rate = read_audio(tmp_path / "kept.mp4")
+    assert rate == 16000 and len(samples) == pytest.approx(32_000, abs=2048) and heard_class(samples, rate) == "drum"
+    assert len(read_frames(tmp_path / "kept.mp4")[0]) == 16
     assert heard(prepared)[:32_000] == pytest.approx(heard(prepare(source, Settings(size=SIDE, seconds=2))))
 
 
@@ -287,7 +285,7 @@ def test_unreadable_files_have_a_reason_in_words(tmp_path):
         refused(write_unknown_codec(tmp_path / "codec.mkv")) == "unreadable: PyAV has no decoder for its video track"
     )
     assert refused(tmp_path / "absent.mp4") == "unreadable: No such file or directory"
-    assert refused(write_sound(tmp_path / "sound.wav")).startswith("unreadable: ")
+    assert refused(write_audio(tmp_path / "sound.wav")).startswith("unreadable: ")
 
 
 def test_a_picture_that_is_too_large(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from datasets import Dataset
 from helpers.clip_diagnoses import clip_results
-from helpers.clip_files import dominant_frequency, read_pictures, read_sound
+from helpers.clip_files import dominant_frequency, read_audio, read_frames
 from helpers.diagnoses import diagnosis
 
 from modality_interference.cli import main
@@ -62,14 +62,14 @@ def test_prepared_clips_show_the_colour_and_sound_the_tone_of_their_class(data):
     for row in rows:
         known = make_clips.CLASSES[row["visual_label"]]
         assert row["audio_label"] == row["visual_label"]
-        frames, times = read_pictures(data / row["video"])
+        frames, times = read_frames(data / row["video"])
         assert frames.shape == (2, 32, 32, 3)
         assert times == [0, 0.5]
         brightest = frames.reshape(-1, 3)[np.argmax(frames.max(axis=-1))].astype(float)
         colours = {name: np.array(other.colour, float) for name, other in make_clips.CLASSES.items()}
         nearest = {name: np.linalg.norm(brightest / brightest.max() - c / c.max()) for name, c in colours.items()}
         assert min(nearest, key=nearest.get) == row["visual_label"]
-        samples, rate = read_sound(data / row["audio"])
+        samples, rate = read_audio(data / row["audio"])
         assert (len(samples), rate) == (16000, 16000)
         assert dominant_frequency(samples, rate) == pytest.approx(known.frequency, rel=make_clips.DETUNING + 0.01)
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from helpers.clip_files import CLASSES, write_clip, write_sound
+from helpers.clip_files import CLASSES, write_audio, write_clip
 
 
 NAMES = tuple(CLASSES)[:4]
@@ -34,8 +34,8 @@ SEEN = {  # for models that do not hear
 def write_clips(folder: Path, clips: int = 4, longer: float = 0.25, **entries: dict[str, Any]) -> Path:
     """A dataset_dir with clips of every class in turn, the first of one second.
 
-    Its datasets: `clips`, asked about both senses, with every perturbation; `seen`, asked about the video, without sound;
-    `read` and `read_seen`, questions that the text answers, beside video and sound or the video alone.
+    Its datasets: `clips`, asked about both modalities, with every perturbation; `seen`, asked about the video, without audio;
+    `read` and `read_seen`, questions that the text answers, beside video and audio or the video alone.
 
     Args:
         folder: where it goes.
@@ -50,7 +50,7 @@ def write_clips(folder: Path, clips: int = 4, longer: float = 0.25, **entries: d
         name, swapped = NAMES[index % len(NAMES)], (index + 1) % clips
         seconds = 1 + longer * (index % 4)
         write_clip(folder / f"{index}.mp4", name, name, seconds=seconds, fps=8, size=(64, 64), rate=16000)
-        write_sound(folder / f"{index}.wav", name, seconds=seconds)
+        write_audio(folder / f"{index}.wav", name, seconds=seconds)
         rows.append(
             {
                 "video": f"{index}.mp4",
@@ -77,13 +77,14 @@ def write_clips(folder: Path, clips: int = 4, longer: float = 0.25, **entries: d
     return folder
 
 
-def _sums(*senses: str) -> dict[str, Any]:
-    removed = [{"video": "black_frames", "audio": "silence"}[sense] for sense in senses]
-    swapped = [f"swapped_{sense}" for sense in senses]
+def _sums(*modalities: str) -> dict[str, Any]:
+    removed = [{"video": "black_frames", "audio": "silence"}[modality] for modality in modalities]
+    swapped = [f"swapped_{modality}" for modality in modalities]
     return {
         "file_name": "sums.jsonl",
         "formatting": "multiple_choice_twins",
-        "columns": {name: name for name in ("question", "choices", "answer")} | {f"{name}s": name for name in senses},
+        "columns": {name: name for name in ("question", "choices", "answer")}
+        | {f"{name}s": name for name in modalities},
         "twins": {"relevant": ["text"], "answer": "text", "perturbations": [*removed, *swapped]},
     }
 

@@ -1,8 +1,8 @@
-"""Clips as real MP4 and WAV files: the moving shape of a class as the picture, the tone of a class as the sound.
+"""Clips as real MP4 and WAV files: the moving shape of a class as the video, the tone of a class as the audio.
 
 `write_clip(path, "bell", "horn")` writes a clip that shows a bell's shape and sounds like a horn; keywords make it odd (1 fps,
-24-bit sound, no picture, ...). `write_sound` writes a WAV file. `shape_colour`, `shape_centre` and `dominant_frequency` look at
-what has been decoded, and `read_pictures` and `read_sound` decode with nothing but PyAV.
+24-bit audio, no video track, ...). `write_audio` writes a WAV file. `shape_colour`, `shape_centre` and `dominant_frequency` look at
+what has been decoded, and `read_frames` and `read_audio` decode with nothing but PyAV.
 """
 
 import math
@@ -66,20 +66,20 @@ def write_clip(
 
     Args:
         path: `.mp4` as a rule; `.mkv`, `.mov` and `.avi` work where their codecs allow.
-        visual: class of the picture; None for a file without a video track.
-        audio: class of the sound; None for a file without an audio track.
+        visual: class of the video; None for a file without a video track.
+        audio: class of the audio; None for a file without an audio track.
         seconds: length; 0 for tracks without a single frame, which `.avi` and `.mkv` keep, and `.mp4` leaves out.
         fps: frames per second.
         size: width and height as stored, even numbers.
         times: for a variable frame rate: when each frame is shown, in seconds; `fps` does not matter then.
-        rate: of the sound, in Hz.
+        rate: of the audio, in Hz.
         channels: 1 or 2.
         bits: 16 is compressed as AAC, 24 is stored as PCM.
         amplitude: of the tone, 0 (silence) to 1.
-        audio_start: when the sound begins, in seconds.
-        audio_seconds: length of the sound, where it is not that of the picture.
+        audio_start: when the audio begins, in seconds.
+        audio_seconds: length of the audio, where it is not that of the video.
         pixel_shape: width of a stored pixel in terms of its height.
-        rotation: degrees, counter-clockwise, by which a player has to turn the picture: 0, 90, 180 or 270.
+        rotation: degrees, counter-clockwise, by which a player has to turn the video: 0, 90, 180 or 270.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
@@ -97,11 +97,11 @@ def write_clip(
         container.start_encoding()
         if visual is not None:
             shown = [index / fps for index in range(round(seconds * fps))] if times is None else times
-            _mux_pictures(container, streams[0], visual, shown)
+            _mux_frames(container, streams[0], visual, shown)
 
         if audio is not None:
             samples = tone(audio, seconds if audio_seconds is None else audio_seconds, rate, amplitude)
-            _mux_sound(container, streams[-1], samples, channels, bits, audio_start)
+            _mux_audio(container, streams[-1], samples, channels, bits, audio_start)
 
     if rotation:
         _set_rotation(path, rotation)
@@ -109,7 +109,7 @@ def write_clip(
     return path
 
 
-def write_sound(
+def write_audio(
     path: Path,
     audio: str = "bell",
     *,
@@ -125,7 +125,7 @@ def write_sound(
         stream = container.add_stream(f"pcm_s{bits}le", rate=rate)
         stream.codec_context.layout = "stereo" if channels == 2 else "mono"
         container.start_encoding()
-        _mux_sound(container, stream, tone(audio, seconds, rate, amplitude), channels, bits, 0.0)
+        _mux_audio(container, stream, tone(audio, seconds, rate, amplitude), channels, bits, 0.0)
 
     return path
 
@@ -138,7 +138,7 @@ def write_corrupt(path: Path) -> Path:
 
 
 def write_unknown_codec(path: Path) -> Path:
-    """Write a clip (`.mkv`) whose picture nobody can decode; its sound is whole."""
+    """Write a clip (`.mkv`) whose video nobody can decode; its audio is complete."""
     data = write_clip(path).read_bytes()
     assert data.count(b"V_MPEG4/ISO/AVC") == 1
     path.write_bytes(data.replace(b"V_MPEG4/ISO/AVC", b"V_OTHER/NOT/ONE"))
@@ -146,7 +146,7 @@ def write_unknown_codec(path: Path) -> Path:
 
 
 def write_labelled(folder: Path, classes: Sequence[str], per_class: int, **settings: object) -> list[Path]:
-    """Write `folder/<class>/<class> <number>.mp4`, picture and sound of the same class; see `write_clip`."""
+    """Write `folder/<class>/<class> <number>.mp4`, video and audio of the same class; see `write_clip`."""
     return [
         write_clip(folder / name / f"{name} {number}.mp4", name, name, **settings)  # type: ignore[arg-type]
         for name in classes
@@ -154,7 +154,7 @@ def write_labelled(folder: Path, classes: Sequence[str], per_class: int, **setti
     ]
 
 
-def picture(name: str, time: float, size: tuple[int, int] = SIZE) -> np.ndarray:
+def drawn_frame(name: str, time: float, size: tuple[int, int] = SIZE) -> np.ndarray:
     """The shape of a class where it is at a time: height x width x RGB."""
     width, height = size
     centre_x, centre_y = centre_at(time, size)
@@ -185,7 +185,7 @@ def tone(name: str, seconds: float, rate: int, amplitude: float = 0.3) -> np.nda
     return amplitude * np.sin(2 * np.pi * CLASSES[name].frequency * times)
 
 
-def read_pictures(path: Path) -> tuple[np.ndarray, list[float]]:
+def read_frames(path: Path) -> tuple[np.ndarray, list[float]]:
     """Decode a clip: frames x height x width x RGB as stored (not rotated), and the time of each in seconds."""
     with av.open(str(path)) as container:
         frames = list(container.decode(video=0))
@@ -193,8 +193,8 @@ def read_pictures(path: Path) -> tuple[np.ndarray, list[float]]:
     return np.stack([frame.to_ndarray(format="rgb24") for frame in frames]), [frame.time for frame in frames]
 
 
-def read_sound(path: Path) -> tuple[np.ndarray, int]:
-    """Decode a sound: floats in -1..1, channels mixed to one; and its rate."""
+def read_audio(path: Path) -> tuple[np.ndarray, int]:
+    """Decode an audio track: floats in -1..1, channels mixed to one; and its rate."""
     with av.open(str(path)) as container:
         frames = list(container.decode(audio=0))
         wide = av.AudioResampler(format="fltp")
@@ -204,12 +204,12 @@ def read_sound(path: Path) -> tuple[np.ndarray, int]:
 
 
 def shape_mask(pixels: np.ndarray) -> np.ndarray:
-    """Where the shape of a picture is: everything that is much brighter than the background."""
+    """Where the shape in a frame is: everything that is much brighter than the background."""
     return pixels.max(axis=-1) > 120
 
 
 def shape_colour(pixels: np.ndarray) -> np.ndarray:
-    """The median colour of the shape in a picture (height x width x RGB)."""
+    """The median colour of the shape in a frame (height x width x RGB)."""
     return np.median(pixels[shape_mask(pixels)], axis=0)
 
 
@@ -220,7 +220,7 @@ def shape_centre(pixels: np.ndarray) -> tuple[float, float]:
 
 
 def shown_class(pixels: np.ndarray) -> str:
-    """The class whose colour is nearest to that of the shape in a picture."""
+    """The class whose colour is nearest to that of the shape in a frame."""
     colour = shape_colour(pixels)
     return min(CLASSES, key=lambda name: float(np.abs(colour - CLASSES[name].colour).sum()))
 
@@ -231,7 +231,7 @@ def dominant_frequency(samples: np.ndarray, rate: int) -> float:
     return float(np.fft.rfftfreq(len(samples), 1 / rate)[spectrum.argmax()])
 
 
-def sounding_class(samples: np.ndarray, rate: int) -> str:
+def heard_class(samples: np.ndarray, rate: int) -> str:
     """The class whose tone is nearest to the dominant frequency."""
     frequency = dominant_frequency(samples, rate)
     return min(CLASSES, key=lambda name: abs(frequency - CLASSES[name].frequency))
@@ -241,10 +241,10 @@ def _tick(fps: int, times: Sequence[float] | None) -> Fraction:
     return Fraction(1, fps) if times is None else Fraction(1, 1000)
 
 
-def _mux_pictures(container: av.container.OutputContainer, stream, name: str, times: Sequence[float]) -> None:
+def _mux_frames(container: av.container.OutputContainer, stream, name: str, times: Sequence[float]) -> None:
     tick = stream.codec_context.time_base
     for time in times:
-        frame = av.VideoFrame.from_ndarray(picture(name, time, (stream.width, stream.height)), format="rgb24")
+        frame = av.VideoFrame.from_ndarray(drawn_frame(name, time, (stream.width, stream.height)), format="rgb24")
         frame.pts, frame.time_base = round(time / tick), tick
         container.mux(stream.encode(frame))
 
@@ -252,7 +252,7 @@ def _mux_pictures(container: av.container.OutputContainer, stream, name: str, ti
         container.mux(stream.encode(None))
 
 
-def _mux_sound(container, stream, samples: np.ndarray, channels: int, bits: int, start: float) -> None:
+def _mux_audio(container, stream, samples: np.ndarray, channels: int, bits: int, start: float) -> None:
     rate, whole = stream.rate, 2 ** (31 if bits == 24 else 15) - 1
     chunk = 1024
     for first in range(0, len(samples), chunk):
@@ -269,7 +269,7 @@ def _mux_sound(container, stream, samples: np.ndarray, channels: int, bits: int,
 
 
 def _set_rotation(path: Path, rotation: int) -> None:
-    """Write the display matrix of the picture's track (ISO 14496-12, `tkhd`), which PyAV cannot."""
+    """Write the display matrix of the video track (ISO 14496-12, `tkhd`), which PyAV cannot."""
     data = bytearray(path.read_bytes())
     cosine, sine = {90: (0, 1), 180: (-1, 0), 270: (0, -1)}[rotation]
     # clockwise in the file, as its y axis points down

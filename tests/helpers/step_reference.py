@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from helpers.clip_files import read_sound
+from helpers.clip_files import read_audio
 from modality_interference.media.image import load_image
 from modality_interference.modality import Modality, from_bits
 from modality_interference.train.attack import row_noise
@@ -32,7 +32,7 @@ class Row:
         ]
         videos, black = clips_of(example, variant, "video")
         audios, silent = clips_of(example, variant, "audio")
-        sounds = [read_sound(Path(path))[0] for path in audios]
+        sounds = [read_audio(Path(path))[0] for path in audios]
         sounds = [np.zeros_like(sound) if quiet else sound for sound, quiet in zip(sounds, silent)]
         stock = SFTDataCollatorWith4DAttentionMask(
             template=collator.template,

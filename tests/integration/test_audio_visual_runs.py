@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from helpers.av_data import NAMES, write_clips
-from helpers.clip_files import write_clip, write_corrupt, write_sound
+from helpers.clip_files import write_audio, write_clip, write_corrupt
 from helpers.loading import load_data
 from helpers.runs import recipe
 from llamafactory.train.tuner import run_exp
@@ -154,7 +154,7 @@ def test_bad_clips_are_dropped_and_counted(checkpoint, tmp_path, warnings):
     write_clip(folder / "seen only.mp4", audio=None)
     write_clip(folder / "no frames.mp4", seconds=0, audio_seconds=1)
     write_corrupt(folder / "corrupt.mp4")
-    write_sound(folder / "click.wav", seconds=0.01)
+    write_audio(folder / "click.wav", seconds=0.01)
     (folder / "empty.mp4").touch()
     (folder / "text.wav").write_text("no sound " * 50)
     good = [json.loads(line) for line in (folder / "clips.jsonl").read_text().splitlines()]
@@ -186,7 +186,7 @@ def test_odd_clips_are_trained_on(checkpoint, tmp_path, warnings):
         write_clip(folder / name, NAMES[0], NAMES[0], **settings)
         rows.append(rows[0] | {"video": name, "audio": name})
 
-    write_sound(folder / "24 bit.wav", NAMES[0], rate=8000, channels=2, bits=24)
+    write_audio(folder / "24 bit.wav", NAMES[0], rate=8000, channels=2, bits=24)
     rows.append(rows[0] | {"audio": "24 bit.wav"})
     (folder / "clips.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     train(checkpoint("qwen2_5_omni"), folder, tmp_path / "out", per_device_train_batch_size=14)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from helpers.clip_files import (
     CLASSES,
-    read_pictures,
+    read_frames,
     shown_class,
+    write_audio,
     write_clip,
     write_corrupt,
-    write_sound,
     write_unknown_codec,
 )
 from hypothesis import HealthCheck, given, settings
@@ -79,7 +79,7 @@ class TestFilmStrips:
     @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
     def test_are_the_frames_in_the_middle_of_each_quarter(self, tmp_path: Path, suffix: str):
         path = write_clip(tmp_path / f"clip{suffix}", fps=8, seconds=2, size=(64, 48))
-        frames, _ = read_pictures(path)
+        frames, _ = read_frames(path)
         shown = thumbnail(str(path))
         assert shown.modality == "video" and shown.caption == f"clip{suffix}, 2.0 s, 64 × 48"
         found = panels(shown, 64)
@@ -89,14 +89,14 @@ class TestFilmStrips:
 
     def test_of_a_clip_with_many_keyframes(self, tmp_path: Path):
         path = write_clip(tmp_path / "clip.mp4", audio=None, fps=24, seconds=40, size=(64, 48))
-        frames, _ = read_pictures(path)
+        frames, _ = read_frames(path)
         for panel, index in zip(panels(thumbnail(str(path)), 64), (120, 360, 600, 840)):
             np.testing.assert_array_equal(panel, frames[index])
 
     def test_show_what_is_on_the_screen_where_frames_come_at_any_time(self, tmp_path: Path):
         times = [0.0, 0.1, 0.9, 1.0, 3.9]
         path = write_clip(tmp_path / "clip.mp4", audio=None, times=times, size=(64, 48))
-        frames, _ = read_pictures(path)
+        frames, _ = read_frames(path)
         shown = thumbnail(str(path))
         length = float(shown.caption.split(", ")[1].removesuffix(" s"))
         middles = [length * (part + 0.5) / 4 for part in range(4)]
@@ -141,7 +141,7 @@ class TestSpectrograms:
         "form", [{}, {"rate": 44100, "channels": 2}, {"rate": 48000, "bits": 24}, {"seconds": 0.1}]
     )
     def test_a_tone_lights_the_row_of_its_pitch(self, tmp_path: Path, name: str, form: dict):
-        shown = sound(str(write_sound(tmp_path / "tone.wav", name, **form)))
+        shown = sound(str(write_audio(tmp_path / "tone.wav", name, **form)))
         assert shown.modality == "audio" and shown.caption == f"tone.wav, {form.get('seconds', 2.0):.1f} s"
         light = pixels(shown).astype(int).sum(axis=-1)
         assert light.shape[0] == PITCHES
@@ -155,13 +155,13 @@ class TestSpectrograms:
         assert light[: quarter - 4].min() > 10 * light[quarter + 8 :].max()
 
     def test_louder_is_brighter(self, tmp_path: Path):
-        paths = [write_sound(tmp_path / f"{loud}.wav", amplitude=loud) for loud in (0.001, 0.01, 0.1)]
+        paths = [write_audio(tmp_path / f"{loud}.wav", amplitude=loud) for loud in (0.001, 0.01, 0.1)]
         light = [pixels(sound(str(path))).astype(int).sum() for path in paths]
         assert light[0] < light[1] < light[2]
 
     def test_silence_is_dark(self, tmp_path: Path):
-        path = str(write_sound(tmp_path / "tone.wav"))
-        removed, silent = sound(path, "removed:row:0"), sound(str(write_sound(tmp_path / "0.wav", amplitude=0.0)))
+        path = str(write_audio(tmp_path / "tone.wav"))
+        removed, silent = sound(path, "removed:row:0"), sound(str(write_audio(tmp_path / "0.wav", amplitude=0.0)))
         assert removed.caption == "silence, 2.0 s" and silent.caption == "0.wav, 2.0 s"
         assert pixels(removed).max() < 16 and pixels(silent).max() < 16
 
