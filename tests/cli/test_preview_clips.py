@@ -118,9 +118,9 @@ def test_the_page_shows_clean_rows_and_what_twins_change(paired, shown):
     row = rows_of(paired)[0]
     clean, swapped, silent = cards["Clean row"], cards["swapped_audio"], cards["silence"]
     assert_strip(clean["video"][0], paired / row["video"])
-    assert clean["captions"] == [f"Video: {row['video']}, 1.0 s, 64 × 64", f"Sound: {row['audio']}, 1.0 s"]
-    assert swapped["captions"] == [f"Sound: {row['swapped_audio']} (another row's), 1.0 s"]
-    assert silent["captions"] == ["Sound: silence, 1.0 s"]
+    assert clean["captions"] == [f"Video: {row['video']}, 1.0 s, 64 × 64", f"Audio: {row['audio']}, 1.0 s"]
+    assert swapped["captions"] == [f"Audio: {row['swapped_audio']} (another row's), 1.0 s"]
+    assert silent["captions"] == ["Audio: silence, 1.0 s"]
     for card in (swapped, silent):
         assert card["video"] == [] and "The clean row's: text, video." in card["text"]
 
@@ -167,8 +167,8 @@ def test_rows_whose_asked_sense_is_removed(paired, shown):
     cards = [card for card in Cards(page).cards if card["title"] == "Clean row"]
     names = [(row["video"], row["audio"]) for row in rows_of(paired) for _ in range(2)]
     for number, (card, (video, audio)) in enumerate(zip(cards, names, strict=True)):
-        expected = [f"Video: {video}, 1.0 s, 64 × 64", f"Sound: {audio}, 1.0 s"]
-        expected[number % 2] = ("Video: black frames, 1.0 s, 64 × 64", "Sound: silence, 1.0 s")[number % 2]
+        expected = [f"Video: {video}, 1.0 s, 64 × 64", f"Audio: {audio}, 1.0 s"]
+        expected[number % 2] = ("Video: black frames, 1.0 s, 64 × 64", "Audio: silence, 1.0 s")[number % 2]
         assert card["captions"] == expected
 
 
@@ -176,7 +176,7 @@ def test_clips_with_their_own_sound(paired, shown):
     _, page = shown(paired, "own_sound", rows=1)
     clean, swapped, *_ = Cards(page).cards
     video = rows_of(paired)[0]["video"]
-    assert [caption.split(", ")[0] for caption in clean["captions"]] == [f"Video: {video}", f"Sound: {video}"]
+    assert [caption.split(", ")[0] for caption in clean["captions"]] == [f"Video: {video}", f"Audio: {video}"]
     assert swapped["title"] == "swapped_audio" and ".mp4 (another row's), " in swapped["captions"][0]
     assert len(swapped["audio"]) == 1 and swapped["audio"][0].max() > 200
 
@@ -184,12 +184,12 @@ def test_clips_with_their_own_sound(paired, shown):
 def test_a_clip_that_cannot_be_read_has_a_caption(clips, shown):
     row = rows_of(clips)[0]
     write_corrupt(clips / row["video"])
-    (clips / row["swapped_audio"]).write_bytes(b"no sound")
+    (clips / row["swapped_audio"]).write_bytes(b"no audio")
     lines, page = shown(clips, rows=1)
     captions = [caption for card in Cards(page).cards for caption in card["captions"]]
     why = "cannot be shown, broken video: Invalid data found when processing input"
     assert f"Video: {row['video']}: {why}" in captions
-    assert any(caption.startswith(f"Sound: {row['swapped_audio']} (another row's): cannot") for caption in captions)
+    assert any(caption.startswith(f"Audio: {row['swapped_audio']} (another row's): cannot") for caption in captions)
     assert f"{row['video']}: {why}" in re.sub(r"\s+", " ", " ".join(lines)) and str(clips) not in page
 
 
