@@ -1,4 +1,4 @@
-"""The worst flips, with what the model saw: for the report's gallery."""
+"""The worst flips with what the model saw, for the gallery of the report."""
 
 import os
 from collections import defaultdict
@@ -70,7 +70,7 @@ class Gallery:
         )
 
     def _prompt(self, row: Example) -> str:
-        """What the model reads, a medium's tokens as `<image>` and the like, without the template's marks."""
+        """The prompt as text: media tokens as `<image>` and the like, without the template's special tokens."""
         names = {token_id: f"<{modality}>" for modality, token_id in self.tokens.media.items()}
         prompt = row["input_ids"][: last_turn_start(row["labels"])]
         parts = []
@@ -89,7 +89,10 @@ class Gallery:
 
 
 def worst_flips(rows: Iterable[ScoredRow]) -> list[ScoredRow]:
-    """At most `SIZE` flips, taken from every dataset and perturbation in turn: lost right answers, then largest effects."""
+    """At most `SIZE` flips, taken from every dataset and perturbation in turn.
+
+    Of one dataset and perturbation, flips of a right answer come first, then those with the largest causal effect.
+    """
     right = {(row.dataset, row.row) for row in rows if row.perturbation == CLEAN and row.correct}
     groups: dict[tuple[str, str], list[ScoredRow]] = defaultdict(list)
     for row in rows:
@@ -104,6 +107,7 @@ def worst_flips(rows: Iterable[ScoredRow]) -> list[ScoredRow]:
 
 
 def _find(datasets: list[Any], wanted: set[tuple[str, int]]) -> dict[tuple[str, int], Example]:
+    """The examples with these datasets and rows; those that no dataset has any more are missing."""
     found: dict[tuple[str, int], Example] = {}
     for dataset in datasets:
         for example in _candidates(dataset, wanted):
@@ -119,8 +123,8 @@ def _candidates(dataset: Any, wanted: set[tuple[str, int]]) -> Iterator[Example]
         yield from dataset
         return
 
-    for index, where in enumerate(zip(dataset["dataset"], dataset["row"])):
-        if where in wanted:
+    for index, identity in enumerate(zip(dataset["dataset"], dataset["row"])):
+        if identity in wanted:
             yield dataset[index]
 
 
@@ -150,6 +154,6 @@ def _clips(row: Example, modality: Modality, example: Example) -> list[MediaThum
 
 
 def _name(medium: Any) -> str:
-    """A medium's file without its place on this machine, as pages are shared."""
+    """The name of a medium's file, without its folder: pages are shared."""
     name = os.path.basename(medium) if isinstance(medium, str) else "embedded"
     return name.encode("utf-8", "replace").decode()
