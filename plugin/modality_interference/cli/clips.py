@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from ..errors import ModalityInterferenceError
-from .terminal import printable, say, say_table
+from .terminal import printable, progress_bar, say, say_table
 
 
 if TYPE_CHECKING:
@@ -125,7 +125,9 @@ def prepare(
         silent_below=silent_below,
         keep_audio=keep_audio,
     )
-    outcome = prepare_folder(folder, output, settings, workers, labels)
+    with progress_bar("Preparing clips") as show_progress:
+        outcome = prepare_folder(folder, output, settings, workers, labels, show_progress)
+
     _print_prepared(outcome, output)
     if outcome.interrupted:
         return _INTERRUPTED

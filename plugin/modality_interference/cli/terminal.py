@@ -4,6 +4,9 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -43,18 +46,20 @@ def width() -> int:
     return max(_MIN_WIDTH, min(_MAX_WIDTH, shutil.get_terminal_size().columns))
 
 
-def stdout(columns: int | None = None) -> Console:
-    """The console of stdout. Markup is off: square brackets of data stay as they are.
+def console(file: TextIO, columns: int | None = None) -> Console:
+    """A console that writes to stdout or stderr. Markup is off: square brackets of data stay as they are.
 
     Colours are on in a terminal, unless NO_COLOR (no-color.org) is set or the terminal is a dumb one.
 
     Args:
+        file: the stream.
         columns: the width; that of `width()` by default.
     """
-    coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    terminal = file.isatty() and os.environ.get("TERM") != "dumb"
     return Console(
-        color_system="standard" if coloured else None,
-        force_terminal=coloured,
+        file=file,
+        color_system="standard" if terminal and not os.environ.get("NO_COLOR") else None,
+        force_terminal=terminal,
         width=columns or width(),
         theme=_THEME,
         markup=False,
@@ -70,12 +75,48 @@ def say(text: str | Text = "", style: str | None = None) -> None:
         text: what came from data has gone through `printable`.
         style: `good`, `bad`, or one of rich's own.
     """
-    stdout().print(text, style=style, soft_wrap=True)
+    console(sys.stdout).print(text, style=style, soft_wrap=True)
 
 
 def say_table(table: Table) -> None:
     """Print a table as wide as its content, so that it is the same in every terminal and in files."""
-    stdout(_UNLIMITED).print(table)
+    console(sys.stdout, _UNLIMITED).print(table)
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr, where that is a terminal.
+
+    Args:
+        title: what is in progress.
+
+    Yields:
+        shows how many of how many steps are done; the bar appears at the first call.
+    """
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn(title), BarColumn(), TaskProgressColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    screen = console(sys.stderr)
+    bar = Progress(*columns, console=screen, disable=not screen.is_terminal, redirect_stdout=False)
+
+    def show(done: int, total: int) -> None:
+        if not bar.task_ids:
+            bar.add_task(title)
+            bar.start()
+
+        bar.update(bar.task_ids[0], completed=done, total=total)
+
+    try:
+        yield show
+    finally:
+        bar.stop()
 
 
 def wrapped(text: str, first: str, rest: str | None = None, style: str = "") -> Text:
@@ -88,7 +129,7 @@ def wrapped(text: str, first: str, rest: str | None = None, style: str = "") -> 
         style: of the text, not of the beginnings.
     """
     rest = " " * len(first) if rest is None else rest
-    lines = Text(text, style).wrap(stdout(), width() - len(first), overflow="fold")
+    lines = Text(text, style).wrap(console(sys.stdout), width() - len(first), overflow="fold")
     leads = (first if index == 0 else rest for index in range(len(lines)))
     return Text("\n").join(_without_end(Text(lead).append_text(line)) for lead, line in zip(leads, lines))
 

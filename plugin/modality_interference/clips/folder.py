@@ -1,13 +1,12 @@
 """Prepare all clips of a folder: several at a time, and only what has not been done yet."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
 from ..errors import ModalityInterferenceError
 from .labels import Labels, folder_labels, read_labels
@@ -39,7 +38,12 @@ class Outcome:
 
 
 def prepare_folder(
-    folder: Path, out: Path, settings: Settings, workers: int, labels_file: Path | None = None
+    folder: Path,
+    out: Path,
+    settings: Settings,
+    workers: int,
+    labels_file: Path | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Outcome:
     """Prepare all clips of a folder, and write `clips.jsonl`.
 
@@ -49,6 +53,8 @@ def prepare_folder(
         settings: how.
         workers: how many processes.
         labels_file: a CSV file of labels; without one the sub-folders' names are the labels.
+        on_progress: called at the start and after each video with how many of how many are done, without those that an
+            earlier run did.
 
     Raises:
         ModalityInterferenceError: a folder or the labels cannot be used, or another run is writing to the same folder.
@@ -62,10 +68,17 @@ def prepare_folder(
     names = [source.name for source in found.sources]
     labels = read_labels(labels_file, names) if labels_file else folder_labels(names)
     with _locked(out):
-        return _prepare(found, labels, out, settings, workers)
+        return _prepare(found, labels, out, settings, workers, on_progress)
 
 
-def _prepare(found: Found, labels: Mapping[str, Labels], out: Path, settings: Settings, workers: int) -> Outcome:
+def _prepare(
+    found: Found,
+    labels: Mapping[str, Labels],
+    out: Path,
+    settings: Settings,
+    workers: int,
+    on_progress: Callable[[int, int], None],
+) -> Outcome:
     _remove_leftovers(out)
     done = _done_before(found.sources, out, settings)
     outcome = Outcome([], found, len(done))
@@ -77,7 +90,7 @@ def _prepare(found: Found, labels: Mapping[str, Labels], out: Path, settings: Se
             waiting.append(source)
 
     try:
-        _prepare_waiting(waiting, done, out, settings, workers)
+        _prepare_waiting(waiting, done, out, settings, workers, on_progress)
     except KeyboardInterrupt:  # the second Ctrl-C: the first one waits for the clips that are being made
         pass
     finally:  # after an error, too: what is done is done
@@ -90,7 +103,12 @@ def _prepare(found: Found, labels: Mapping[str, Labels], out: Path, settings: Se
 
 
 def _prepare_waiting(
-    waiting: list[SourceFile], done: dict[str, ClipRecord], out: Path, settings: Settings, workers: int
+    waiting: list[SourceFile],
+    done: dict[str, ClipRecord],
+    out: Path,
+    settings: Settings,
+    workers: int,
+    on_progress: Callable[[int, int], None],
 ) -> None:
     """Fill `done`."""
     work = partial(prepare_to_files, out=out, settings=settings)
@@ -98,13 +116,15 @@ def _prepare_waiting(
         deferred_ctrl_c() as interrupted,
         open_journal(out / JOURNAL) as journal,
         closing(run_all(work, waiting, min(workers, len(waiting) or 1))) as results,
-        tqdm(total=len(waiting), desc="Preparing clips", unit="clip", disable=None if waiting else True) as bar,
     ):
-        for source, result in results:
+        if waiting:
+            on_progress(0, len(waiting))
+
+        for number, (source, result) in enumerate(results, start=1):
             record = result or ClipRecord(source=source.name, status="skipped", reason=_CRASHED)
             append(journal, record)
             done[source.name] = record
-            bar.update()
+            on_progress(number, len(waiting))
             if interrupted.is_set():
                 return
 
