@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.table import Table
 
 from ..errors import ModalityInterferenceError
 from .terminal import printable, progress_bar, say, say_table
 
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from ..clips.benchmark import Benchmark
     from ..clips.folder import Outcome
     from ..clips.manifest import ClipRecord
@@ -254,8 +255,10 @@ def _print_paired(benchmark: "Benchmark", manifest: Path, folder: Path) -> None:
         say(f"The clips are elsewhere; give your recipes `media_dir: {printable(str(benchmark.media_dir))}`.")
 
 
-def _class_counts(benchmark: "Benchmark") -> Table:
+def _class_counts(benchmark: "Benchmark") -> "Table":
     """How many clips of each class every dataset has: seen / heard."""
+    from rich.table import Table
+
     table = Table("class (seen / heard)", box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for name in benchmark.parts:
         table.add_column(name, justify="right")

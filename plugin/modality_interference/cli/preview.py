@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text
 
 from ..errors import ModalityInterferenceError
 from .dataset_folder import DatasetDir, checked_folder, stay_offline
@@ -13,6 +12,8 @@ from .terminal import printable, say, width, wrapped
 
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from ..report.text import Piece
     from ..results import MediaThumbnail
     from .preview_rows import PreviewedRow, PreviewedTwin
@@ -114,7 +115,9 @@ def _refuse(name: str, problems: list[str]) -> None:
 # The rows as text for the terminal.
 
 
-def _row_lines(row: "PreviewedRow") -> Iterator[Text]:
+def _row_lines(row: "PreviewedRow") -> Iterator["Text"]:
+    from rich.text import Text
+
     from ..report.text import shortened
 
     depends = "dropped" if row.dropped else f"depends on {row.kind}" if row.kind != "plain" else "plain"
@@ -140,7 +143,9 @@ def _option(letter: str, text: str, right: bool) -> str:
     return f"{letter}: {text}{' (right)' if right else ''}"
 
 
-def _twin_lines(twin: "PreviewedTwin") -> Iterator[Text]:
+def _twin_lines(twin: "PreviewedTwin") -> Iterator["Text"]:
+    from rich.text import Text
+
     target = f", claims: {twin.target}" if twin.target is not None else ""
     yield Text()
     yield wrapped(printable(f"{twin.perturbation}{target}"), "  ~ ")
@@ -154,7 +159,7 @@ def _twin_lines(twin: "PreviewedTwin") -> Iterator[Text]:
         yield Text("  ").append_text(_labelled("unchanged", ", ".join(twin.kept)))
 
 
-def _change_lines(piece: "Piece") -> Iterator[Text]:
+def _change_lines(piece: "Piece") -> Iterator["Text"]:
     text = printable(piece.text.strip("\n"))
     if piece.change == "added":
         yield wrapped(text, "    + ", style="good")
@@ -162,7 +167,7 @@ def _change_lines(piece: "Piece") -> Iterator[Text]:
         yield wrapped(text, "    - ", style="bad")
 
 
-def _media_lines(images: list["MediaThumbnail"], clips: list["MediaThumbnail"]) -> Iterator[Text]:
+def _media_lines(images: list["MediaThumbnail"], clips: list["MediaThumbnail"]) -> Iterator["Text"]:
     if images:
         captions = (f"{image.caption}, {image.size[0]} x {image.size[1]}" for image in images if image.size)
         yield _labelled("images", "\n".join(captions))
@@ -171,6 +176,6 @@ def _media_lines(images: list["MediaThumbnail"], clips: list["MediaThumbnail"]) 
         yield _labelled(clip.modality, clip.caption)
 
 
-def _labelled(label: str, text: str, style: str = "") -> Text:
+def _labelled(label: str, text: str, style: str = "") -> "Text":
     """`  label     text`, the text wrapped beside its label."""
     return wrapped(printable(text), f"  {label:<10}", " " * 12, style)

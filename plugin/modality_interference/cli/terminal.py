@@ -1,4 +1,7 @@
-"""Text for a terminal: wrapped, coloured where that is wanted, harmless where it comes from untrusted data."""
+"""Text for a terminal: wrapped, coloured where that is wanted, harmless where it comes from untrusted data.
+
+rich is imported where something is printed: it would double the time that `--help` takes.
+"""
 
 import os
 import re
@@ -6,12 +9,13 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO, Union
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-from rich.theme import Theme
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
 
 # What data could use to confuse a terminal or its reader. Written as escapes, so that this file shows what it means.
@@ -26,7 +30,7 @@ _HARMFUL = re.compile(
 )
 _MIN_WIDTH, _MAX_WIDTH = 40, 120
 _UNLIMITED = 100_000  # columns
-_THEME = Theme({"good": "green", "bad": "red"})
+_STYLES = {"good": "green", "bad": "red"}
 
 
 def printable(text: str) -> str:
@@ -46,7 +50,7 @@ def width() -> int:
     return max(_MIN_WIDTH, min(_MAX_WIDTH, shutil.get_terminal_size().columns))
 
 
-def console(file: TextIO, columns: int | None = None) -> Console:
+def console(file: TextIO, columns: int | None = None) -> "Console":
     """A console that writes to stdout or stderr. Markup is off: square brackets of data stay as they are.
 
     Colours are on in a terminal, unless NO_COLOR (no-color.org) is set or the terminal is a dumb one.
@@ -55,20 +59,23 @@ def console(file: TextIO, columns: int | None = None) -> Console:
         file: the stream.
         columns: the width; that of `width()` by default.
     """
+    from rich.console import Console
+    from rich.theme import Theme
+
     terminal = file.isatty() and os.environ.get("TERM") != "dumb"
     return Console(
         file=file,
         color_system="standard" if terminal and not os.environ.get("NO_COLOR") else None,
         force_terminal=terminal,
         width=columns or width(),
-        theme=_THEME,
+        theme=Theme(_STYLES),
         markup=False,
         emoji=False,
         highlight=False,
     )
 
 
-def say(text: str | Text = "", style: str | None = None) -> None:
+def say(text: Union[str, "Text"] = "", style: str | None = None) -> None:
     """Print a text without wrapping it.
 
     Args:
@@ -78,7 +85,7 @@ def say(text: str | Text = "", style: str | None = None) -> None:
     console(sys.stdout).print(text, style=style, soft_wrap=True)
 
 
-def say_table(table: Table) -> None:
+def say_table(table: "Table") -> None:
     """Print a table as wide as its content, so that it is the same in every terminal and in files."""
     console(sys.stdout, _UNLIMITED).print(table)
 
@@ -119,7 +126,7 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
         bar.stop()
 
 
-def wrapped(text: str, first: str, rest: str | None = None, style: str = "") -> Text:
+def wrapped(text: str, first: str, rest: str | None = None, style: str = "") -> "Text":
     """Wrap a printable text to `width()`; its line breaks are kept.
 
     Args:
@@ -128,12 +135,14 @@ def wrapped(text: str, first: str, rest: str | None = None, style: str = "") -> 
         rest: the beginning of all others; spaces of the same length by default.
         style: of the text, not of the beginnings.
     """
+    from rich.text import Text
+
     rest = " " * len(first) if rest is None else rest
     lines = Text(text, style).wrap(console(sys.stdout), width() - len(first), overflow="fold")
     leads = (first if index == 0 else rest for index in range(len(lines)))
     return Text("\n").join(_without_end(Text(lead).append_text(line)) for lead, line in zip(leads, lines))
 
 
-def _without_end(line: Text) -> Text:
+def _without_end(line: "Text") -> "Text":
     line.rstrip()
     return line

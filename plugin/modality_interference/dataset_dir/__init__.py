@@ -1,1 +1,1 @@
-"""What a dataset folder must be; nothing here reads rows, executes anything or leaves the folder."""
+"""What a dataset folder must be. Nothing here runs code of the folder, or opens files outside of it."""

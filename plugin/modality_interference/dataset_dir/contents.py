@@ -27,9 +27,7 @@ def _files(folder: Path) -> Iterator[Path]:
     for parent, folders, files in os.walk(folder):  # does not follow links to folders
         links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
         yield from (Path(parent, name) for name in sorted([*files, *links]))
-        folders[:] = sorted(
-            name for name in folders if name != ".git"
-        )  # a cloned repository: git's own files are no data
+        folders[:] = sorted(name for name in folders if name != ".git")  # git's own files are not data
 
 
 def _file_problem(path: Path, folder: Path) -> str | None:
@@ -45,9 +43,8 @@ def _file_problem(path: Path, folder: Path) -> str | None:
 
 def _starts_as_code(path: Path) -> bool:
     try:
-        if not stat.S_ISREG(
-            path.lstat().st_mode
-        ):  # a pipe would block; the target of a link inside of the folder is a file of its own
+        # A pipe would block. The target of a link inside of the folder is checked as a file of its own.
+        if not stat.S_ISREG(path.lstat().st_mode):
             return False
 
         with path.open("rb") as file:
