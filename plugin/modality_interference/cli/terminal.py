@@ -111,7 +111,9 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
 
     columns = (TextColumn(title), BarColumn(), TaskProgressColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     screen = console(sys.stderr)
-    bar = Progress(*columns, console=screen, disable=not screen.is_terminal, redirect_stdout=False)
+    bar = Progress(
+        *columns, console=screen, disable=not screen.is_terminal, refresh_per_second=2, redirect_stdout=False
+    )
 
     def show(done: int, total: int) -> None:
         if not bar.task_ids:
