@@ -176,9 +176,9 @@ def test_settings_reach_the_entry(clips):
     assert removed["file_name"] == "x.jsonl" and removed["columns"] == entries["x"]["columns"]
     spec = TwinsSpec.parse(removed["twins"], "x_removed", removed["formatting"])
     assert (
-        spec.removed
+        spec.drop_asked_modality
         and not spec.perturbations
-        and not TwinsSpec.parse(entries["x"]["twins"], "x", "audio_visual_twins").removed
+        and not TwinsSpec.parse(entries["x"]["twins"], "x", "audio_visual_twins").drop_asked_modality
     )
 
 
@@ -231,7 +231,7 @@ def test_an_empty_info_is_filled(clips):
 @pytest.mark.parametrize("text", ['{"pets": {', "[]", '{"a": {}, "a": {}}', '"{}"'])
 def test_an_info_that_cannot_be_read_is_left_alone(text, clips):
     (clips / "dataset_info.json").write_text(text)
-    with pytest.raises(ModalityInterferenceError, match="dataset_info.json cannot be added to: .*Mend it first"):
+    with pytest.raises(ModalityInterferenceError, match="dataset_info.json cannot be added to: .*Fix it first"):
         build_benchmark(clips / "clips.jsonl", None, Plan())
 
     assert (clips / "dataset_info.json").read_text() == text and not (clips / "audio_visual.jsonl").exists()

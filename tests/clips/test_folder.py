@@ -124,7 +124,7 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path):
         "good.mp4": None,
         "inside.mp4": None,
         "link.mp4": "link: a symbolic link out of the input folder; copy the file there",
-        "pipe.mp4": "unreadable: no plain file",
+        "pipe.mp4": "unreadable: not a regular file",
     }
     assert outcome.found.links == ["folder"]
 
@@ -190,7 +190,7 @@ def test_the_output_folder_may_lie_in_the_input_folder(tmp_path):
 
 
 def test_folders_that_cannot_be_used(tmp_path):
-    with pytest.raises(ModalityInterferenceError, match="is no folder. Name the folder that holds the video files"):
+    with pytest.raises(ModalityInterferenceError, match="is not a folder. Name the folder that holds the video files"):
         prepare(tmp_path)
 
     (tmp_path / "in").mkdir()
@@ -199,7 +199,7 @@ def test_folders_that_cannot_be_used(tmp_path):
         prepare(tmp_path)
 
     write_clip(tmp_path / "in" / "clip.mp4")
-    with pytest.raises(ModalityInterferenceError, match="would come to lie among their sources"):
+    with pytest.raises(ModalityInterferenceError, match="would be written among their sources"):
         prepare_folder(tmp_path / "in", tmp_path / "in", SMALL, 1)
 
     (tmp_path / "out").write_text("a file")

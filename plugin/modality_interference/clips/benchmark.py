@@ -152,12 +152,12 @@ def _prefix(home: Path, out: Path) -> str:
 
 def _entries(parts: list[str], classes: list[str], plan: Plan) -> dict[str, dict[str, Any]]:
     entries = {}
-    asked = {"classes": classes, "options": plan.options, "answer": plan.answer, "ask_about": "both"}
+    twins = {"classes": classes, "options": plan.options, "answer": plan.answer, "ask_about": "both"}
     for name in parts:
         common = {"file_name": f"{name}.jsonl", "formatting": FORMAT, "columns": _columns()}
-        entries[name] = common | {"twins": asked | {"perturbations": list(PERTURBATIONS)}}
+        entries[name] = common | {"twins": twins | {"perturbations": list(PERTURBATIONS)}}
         if plan.cannot_tell:
-            entries[f"{name}_removed"] = common | {"twins": asked | {"perturbations": [], "drop_asked_modality": True}}
+            entries[f"{name}_removed"] = common | {"twins": twins | {"perturbations": [], "drop_asked_modality": True}}
 
     return entries
 
