@@ -164,7 +164,9 @@ def test_what_the_batch_knows_of_its_rows(loaded):
     batch = data.collator(model=model)(examples)
     assert batch["twin_of"].tolist() == [0, 0, 0, 3, 4, 4, 4, 7]
     assert batch["questions"] is None
-    assert batch["row_key"].tolist() == [row_key(example, row) for example, row in flatten(examples)]
+    assert batch["row_key"].tolist() == [
+        row_key(example["key"], row.get("perturbation", "clean")) for example, row in flatten(examples)
+    ]
     assert len(set(batch["row_key"].tolist())) == 8 and batch["row_key"].dtype == torch.int64
     again = data.collator(model=model)(examples[::-1])  # a row's identity is its own, wherever it stands
     assert sorted(again["row_key"].tolist()) == sorted(batch["row_key"].tolist())

@@ -315,7 +315,7 @@ def test_good_datasets_among_bad_ones(bad):
     assert notes["pictures"][0].startswith("8 of 8 rows tried are good")
     assert notes["plain"][0].startswith("8 of 8 rows tried are good")
     (_, dropped) = notes["missing picture"]
-    assert dropped.startswith("Dataset missing picture: dropped 2 rows or twins of 2 rows: 1 x picture cannot be used")
+    assert dropped.startswith("Dataset missing picture: dropped 2 rows or twins of 2 rows: 1 x image cannot be used")
     assert "1 x answer not among the options (first: row 1: " in dropped
 
 
@@ -372,7 +372,7 @@ def test_a_broken_picture_of_a_pool_drops_twins(good):
     add(good, "sums", CHOICE | {"file_name": "sums.json", "twins": twins})
     notes = check_dataset_folder(good, 5).notes["sums"]
     assert notes[0] == "5 of 5 rows tried are good (8 in all); twins: 5 black_image"
-    assert "5 x irrelevant_image twin, picture cannot be used (first: row 0: " in notes[1]
+    assert "5 x irrelevant_image twin, image cannot be used (first: row 0: " in notes[1]
 
 
 def test_pictures_inside_of_objects_stay_closed(good):

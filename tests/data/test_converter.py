@@ -1,21 +1,25 @@
 """From raw rows to aligned rows with twins, through the built-in formats."""
 
 import io
-import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from datasets import Dataset, Features
+from datasets.fingerprint import Hasher
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from modality_interference.data import schema as features
-from modality_interference.data.converter import INVALID_TEXT, TwinConverter, make_converter
+from modality_interference.data.converter import INVALID_TEXT, PlainRow, TwinConverter, make_converter
+from modality_interference.data.records import TWINS, Reason, TwinRecord, Variant
 from modality_interference.data.row_key import row_key, seeded
+from modality_interference.data.sample import no_media
 from modality_interference.data.spec import TwinsSpec
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.modality import Modality, to_bits
@@ -46,16 +50,17 @@ def classification(block: dict[str, Any] | None = None, **settings: Any) -> Twin
 
 
 def twins(row: dict[str, Any]) -> dict[str, Any]:
-    return json.loads(row["_twins"])
+    return row["_twins"]
 
 
 def dropped(convert: TwinConverter, example: dict[str, Any]) -> str:
     row = convert(example, 5)
     about = twins(row)
     assert (row["_prompt"], row["_response"], row["_images"]) == ([], [], None)
-    assert set(about) == {"dataset", "row", "key", "dropped"}
     assert (about["dataset"], about["row"]) == ("pets", 5)
-    return about["dropped"]
+    record = TwinRecord.from_arrow(about)
+    assert record == TwinRecord("pets", 5, about["key"], dropped=record.dropped)
+    return str(record.dropped)
 
 
 # multiple choice
@@ -485,6 +490,28 @@ def test_processes_workers_and_hash_seeds_make_the_same_twins_and_fingerprint():
         lines.add(done.stdout.strip().splitlines()[-1])
 
     assert len(lines) == 1
+
+
+def test_another_layout_makes_cached_twins_anew():
+    for convert in (converter(), PlainRow("pets")):
+        version, layout = convert.version
+        known = Hasher.hash(convert)
+        assert Hasher.hash(replace(convert, version=(version, layout))) == known
+        assert Hasher.hash(replace(convert, version=(version, layout - 1))) != known
+
+
+def test_a_record_crosses_arrow():
+    media = no_media() | {Modality.IMAGE: ("row:0", "extra:0")}
+    variant = Variant("misleading_text", [{"role": "user", "content": "?"}], "", media, "owl")
+    plain = TwinRecord("pets", 3, 2**63 - 1)
+    whole = TwinRecord("pets", 3, 1, 4, 2, ("dog", "owl"), 1, media, (variant, variant))
+    records = [plain, whole, replace(plain, dropped=Reason("bad", "why"))]
+    rows = Dataset.from_list(
+        [{"_twins": record.to_arrow()} for record in records], features=Features({"_twins": TWINS})
+    )
+    assert [TwinRecord.from_arrow(row["_twins"]) for row in rows] == records
+    stream = rows.to_iterable_dataset().map(lambda row: row, features=rows.features)
+    assert [TwinRecord.from_arrow(row["_twins"]) for row in stream] == records
 
 
 def test_the_first_picture_may_come_after_thousands_of_rows():

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modality_interference.data.dataset import RawDataset, RowContext
-from modality_interference.data.perturbations.sentences import SENTENCES
-from modality_interference.data.perturbations.text import fill
+from modality_interference.data.perturbations.text import SENTENCES, fill
 from modality_interference.data.registry import perturbations
 from modality_interference.data.sample import Sample, no_media
 from modality_interference.data.spec import TwinsSpec

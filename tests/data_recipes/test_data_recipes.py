@@ -24,7 +24,7 @@ from PIL import Image
 from torchvision.models import ResNet18_Weights
 
 from modality_interference.cli import main
-from modality_interference.data.perturbations.sentences import SENTENCES
+from modality_interference.data.perturbations.text import SENTENCES
 from modality_interference.dataset_dir.card import card_problems
 from modality_interference.modality import Modality
 

@@ -1,6 +1,5 @@
 """What hub repositories bring besides plain cells: a column per option, "nan", context, several answers."""
 
-import json
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from llamafactory.data.parser import DatasetAttr
 
 from modality_interference.data.converter import TwinConverter, make_converter
 from modality_interference.data.options import present
+from modality_interference.data.records import TwinRecord
 from modality_interference.data.spec import TwinsSpec
 from modality_interference.errors import ModalityInterferenceError
 
@@ -37,7 +37,7 @@ def asked(row: dict[str, Any]) -> tuple[str, str]:
 
 
 def dropped(row: dict[str, Any]) -> str:
-    return json.loads(row["_twins"])["dropped"]
+    return str(TwinRecord.from_arrow(row["_twins"]).dropped)
 
 
 # a column per option
@@ -46,7 +46,7 @@ def dropped(row: dict[str, Any]) -> str:
 def test_a_column_for_every_option():
     row = converter("lettered_choice_twins", LETTERED)(ROW, 0)
     assert asked(row) == (f"Question:\nRound?\nOption:\nA: yes\nB: no\nC: maybe\nD: never\n{ASKED}", "B")
-    about = json.loads(row["_twins"])
+    about = row["_twins"]
     assert (about["choices"], about["answer"]) == (["yes", "no", "maybe", "never"], 1)
 
 
@@ -91,7 +91,7 @@ cells = st.one_of(st.none(), st.just("nan"), st.text(alphabet="xyz", min_size=1,
 def test_the_right_option_is_that_of_the_answers_column(options: list[Any], answer: int, as_number: bool):
     letters = dict(zip("ABCD", options))
     row = {"question": "Round?", **letters, "answer": answer if as_number else "ABCD"[answer]}
-    about = json.loads(converter("lettered_choice_twins", LETTERED)(row, 0)["_twins"])
+    about = converter("lettered_choice_twins", LETTERED)(row, 0)["_twins"]
     there = [option for option in options if option not in (None, "nan")]
     if len(there) < 2 or options[answer] in (None, "nan") or len({*map(str, there)}) < len(there):
         assert about["dropped"]

@@ -111,7 +111,7 @@ def questions(info, name, rows):
         words = [
             line for line in prompt.splitlines() if not line.startswith(tuple(f"{letter}: " for letter in "ABCDEF"))
         ]
-        found[json.loads(converted["_twins"])["relevant"]] = (words, converted["_response"][0]["content"])
+        found[converted["_twins"]["relevant"]] = (words, converted["_response"][0]["content"])
 
     return found
 

@@ -1,7 +1,6 @@
 """The demo's data is what the plugin makes of it, and its recipes parse (the whole demo is `make demo`)."""
 
 import importlib.util
-import json
 import random
 import sys
 from pathlib import Path
@@ -59,7 +58,7 @@ def test_the_base_is_pretrained_on_the_wording_of_the_twins(questions):
         assert clean["_prompt"][0]["content"] == plain["instruction"]
         assert clean["_response"][0]["content"] == plain["output"]
 
-        (twin,) = json.loads(clean["_twins"])["variants"]
+        (twin,) = clean["_twins"]["variants"]
         article = "an" if twin["target"] == "8" else "a"
         sentence = make_data.SENTENCE.format(article=article, digit=twin["target"])
         assert twin["prompt"][0]["content"] == make_data.alpaca_row(question, question.images, sentence)["instruction"]

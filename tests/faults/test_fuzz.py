@@ -1,6 +1,5 @@
 """Random rows and random `twins` blocks: a good row, a row dropped with a reason, or our own error, never anything else."""
 
-import json
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -129,8 +128,8 @@ def outcome(convert: TwinConverter, processor: TwinProcessor, row: dict[str, Any
     example = processor.preprocess_dataset({name: [value] for name, value in (stored | clips).items()})
     (reason,) = example["dropped"]
     assert reason or example["input_ids"][0]
-    assert reason == "" or reason.partition(":")[0].replace("-", " ").strip(), reason
-    return reason
+    assert reason is None or reason["kind"].replace("-", " ").strip(), reason
+    return "" if reason is None else f"{reason['kind']}: {reason['detail']}"
 
 
 @pytest.mark.parametrize("formatting", GOOD)
@@ -196,5 +195,5 @@ def test_a_template_is_no_program(folder, processor, template):
     except ModalityInterferenceError:
         return
 
-    (twin,) = json.loads(convert(row, 0)["_twins"])["variants"]
+    (twin,) = convert(row, 0)["_twins"]["variants"]
     assert template.replace("{option}", "green") in twin["prompt"][0]["content"]

@@ -42,7 +42,10 @@ def load_data(keys: dict[str, Any]) -> Loaded:
 def row_names(batch: dict[str, Any], examples: Any) -> list[tuple[str, str]]:
     """(dataset, perturbation) of every row of a collated batch, by the rows' keys."""
     known = {
-        row_key(example, row): (example["dataset"], row.get("perturbation") or "clean")
+        row_key(example["key"], row.get("perturbation", "clean")): (
+            example["dataset"],
+            row.get("perturbation", "clean"),
+        )
         for example in examples
         for row in (example, *example["variants"])
     }

@@ -141,7 +141,7 @@ BAD: list[tuple[str, dict[str, str | None]]] = [
     ("file without audio", {"audio": "seen only.mp4"}),
     ("broken audio", {"audio": "text.wav"}),
     ("audio too short", {"audio": "click.wav"}),
-    ("not one sound", {"audio": None}),
+    ("not one audio", {"audio": None}),
     ("label outside the class list", {"visual_label": "cow", "audio_label": "cow"}),
     ("swapped clip of the same class", {"swapped_audio_label": NAMES[0], "swapped_visual_label": NAMES[0]}),
     ("path outside the media folder", {"video": "../away.mp4"}),

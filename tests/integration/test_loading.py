@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from datasets import Dataset, Features, Value, interleave_datasets
+from datasets import Dataset, DatasetDict, Features, Value, interleave_datasets
 from helpers.loading import load_data
 from helpers.runs import COLUMNS, recipe, write_datasets
 from llamafactory.hparams import get_train_args
@@ -231,6 +231,21 @@ def test_a_tokenized_dataset_trains_as_the_fresh_one(keys, tmp_path):
     assert loaded.to_list() == load_data(keys("pictures,few,sums")).train.to_list()
 
 
+def test_a_tokenized_dataset_of_another_layout_is_refused(keys, tmp_path):
+    rows = load_data(keys("pictures")).train.to_list()
+    for row in rows:
+        row["variants"] = [{"planted": twin.pop("target"), **twin} for twin in row["variants"]]
+
+    path = str(tmp_path / "tokenized")
+    DatasetDict({"train": Dataset.from_list(rows)}).save_to_disk(path)
+    with pytest.raises(
+        ModalityInterferenceError, match="another layout.*Remove the folder, or name another one"
+    ) as found:
+        load_data(keys("pictures", tokenized_path=path))
+
+    assert path in str(found.value)
+
+
 def test_workers_do_not_change_the_dataset(keys):
     one = load_data(keys("pictures,few,sums", overwrite_cache=True)).train
     two = load_data(keys("pictures,few,sums", overwrite_cache=True, preprocessing_num_workers=2)).train
@@ -331,7 +346,7 @@ def test_bad_rows_are_dropped_and_counted(keys, warnings):
     assert text.startswith("Dataset some_bad: dropped 6 rows or twins of 8 rows: ")
     assert "truncated.png" in text and "(first: row 1: cannot read image" in text
     assert "absent.png`: there is no such file" in text
-    assert "1 x picture truncated by cutoff_len" in text and "row 3: " in text
+    assert "1 x image truncated by cutoff_len" in text and "row 3: " in text
     assert "1 x answer truncated by cutoff_len" in text and "row 4: " in text
     assert "1 x answer not among the options (first: row 5: " in text
 
@@ -373,10 +388,10 @@ def test_a_cut_picture_is_a_reason(keys, warnings):
             load_data(keys("sharegpt_chat", cutoff_len=cutoff))
         except ModalityInterferenceError as error:
             found |= {
-                reason for reason in ("picture truncated by cutoff_len", "answer truncated") if reason in str(error)
+                reason for reason in ("image truncated by cutoff_len", "answer truncated") if reason in str(error)
             }
 
-    assert found == {"picture truncated by cutoff_len", "answer truncated"}
+    assert found == {"image truncated by cutoff_len", "answer truncated"}
 
 
 def test_no_good_row_left(keys):
@@ -386,7 +401,7 @@ def test_no_good_row_left(keys):
     text = str(caught.value)
     assert text.startswith("No row of the dataset can be used. Dataset all_bad: dropped 6 rows or twins of 6 rows: ")
     for reason in (
-        "picture truncated by cutoff_len",
+        "image truncated by cutoff_len",
         "truncated.png",
         "there is no such file",
         "answer truncated by cutoff_len",

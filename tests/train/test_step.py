@@ -27,7 +27,12 @@ class Compare(TrainerCallback):
         for index in range(self.examples):
             example = train_dataloader.dataset[index]
             rows = [example, *example["variants"]]
-            groups.append([Row(base, collator, example, row, row_key(example, row)) for row in rows])
+            groups.append(
+                [
+                    Row(base, collator, example, row, row_key(example["key"], row.get("perturbation", "clean")))
+                    for row in rows
+                ]
+            )
 
         model.eval()
         parameters = {name: value for name, value in model.named_parameters() if value.requires_grad}

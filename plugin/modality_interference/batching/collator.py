@@ -18,9 +18,9 @@ from ..compat import get_logger
 from ..errors import ModalityInterferenceError, Unusable
 from ..media.image import load_image
 from ..media.reference import find_medium
-from ..modality import CLEAN, IGNORE_LABEL, MEDIA, Modality
+from ..modality import MEDIA, Modality
 from .batch import Question
-from .dropped import place
+from .example import TokenizedExample, TokenizedRow
 from .media_reader import MediaReader
 from .questions import ask, last_turn_start, prompt_of, question
 from .rope_positions import compute_separately, interleaved, lines_of
@@ -29,6 +29,7 @@ from .tokens import modality_tokens, perturbation_mask
 
 
 Loaded = dict[Modality, dict[str, Any]]  # an example's media by reference
+CLIPS = (Modality.VIDEO, Modality.AUDIO)
 ALL_CLIPS = 1 << 20  # the clips of a batch are read once and kept until the batch is made
 logger = get_logger(__name__)
 
@@ -86,54 +87,57 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
         return other
 
     def __call__(self, features: list[dict[str, Any]]) -> dict[str, Any]:
+        examples = [TokenizedExample.from_arrow(feature) for feature in features]
         with MediaReader(self.template.mm_plugin, ALL_CLIPS).installed():
             while True:
                 try:
-                    return self._make_batch(features)
+                    return self._make_batch(examples)
                 except Unusable as bad:
-                    features = self._without(features, bad)
+                    examples = self._without(examples, bad)
 
-    def _without(self, features: list[dict[str, Any]], bad: Unusable) -> list[dict[str, Any]]:
+    def _without(self, examples: list[TokenizedExample], bad: Unusable) -> list[TokenizedExample]:
         """The examples that do not need a medium that cannot be read."""
         kept = []
-        for feature in features:
-            media = [feature.get(column) or [] for column in ("videos", "audios", "twin_videos", "twin_audios")]
-            if any(bad.source in column for column in media):
-                self._report(feature, bad)
+        for example in examples:
+            clips = (media[modality] for media in (example.media, example.borrowed) for modality in CLIPS)
+            if any(bad.source in items for items in clips):
+                self._report(example, bad)
             else:
-                kept.append(feature)
+                kept.append(example)
 
-        if len(kept) == len(features):
+        if len(kept) == len(examples):
             raise bad
 
         return kept
 
-    def _make_batch(self, features: list[dict[str, Any]]) -> dict[str, Any]:
-        rows: list[dict[str, Any]] = []
-        twin_of, examples, media = [], [], {}
-        for feature in features:
-            variants = self._variants(feature)
-            loaded = self._load_media(feature, variants)
+    def _make_batch(self, given: list[TokenizedExample]) -> dict[str, Any]:
+        rows: list[TokenizedRow] = []
+        examples: list[TokenizedExample] = []
+        twin_of, media = [], {}
+        for example in given:
+            variants = self._variants(example)
+            loaded = self._load_media(example, variants)
             if loaded is None:
                 continue
 
-            media[id(feature)] = loaded
+            media[id(example)] = loaded
             twin_of += [len(rows)] * len(variants)
             rows += variants
-            examples += [feature] * len(variants)
+            examples += [example] * len(variants)
 
-        if not rows:
-            rows, examples, twin_of = [self._filler()], [self._filler()], [0]
+        if not rows:  # no example of the batch can be read, and every rank needs a batch
+            filler = TokenizedRow.empty([self.tokenizer.eos_token_id])
+            rows, examples, twin_of = [filler], [TokenizedExample(filler)], [0]
 
         return self._collate(rows, examples, twin_of, media)
 
     def _collate(
-        self, rows: list[dict[str, Any]], examples: list[dict[str, Any]], twin_of: list[int], media: dict[int, Loaded]
+        self, rows: list[TokenizedRow], examples: list[TokenizedExample], twin_of: list[int], media: dict[int, Loaded]
     ) -> dict[str, Any]:
         questions = self._questions(rows, examples, twin_of)
         nothing: Loaded = {modality: {} for modality in MEDIA}
         loaded = [media.get(id(example), nothing) for example in examples]
-        shared = self._share(rows, loaded) if "image_references" in examples[0] else {}
+        shared = self._share(rows, loaded) if examples[0].clean.references is not None else {}
         self._shared = {} if self._generates or self.purpose is Purpose.STOCK else shared
         model_rows = [self._model_row(index, row, examples[index], loaded[index]) for index, row in enumerate(rows)]
         self._media_counts = {
@@ -153,7 +157,7 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
         if self.purpose is Purpose.STOCK:
             return batch
 
-        relevant = torch.tensor([example.get("relevant") or 0 for example in examples])
+        relevant = torch.tensor([example.relevant for example in examples])
         batch["relevant"] = relevant
         bits = self.modality_tokens.bits(batch["input_ids"])
         batch["token_modality"] = torch.where(batch["attention_mask"].bool(), bits, 0).to(torch.int8)
@@ -162,16 +166,18 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
             batch["attention_mask"],
             batch["labels"],
             relevant,
-            torch.tensor([row.get("prompt_start") or 0 for row in rows]),
+            torch.tensor([row.prompt_start for row in rows]),
             self.modality_tokens,
         )
         batch["twin_of"] = torch.tensor(twin_of)
-        batch["row_key"] = torch.tensor([row_key(example, row) for example, row in zip(examples, rows)])
+        batch["row_key"] = torch.tensor(
+            [row_key(example.key, row.perturbation) for example, row in zip(examples, rows)]
+        )
         batch["media_index"] = {modality: one.token_index for modality, one in shared.items()} or None
         batch["questions"] = questions
         return batch
 
-    def _share(self, rows: list[dict[str, Any]], loaded: list[Loaded]) -> dict[Modality, SharedMedia]:
+    def _share(self, rows: list[TokenizedRow], loaded: list[Loaded]) -> dict[Modality, SharedMedia]:
         """The modalities with a medium that occurs several times in the rows.
 
         For a dataset that was tokenized without the plugin, nothing can be shared. In generation the model itself computes
@@ -197,7 +203,7 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
         return self.purpose is Purpose.GENERATION or (self.purpose is Purpose.STOCK and self.model is None)
 
     def _questions(
-        self, rows: list[dict[str, Any]], examples: list[dict[str, Any]], twin_of: list[int]
+        self, rows: list[TokenizedRow], examples: list[TokenizedExample], twin_of: list[int]
     ) -> list[Question] | None:
         if self.purpose is Purpose.LIKELIHOOD:
             return ask(rows, examples, twin_of)
@@ -212,65 +218,60 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
         rows[:] = [prompt_of(row) for row in rows]
         return questions
 
-    def _response(self, row: dict[str, Any]) -> str:
-        answer = row["labels"][last_turn_start(row["labels"]) :]
+    def _response(self, row: TokenizedRow) -> str:
+        answer = row.labels[last_turn_start(row.labels) :]
         return self.tokenizer.decode(answer, skip_special_tokens=True).strip()
 
-    def _load_media(self, feature: dict[str, Any], variants: list[dict[str, Any]]) -> Loaded | None:
+    def _load_media(self, example: TokenizedExample, variants: list[TokenizedRow]) -> Loaded | None:
         """The example's media by reference; None where an image cannot be read. Clips are read later."""
         loaded: Loaded = {}
         try:
-            for modality, column in MEDIA.items():
-                own, extra = feature.get(column) or [], feature.get(f"twin_{column}") or []
-                references = {name for row in variants for name in row.get(f"{modality}_references") or []}
-                find = load_image if modality is Modality.IMAGE else find_medium
-                loaded[modality] = {name: find(name, own, extra) for name in sorted(references)}
+            for modality in MEDIA:
+                references = {name for row in variants for name in (row.references or {}).get(modality, ())}
+                find: Any = load_image if modality is Modality.IMAGE else find_medium
+                own, borrowed = example.media[modality], example.borrowed[modality]
+                loaded[modality] = {name: find(name, own, borrowed) for name in sorted(references)}
 
             return loaded
         except ModalityInterferenceError as error:
-            self._report(feature, error)
+            self._report(example, error)
             return None
 
-    def _report(self, feature: dict[str, Any], error: ModalityInterferenceError) -> None:
-        where = (feature.get("dataset") or "", place(feature.get("row", -1), feature.get("clip", -1)))
+    def _report(self, example: TokenizedExample, error: ModalityInterferenceError) -> None:
+        where = (example.dataset, example.data_row)
         if where not in self._reported:
             self._reported.add(where)
             logger.warning(f"Dataset `{where[0]}`, row {where[1]} is left out of its batch: {error}")
 
-    def _filler(self) -> dict[str, Any]:
-        """An example without an answer, for a batch of which no example can be read: every rank needs a batch."""
-        token = self.tokenizer.eos_token_id
-        nothing: dict[str, Any] = {f"{modality}_{what}": [] for modality in MEDIA for what in ("references", "tokens")}
-        return {"input_ids": [token], "labels": [IGNORE_LABEL], **nothing}
-
-    def _variants(self, feature: dict[str, Any]) -> list[dict[str, Any]]:
-        variants = (feature.get("variants") or []) if self.purpose is not Purpose.STOCK else []
+    def _variants(self, example: TokenizedExample) -> list[TokenizedRow]:
+        """The clean row and the twins that the batch takes."""
+        variants = example.variants if self.purpose is not Purpose.STOCK else ()
         training = self.purpose is Purpose.TRAINING
         if training and self.twins_limit is not None and self.twins_limit < len(variants):
-            rng = random.Random(f"{self.seed}/{self._epoch.value}/{feature['key']}")
+            rng = random.Random(f"{self.seed}/{self._epoch.value}/{example.key}")
             variants = [variants[index] for index in sorted(rng.sample(range(len(variants)), self.twins_limit))]
 
-        return [feature, *variants]
+        return [example.clean, *variants]
 
-    def _model_row(self, index: int, row: dict[str, Any], example: dict[str, Any], loaded: Loaded) -> dict[str, Any]:
+    def _model_row(self, index: int, row: TokenizedRow, example: TokenizedExample, loaded: Loaded) -> dict[str, Any]:
         return {
-            "input_ids": list(row["input_ids"]),
-            "attention_mask": [1] * len(row["input_ids"]),
-            "labels": list(row["labels"]),
+            "input_ids": list(row.input_ids),
+            "attention_mask": [1] * len(row.input_ids),
+            "labels": list(row.labels),
             **{column: self._media_of(index, row, example, loaded, modality) for modality, column in MEDIA.items()},
         }
 
     def _media_of(
-        self, index: int, row: dict[str, Any], example: dict[str, Any], loaded: Loaded, modality: Modality
+        self, index: int, row: TokenizedRow, example: TokenizedExample, loaded: Loaded, modality: Modality
     ) -> list[Any]:
         """The media of a modality that the model gets with a row."""
         if modality in self._shared:
             return self._shared[modality].new[index]
 
-        if f"{modality}_references" in row:
-            return [loaded[modality][name] for name in row[f"{modality}_references"]]
+        if row.references is not None:
+            return [loaded[modality][name] for name in row.references[modality]]
 
-        return example.get(MEDIA[modality]) or []
+        return list(example.media[modality])
 
     def _compute_rope_position_ids(self, features: dict[str, Tensor], mm_inputs: dict[str, Any]) -> None:
         # positions need the media of all rows, of which `mm_inputs` holds the distinct ones only
@@ -282,12 +283,12 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
             compute(features, mm_inputs)
 
 
-def _count_media(row: dict[str, Any], example: dict[str, Any], modality: Modality) -> int:
+def _count_media(row: TokenizedRow, example: TokenizedExample, modality: Modality) -> int:
     """How many media of a modality a row has."""
-    return len(row.get(f"{modality}_references", example.get(MEDIA[modality]) or ()))
+    return len(row.references[modality] if row.references is not None else example.media[modality])
 
 
-def row_key(example: dict[str, Any], row: dict[str, Any]) -> int:
-    """Identity of a row's content: the example's, and which of its twins it is."""
-    text = f"{example.get('key', 0)}/{row.get('perturbation') or CLEAN}"
+def row_key(key: int, perturbation: str) -> int:
+    """Identity of a batch row's content, from its example's key and its perturbation."""
+    text = f"{key}/{perturbation}"
     return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little") >> 1

@@ -6,12 +6,14 @@ from typing import Any
 
 from datasets import Dataset, Features, IterableDataset
 
+from ..data.records import Reason
+from ..data.schema import DROPPED
 from ..errors import ModalityInterferenceError
 
 
-COLUMNS = ["dropped", "dropped_twins"]
+COLUMNS = sorted(DROPPED)
 SHOWN_KINDS = 40
-MENDED = "Once you have mended or brought files, set `overwrite_cache: true`: what a row's files were is cached."
+FIXED = "Once you have fixed or added files, set `overwrite_cache: true`: the result for each row is cached."
 
 
 def keep_good_rows(dataset: Dataset | IterableDataset, warn: Callable[[str], None]) -> Dataset | IterableDataset:
@@ -38,44 +40,50 @@ def keep_good_rows(dataset: Dataset | IterableDataset, warn: Callable[[str], Non
 def good_rows(dataset: Dataset, warn: Callable[[str], None]) -> list[int]:
     """The indices of the rows that carry no reason in `dropped`; arguments and errors as of `keep_good_rows`."""
     dropped = dataset["dropped"]
-    good = [index for index, reason in enumerate(dropped) if not reason]
-    places = map(place, dataset["row"], dataset["clip"])
-    rows = zip(dataset["dataset"], places, dropped, dataset["dropped_twins"])
+    good = [index for index, reason in enumerate(dropped) if reason is None]
+    columns = (dataset[name] for name in ("dataset", "row", "clip", "dropped", "dropped_twins"))
     problems = [
-        (name, row, reasons) for name, row, reason, twins in rows if (reasons := [reason] if reason else twins)
+        (name, data_row(row, clip), reasons)
+        for name, row, clip, reason, twins in zip(*columns)
+        if (reasons := _reasons(reason, twins))
     ]
     found = summaries(problems, Counter(dataset["dataset"]))
     for summary in found:
         warn(summary)
 
     if found:
-        warn(MENDED)
+        warn(FIXED)
 
     if not good:
-        raise ModalityInterferenceError(f"No row of the dataset can be used. {' '.join([*found, MENDED])}")
+        raise ModalityInterferenceError(f"No row of the dataset can be used. {' '.join([*found, FIXED])}")
 
     return good
 
 
-def place(row: int, clip: int) -> int:
+def data_row(row: int, clip: int) -> int:
     """The row of the data that an example comes from: `clip` where several questions are asked about one, else `row`."""
     return row if clip < 0 else clip
 
 
-def summaries(problems: Iterable[tuple[str, int, list[str]]], sizes: Counter) -> list[str]:
+def _reasons(dropped: dict[str, str] | None, dropped_twins: list[dict[str, str]]) -> list[Reason]:
+    """Why an example, or twins of it, cannot be used."""
+    cells = dropped_twins if dropped is None else [dropped]
+    return [Reason(cell["kind"], cell["detail"]) for cell in cells]
+
+
+def summaries(problems: Iterable[tuple[str, int, list[Reason]]], sizes: Counter) -> list[str]:
     """One text per dataset.
 
     Args:
-        problems: (dataset, row, reasons), a reason being `kind: detail`.
+        problems: (dataset, row, reasons).
         sizes: rows of each dataset.
     """
     counts: dict[str, Counter] = {}
     first: dict[tuple[str, str], str] = {}
     for name, row, reasons in problems:
         for reason in reasons:
-            kind, _, detail = reason.partition(": ")
-            counts.setdefault(name, Counter())[kind] += 1
-            first.setdefault((name, kind), f"row {row}: {detail[:300]}")
+            counts.setdefault(name, Counter())[reason.kind] += 1
+            first.setdefault((name, reason.kind), f"row {row}: {reason.detail[:300]}")
 
     return [_summary(name, kinds, sizes[name], first) for name, kinds in counts.items()]
 
@@ -96,17 +104,17 @@ class _StreamFilter:
 
     def __call__(self, examples: dict[str, list[Any]]) -> dict[str, list[Any]]:
         dropped = examples["dropped"]
-        for index, reason in enumerate(dropped):
-            for problem in [reason] if reason else examples["dropped_twins"][index]:
-                number = place(examples["row"][index], examples["clip"][index])
-                self._warn_once(problem, examples["dataset"][index], number)
+        for index, cell in enumerate(dropped):
+            for reason in _reasons(cell, examples["dropped_twins"][index]):
+                row = data_row(examples["row"][index], examples["clip"][index])
+                self._warn_once(reason, examples["dataset"][index], row)
 
-        good = [index for index, reason in enumerate(dropped) if not reason]
+        good = [index for index, cell in enumerate(dropped) if cell is None]
         kept = {name: values for name, values in examples.items() if name not in COLUMNS}
         return {name: [values[index] for index in good] for name, values in kept.items()}
 
-    def _warn_once(self, problem: str, dataset: str, row: int) -> None:
-        kind = problem.split(":")[0]
-        if kind not in self.seen:  # the first of each kind; a stream has no end to sum up at
-            self.seen.add(kind)
-            self.warn(f"Dataset {dataset}: dropping rows or twins: {problem[:300]} (row {row}; first of its kind).")
+    def _warn_once(self, reason: Reason, dataset: str, row: int) -> None:
+        if reason.kind not in self.seen:  # the first of each kind; a stream has no end to sum up at
+            self.seen.add(reason.kind)
+            text = str(reason)[:300]
+            self.warn(f"Dataset {dataset}: dropping rows or twins: {text} (row {row}; first of its kind).")

@@ -3,11 +3,11 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..data.options import LETTERS
-from ..modality import CLEAN, IGNORE_LABEL, kind_of
+from ..modality import IGNORE_LABEL, kind_of
 from .batch import OptionTokens, Question
+from .example import TokenizedExample, TokenizedRow
 from .media_reader import remembered
 
 
@@ -20,10 +20,7 @@ def last_turn_start(labels: list[int]) -> int:
     return start
 
 
-Row = dict[str, Any]
-
-
-def ask(rows: list[Row], examples: list[Row], twin_of: list[int]) -> list[Question]:
+def ask(rows: list[TokenizedRow], examples: list[TokenizedExample], twin_of: list[int]) -> list[Question]:
     """Make the questions of a batch; add rows for options that the batch's own rows do not show.
 
     A row's logits tell the likelihood of the right option, whose tokens it holds, and of all options of one token. Another
@@ -32,59 +29,63 @@ def ask(rows: list[Row], examples: list[Row], twin_of: list[int]) -> list[Questi
     Args:
         rows: clean rows, each followed by its twins.
         examples: the example that each row belongs to.
-        twin_of: the place of each row's clean row.
+        twin_of: the index of each row's clean row.
 
     Returns:
         a question for every row that was there before.
     """
     return [
-        question(place, rows[place], examples[place], twin_of[place], _options(place, rows, examples, twin_of))
-        for place in range(len(rows))
+        question(index, rows[index], examples[index], twin_of[index], _options(index, rows, examples, twin_of))
+        for index in range(len(rows))
     ]
 
 
-def prompt_of(row: Row) -> Row:
+def prompt_of(row: TokenizedRow) -> TokenizedRow:
     """A row without its answer, for generation."""
-    start = last_turn_start(row["labels"])
-    return {**row, "input_ids": row["input_ids"][:start], "labels": [IGNORE_LABEL] * start}
+    return row.with_answer(last_turn_start(row.labels), [])
 
 
 def question(
-    place: int, row: Row, example: Row, clean: int, options: tuple[OptionTokens, ...] = (), response: str = ""
+    index: int,
+    row: TokenizedRow,
+    example: TokenizedExample,
+    clean: int,
+    options: tuple[OptionTokens, ...] = (),
+    response: str = "",
 ) -> Question:
-    """What the diagnosis knows of one row; see `Question`."""
-    choices, answer = tuple(example.get("choices") or ()), example.get("answer", -1)
-    target = row.get("target") or None
+    """What the diagnosis knows of the batch's row `index`; see `Question`."""
+    choices = example.choices if example.option_ids else ()
     return Question(
-        dataset=example.get("dataset") or "",
-        row=example.get("row", -1),
-        key=example.get("key", 0),
-        kind=kind_of(example.get("relevant") or 0),
-        perturbation=row.get("perturbation") or CLEAN,
-        batch_row=place,
+        dataset=example.dataset,
+        row=example.row,
+        key=example.key,
+        kind=kind_of(example.relevant),
+        perturbation=row.perturbation,
+        batch_row=index,
         clean=clean,
-        choices=choices if example.get("option_ids") else (),
-        answer=answer if example.get("option_ids") else None,
-        target=choices.index(target) if target in choices and example.get("option_ids") else None,
+        choices=choices,
+        answer=example.answer if example.option_ids else None,
+        target=choices.index(row.target) if row.target in choices else None,
         options=options,
         response=response,
     )
 
 
-def _options(place: int, rows: list[Row], examples: list[Row], twin_of: list[int]) -> tuple[OptionTokens, ...]:
-    row, start = rows[place], last_turn_start(rows[place]["labels"])
-    offset = sum(label != IGNORE_LABEL for label in row["labels"][:start])  # labels of earlier turns
+def _options(
+    index: int, rows: list[TokenizedRow], examples: list[TokenizedExample], twin_of: list[int]
+) -> tuple[OptionTokens, ...]:
+    row, example, start = rows[index], examples[index], last_turn_start(rows[index].labels)
+    offset = sum(label != IGNORE_LABEL for label in row.labels[:start])  # labels of earlier turns
     found = []
-    for index, tokens in enumerate(examples[place].get("option_ids") or ()):
-        if index == examples[place]["answer"] or len(tokens) == 1:
-            found.append(OptionTokens(place, offset, tuple(tokens)))
+    for option, tokens in enumerate(example.option_ids):
+        if option == example.answer or len(tokens) == 1:
+            found.append(OptionTokens(index, offset, tuple(tokens)))
             continue
 
         found.append(OptionTokens(len(rows), 0, tuple(tokens)))
-        labels = [IGNORE_LABEL] * start + list(tokens)
-        rows.append({**row, "input_ids": [*row["input_ids"][:start], *tokens], "labels": labels})
-        examples.append(examples[place])
-        twin_of.append(twin_of[place])
+        rows.append(row.with_answer(start, tokens))
+        examples.append(example)
+        twin_of.append(twin_of[index])
 
     return tuple(found)
 
@@ -152,5 +153,5 @@ def _answers(choices: list[str], answer: int, response: str) -> list[str] | None
 
 
 def _one_begins_another(options: list[list[int]]) -> bool:
-    ordered = sorted(options)  # an option stands right before those that begin with it
+    ordered = sorted(options)  # an option comes right before those that begin with it
     return any(after[: len(before)] == before for before, after in zip(ordered, ordered[1:]))

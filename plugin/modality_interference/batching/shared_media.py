@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..media.reference import UnreadMedium
 from ..modality import Modality
+from .example import TokenizedRow
 
 
 @dataclass
@@ -35,11 +36,11 @@ class SharedMedia:
         return len(self.medium_index) == sum(map(len, self.new))
 
     @classmethod
-    def of(cls, rows: list[dict[str, Any]], media_of: list[dict[str, Any]], modality: Modality) -> "SharedMedia":
+    def of(cls, rows: list[TokenizedRow], media_of: list[dict[str, Any]], modality: Modality) -> "SharedMedia":
         """Find them.
 
         Args:
-            rows: clean rows and twins, with `image_references` and `image_tokens`, or those of another modality.
+            rows: clean rows and twins, all with references.
             media_of: for each row, the media of its example by reference, the same dict for all its rows.
             modality: image, video or audio.
         """
@@ -49,7 +50,7 @@ class SharedMedia:
         tokens_so_far, media, tokens = 0, [], []
         for row, loaded in zip(rows, media_of):
             new.append([])
-            for reference, count in zip(row[f"{modality}_references"], row[f"{modality}_tokens"]):
+            for reference, count in zip((row.references or {})[modality], row.media_tokens[modality]):
                 medium = loaded[reference]
                 if id(medium) not in identities:
                     identities[id(medium)] = _identity(medium)

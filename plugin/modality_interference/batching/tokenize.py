@@ -1,28 +1,28 @@
 """Tokenize aligned rows and their twins; drop what cannot be trained on, with a reason."""
 
-import json
 import os
 from collections import OrderedDict, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from llamafactory.data.data_utils import Role
 from llamafactory.data.processor import SupervisedDatasetProcessor
 
 from .. import __version__
-from ..data.sample import PLACEHOLDERS
-from ..errors import ModalityInterferenceError, Unusable
+from ..data.records import LAYOUT, Reason, TwinRecord
+from ..data.sample import PLACEHOLDERS, Message, References
+from ..errors import Unusable
 from ..media.image import load_image
-from ..media.reference import UnreadMedium, find_medium, row_reference
+from ..media.reference import UnreadMedium, find_medium
 from ..modality import IGNORE_LABEL, MEDIA, Modality
+from .example import TokenizedExample, TokenizedRow
 from .media_reader import MediaReader, remembered
 from .questions import OptionEncoder, last_turn_start
 from .tokens import modality_tokens
 
 
-REMEMBERED = 4096  # sizes of pictures and system prompts, which rows share
+REMEMBERED = 4096  # sizes of images and system prompts, which rows share
 REMEMBERED_CLIPS = 8  # a clip's questions come one after the other, and its twins bring a few more
-References = dict[Modality, list[str]]
 
 
 @dataclass
@@ -33,8 +33,8 @@ class TwinProcessor(SupervisedDatasetProcessor):
     `max_samples`, shuffling and mixing act on whole examples, and an example's twins are always in its batch.
     """
 
-    # in the fingerprint of cached datasets: a new release tokenizes anew
-    version: str = field(default=__version__, init=False)
+    # in the fingerprint of cached datasets: a new release, or another layout of the columns, tokenizes anew
+    version: tuple[str, int] = field(default=(__version__, LAYOUT), init=False)
     _tokens_of: OrderedDict = field(default_factory=OrderedDict, repr=False)
     _openings: OrderedDict = field(default_factory=OrderedDict, repr=False)
 
@@ -48,76 +48,69 @@ class TwinProcessor(SupervisedDatasetProcessor):
         outputs: dict[str, list[Any]] = defaultdict(list)
         for index in range(len(examples["_prompt"])):
             row = {key: values[index] for key, values in examples.items()}
-            for key, value in self._example(row).items():
+            for key, value in self._example(row).to_arrow().items():
                 outputs[key].append(value)
 
         return outputs
 
-    def _example(self, row: dict[str, Any]) -> dict[str, Any]:
-        about = json.loads(row.get("_twins") or "{}")
-        example: dict[str, Any] = {
-            "input_ids": [],
-            "attention_mask": [],
-            "labels": [],
-            "prompt_start": 0,
-            "images": [_as_dict(picture) for picture in row["_images"] or []] or None,
-            "videos": row["_videos"] or None,
-            "audios": row["_audios"] or None,
-            "twin_images": row.get("_twin_images") or None,
-            "twin_videos": row.get("_twin_videos") or None,
-            "twin_audios": row.get("_twin_audios") or None,
-            **{f"{modality}_references": [] for modality in MEDIA},
-            **{f"{modality}_tokens": [] for modality in MEDIA},
-            "choices": about.get("choices") or [],
-            "answer": -1 if about.get("answer") is None else about["answer"],
-            "option_ids": [],
-            "variants": [],
-            "relevant": about.get("relevant", 0),
-            "key": about.get("key", 0),
-            "dataset": about.get("dataset", ""),
-            "row": about.get("row", -1),
-            "clip": about.get("clip", -1),
-            "dropped": about.get("dropped", ""),
-            "dropped_twins": [],
-        }
-        if not example["dropped"]:
-            try:
-                self._fill(example, row, about)
-            except ModalityInterferenceError as error:
-                example["dropped"] = str(error)
+    def _example(self, row: dict[str, Any]) -> TokenizedExample:
+        record = TwinRecord.from_arrow(row["_twins"])
+        media = {modality: row[f"_{column}"] or [] for modality, column in MEDIA.items()}
+        example = TokenizedExample(
+            clean=TokenizedRow.empty(),
+            media=media | {Modality.IMAGE: [_as_dict(image) for image in media[Modality.IMAGE]]},
+            borrowed={modality: row.get(f"_twin_{column}") or [] for modality, column in MEDIA.items()},
+            dataset=record.dataset,
+            row=record.row,
+            clip=record.clip,
+            key=record.key,
+            relevant=record.relevant,
+            choices=record.choices,
+            answer=record.answer,
+            dropped=record.dropped,
+        )
+        if record.dropped is not None:
+            return example
 
-        return example
+        try:
+            return self._filled(example, row, record)
+        except Unusable as error:
+            return replace(example, dropped=Reason.of(error))
 
-    def _fill(self, example: dict[str, Any], row: dict[str, Any], about: dict[str, Any]) -> None:
+    def _filled(self, example: TokenizedExample, row: dict[str, Any], record: TwinRecord) -> TokenizedExample:
+        """The example with its clean row, options and twins.
+
+        Raises:
+            Unusable: the clean row or its options cannot be tokenized.
+        """
         loaded: dict[tuple[Modality, str], Any] = {}  # by reference: a clean row and its twins share most
-        clean = self._encode(row, row["_prompt"], row["_system"], _references(about, row), loaded)
-        example |= clean | {"attention_mask": [1] * len(clean["input_ids"])}
-        answer = _answer(clean["labels"])
-        if example["choices"] and example["answer"] >= 0:
-            response, last_turn = row["_response"][0]["content"], clean["labels"][last_turn_start(clean["labels"]) :]
-            example["option_ids"] = self._options.option_ids(
-                example["choices"], example["answer"], response, last_turn
-            )
+        clean = self._encode(row, row["_prompt"], row["_system"], record.media, loaded)
+        answer, option_ids = _answer(clean.labels), []
+        if record.choices and record.answer is not None:
+            response, last_turn = row["_response"][0]["content"], clean.labels[last_turn_start(clean.labels) :]
+            option_ids = self._options.option_ids(list(record.choices), record.answer, response, last_turn)
 
-        for variant in about.get("variants", []):
+        twins, dropped = [], []
+        for variant in record.variants:
             try:
-                twin = self._encode(row, variant["prompt"], variant["system"], _references(variant, row), loaded)
+                twin = self._encode(row, variant.prompt, variant.system, variant.media, loaded)
                 self._compare(twin, clean, answer)
-            except ModalityInterferenceError as error:
-                example["dropped_twins"].append(f"{variant['perturbation']} twin, {error}")
+            except Unusable as error:
+                dropped.append(Reason.of(error, f"{variant.perturbation} twin, "))
             else:
-                name, target = variant["perturbation"], variant.get("target") or ""
-                example["variants"].append(twin | {"perturbation": name, "target": target})
+                twins.append(replace(twin, perturbation=variant.perturbation, target=variant.target))
 
-    def _compare(self, twin: dict[str, Any], clean: dict[str, Any], answer: list[int]) -> None:
+        return replace(example, clean=clean, option_ids=option_ids, variants=twins, dropped_twins=dropped)
+
+    def _compare(self, twin: TokenizedRow, clean: TokenizedRow, answer: list[int]) -> None:
         """Refuse a twin of which `cutoff_len` has cut off more than of its clean row."""
         limit = self.data_args.cutoff_len
-        if _answer(twin["labels"]) != answer:
-            raise ModalityInterferenceError(f"answer truncated by cutoff_len: {limit} tokens are too few for the twin")
+        if _answer(twin.labels) != answer:
+            raise Unusable("answer truncated by cutoff_len", f"{limit} tokens are too few for the twin")
 
         # LLaMA-Factory cuts a prompt's end, the question and the assistant's header
-        if len(twin["input_ids"]) >= limit > len(clean["input_ids"]):
-            raise ModalityInterferenceError(f"prompt truncated by cutoff_len: {limit} tokens are too few for the twin")
+        if len(twin.input_ids) >= limit > len(clean.input_ids):
+            raise Unusable("prompt truncated by cutoff_len", f"{limit} tokens are too few for the twin")
 
     def _encode_answer(self, text: str) -> list[int]:
         """The label ids of an answer."""
@@ -127,16 +120,14 @@ class TwinProcessor(SupervisedDatasetProcessor):
     def _encode(
         self,
         row: dict[str, Any],
-        prompt: list[dict[str, str]],
+        prompt: list[Message],
         system: str | None,
         references: References,
         loaded: dict[tuple[Modality, str], Any],
-    ) -> dict[str, Any]:
+    ) -> TokenizedRow:
         response = row["_response"]
         if len(prompt) % 2 != 1 or len(response) != 1:
-            raise ModalityInterferenceError(
-                "no assistant turn: an example needs user and assistant turns in alternation"
-            )
+            raise Unusable("no assistant turn", "an example needs user and assistant turns in alternation")
 
         for modality, names in references.items():
             for name in names:
@@ -149,16 +140,11 @@ class TwinProcessor(SupervisedDatasetProcessor):
             counts = {modality: [self._count_tokens(modality, item) for item in media[modality]] for modality in MEDIA}
 
         self._check_truncation(input_ids, labels, counts)
-        return {
-            "input_ids": input_ids,
-            "labels": labels,
-            "prompt_start": self._prompt_start(prompt[0]["content"], system, row["_tools"], input_ids),
-            **{f"{modality}_references": references[modality] for modality in MEDIA},
-            **{f"{modality}_tokens": counts[modality] for modality in MEDIA},
-        }
+        prompt_start = self._prompt_start(prompt[0]["content"], system, row["_tools"], input_ids)
+        return TokenizedRow(input_ids, labels, prompt_start, references, counts)
 
     def _prompt_start(self, content: str, system: str | None, tools: str | None, input_ids: list[int]) -> int:
-        """How many tokens stand before the first turn: those of the system prompt and the user's header.
+        """How many tokens come before the first turn: those of the system prompt and the user's header.
 
         Args:
             content: the first turn's text.
@@ -168,7 +154,7 @@ class TwinProcessor(SupervisedDatasetProcessor):
         """
         if content.startswith(tuple(PLACEHOLDERS.values())):  # families put whitespace before a medium, too
             media = set(self.media_tokens.values())
-            return next((place for place, token in enumerate(input_ids) if token in media), 0)
+            return next((index for index, token in enumerate(input_ids) if token in media), 0)
 
         opening = remembered(self._openings, REMEMBERED, (system, tools), lambda: self._opening(system, tools))
         return len(os.path.commonprefix([opening, input_ids]))
@@ -195,29 +181,28 @@ class TwinProcessor(SupervisedDatasetProcessor):
         except Unusable:
             raise
         except ValueError as error:  # LLaMA-Factory's mm_plugin: placeholders and media do not match
-            raise ModalityInterferenceError(f"media do not match the text: {str(error)[:200]}") from error
+            raise Unusable("media do not match the text", str(error)[:200]) from error
         except Exception as error:  # of clips that are odd in a new way, and of tools and calls that are no JSON
             clips = media[Modality.VIDEO] or media[Modality.AUDIO]
             if not clips and not tools and all(turn["role"] != Role.FUNCTION for turn in (*prompt, *response)):
                 raise
 
             kind = "broken video or audio" if clips else "tools or function call not understood"
-            raise ModalityInterferenceError(f"{kind}: {type(error).__name__}: {str(error)[:200]}") from error
+            raise Unusable(kind, f"{type(error).__name__}: {str(error)[:200]}") from error
 
     def _check_truncation(self, input_ids: list[int], labels: list[int], counts: dict[Modality, list[int]]) -> None:
-        limit = f"cutoff_len: {self.data_args.cutoff_len} tokens are too few"
+        limit = f"{self.data_args.cutoff_len} tokens are too few"
         if not _answer(labels):
-            raise ModalityInterferenceError(f"answer truncated by {limit} for this row")
+            raise Unusable("answer truncated by cutoff_len", f"{limit} for this row")
 
         for modality, token in self.media_tokens.items():
             if input_ids.count(token) < sum(counts[modality]):
-                name = "picture" if modality is Modality.IMAGE else modality.value
-                raise ModalityInterferenceError(
-                    f"{name} truncated by {limit} for its {sum(counts[modality])} {modality} tokens"
+                raise Unusable(
+                    f"{modality} truncated by cutoff_len", f"{limit} for its {sum(counts[modality])} {modality} tokens"
                 )
 
     def _count_tokens(self, modality: Modality, medium: Any) -> int:
-        """Tokens that one medium takes. Of pictures, every mm_plugin decides by the size alone, so sizes are looked up."""
+        """Tokens that one medium takes. For images, every mm_plugin decides by the size alone, so sizes are looked up."""
         if modality not in self.media_tokens:
             return 0
 
@@ -238,21 +223,13 @@ class TwinProcessor(SupervisedDatasetProcessor):
             print(f"twin ({variant['perturbation']}):\n{text[:2000]}")
 
 
-def _references(about: dict[str, Any], row: dict[str, Any]) -> References:
-    """The references of a row or twin; of a plain row those of its own media."""
-    return {
-        modality: about.get(column, [row_reference(index) for index in range(len(row[f"_{column}"] or []))])
-        for modality, column in MEDIA.items()
-    }
-
-
 def _load(modality: Modality, reference: str, row: dict[str, Any]) -> Any:
     own, extra = row[f"_{MEDIA[modality]}"] or [], row.get(f"_twin_{MEDIA[modality]}") or []
     return (load_image if modality is Modality.IMAGE else find_medium)(reference, own, extra)
 
 
-def _as_dict(picture: Any) -> Any:
-    return {"bytes": None, "path": picture} if isinstance(picture, str) else picture  # a stream may bring paths
+def _as_dict(image: Any) -> Any:
+    return {"bytes": None, "path": image} if isinstance(image, str) else image  # a stream may bring paths
 
 
 def _answer(labels: list[int]) -> list[int]:

@@ -13,6 +13,7 @@ from .terminal import printable, say
 
 
 if TYPE_CHECKING:
+    from ..data.records import Reason
     from ..integration.offline import LocalDataset
 
 DESCRIPTION = """\
@@ -98,20 +99,20 @@ def _check_dataset(name: str, entry: Any, folder: Path, formats: set[str], rows:
 
 def _try_rows(dataset: "LocalDataset", rows: int) -> tuple[list[str], list[str]]:
     """Convert the first rows; returns notes and problems."""
-    from ..batching.dropped import place, summaries
+    from ..batching.dropped import summaries
 
     tried = min(rows, len(dataset.rows))
     twins, good = Counter[str](), 0
-    dropped: list[tuple[str, int, list[str]]] = []
-    problems: list[tuple[int, str]] = []
+    dropped: list[tuple[str, int, list[Reason]]] = []
+    problems: list[tuple[int, Reason]] = []
     for example in dataset.examples(range(tried)):
         problems += ((example.index, problem) for problem in example.problems)
         if reasons := [example.dropped] if example.dropped else example.dropped_twins:
-            dropped.append((dataset.name, place(example.index, example.about.get("clip", -1)), reasons))
+            dropped.append((dataset.name, example.data_row, reasons))
 
         if not example.dropped and not example.problems:
             good += 1
-            twins.update(twin["perturbation"] for twin in example.twins)
+            twins.update(twin.perturbation for twin in example.twins)
 
     made = ", ".join(f"{number} {label}" for label, number in twins.items()) or "none"
     note = f"{good} of {tried} rows tried are good ({len(dataset.rows):,} in all); twins: {made}"
@@ -122,14 +123,13 @@ def _try_rows(dataset: "LocalDataset", rows: int) -> tuple[list[str], list[str]]
     return [note, *summaries(dropped, Counter({dataset.name: tried}))], found
 
 
-def _by_kind(problems: list[tuple[int, str]]) -> list[str]:
+def _by_kind(problems: list[tuple[int, "Reason"]]) -> list[str]:
     """One text per kind of problem: the first row that has it, and how many there are."""
     rows: dict[str, list[int]] = {}
-    first: dict[str, str] = {}
+    first: dict[str, Reason] = {}
     for row, problem in problems:
-        kind = problem.split(":")[0]
-        rows.setdefault(kind, []).append(row)
-        first.setdefault(kind, problem)
+        rows.setdefault(problem.kind, []).append(row)
+        first.setdefault(problem.kind, problem)
 
     return [f"{problem} ({_named(sorted(set(rows[kind])))})" for kind, problem in first.items()]
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from ..data.options import LETTERS
+from ..data.records import Reason, TwinRecord, Variant
 from ..dataset_dir.rows import Example
 from ..media.reference import CanvasKind, CanvasReference, FileReference, parse
 from ..media.thumbnails import CLIP_MODALITIES, clip_thumbnails, thumbnail_uri
-from ..modality import Modality, kind_of
+from ..modality import MEDIA, Modality, kind_of
 from ..report.text import Piece, changes
 from ..results import MediaThumbnail
 
@@ -76,53 +77,55 @@ def previewed_row(example: Example, folder: Path) -> PreviewedRow:
         reasons = [example.dropped] if example.dropped else example.problems
         return PreviewedRow(example.index, reasons=_relative(reasons, folder), dropped=True)
 
-    about, aligned = example.about, example.aligned
+    record, aligned = example.record, example.aligned
+    assert record is not None  # or there would be a problem
     prompt = _prompt(aligned["_system"], aligned["_prompt"])
-    shown = {reference: _image(reference, example, folder) for reference in example.pictures}
+    shown = {reference: _image(reference, example, folder) for reference in example.images}
 
-    def clips(row: dict[str, Any], modality: Modality) -> list[MediaThumbnail]:
+    def clips(row: TwinRecord | Variant, modality: Modality) -> list[MediaThumbnail]:
         media = {"row": aligned[f"_{modality}s"], "extra": aligned[f"_twin_{modality}s"]}
-        return clip_thumbnails(row[f"{modality}s"], modality, media, lambda clip: _name(clip, folder))
+        return clip_thumbnails(row.media[modality], modality, media, lambda clip: _name(clip, folder))
 
     return PreviewedRow(
         row=example.index,
-        kind=kind_of(about.get("relevant") or 0),
+        kind=kind_of(record.relevant),
         reasons=_relative(example.dropped_twins, folder),
         prompt=prompt,
         options=[
-            (letter, option, index == about["answer"])
-            for index, (letter, option) in enumerate(zip(LETTERS, about.get("choices") or ()))
+            (letter, option, index == record.answer)
+            for index, (letter, option) in enumerate(zip(LETTERS, record.choices))
         ],
         answer=aligned["_response"][0]["content"],
-        images=[shown[reference] for reference in about["images"]],
-        clips=[clip for modality in CLIP_MODALITIES for clip in clips(about, modality)],
-        twins=[_previewed_twin(variant, prompt, about, shown, clips) for variant in example.twins],
+        images=[shown[reference] for reference in record.media[Modality.IMAGE]],
+        clips=[clip for modality in CLIP_MODALITIES for clip in clips(record, modality)],
+        twins=[_previewed_twin(variant, prompt, record, shown, clips) for variant in example.twins],
     )
 
 
-def _relative(reasons: list[str], folder: Path) -> list[str]:
+def _relative(reasons: list[Reason], folder: Path) -> list[str]:
     """Reasons without the folder's path on this machine: pages are shared."""
-    return [reason.replace(f"{folder}{os.sep}", "") for reason in reasons]
+    return [str(reason).replace(f"{folder}{os.sep}", "") for reason in reasons]
 
 
 def _previewed_twin(
-    variant: dict[str, Any],
+    variant: Variant,
     prompt: str,
-    clean: dict[str, Any],
+    clean: TwinRecord,
     shown: dict[str, MediaThumbnail],
-    clips: Callable[[dict[str, Any], Modality], list[MediaThumbnail]],
+    clips: Callable[[TwinRecord | Variant, Modality], list[MediaThumbnail]],
 ) -> PreviewedTwin:
-    pieces = changes(prompt, _prompt(variant["system"], variant["prompt"]))
-    same = {name: variant[name] == clean[name] for name in ("images", "videos", "audios")}
+    pieces = changes(prompt, _prompt(variant.system, variant.prompt))
+    same = {modality: variant.media[modality] == clean.media[modality] for modality in MEDIA}
     same_text = all(piece.change == "same" for piece in pieces)
-    media = {"images": "images"} | {modality.value: f"{modality}s" for modality in CLIP_MODALITIES}
+    kinds = {Modality.IMAGE: "images"} | {modality: modality.value for modality in CLIP_MODALITIES}
     return PreviewedTwin(
-        perturbation=variant["perturbation"],
+        perturbation=variant.perturbation,
         pieces=pieces,
-        images=None if same["images"] else [shown[reference] for reference in variant["images"]],
-        clips=[clip for modality in CLIP_MODALITIES if not same[f"{modality}s"] for clip in clips(variant, modality)],
-        kept=["text"] * same_text + [kind for kind, name in media.items() if clean[name] and same[name]],
-        target=variant["target"],
+        images=None if same[Modality.IMAGE] else [shown[name] for name in variant.media[Modality.IMAGE]],
+        clips=[clip for modality in CLIP_MODALITIES if not same[modality] for clip in clips(variant, modality)],
+        kept=["text"] * same_text
+        + [kind for modality, kind in kinds.items() if clean.media[modality] and same[modality]],
+        target=variant.target,
     )
 
 
@@ -134,7 +137,7 @@ def _prompt(system: str | None, messages: list[dict[str, str]]) -> str:
 
 
 def _image(text: str, example: Example, folder: Path) -> MediaThumbnail:
-    image, reference = example.pictures[text], parse(text)
+    image, reference = example.images[text], parse(text)
     if isinstance(reference, CanvasReference):
         caption = "random pixels" if reference.kind is CanvasKind.NOISE else f"{reference.kind} canvas"
     elif isinstance(reference, FileReference):

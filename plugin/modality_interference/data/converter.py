@@ -1,6 +1,5 @@
 """From a raw row to an aligned one: LLaMA-Factory's keys, and the row's twins."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,17 +10,16 @@ from ..files import MediaFolders
 from ..messages import listed, shown, suggestion
 from ..modality import MEDIA, Modality, to_bits
 from .dataset import RawDataset, RowContext
-from .formats.audio_visual import ASKED, CLIP, clip_row
+from .formats.audio_visual import ASKED, CLIP
+from .records import LAYOUT, Reason, TwinRecord, Variant
 from .registry import Format, Perturbation, formats, perturbations
 from .row_key import row_key, seeded
-from .sample import ParsedRow, Sample
+from .sample import ParsedRow, Sample, own_references
+from .schema import INVALID_TEXT
 from .spec import PerturbationSpec, TwinsSpec, read_relevant
 
 
 MAX_CHARACTERS = 1_000_000  # of a row's texts together: more than any model reads, and tokenizing takes a second
-INVALID_TEXT = "_invalid_text"  # the column that marks rows whose text is no UTF-8, see `valid_text`
-MAX_REASON = 600  # characters
-_JSON = json.JSONEncoder(ensure_ascii=False)  # made once, not for every row
 OPTIONS_PURPOSE = "options"  # of a format's random numbers; those of perturbations are seeded with their label
 
 
@@ -31,11 +29,12 @@ class TwinConverter:
 
     Attributes:
         dataset: the dataset.
-        version: of this package; part of the pickle, so that `datasets` makes cached twins anew after an upgrade.
+        version: of this package, and of the layout of `_twins`; part of the pickle, so that `datasets` makes cached twins
+            anew after an upgrade.
     """
 
     dataset: RawDataset
-    version: str = __version__
+    version: tuple[str, int] = (__version__, LAYOUT)
 
     def __call__(self, example: Mapping[str, Any], index: int) -> dict[str, Any]:
         """Convert one row. A bad row does not raise: it comes out empty, the reason in `_twins`.
@@ -49,35 +48,36 @@ class TwinConverter:
 
             - `_twin_images`: `{"bytes", "path"}` dicts of other rows' images that twins use, or None.
             - `_twin_videos`, `_twin_audios`: other rows' videos and audio that twins use, or None.
-            - `_twins`: JSON. Of a good row `{"dataset", "row": index, "key": row key, "relevant": bits, "choices",
-              "answer": index or null, "images", "videos", "audios": references, "variants": [{"perturbation": label,
-              "prompt", "system", "images", "videos", "audios", "target"}]}`; of a bad row `{"dataset", "row", "key",
-              "dropped": "<kind>: <detail>"}`. Where a row of the data is asked several questions, also `"clip"`: the
-              index of that row.
+            - `_twins`: a `TwinRecord`, as Arrow holds it.
         """
-        key = row_key(self.dataset.name, _own_cells(example))
-        about = {"dataset": self.dataset.name, "row": index, "key": key, **clip_row(example)}
+        name, clip = self.dataset.name, example.get(CLIP)
+        key = row_key(name, _own_cells(example))
         try:
             if example.get(INVALID_TEXT):
                 raise Unusable(
-                    "invalid UTF-8", "a text of the row holds bytes that are no UTF-8; save the file as UTF-8"
+                    "invalid UTF-8", "a text of the row holds bytes that are not UTF-8; save the file as UTF-8"
                 )
 
             relevant = self._relevant(example)
             parsed = self._parse(example, key)
         except Unusable as bad:
-            return _aligned(None, None, about | {"dropped": _reason(bad)})
+            record = TwinRecord(name, index, key, clip, dropped=Reason.of(bad))
+            return _aligned(ParsedRow(Sample([], []), {}), {}, record)
 
         context = RowContext(self.dataset, index, parsed.media)
         sample = parsed.sample
-        about |= {
-            "relevant": to_bits(relevant),
-            "choices": sample.choices,
-            "answer": sample.answer,
-            **{column: sample.media[modality] for modality, column in MEDIA.items()},
-            "variants": self._variants(sample, key, relevant, context),
-        }
-        return _aligned(parsed, context, about)
+        record = TwinRecord(
+            dataset=name,
+            row=index,
+            key=key,
+            clip=clip,
+            relevant=to_bits(relevant),
+            choices=sample.choices or (),
+            answer=sample.answer,
+            media=sample.media,
+            variants=tuple(self._variants(sample, key, relevant, context)),
+        )
+        return _aligned(parsed, context.borrowed, record)
 
     def _relevant(self, example: Mapping[str, Any]) -> frozenset[Modality]:
         if formats()[self.dataset.formatting].asks_per_modality:
@@ -99,16 +99,14 @@ class TwinConverter:
         parsed.sample.check_placeholders()
         return parsed
 
-    def _variants(
-        self, sample: Sample, key: int, relevant: frozenset[Modality], context: RowContext
-    ) -> list[dict[str, Any]]:
+    def _variants(self, sample: Sample, key: int, relevant: frozenset[Modality], context: RowContext) -> list[Variant]:
         variants = []
         known = perturbations()
         for item in self.dataset.spec.perturbations:
             found = known[item.name]
             twin = None if found.changes in relevant else self._twin(sample, key, item, found, context)
             if twin is not None:
-                variants.append(_variant(item.label, twin))
+                variants.append(Variant(item.label, twin.prompt, twin.system, twin.media, twin.target))
 
         return variants
 
@@ -259,28 +257,9 @@ def _check_texts(sample: Sample) -> None:
         raise Unusable("text not encodable", f"it holds {error.object[error.start]!r}") from error
 
 
-def _reason(bad: Unusable) -> str:
-    """The reason as Arrow can hold it, whatever a third party's format has put into it."""
-    return str(bad)[:MAX_REASON].encode("utf-8", "backslashreplace").decode()
-
-
-def _variant(label: str, twin: Sample) -> dict[str, Any]:
-    return {
-        "perturbation": label,
-        "prompt": twin.prompt,
-        "system": twin.system,
-        **{column: twin.media[modality] for modality, column in MEDIA.items()},
-        "target": twin.target,
-    }
-
-
-def _aligned(parsed: ParsedRow | None, context: RowContext | None, about: dict[str, Any]) -> dict[str, Any]:
-    sample = parsed.sample if parsed is not None else Sample([], [])
-    media = parsed.media if parsed is not None else {}
-    borrowed = dict(context.borrowed) if context is not None else {}
-    if borrowed:
-        borrowed[Modality.IMAGE] = [_as_dict(image) for image in borrowed[Modality.IMAGE]]
-
+def _aligned(parsed: ParsedRow, borrowed: Mapping[Modality, list[Any]], record: TwinRecord) -> dict[str, Any]:
+    sample, media = parsed.sample, parsed.media
+    borrowed = {**borrowed, Modality.IMAGE: [_as_dict(image) for image in borrowed.get(Modality.IMAGE, ())]}
     return {
         "_prompt": sample.prompt,
         "_response": sample.response,
@@ -288,7 +267,7 @@ def _aligned(parsed: ParsedRow | None, context: RowContext | None, about: dict[s
         "_tools": sample.tools,
         **{f"_{column}": media.get(modality) or None for modality, column in MEDIA.items()},  # as LLaMA-Factory: no []
         **{f"_twin_{column}": borrowed.get(modality) or None for modality, column in MEDIA.items()},
-        "_twins": _JSON.encode(about),
+        "_twins": record.to_arrow(),
     }
 
 
@@ -302,17 +281,18 @@ def _as_dict(image: Any) -> dict[str, Any]:
 
 @dataclass
 class PlainRow:
-    """Adds `_twins` to LLaMA-Factory's aligned rows, so that warnings and the diagnosis can name them.
+    """Adds `_twins` to LLaMA-Factory's aligned rows, so that warnings and the evaluation can name them.
 
     Attributes:
         dataset: the dataset's name.
-        version: of this package; part of the pickle, so that `datasets` makes cached rows anew after an upgrade.
+        version: as of `TwinConverter`.
     """
 
     dataset: str
-    version: str = __version__
+    version: tuple[str, int] = (__version__, LAYOUT)
 
-    def __call__(self, example: Mapping[str, Any], index: int) -> dict[str, str]:
+    def __call__(self, example: Mapping[str, Any], index: int) -> dict[str, Any]:
         """The new column of one aligned row; called by `dataset.map(..., with_indices=True)`."""
-        about = {"dataset": self.dataset, "row": index, "key": row_key(self.dataset, example), "relevant": 0}
-        return {"_twins": json.dumps(about)}
+        media = own_references({modality: example[f"_{column}"] or () for modality, column in MEDIA.items()})
+        record = TwinRecord(self.dataset, index, row_key(self.dataset, example), media=media)
+        return {"_twins": record.to_arrow()}

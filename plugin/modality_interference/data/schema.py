@@ -9,13 +9,17 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 from datasets import ClassLabel, Dataset, Features, Image, IterableDataset, List, Value
 
-from .converter import INVALID_TEXT
+from .. import __version__
+from ..errors import ModalityInterferenceError
+from ..modality import MEDIA, Modality
+from .records import MESSAGES, REASON, TWINS
 
 
 AnyDataset: TypeAlias = Dataset | IterableDataset
-PICTURE = {"bytes": Value("binary"), "path": Value("string")}  # a picture, as the converter gives those of other rows
-ALIGNED_PICTURES = List(Image(decode=False))  # one type for all datasets, or they could not be mixed
-MESSAGES = List({"role": Value("string"), "content": Value("string")})
+IMAGE = {"bytes": Value("binary"), "path": Value("string")}  # an image, as the converter gives those of other rows
+ALIGNED_IMAGES = List(Image(decode=False))  # one type for all datasets, or they could not be mixed
+DROPPED = {"dropped", "dropped_twins"}  # columns that no dataset has any more once its bad rows are out
+INVALID_TEXT = "_invalid_text"  # the column that marks rows whose text is not UTF-8, see `mark_invalid_text`
 
 
 def column_names(dataset: AnyDataset) -> list[str]:
@@ -33,7 +37,7 @@ def class_names(dataset: AnyDataset) -> dict[str, list[str]]:
 
 
 def undecoded(dataset: AnyDataset) -> AnyDataset:
-    """Leave embedded pictures as bytes: a truncated one must not kill the run where a row is read."""
+    """Leave embedded images as bytes: a truncated one must not end the run where a row is read."""
     for name, feature in _known(dataset).items():
         if isinstance(feature, Image):
             dataset = dataset.cast_column(name, Image(decode=False))
@@ -46,17 +50,17 @@ def undecoded(dataset: AnyDataset) -> AnyDataset:
 def mixable(dataset: AnyDataset) -> AnyDataset:
     """Give a plain aligned dataset the types that those with twins have, so that all can be mixed."""
     if isinstance(dataset, Dataset):
-        pictures = _known(dataset).get("_images")
-        return dataset.cast_column("_images", ALIGNED_PICTURES) if isinstance(pictures, List) else dataset
+        images = _known(dataset).get("_images")
+        return dataset.cast_column("_images", ALIGNED_IMAGES) if isinstance(images, List) else dataset
 
     guessed = Dataset.from_list([next(iter(dataset))]).features  # a stream does not say
     media = {name: _media(guessed[name]) for name in ("_videos", "_audios")}
-    return dataset.cast(Features({**guessed, **media, "_images": ALIGNED_PICTURES}))
+    return dataset.cast(Features({**guessed, **media, "_images": ALIGNED_IMAGES}))
 
 
 def named(dataset: AnyDataset) -> Features:
-    """Columns of a plain aligned dataset once its rows are named."""
-    return Features({**_known(dataset), "_twins": Value("string")})
+    """Columns of a plain aligned dataset once its rows have a `_twins`."""
+    return Features({**_known(dataset), "_twins": TWINS})
 
 
 def aligned(dataset: AnyDataset, columns: Mapping[str, str]) -> Features:
@@ -67,19 +71,20 @@ def aligned(dataset: AnyDataset, columns: Mapping[str, str]) -> Features:
         columns: the dataset's column of `images`, `videos` and `audios`, where it has them.
     """
     known = _known(dataset)
+    clips = {
+        column: _media(known.get(columns.get(column, ""))) for column in (MEDIA[Modality.VIDEO], MEDIA[Modality.AUDIO])
+    }
     return Features(
         {
             "_prompt": MESSAGES,
             "_response": MESSAGES,
             "_system": Value("string"),
             "_tools": Value("string"),
-            "_images": ALIGNED_PICTURES,
-            "_videos": _media(known.get(columns.get("videos", ""))),
-            "_audios": _media(known.get(columns.get("audios", ""))),
-            "_twin_images": List(PICTURE),
-            "_twin_videos": _media(known.get(columns.get("videos", ""))),
-            "_twin_audios": _media(known.get(columns.get("audios", ""))),
-            "_twins": Value("string"),
+            "_images": ALIGNED_IMAGES,
+            "_twin_images": List(IMAGE),
+            **{f"_{column}": feature for column, feature in clips.items()},
+            **{f"_twin_{column}": feature for column, feature in clips.items()},
+            "_twins": TWINS,
         }
     )
 
@@ -95,10 +100,10 @@ def tokenized(dataset: AnyDataset) -> Features:
         {
             **token_ids,
             "attention_mask": List(Value("int8")),
-            "images": List(PICTURE),  # not ALIGNED_PICTURES: `tokenized_path` would get a copy of every file
+            "images": List(IMAGE),  # not ALIGNED_IMAGES: `tokenized_path` would get a copy of every file
             "videos": _media(known.get("_videos")),
             "audios": _media(known.get("_audios")),
-            "twin_images": List(PICTURE),
+            "twin_images": List(IMAGE),
             "twin_videos": _media(known.get("_videos")),
             "twin_audios": _media(known.get("_audios")),
             **references,
@@ -112,10 +117,30 @@ def tokenized(dataset: AnyDataset) -> Features:
             "dataset": Value("string"),
             "row": Value("int64"),
             "clip": Value("int64"),  # the row of the data, where several questions are asked about one; else -1
-            "dropped": Value("string"),
-            "dropped_twins": List(Value("string")),
+            "dropped": REASON,
+            "dropped_twins": List(REASON),
         }
     )
+
+
+def check_tokenized(dataset: AnyDataset, path: str) -> None:
+    """Refuse a dataset that another version of the plugin has tokenized.
+
+    Args:
+        dataset: from the disk; without the plugin's columns it is LLaMA-Factory's own, which can be used.
+        path: the recipe's `tokenized_path`.
+
+    Raises:
+        ModalityInterferenceError: naming the path and what to do.
+    """
+    found = _known(dataset)
+    media = {*MEDIA.values(), *(f"twin_{column}" for column in MEDIA.values())}  # their types are the dataset's
+    expected = {name: feature for name, feature in tokenized(dataset).items() if name not in media | DROPPED}
+    if "variants" in found and any(found.get(name) != feature for name, feature in expected.items()):
+        raise ModalityInterferenceError(
+            f"`tokenized_path` ({path}) holds a dataset that another version of the plugin has tokenized, in another "
+            f"layout than that of version {__version__}. Remove the folder, or name another one, and run again."
+        )
 
 
 def _media(feature: Any) -> Any:
@@ -128,7 +153,7 @@ def _media(feature: Any) -> Any:
 
 
 def mark_invalid_text(dataset: Dataset | IterableDataset) -> Dataset | IterableDataset:
-    """Empty the rows that hold invalid UTF-8 and mark them, so that reading them does not kill the run.
+    """Empty the rows that hold invalid UTF-8 and mark them, so that reading them does not end the run.
 
     Args:
         dataset: raw rows. A stream stays as it is: what comes is not known beforehand.
@@ -146,8 +171,8 @@ def mark_invalid_text(dataset: Dataset | IterableDataset) -> Dataset | IterableD
 
 def _empty_invalid(table: pa.Table) -> pa.Table:
     invalid = [not _is_valid(table.slice(index, 1)) for index in range(len(table))]
-    places = pa.array([None if bad else index for index, bad in enumerate(invalid)], pa.int64())
-    return table.take(places).append_column(INVALID_TEXT, pa.array(invalid))
+    kept = pa.array([None if bad else index for index, bad in enumerate(invalid)], pa.int64())
+    return table.take(kept).append_column(INVALID_TEXT, pa.array(invalid))
 
 
 def _is_valid(table: pa.Table) -> bool:

@@ -1,6 +1,5 @@
 """Rows of a dataset folder with their twins and images; media outside the folder stay closed."""
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,13 +8,14 @@ from typing import Any
 
 from PIL.Image import Image
 
+from ..data.records import Reason, TwinRecord, Variant
 from ..errors import ModalityInterferenceError
 from ..files import is_inside
 from ..media.image import load_image
-from ..media.reference import row_reference
+from ..modality import Modality
 
 
-_PICTURES = ("_images", "_twin_images")
+_IMAGES = ("_images", "_twin_images")
 _CLIPS = ("_videos", "_audios", "_twin_videos", "_twin_audios")
 
 
@@ -26,30 +26,35 @@ class Example:
     Attributes:
         index: of the row.
         aligned: LLaMA-Factory's keys: `_prompt`, `_response`, `_system`, ...
-        about: what the converter says in `_twins`: `relevant`, `choices`, `answer`, `images`, `videos`,
-            `audios`, `variants`.
-        pictures: what stands behind the references in `images` of the row and of its twins.
-        dropped: why a run would drop the row; "" if it would not.
+        record: what is known of the row; None where converting it failed.
+        images: by reference, those of the row and of its twins.
+        dropped: why a run would drop the row; None if it would not.
         dropped_twins: why it would drop twins.
-        problems: what no run should meet, as `kind: detail`: media outside the folder, a row that would stop it.
+        problems: what no run should meet: media outside the folder, a row that would stop it.
     """
 
     index: int
     aligned: dict[str, Any] = field(default_factory=dict)
-    about: dict[str, Any] = field(default_factory=dict)
-    pictures: dict[str, Image] = field(default_factory=dict)
-    dropped: str = ""
-    dropped_twins: list[str] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    record: TwinRecord | None = None
+    images: dict[str, Image] = field(default_factory=dict)
+    dropped: Reason | None = None
+    dropped_twins: list[Reason] = field(default_factory=list)
+    problems: list[Reason] = field(default_factory=list)
 
     @property
-    def twins(self) -> list[dict[str, Any]]:
+    def data_row(self) -> int:
+        """The row of the data that is converted."""
+        return self.index if self.record is None else self.record.data_row
+
+    @property
+    def twins(self) -> list[Variant]:
         """The variants that a run would keep."""
-        return [variant for variant in self.about.get("variants", []) if set(variant["images"]) <= set(self.pictures)]
+        variants = self.record.variants if self.record is not None else ()
+        return [variant for variant in variants if set(variant.media[Modality.IMAGE]) <= set(self.images)]
 
 
 def read_example(convert: Callable[[], dict[str, Any]], index: int, folder: Path) -> Example:
-    """Convert one row and load its pictures; never raises for what the row holds.
+    """Convert one row and load its images; never raises for what the row holds.
 
     Args:
         convert: makes the aligned row.
@@ -59,57 +64,50 @@ def read_example(convert: Callable[[], dict[str, Any]], index: int, folder: Path
     example = Example(index)
     try:
         example.aligned = convert()
-    except Exception as error:  # converters and decoders stumble over whatever strangers' rows hold
-        example.problems.append(f"it would stop a run: {type(error).__name__}: {str(error)[:300]}")
+    except Exception as error:  # converters and decoders raise whatever untrusted rows make them raise
+        example.problems.append(Reason("it would stop a run", f"{type(error).__name__}: {str(error)[:300]}"))
         return example
 
-    example.about = json.loads(example.aligned.get("_twins") or "{}") or _about_plain(example.aligned)
-    example.dropped = example.about.get("dropped", "")
-    if not example.dropped:
+    example.record = record = TwinRecord.from_arrow(example.aligned["_twins"])
+    example.dropped = record.dropped
+    if example.dropped is None and (
+        len(example.aligned["_prompt"]) % 2 != 1 or len(example.aligned["_response"]) != 1
+    ):
+        example.dropped = Reason("no assistant turn", "an example needs user and assistant turns in alternation")
+
+    if example.dropped is None:
         _look_for_media(example, folder)
 
-    if not example.dropped and not example.problems:
-        _load_pictures(example)
+    if example.dropped is None and not example.problems:
+        _load_images(example, record)
 
     return example
 
 
-def _about_plain(aligned: dict[str, Any]) -> dict[str, Any]:
-    media = {
-        name: [row_reference(index) for index in range(len(aligned[f"_{name}"] or []))]
-        for name in ("images", "videos", "audios")
-    }
-    if len(aligned["_prompt"]) % 2 == 1 and len(aligned["_response"]) == 1:
-        return media
-
-    return {"dropped": "no assistant turn: an example needs user and assistant turns in alternation"}
-
-
 def _look_for_media(example: Example, folder: Path) -> None:
     """Check that all media lie in the folder; paths that LLaMA-Factory did not find are relative to it, too."""
-    for column in (*_PICTURES, *_CLIPS):
+    for column in (*_IMAGES, *_CLIPS):
         items = example.aligned[column] = _in_folder(list(example.aligned.get(column) or []), folder)
         for path in filter(None, map(_path, _flat(items))):
             if not is_inside(path, folder):
-                example.problems.append(f"a medium is outside the dataset folder: `{path[:300]}`")
+                example.problems.append(Reason("a medium is outside the dataset folder", f"`{path[:300]}`"))
             elif column in _CLIPS and not os.path.isfile(path):
-                example.dropped = f"medium not found: there is no file `{path[:300]}`"
+                example.dropped = Reason("medium not found", f"there is no file `{path[:300]}`")
 
 
-def _load_pictures(example: Example) -> None:
-    variants = [(variant["perturbation"], variant["images"]) for variant in example.about.get("variants", [])]
-    for label, references in [("", example.about["images"]), *variants]:
+def _load_images(example: Example, record: TwinRecord) -> None:
+    rows: list[TwinRecord | Variant] = [record, *record.variants]
+    for row in rows:
         try:
-            for reference in set(references) - set(example.pictures):
-                pictures = (example.aligned[column] for column in _PICTURES)
-                example.pictures[reference] = load_image(reference, *pictures)
+            for reference in set(row.media[Modality.IMAGE]) - set(example.images):
+                stored = (example.aligned[column] for column in _IMAGES)
+                example.images[reference] = load_image(reference, *stored)
         except ModalityInterferenceError as error:
-            reason = f"picture cannot be used: {error}"
-            if not label:
-                example.dropped = reason
+            if isinstance(row, TwinRecord):
+                example.dropped = Reason("image cannot be used", str(error))
                 return
 
-            example.dropped_twins.append(f"{label} twin, {reason}")
+            example.dropped_twins.append(Reason(f"{row.perturbation} twin, image cannot be used", str(error)))
 
 
 def _flat(media: list[Any]) -> list[Any]:

@@ -19,6 +19,7 @@ import datasets
 from datasets import Dataset
 
 from ..data import schema
+from ..data.converter import PlainRow
 from ..data.formats.audio_visual import ask_each
 from ..data.registry import formats
 from ..data.schema import mark_invalid_text
@@ -150,7 +151,13 @@ def _converter(rows: Dataset, attribute: Any, data_args: Any, seed: int) -> Conv
 
     module = require("llamafactory.data.converter", "get_dataset_converter")
     converter = module.get_dataset_converter(attribute.formatting, attribute, data_args)
-    return lambda row, index: converter(row)
+    name = PlainRow(attribute.twin_name)
+
+    def convert(row: dict[str, Any], index: int) -> dict[str, Any]:
+        aligned = converter(row)
+        return aligned | name(aligned, index)
+
+    return convert
 
 
 @contextmanager

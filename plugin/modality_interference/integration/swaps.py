@@ -110,6 +110,12 @@ SWAPS = (
         lambda stock, run: loading.split_dataset(stock),
         "hold out all questions of a clip together (`val_size`)",
     ),
+    Swap(
+        _LOADER,
+        "load_from_disk",
+        lambda stock, run: loading.load_from_disk(stock),
+        "refuse a `tokenized_path` that another version of the plugin has written",
+    ),
     Swap(_LOADER, "_get_preprocessed_dataset", _preprocess, "tokenize every row with its twins"),
     Swap(
         _WORKFLOW,

@@ -37,11 +37,6 @@ def ask_each(dataset: "Dataset | IterableDataset", modalities: Sequence[Modality
     return dataset.map(question, batched=True, with_indices=True, features=features, **options)
 
 
-def clip_row(example: Mapping[str, Any]) -> dict[str, int]:
-    """`{"clip": index}` of the row that a question is about, for `_twins`; nothing where rows are asked one question."""
-    return {"clip": example[CLIP]} if CLIP in example else {}
-
-
 @dataclass(frozen=True)
 class _Questions:
     modalities: tuple[str, ...]

@@ -3,6 +3,7 @@
 import random
 import re
 import string
+from importlib import resources
 
 from pydantic import Field, field_validator
 
@@ -10,14 +11,15 @@ from ...modality import Modality
 from ..dataset import RawDataset, RowContext
 from ..registry import Parameters, formats, register_perturbation
 from ..sample import Sample, without_placeholders
-from .scanned_form import scanned_form
-from .sentences import SENTENCES
 
 
 MAX_SENTENCES = 32
 MAX_LINES = 64
 MAX_CHARACTERS = 1_000_000
 OPTION = "{option}"
+# Sentences for `unrelated_text`, written for this package, in several registers, one a line. None speaks of images, questions or
+# their answers, and none holds a number, so that a sentence is a distractor and never a hint; a test keeps it so.
+SENTENCES = tuple(filter(None, resources.files(__package__).joinpath("sentences.txt").read_text("utf-8").splitlines()))
 
 
 class UnrelatedText(Parameters):
@@ -133,7 +135,7 @@ def given_text(sample: Sample, rng: random.Random, context: RowContext, paramete
 @register_perturbation("ocr_text", changes=Modality.TEXT, parameters=OcrText)
 def ocr_text(sample: Sample, rng: random.Random, context: RowContext, parameters: OcrText) -> Sample | None:
     """A scanned form, misread (out of distribution: meant for diagnosis, not for training)."""
-    return sample.before_question(scanned_form(rng, parameters.lines))
+    return sample.before_question(_scanned_form(rng, parameters.lines))
 
 
 @register_perturbation("long_context", changes=Modality.TEXT, parameters=LongContext)
@@ -184,3 +186,45 @@ def _takes_an(option: str) -> bool:
         return False
 
     return word[:1] in tuple("aeiou") or bool(_SILENT_H.match(word) or _SPOKEN_VOWEL.match(word))
+
+
+# `ocr_text`: text as a scanner reads it from a form, fields and values with misread letters
+
+_FIELDS = (
+    "INVOICE NO", "DATE", "ACCOUNT", "SUBTOTAL", "SHIP TO", "REF", "TEL", "APPROVED BY", "QTY", "UNIT PRICE",
+    "REMARKS", "FAX", "DEPT", "PO BOX", "DELIVERY", "TERMS", "COST CENTRE", "SIGNATURE", "BRANCH", "CLERK",
+)  # fmt: skip
+_WORDS = (
+    "Miller", "Warehouse", "Oslo", "net", "Smith & Sons", "Building", "Supplies", "Hill Road", "copied", "Lisbon",
+    "void", "Industrial Park", "per month", "Bolt", "Solder", "Receipt", "Central Office", "Glossop", "paid", "Ltd",
+)  # fmt: skip
+_MISREAD = {"O": "0", "l": "1", "I": "l", "S": "5", "B": "8", "e": "c", "i": "j", "h": "b", "a": "o", "G": "6"}
+_SPECKS = ("~", "_", "'", "|", "..", ",", "^")
+_MISREAD_RATE = 0.2  # of the letters that look like another
+_LOST_SPACE_RATE = 0.15
+_SPECK_RATE = 0.03
+
+
+def _scanned_form(rng: random.Random, lines: int) -> str:
+    """A random form of so many lines, misread."""
+    return "\n".join(_misread(rng, _line(rng)) for _ in range(lines))
+
+
+def _line(rng: random.Random) -> str:
+    words = " ".join(rng.sample(_WORDS, rng.randint(1, 3)))
+    number = f"{rng.randrange(10**5):05d}-{rng.randrange(100):02d}"
+    return f"{rng.choice(_FIELDS)}: {rng.choice((words, number, f'{words} {number}'))}"
+
+
+def _misread(rng: random.Random, line: str) -> str:
+    return "".join(_misread_character(rng, character) for character in line)
+
+
+def _misread_character(rng: random.Random, character: str) -> str:
+    if character == " ":
+        return "" if rng.random() < _LOST_SPACE_RATE else " "
+
+    if character in _MISREAD and rng.random() < _MISREAD_RATE:
+        return _MISREAD[character]
+
+    return character + rng.choice(_SPECKS) if rng.random() < _SPECK_RATE else character

@@ -1,0 +1,178 @@
+"""What is known of a row beside LLaMA-Factory's columns: the struct column `_twins` of aligned datasets.
+
+`TwinRecord.to_arrow` is the only place that writes it, `TwinRecord.from_arrow` the only one that reads it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from datasets import List, Value
+
+from ..errors import Unusable
+from ..modality import MEDIA
+from .sample import Message, References, no_media
+
+
+LAYOUT = 2  # of `_twins` and of tokenized datasets; in pickles, so that `datasets` remakes caches of another layout
+MAX_REASON = 600  # characters of a reason's kind or detail
+MESSAGES = List({"role": Value("string"), "content": Value("string")})
+REASON = {"kind": Value("string"), "detail": Value("string")}
+_REFERENCES = {column: List(Value("string")) for column in MEDIA.values()}
+_VARIANT = {
+    "perturbation": Value("string"),
+    "prompt": MESSAGES,
+    "system": Value("string"),
+    **_REFERENCES,
+    "target": Value("string"),
+}
+TWINS = {
+    "dataset": Value("string"),
+    "row": Value("int64"),
+    "key": Value("int64"),
+    "clip": Value("int64"),
+    "relevant": Value("int64"),
+    "choices": List(Value("string")),
+    "answer": Value("int32"),
+    **_REFERENCES,
+    "variants": List(_VARIANT),
+    "dropped": REASON,
+}
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a row or a twin cannot be used.
+
+    Attributes:
+        kind: a short stable name, by which dropped rows are counted.
+        detail: what was found, and what to do; "" where the kind says it all.
+    """
+
+    kind: str
+    detail: str = ""
+
+    @classmethod
+    def of(cls, error: Unusable, prefix: str = "") -> "Reason":
+        """The reason of an error, as Arrow can hold it, whatever a third party's format has put into it."""
+        texts = (f"{prefix}{error.kind}", error.detail)
+        return cls(*(text[:MAX_REASON].encode("utf-8", "backslashreplace").decode() for text in texts))
+
+    @classmethod
+    def from_arrow(cls, value: Mapping[str, str] | None) -> "Reason | None":
+        """Read a cell; None where there is no reason."""
+        return None if value is None else cls(value["kind"], value["detail"])
+
+    def to_arrow(self) -> dict[str, str]:
+        """The cell."""
+        return {"kind": self.kind, "detail": self.detail}
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.detail}" if self.detail else self.kind
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A twin of a row, before it is tokenized.
+
+    Attributes:
+        perturbation: its label.
+        prompt: the turns before the answer.
+        system: the system prompt.
+        media: for image, video and audio, a reference for every placeholder.
+        target: the wrong option that the perturbation claims to be right.
+    """
+
+    perturbation: str
+    prompt: list[Message]
+    system: str
+    media: References
+    target: str | None = None
+
+    @classmethod
+    def from_arrow(cls, value: Mapping[str, Any]) -> "Variant":
+        """Read one item of the record's `variants`."""
+        return cls(value["perturbation"], value["prompt"], value["system"], _references_of(value), value["target"])
+
+    def to_arrow(self) -> dict[str, Any]:
+        """The item."""
+        return {
+            "perturbation": self.perturbation,
+            "prompt": self.prompt,
+            "system": self.system,
+            **_reference_columns(self.media),
+            "target": self.target,
+        }
+
+
+@dataclass(frozen=True)
+class TwinRecord:
+    """What is known of a row.
+
+    Attributes:
+        dataset: the dataset's name.
+        row: the row's index there; of the repeated row, where a row of the data is asked several questions.
+        key: the row's key, see `row_key`.
+        clip: the index of the row of the data, where it is asked several questions.
+        relevant: the relevant set as bits, 0 where nothing is known.
+        choices: the options, empty where the answer is free.
+        answer: the index of the right option.
+        media: for image, video and audio, a reference for every placeholder of the prompt.
+        variants: the row's twins.
+        dropped: why the row cannot be used.
+    """
+
+    dataset: str
+    row: int
+    key: int
+    clip: int | None = None
+    relevant: int = 0
+    choices: tuple[str, ...] = ()
+    answer: int | None = None
+    media: References = field(default_factory=no_media)
+    variants: tuple[Variant, ...] = ()
+    dropped: Reason | None = None
+
+    @property
+    def data_row(self) -> int:
+        """The row of the data that this one comes from: `clip` where several questions are asked about one, else `row`."""
+        return self.row if self.clip is None else self.clip
+
+    @classmethod
+    def from_arrow(cls, value: Mapping[str, Any]) -> "TwinRecord":
+        """Read a cell of the column `_twins`."""
+        return cls(
+            dataset=value["dataset"],
+            row=value["row"],
+            key=value["key"],
+            clip=value["clip"],
+            relevant=value["relevant"],
+            choices=tuple(value["choices"]),
+            answer=value["answer"],
+            media=_references_of(value),
+            variants=tuple(map(Variant.from_arrow, value["variants"])),
+            dropped=Reason.from_arrow(value["dropped"]),
+        )
+
+    def to_arrow(self) -> dict[str, Any]:
+        """The cell."""
+        return {
+            "dataset": self.dataset,
+            "row": self.row,
+            "key": self.key,
+            "clip": self.clip,
+            "relevant": self.relevant,
+            "choices": list(self.choices),
+            "answer": self.answer,
+            **_reference_columns(self.media),
+            "variants": [variant.to_arrow() for variant in self.variants],
+            "dropped": None if self.dropped is None else self.dropped.to_arrow(),
+        }
+
+
+def _references_of(value: Mapping[str, Any]) -> References:
+    return {modality: tuple(value[column]) for modality, column in MEDIA.items()}
+
+
+def _reference_columns(media: References) -> dict[str, list[str]]:
+    return {column: list(media[modality]) for modality, column in MEDIA.items()}
