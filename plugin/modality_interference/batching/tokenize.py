@@ -11,7 +11,7 @@ from llamafactory.data.processor import SupervisedDatasetProcessor
 from .. import __version__
 from ..data.records import LAYOUT, Reason, TwinRecord
 from ..data.sample import PLACEHOLDERS, Message, References
-from ..errors import Unusable
+from ..errors import ModalityInterferenceError, Unusable
 from ..media.image import load_image
 from ..media.reference import UnreadMedium, find_medium
 from ..modality import IGNORE_LABEL, MEDIA, Modality
@@ -225,7 +225,12 @@ class TwinProcessor(SupervisedDatasetProcessor):
 
 def _load(modality: Modality, reference: str, row: dict[str, Any]) -> Any:
     own, extra = row[f"_{MEDIA[modality]}"] or [], row.get(f"_twin_{MEDIA[modality]}") or []
-    return (load_image if modality is Modality.IMAGE else find_medium)(reference, own, extra)
+    try:
+        return (load_image if modality is Modality.IMAGE else find_medium)(reference, own, extra)
+    except Unusable:
+        raise
+    except ModalityInterferenceError as error:  # an extension's perturbation has written it
+        raise Unusable("media reference not understood", str(error)) from error
 
 
 def _as_dict(image: Any) -> Any:
