@@ -247,7 +247,7 @@ def test_alpaca():
     assert (misleading["target"], unrelated["target"]) == ("dog", None)
     without = twins(convert(example | {"c": None}, 0))
     assert [variant["perturbation"] for variant in without["variants"]] == ["unrelated_text"]
-    assert without["choices"] is None
+    assert (without["choices"], without["answer"]) == ([], None)
 
 
 def test_alpaca_default_columns():
