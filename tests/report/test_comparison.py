@@ -14,7 +14,7 @@ from selenium.webdriver.common.by import By
 
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.report.comparison import compare_runs
-from modality_interference.report.differences import Difference, pair, verdict
+from modality_interference.report.differences import Difference, differences, pair, verdict
 from modality_interference.results import Diagnosis, ScoredRow, write_results
 
 
@@ -42,8 +42,7 @@ def compared(*folders: Path, names: list[str] | None = None) -> dict:
 def difference(
     reference: list[ScoredRow], other: list[ScoredRow], rate: str = "accuracy", seed: int = 7
 ) -> Difference:
-    (pairs,) = pair(reference, other).values()
-    return pairs.differences([rate], seed)[rate]  # type: ignore[list-item, index]
+    return differences(pair(reference, other), [rate], seed)[rate]  # type: ignore[list-item, index]
 
 
 class TestDifferences:
@@ -103,9 +102,9 @@ class TestDifferences:
     def test_rates_that_one_run_lacks_are_not_compared(self) -> None:
         likelihood = scored(perturbation="p", correct=[True] * 3, causal_effect=[0.1, 0.2, 0.3], flipped=[True] * 3)
         generated = scored(perturbation="p", correct=[True] * 3, flipped=[False] * 3)
-        (pairs,) = pair(likelihood, generated).values()
+        rates = ["accuracy", "flip_rate", "causal_effect", "misled_rate"]
 
-        found = pairs.differences(["accuracy", "flip_rate", "causal_effect", "misled_rate"], seed=7)
+        found = differences(pair(likelihood, generated), rates, seed=7)  # type: ignore[arg-type]
 
         assert set(found) == {"accuracy", "flip_rate"}
         assert found["flip_rate"].value == -1
@@ -126,16 +125,16 @@ class TestDifferences:
         before = scored(correct=[True, True, False], key=[5, 6, 7])
         after = scored(correct=[False, True, False], key=[7, 5, 99])
 
-        (pairs,) = pair(before, after).values()
+        pairs = pair(before, after)
 
-        assert [row.key for row in pairs.reference] == [row.key for row in pairs.other] == [5, 7]
+        assert list(zip(pairs.key, pairs.row, pairs.row_other)) == [("5", 0, 1), ("7", 2, 0)]
 
     def test_rows_with_the_same_content_are_matched_once_each(self) -> None:
         before, after = scored(correct=[True, False, True], key=[5, 5, 5]), scored(correct=[True, True], key=[5, 5])
 
-        (pairs,) = pair(before, after).values()
+        pairs = pair(before, after)
 
-        assert [(a.row, b.row) for a, b in zip(pairs.reference, pairs.other)] == [(0, 0), (1, 1)]
+        assert list(zip(pairs.row, pairs.row_other)) == [(0, 0), (1, 1)]
 
     @pytest.mark.parametrize(
         ("rate", "value", "expected"),

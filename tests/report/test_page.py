@@ -18,7 +18,7 @@ from selenium.webdriver.support.ui import Select
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.report.page import flip_card, write_report
 from modality_interference.report.summary import diagnosis_summary
-from modality_interference.report.table import conditions
+from modality_interference.report.table import tidy_table
 from modality_interference.results import Diagnosis, Flip
 
 
@@ -55,7 +55,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 class TestSummary:
     def test_names_the_most_and_the_least_vulnerable_with_figures_and_intervals(self) -> None:
-        words = plain(diagnosis_summary(conditions(diagnosis())))
+        words = plain(diagnosis_summary(tidy_table(diagnosis())))
 
         assert (
             "most vulnerable to misleading_text on pictures: 84.0 % (79.0 to 89.0) of the answers change, accuracy falls "
@@ -71,7 +71,7 @@ class TestSummary:
     def test_one_perturbation_is_neither_most_nor_least(self) -> None:
         figures = {"clean": result(accuracy=0.5), "black_image": result(accuracy=0.5, flip_rate=0.1)}
 
-        words = plain(diagnosis_summary(conditions(diagnosis({"sums": figures}))))
+        words = plain(diagnosis_summary(tidy_table(diagnosis({"sums": figures}))))
 
         assert "vulnerable" not in words
         expected = "Under black_image on sums, 10.0 % (5.0 to 15.0) of the answers change and accuracy stays at 50.0 %"
@@ -81,20 +81,20 @@ class TestSummary:
         figures = {"clean": result(accuracy=1.0), **{name: result(accuracy=1.0, flip_rate=0.0) for name in ("a", "b")}}
 
         assert "No perturbation changed any answer." in plain(
-            diagnosis_summary(conditions(diagnosis({"sums": figures})))
+            diagnosis_summary(tidy_table(diagnosis({"sums": figures})))
         )
 
     def test_equal_flip_rates_are_not_ranked(self) -> None:
         figures = {name: result(accuracy=0.5, flip_rate=0.4) for name in ("a", "b")}
 
-        words = plain(diagnosis_summary(conditions(diagnosis({"sums": figures}))))
+        words = plain(diagnosis_summary(tidy_table(diagnosis({"sums": figures}))))
 
         assert "All perturbations change equally many answers: 40.0 % (35.0 to 45.0)." in words
 
     def test_clean_rows_only(self) -> None:
         figures = {"one": {"clean": result(accuracy=0.5)}, "two": {"clean": result(accuracy=0.6)}}
 
-        words = plain(diagnosis_summary(conditions(diagnosis(figures))))
+        words = plain(diagnosis_summary(tidy_table(diagnosis(figures))))
 
         assert words.endswith("one and two have clean rows only: interference was not measured on them.")
 
@@ -102,14 +102,14 @@ class TestSummary:
         figures = {"clean": result(accuracy=0.5, unparsable_rate=0.25)}
 
         assert "Up to 25.0 % of the generated answers could not be parsed (worst: clean on sums)" in plain(
-            diagnosis_summary(conditions(diagnosis({"sums": figures}, scoring="generate")))
+            diagnosis_summary(tidy_table(diagnosis({"sums": figures}, scoring="generate")))
         )
 
     def test_accuracy_can_rise(self) -> None:
         figures = {"clean": result(accuracy=0.5), "black_image": result(accuracy=0.6, flip_rate=0.1)}
 
         assert "accuracy rises from 50.0 % to 60.0 %" in plain(
-            diagnosis_summary(conditions(diagnosis({"sums": figures})))
+            diagnosis_summary(tidy_table(diagnosis({"sums": figures})))
         )
 
 

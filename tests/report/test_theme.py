@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from modality_interference.report.plots.attention import attention_plots
 from modality_interference.report.plots.diagnosis import effects_plot, radar_plot, rates_plot
-from modality_interference.report.table import conditions
+from modality_interference.report.table import tidy_table
 from modality_interference.report.theme import CARD, SERIES, VARIABLES, Plot, add_legend, label, line_style, make_plot
 from modality_interference.results import AttentionContrast, AttentionProfile, AttentionShares, Estimate
 
@@ -43,7 +43,7 @@ def plots() -> list[Plot]:
     """One of each kind that a diagnosis has, names from data in all of them."""
     figures = {"clean": result(accuracy=0.9)}
     figures |= {name: result(accuracy=0.4, flip_rate=0.5, causal_effect=0.2) for name in (HOSTILE, "b", "c")}
-    found = conditions(diagnosis({HOSTILE: figures}))
+    found = tidy_table(diagnosis({HOSTILE: figures}))
     effects = effects_plot(scored(HOSTILE, HOSTILE, [True], causal_effect=[0.5]))
     assert effects is not None
     return [rates_plot(found), radar_plot(found), effects, *attention_plots(PROFILE)]

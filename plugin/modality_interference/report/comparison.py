@@ -1,17 +1,19 @@
 """Several runs side by side: a page, its plots, and the figures as JSON."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import pandas as pd
 
 from ..errors import ModalityInterferenceError
 from ..files import write_bytes, write_text
 from ..results import Diagnosis, ScoredRow, read_diagnosis, read_rows
-from .differences import ComparedCondition, Comparison, Pairs, Run, RunRates, pair, verdict
+from .differences import ComparedCondition, Comparison, Run, RunRates, differences, pair, verdict
 from .plots.attention import COMPARED_FILE, contrast_plots
 from .plots.comparison import comparison_plots
 from .summary import comparison_summary
-from .table import PROMPTS, RATE_TITLES, Condition, ConditionName, conditions, prompt_conditions
+from .table import PROMPTS, RATE_TITLES, ConditionName, of_all, of_prompts, tidy_table
 from .templating import render
 from .text import counted, described, encodable, joined, moment
 from .theme import Plot
@@ -107,15 +109,16 @@ def compare_runs(folders: Sequence[Path], output: Path, names: Sequence[str] | N
     """
     runs = load_runs(folders, names)
     pairs = {run.name: _pairs(runs[0], run) for run in runs[1:]}
+    table = pd.concat([tidy_table(run.diagnosis, run.name) for run in runs], ignore_index=True)
     comparison = Comparison(
         runs=[_described(run) for run in runs],
         seed=runs[0].diagnosis.seed,
-        conditions=_compared(runs, pairs, conditions),
-        prompts=_compared(runs, pairs, prompt_conditions),
+        conditions=_compared(of_all(table), pairs, runs[0].diagnosis.seed),
+        prompts=_compared(of_prompts(table), pairs, runs[0].diagnosis.seed),
         notes=notes(runs, pairs),
     )
     probed = {run.name: run.diagnosis.attention for run in runs if run.diagnosis.attention is not None}
-    plots = [*comparison_plots(comparison), *contrast_plots(probed, COMPARED_FILE)]
+    plots = [*comparison_plots(table), *contrast_plots(probed, COMPARED_FILE)]
     for plot in plots:
         write_bytes(output / plot.file_name, plot.png)
 
@@ -125,9 +128,9 @@ def compare_runs(folders: Sequence[Path], output: Path, names: Sequence[str] | N
     return page
 
 
-def _pairs(reference: LoadedRun, run: LoadedRun) -> dict[ConditionName, Pairs]:
+def _pairs(reference: LoadedRun, run: LoadedRun) -> pd.DataFrame:
     found = pair(reference.rows, run.rows)
-    if not found:
+    if found.empty:
         raise ModalityInterferenceError(
             f"{reference.folder} and {run.folder} have no example in common (the same dataset, row content and "
             "perturbation), so they cannot be compared. Diagnose both with the same `eval_dataset` and `dataset_dir`."
@@ -148,55 +151,53 @@ def _described(run: LoadedRun) -> Run:
     )
 
 
-def _compared(
-    runs: Sequence[LoadedRun],
-    pairs: Mapping[str, Mapping[ConditionName, Pairs]],
-    list_conditions: Callable[[Diagnosis], Sequence[Condition]],
-) -> list[ComparedCondition]:
-    """Every condition of every run, those of a dataset and prompt together, the reference's first."""
-    found = {
-        run.name: {(condition.name, condition.prompt): condition for condition in list_conditions(run.diagnosis)}
-        for run in runs
-    }
-    every = {key: condition for members in reversed(found.values()) for key, condition in members.items()}
-    order = list(dict.fromkeys(key for members in found.values() for key in members))
-    datasets = list(dict.fromkeys(dataset for (dataset, _), _ in order))
-    prompts = ["", *PROMPTS]
-    seed = runs[0].diagnosis.seed
+def _compared(table: pd.DataFrame, pairs: Mapping[str, pd.DataFrame], seed: int) -> list[ComparedCondition]:
+    """Every condition of every run, those of a dataset and prompt together, the reference's first.
+
+    Args:
+        table: the tidy tables of all runs.
+        pairs: of each run but the reference, what `pair` made.
+        seed: of the bootstrap.
+    """
+    keys = ["dataset", "prompt", "perturbation"]
+    groups = dict(iter(table.groupby(keys, sort=False)))
+    datasets, prompts = list(table.dataset.unique()), ["", *PROMPTS]
     return [
         ComparedCondition(
-            dataset=name[0],
-            kind=every[name, prompt].kind,
-            perturbation=name[1],
+            dataset=dataset,
+            kind=lines.kind.iloc[0],
+            perturbation=perturbation,
             prompt=prompt,
             figures={
-                run: _rates_of(members[name, prompt], _shared(pairs.get(run, {}), name, prompt), seed)
-                for run, members in found.items()
-                if (name, prompt) in members
+                run: _rates_of(own, _shared(pairs[run], dataset, prompt, perturbation) if run in pairs else None, seed)
+                for run, own in lines.groupby("run", sort=False)
             },
         )
-        for name, prompt in sorted(order, key=lambda key: (datasets.index(key[0][0]), prompts.index(key[1])))
+        for (dataset, prompt, perturbation), lines in sorted(
+            groups.items(), key=lambda group: (datasets.index(group[0][0]), prompts.index(group[0][1]))
+        )
     ]
 
 
-def _shared(pairs: Mapping[ConditionName, Pairs], name: ConditionName, prompt: str) -> Pairs | None:
-    shared = pairs.get(name)
-    return shared.of_kind(prompt) if shared and prompt else shared
+def _shared(pairs: pd.DataFrame, dataset: str, prompt: str, perturbation: str) -> pd.DataFrame:
+    found = pairs[(pairs.dataset == dataset) & (pairs.perturbation == perturbation)]
+    return found[found.kind == prompt] if prompt else found
 
 
-def _rates_of(condition: Condition, shared: Pairs | None, seed: int) -> RunRates:
+def _rates_of(lines: pd.DataFrame, shared: pd.DataFrame | None, seed: int) -> RunRates:
+    rates = lines.set_index("rate")[["value", "low", "high"]].to_dict("index")
     return RunRates(
-        rows=condition.rows,
-        shared=len(shared.reference) if shared else 0,
-        rates=dict(condition.rates),
-        differences=shared.differences(list(condition.rates), seed) if shared else {},
+        rows=lines.rows.iloc[0],
+        shared=0 if shared is None else len(shared),
+        rates=rates,
+        differences={} if shared is None else differences(shared, list(rates), seed),
     )
 
 
 SCORINGS = {"likelihood": "by option likelihood", "generate": "by generated answers"}
 
 
-def notes(runs: Sequence[LoadedRun], pairs: Mapping[str, Mapping[ConditionName, Pairs]]) -> list[str]:
+def notes(runs: Sequence[LoadedRun], pairs: Mapping[str, pd.DataFrame]) -> list[str]:
     """Sentences about each run against the reference, then what the runs' own diagnoses note."""
     reference = runs[0]
     found: list[str] = []
@@ -226,8 +227,8 @@ def _settings(reference: LoadedRun, run: LoadedRun) -> list[str]:
     return found
 
 
-def _targets(reference: LoadedRun, run: LoadedRun, pairs: Mapping[ConditionName, Pairs]) -> list[str]:
-    rows = sum(members.targets_differ for members in pairs.values())
+def _targets(reference: LoadedRun, run: LoadedRun, pairs: pd.DataFrame) -> list[str]:
+    rows = int((pairs.has_target != pairs.has_target_other).sum())
     if not rows:
         return []
 
@@ -237,20 +238,21 @@ def _targets(reference: LoadedRun, run: LoadedRun, pairs: Mapping[ConditionName,
     ]
 
 
-def _shared_note(reference: LoadedRun, run: LoadedRun, pairs: Mapping[ConditionName, Pairs]) -> list[str]:
+def _shared_note(reference: LoadedRun, run: LoadedRun, pairs: pd.DataFrame) -> list[str]:
     """How much of what both runs evaluated they share, and what only one of them evaluated."""
-    ours, theirs = ({found.name: found.rows for found in conditions(one.diagnosis)} for one in (reference, run))
+    ours, theirs = (_rows(one.diagnosis) for one in (reference, run))
+    shared = pairs.groupby(["dataset", "perturbation"]).size()
     partly: dict[tuple[int, int, str], list[str]] = {}
-    for name in ours:
-        shared = len(pairs[name].reference) if name in pairs else 0
-        if name in theirs and shared < ours[name]:
-            partly.setdefault((shared, ours[name], name[0]), []).append(name[1])
+    for (dataset, perturbation), rows in ours.items():
+        both = int(shared.get((dataset, perturbation), 0))
+        if (dataset, perturbation) in theirs and both < rows:
+            partly.setdefault((both, rows, dataset), []).append(perturbation)
 
     found = []
     if partly:
         parts = [
-            f"{shared:,} of {counted(rows, 'row')} of {dataset} ({', '.join(perturbations)})"
-            for (shared, rows, dataset), perturbations in partly.items()
+            f"{both:,} of {counted(rows, 'row')} of {dataset} ({', '.join(perturbations)})"
+            for (both, rows, dataset), perturbations in partly.items()
         ]
         found.append(
             f"{run.name} shares with {reference.name} only {joined(parts)}; differences are of the shared rows, the "
@@ -259,6 +261,15 @@ def _shared_note(reference: LoadedRun, run: LoadedRun, pairs: Mapping[ConditionN
 
     missing = {run.name: ours.keys() - theirs.keys(), reference.name: theirs.keys() - ours.keys()}
     return found + [f"{name} was not evaluated on {_grouped(names)}." for name, names in missing.items() if names]
+
+
+def _rows(diagnosis: Diagnosis) -> dict[ConditionName, int]:
+    """How many rows were scored, by dataset and perturbation."""
+    return {
+        (dataset, perturbation): figures.rows
+        for dataset, result in diagnosis.datasets.items()
+        for perturbation, figures in result.perturbations.items()
+    }
 
 
 def _grouped(names: Iterable[ConditionName]) -> str:

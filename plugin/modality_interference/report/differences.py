@@ -1,14 +1,14 @@
 """Differences between runs with paired bootstrap intervals, and what `comparison.json` holds of them."""
 
-from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from pydantic import computed_field
 
 from ..evaluation.statistics import CONFIDENCE, RESAMPLES, mean_intervals
-from ..results import Estimate, Rate, RateName, Result, ScoredRow
+from ..results import RATES, Estimate, Rate, RateName, Result, ScoredRow
 from .table import RATE_TITLES, ConditionName, condition_title
 
 
@@ -31,63 +31,46 @@ class Difference(Estimate[float | None]):
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """The rows of one condition that two runs both scored.
-
-    Attributes:
-        reference: the reference's rows.
-        other: the other run's, in the same order.
-    """
-
-    reference: Sequence[ScoredRow]
-    other: Sequence[ScoredRow]
-
-    def of_kind(self, kind: str) -> "Pairs":
-        """Those whose answer depends on this alone."""
-        found = [(a, b) for a, b in zip(self.reference, self.other) if a.kind == kind]
-        return Pairs([a for a, _ in found], [b for _, b in found])
-
-    @property
-    def targets_differ(self) -> int:
-        """On how many rows only one of the two runs has a target option."""
-        return sum((a.misled is None) != (b.misled is None) for a, b in zip(self.reference, self.other))
-
-    def differences(self, rates: Sequence[RateName], seed: int) -> dict[RateName, Difference]:
-        """Those of `rates` that both runs have; the same examples are resampled for all."""
-        found = {}
-        for rate in rates:
-            pairs = [(a.value(rate), b.value(rate)) for a, b in zip(self.reference, self.other)]
-            changes = np.array([b - a for a, b in pairs if a is not None and b is not None])
-            if len(changes):
-                found[rate] = _difference(changes, seed)
-
-        return found
-
-
-def pair(reference: Sequence[ScoredRow], other: Sequence[ScoredRow]) -> dict[ConditionName, Pairs]:
+def pair(reference: Sequence[ScoredRow], other: Sequence[ScoredRow]) -> pd.DataFrame:
     """Match the rows of two runs by dataset, content and perturbation.
 
     Rows with the same content, repeated in a dataset, are matched in their order.
+
+    Returns:
+        a line per row that both runs scored, in the order of the reference: `dataset`, `perturbation`, `kind`, and of each
+        run `row`, `has_target` and the row's share in every rate (NaN where it has none); of the other run with `_other`.
     """
-    theirs = _by_content(other)
-    matches: dict[ConditionName, list[tuple[ScoredRow, ScoredRow]]] = defaultdict(list)
-    for content, row in _by_content(reference).items():
-        if content in theirs:
-            matches[row.dataset, row.perturbation].append((row, theirs[content]))
-
-    return {name: Pairs([a for a, _ in rows], [b for _, b in rows]) for name, rows in matches.items()}
+    on = ["dataset", "perturbation", "key", "repeat"]
+    return _frame(reference).merge(_frame(other), on=on, suffixes=("", "_other"))
 
 
-def _by_content(rows: Sequence[ScoredRow]) -> dict[tuple[str, str, int, int], ScoredRow]:
-    seen: Counter[tuple[str, str, int]] = Counter()
-    found = {}
-    for row in sorted(rows, key=lambda row: row.row):
-        content = row.dataset, row.perturbation, row.key
-        found[*content, seen[content]] = row
-        seen[content] += 1
+def _frame(rows: Sequence[ScoredRow]) -> pd.DataFrame:
+    """A line per row, sorted by index; `repeat` counts earlier rows with the same content."""
+    columns: dict[str, Any] = {
+        "dataset": [row.dataset for row in rows],
+        "perturbation": [row.perturbation for row in rows],
+        "kind": [row.kind for row in rows],
+        "row": [row.row for row in rows],
+        "key": pd.Series([str(row.key) for row in rows], dtype=object),  # text: keys need not fit 64 bits
+        "has_target": [row.misled is not None for row in rows],
+    }
+    for rate in RATES:
+        columns[rate] = pd.Series([row.value(rate) for row in rows], dtype=float)
 
-    return found
+    frame = pd.DataFrame(columns).sort_values("row", kind="stable")
+    return frame.assign(repeat=frame.groupby(["dataset", "perturbation", "key"]).cumcount())
+
+
+def differences(pairs: pd.DataFrame, rates: Sequence[RateName], seed: int) -> dict[RateName, Difference]:
+    """The differences of those of `rates` that both runs have; the same examples are resampled for all.
+
+    Args:
+        pairs: lines that `pair` made, of one condition.
+        rates: any.
+        seed: of the bootstrap.
+    """
+    changes = {rate: (pairs[f"{rate}_other"] - pairs[rate]).dropna().to_numpy() for rate in rates}
+    return {rate: _difference(values, seed) for rate, values in changes.items() if len(values)}
 
 
 def _difference(changes: np.ndarray, seed: int) -> Difference:

@@ -7,10 +7,9 @@ from pathlib import Path
 from ..files import write_bytes, write_text
 from ..modality import Modality
 from ..results import Diagnosis, Flip, MediaThumbnail, ScoredRow
-from .plots.attention import CONTRASTS_FILE, SHARES_FILE, attention_plots
-from .plots.diagnosis import EFFECTS_FILE, PROFILES_FILE, effects_plot, profiles_plot, radar_plot, rates_plot
+from .plots.diagnosis import FILES, diagnosis_plots
 from .summary import diagnosis_summary
-from .table import PROMPTS, RATE_TITLES, conditions, prompt_conditions, prompt_lines, rates_present
+from .table import PROMPTS, RATE_TITLES, conditions, of_all, prompt_lines, rates_present, tidy_table
 from .templating import render
 from .text import Piece, changes, described, moment, shortened
 from .theme import Plot
@@ -33,36 +32,34 @@ def write_report(folder: Path, diagnosis: Diagnosis, rows: Sequence[ScoredRow]) 
     Raises:
         ModalityInterferenceError: the folder cannot be written.
     """
-    found = conditions(diagnosis)
-    overall = [radar_plot(found), rates_plot(found)] if rates_present(found) else []
-    plots = [plot for plot in (profiles_plot(prompt_conditions(diagnosis)), *overall, effects_plot(rows)) if plot]
-    plots += attention_plots(diagnosis.attention)
+    plots = diagnosis_plots(diagnosis, rows)
     for plot in plots:
         write_bytes(folder / plot.file_name, plot.png)
 
     page = folder / HTML_FILE
     write_text(page, _page(diagnosis, plots))
-    for name in {PROFILES_FILE, EFFECTS_FILE, SHARES_FILE, CONTRASTS_FILE} - {plot.file_name for plot in plots}:
+    for name in set(FILES) - {plot.file_name for plot in plots}:
         (folder / name).unlink(missing_ok=True)  # an earlier diagnosis's would contradict the page
 
     return [page, *(folder / plot.file_name for plot in plots)]
 
 
 def _page(diagnosis: Diagnosis, plots: Sequence[Plot]) -> str:
-    found = conditions(diagnosis)
+    table = tidy_table(diagnosis)
+    overall = of_all(table)
     return render(
         "interference.html.j2",
         diagnosis=diagnosis,
         model=described(diagnosis.model).get("name_or_path", "a model"),
         created=moment(diagnosis.created),
-        summary=diagnosis_summary(found),
+        summary=diagnosis_summary(overall),
         plots=plots,
-        conditions=found,
+        conditions=conditions(overall),
         prompts=PROMPTS,
-        prompt_lines=prompt_lines(prompt_conditions(diagnosis)),
+        prompt_lines=prompt_lines(table),
         datasets=list(diagnosis.datasets),
-        perturbations=list(dict.fromkeys(condition.perturbation for condition in found)),
-        rates=rates_present(found),
+        perturbations=list(overall.perturbation.unique()),
+        rates=rates_present(overall),
         rate_titles=RATE_TITLES,
         gallery=[flip_card(flip) for flip in diagnosis.gallery],
         origin=_origin(diagnosis),

@@ -2,117 +2,119 @@
 
 from collections.abc import Sequence
 
+import pandas as pd
 from markupsafe import Markup
 
 from ..modality import CLEAN
 from ..results import RateName
 from .differences import ComparedCondition, Comparison, Difference, verdict
-from .table import RATE_TITLES, Condition
+from .table import RATE_TITLES
 from .text import bits, change, ends, interval, joined, percent
 
 
 _MOST_LISTED = 4  # datasets that one sentence can name
 
 
-def diagnosis_summary(found: Sequence[Condition]) -> list[Markup]:
+def diagnosis_summary(table: pd.DataFrame) -> list[Markup]:
     """Sentences for a page, names escaped.
 
     They rank perturbations by flip rate, the share of answers that an input changed which should not matter.
+
+    Args:
+        table: lines of the tidy table, of all rows of each dataset.
     """
-    perturbed = [condition for condition in found if not condition.is_clean and "flip_rate" in condition.rates]
-    sentences = [*_about_clean(found)]
-    if perturbed:
-        sentences += [*_about_vulnerability(perturbed), *_about_targets(perturbed)]
-        sentences += _about_the_other_modality(perturbed)
-
-    sentences += _about_clean_only(found, {condition.dataset for condition in perturbed}) + _about_abstention(found)
-    return sentences + _about_unparsable(found)
-
-
-def _about_clean(found: Sequence[Condition]) -> list[Markup]:
-    clean = [
-        condition
-        for condition in found
-        if condition.is_clean and not condition.is_abstention and "accuracy" in condition.rates
+    rates = {rate: table[table.rate == rate] for rate in RATE_TITLES}
+    return [
+        *_about_clean(rates["accuracy"]),
+        *_about_vulnerability(table, rates["flip_rate"]),
+        *_about_targets(rates["misled_rate"]),
+        *_about_the_other_modality(rates["other_modality_rate"]),
+        *_about_clean_only(table, rates["flip_rate"]),
+        *_about_abstention(rates["abstention_rate"]),
+        *_about_unparsable(rates["unparsable_rate"]),
     ]
-    if not clean:
+
+
+def _about_clean(accuracy: pd.DataFrame) -> list[Markup]:
+    clean = accuracy[(accuracy.perturbation == CLEAN) & ~accuracy.abstention.astype(bool)]
+    if clean.empty:
         return []
 
     if len(clean) > _MOST_LISTED:
-        ranked = sorted(clean, key=lambda condition: condition.rates["accuracy"].value)
+        ranked = clean.sort_values("value", kind="stable")
         sentence = Markup("Undisturbed, the model answers between {} and {} correctly.")
-        return [sentence.format(_clean_accuracy(ranked[0]), _clean_accuracy(ranked[-1]))]
+        return [sentence.format(_on_dataset(ranked.iloc[0]), _on_dataset(ranked.iloc[-1]))]
 
-    figures = Markup(joined([_clean_accuracy(condition) for condition in clean]))
+    figures = Markup(joined([_on_dataset(line) for _, line in clean.iterrows()]))
     return [Markup("Undisturbed, the model answers {} correctly.").format(figures)]
 
 
-def _clean_accuracy(condition: Condition) -> Markup:
-    return Markup("{} on <code>{}</code>").format(interval(condition.rates["accuracy"]), condition.dataset)
+def _on_dataset(line: pd.Series) -> Markup:
+    return Markup("{} on <code>{}</code>").format(interval(line), line.dataset)
 
 
-def _about_vulnerability(perturbed: Sequence[Condition]) -> list[Markup]:
-    ranked = sorted(perturbed, key=lambda condition: condition.rates["flip_rate"].value)
-    weakest, strongest = ranked[0], ranked[-1]
-    if strongest.rates["flip_rate"].value == 0:
+def _about_vulnerability(table: pd.DataFrame, flips: pd.DataFrame) -> list[Markup]:
+    if flips.empty:
+        return []
+
+    ranked = flips.sort_values("value", kind="stable")
+    weakest, strongest = ranked.iloc[0], ranked.iloc[-1]
+    if strongest.value == 0:
         return [Markup("No perturbation changed any answer.")]
 
     if len(ranked) == 1:
-        return [Markup("Under {}, {}.").format(_named(strongest), _damage(strongest))]
+        return [Markup("Under {}, {}.").format(_named(strongest), _damage(table, strongest))]
 
-    if weakest.rates["flip_rate"].value == strongest.rates["flip_rate"].value:
-        flips = interval(strongest.rates["flip_rate"])
-        return [Markup("All perturbations change equally many answers: {}.").format(flips)]
+    if weakest.value == strongest.value:
+        return [Markup("All perturbations change equally many answers: {}.").format(interval(strongest))]
 
     return [
-        Markup("It is <strong>most vulnerable</strong> to {}: {}.").format(_named(strongest), _damage(strongest)),
-        Markup("It is <strong>least vulnerable</strong> to {}: {}.").format(_named(weakest), _damage(weakest)),
+        Markup("It is <strong>most vulnerable</strong> to {}: {}.").format(
+            _named(strongest), _damage(table, strongest)
+        ),
+        Markup("It is <strong>least vulnerable</strong> to {}: {}.").format(_named(weakest), _damage(table, weakest)),
     ]
 
 
-def _named(condition: Condition) -> Markup:
-    return Markup("<code>{}</code> on <code>{}</code>").format(condition.perturbation, condition.dataset)
+def _named(line: pd.Series) -> Markup:
+    return Markup("<code>{}</code> on <code>{}</code>").format(line.perturbation, line.dataset)
 
 
-def _damage(condition: Condition) -> str:
+def _damage(table: pd.DataFrame, flips: pd.Series) -> str:
     """Flips, and what they cost."""
-    flips = condition.rates["flip_rate"]
     parts = [f"{interval(flips)} of the answers change" if flips.value else "no answer changes"]
-    if "accuracy" in condition.rates and "accuracy" in condition.clean:
-        before, after = condition.clean["accuracy"].value, condition.rates["accuracy"]
-        change = f"{'falls' if after.value < before else 'rises'} from {percent(before)} to"
-        parts.append(f"accuracy {'stays at' if after.value == before else change} {interval(after)}")
+    dataset = table[table.dataset == flips.dataset].set_index(["perturbation", "rate"])
+    if (flips.perturbation, "accuracy") in dataset.index and (CLEAN, "accuracy") in dataset.index:
+        before, after = dataset.loc[(CLEAN, "accuracy")], dataset.loc[(flips.perturbation, "accuracy")]
+        change = f"{'falls' if after.value < before.value else 'rises'} from {percent(before.value)} to"
+        parts.append(f"accuracy {'stays at' if after.value == before.value else change} {interval(after)}")
 
-    if "causal_effect" in condition.rates:
-        parts.append(f"the mean causal effect is {bits(condition.rates['causal_effect'].value)}")
+    if (flips.perturbation, "causal_effect") in dataset.index:
+        parts.append(f"the mean causal effect is {bits(dataset.loc[(flips.perturbation, 'causal_effect')].value)}")
 
     return joined(parts)
 
 
-def _about_targets(perturbed: Sequence[Condition]) -> list[Markup]:
-    with_targets = [condition for condition in perturbed if "misled_rate" in condition.rates]
-    if not with_targets:
+def _about_targets(misled: pd.DataFrame) -> list[Markup]:
+    if misled.empty:
         return []
 
-    worst = max(with_targets, key=lambda condition: condition.rates["misled_rate"].value)
-    misled = worst.rates["misled_rate"]
-    if misled.value == 0:
+    worst = misled.loc[misled.value.idxmax()]
+    if worst.value == 0:
         return [Markup("Where a perturbation names a wrong option, the model never chose it.")]
 
     sentence = Markup(
         "Under {} it chooses the target, the wrong option that the perturbation names, in {} of the rows."
     )
-    return [sentence.format(_named(worst), interval(misled))]
+    return [sentence.format(_named(worst), interval(worst))]
 
 
-def _about_the_other_modality(perturbed: Sequence[Condition]) -> list[Markup]:
-    swapped = [condition for condition in perturbed if "other_modality_rate" in condition.rates]
-    if not swapped:
+def _about_the_other_modality(followed: pd.DataFrame) -> list[Markup]:
+    if followed.empty:
         return []
 
-    worst = max(swapped, key=lambda condition: condition.rates["other_modality_rate"].value)
-    followed = worst.rates["other_modality_rate"]
-    if followed.value == 0:
+    worst = followed.loc[followed.value.idxmax()]
+    if worst.value == 0:
         return [
             Markup("Where video and audio disagree, the model never answers with the modality that was not asked for.")
         ]
@@ -120,41 +122,36 @@ def _about_the_other_modality(perturbed: Sequence[Condition]) -> list[Markup]:
     sentence = Markup(
         "Where video and audio disagree, it answers with the modality that was not asked for in up to {} ({})."
     )
-    return [sentence.format(interval(followed), _named(worst))]
+    return [sentence.format(interval(worst), _named(worst))]
 
 
-def _about_abstention(found: Sequence[Condition]) -> list[Markup]:
+def _about_abstention(abstention: pd.DataFrame) -> list[Markup]:
     sentence = Markup(
         "Where the modality that is asked for is missing, <code>{}</code>, it says so in {} of the rows."
     )
-    return [
-        sentence.format(condition.dataset, interval(condition.rates["abstention_rate"]))
-        for condition in found
-        if condition.is_abstention and condition.is_clean
-    ][:_MOST_LISTED]
+    clean = abstention[abstention.perturbation == CLEAN].head(_MOST_LISTED)
+    return [sentence.format(line.dataset, interval(line)) for _, line in clean.iterrows()]
 
 
-def _about_clean_only(found: Sequence[Condition], with_twins: set[str]) -> list[Markup]:
-    others = dict.fromkeys(condition.dataset for condition in found if not condition.is_abstention)
-    names = [name for name in others if name not in with_twins]
-    if not names:
+def _about_clean_only(table: pd.DataFrame, flips: pd.DataFrame) -> list[Markup]:
+    others = table[~table.abstention.astype(bool) & ~table.dataset.isin(flips.dataset)].dataset.unique()
+    if not len(others):
         return []
 
-    listing = Markup(joined([Markup("<code>{}</code>").format(name) for name in names]))
-    if len(names) == 1:
+    listing = Markup(joined([Markup("<code>{}</code>").format(name) for name in others]))
+    if len(others) == 1:
         return [Markup("{} has clean rows only: interference was not measured on it.").format(listing)]
 
     return [Markup("{} have clean rows only: interference was not measured on them.").format(listing)]
 
 
-def _about_unparsable(found: Sequence[Condition]) -> list[Markup]:
-    unparsable = [condition for condition in found if "unparsable_rate" in condition.rates]
-    worst = max(unparsable, key=lambda condition: condition.rates["unparsable_rate"].value, default=None)
-    if worst is None or worst.rates["unparsable_rate"].value == 0:
+def _about_unparsable(unparsable: pd.DataFrame) -> list[Markup]:
+    if unparsable.empty or unparsable.value.max() == 0:
         return []
 
+    worst = unparsable.loc[unparsable.value.idxmax()]
     sentence = Markup("Up to {} of the generated answers could not be parsed (worst: {}); they count as wrong.")
-    return [sentence.format(percent(worst.rates["unparsable_rate"].value), _named(worst))]
+    return [sentence.format(percent(worst.value), _named(worst))]
 
 
 Found = tuple[ComparedCondition, Difference]

@@ -1,14 +1,16 @@
-"""A diagnosis as a table: one condition per dataset and perturbation, and per prompt where there are clips.
+"""A diagnosis as one tidy table: a line per dataset, prompt, perturbation and rate, with the value and its interval.
 
-Prompts and conditions have the names of arXiv 2511.22826.
+Pages, plots and comparisons read from it. Prompts and conditions have the names of arXiv 2511.22826.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
 
 from ..modality import CLEAN, Modality
-from ..results import Diagnosis, PerturbationResult, Rate, RateName
+from ..results import Diagnosis, PerturbationResult, RateName
 
 
 PROMPTS: dict[str, str] = {Modality.VIDEO: "visual", Modality.AUDIO: "audio"}  # by the kind of the rows
@@ -24,6 +26,16 @@ _TITLES = {  # in the order of the pages
     "long_context": "long context",
 }
 _NUMBERED = re.compile(r"(.+?)_(\d+)")  # the label of a perturbation that is not the first of its name
+RATE_TITLES: dict[RateName, str] = {
+    "accuracy": "Accuracy",
+    "flip_rate": "Flip rate",
+    "causal_effect": "Causal effect",
+    "misled_rate": "Misled rate",
+    "other_modality_rate": "Other modality",
+    "abstention_rate": "Abstention",
+    "unparsable_rate": "Unparsable",
+}
+ConditionName = tuple[str, str]  # dataset and perturbation
 
 
 def condition_title(perturbation: str, removed: bool = False) -> str:
@@ -51,124 +63,87 @@ def condition_order(title: str) -> int:
     return order.index(title) if title in order else len(order)
 
 
-ConditionName = tuple[str, str]  # dataset and perturbation
-RATE_TITLES: dict[RateName, str] = {
-    "accuracy": "Accuracy",
-    "flip_rate": "Flip rate",
-    "causal_effect": "Causal effect",
-    "misled_rate": "Misled rate",
-    "other_modality_rate": "Other modality",
-    "abstention_rate": "Abstention",
-    "unparsable_rate": "Unparsable",
-}
+CONDITION = ["dataset", "kind", "prompt", "perturbation", "condition", "rows", "abstention"]
+COLUMNS = ["run", *CONDITION, "rate", "value", "low", "high"]
 
 
-@dataclass(frozen=True)
-class Condition:
-    """One dataset under one perturbation.
-
-    Attributes:
-        dataset: its name.
-        kind: what its answers depend on.
-        perturbation: its label, `clean` for the clean rows.
-        rows: how many were scored.
-        rates: the figures that apply.
-        clean: the figures of the dataset's clean rows; empty where there are none.
-        prompt: the kind of the only rows that are meant, one of `PROMPTS`; "" for all.
-    """
-
-    dataset: str
-    kind: str
-    perturbation: str
-    rows: int
-    rates: Mapping[RateName, Rate]
-    clean: Mapping[RateName, Rate]
-    prompt: str = ""
-
-    @property
-    def name(self) -> tuple[str, str]:
-        """Dataset and perturbation."""
-        return self.dataset, self.perturbation
-
-    @property
-    def title(self) -> str:
-        """What the paper on clips calls it."""
-        return condition_title(self.perturbation, self.is_abstention)
-
-    @property
-    def is_abstention(self) -> bool:
-        """Whether the right answer is "cannot tell"."""
-        return "abstention_rate" in self.rates
-
-    @property
-    def is_clean(self) -> bool:
-        """Whether these are the dataset's clean rows."""
-        return self.perturbation == CLEAN
-
-
-def conditions(diagnosis: Diagnosis) -> list[Condition]:
-    """All of a diagnosis, in its order."""
-    return [
-        condition
-        for dataset, result in diagnosis.datasets.items()
-        for condition in _conditions(dataset, result.kind, result.perturbations)
-    ]
-
-
-def prompt_conditions(diagnosis: Diagnosis) -> list[Condition]:
-    """The figures of datasets of clips, the questions about what is seen and about what is heard apart."""
-    found = []
-    for dataset, result in diagnosis.datasets.items():
-        kinds = result.kinds or {result.kind: result.perturbations}
-        for prompt in PROMPTS:
-            members = _conditions(dataset, prompt, kinds.get(prompt, {}), prompt)
-            found += sorted(members, key=lambda condition: condition_order(condition.title))
-
-    return found
-
-
-def _conditions(
-    dataset: str, kind: str, results: Mapping[str, PerturbationResult], prompt: str = ""
-) -> list[Condition]:
-    clean = results.get(CLEAN)
-    return [
-        Condition(dataset, kind, perturbation, figures.rows, figures.rates, clean.rates if clean else {}, prompt)
-        for perturbation, figures in results.items()
-    ]
-
-
-def rates_present(found: Sequence[Condition]) -> list[RateName]:
-    """The rates that any condition has, in the order in which pages show them."""
-    return [rate for rate in RATE_TITLES if any(rate in condition.rates for condition in found)]
-
-
-@dataclass(frozen=True)
-class PromptLine:
-    """One line of the table.
-
-    Attributes:
-        dataset: its name.
-        title: of the condition.
-        conditions: by prompt, those that the diagnosis has.
-    """
-
-    dataset: str
-    title: str
-    conditions: dict[str, Condition]
-
-
-def prompt_lines(found: Sequence[Condition]) -> list[PromptLine]:
-    """The lines of the table, those of a dataset together.
+def tidy_table(diagnosis: Diagnosis, run: str = "this run") -> pd.DataFrame:
+    """All rates of a diagnosis, in its order.
 
     Args:
-        found: what `prompt_conditions` lists.
-    """
-    cells: dict[str, dict[str, dict[str, Condition]]] = {}
-    for condition in found:
-        cells.setdefault(condition.dataset, {}).setdefault(condition.title, {})[condition.prompt] = condition
+        diagnosis: the figures.
+        run: its name in legends.
 
+    Returns:
+        a frame with the columns `COLUMNS`. `prompt` is "" for all rows of a dataset; datasets of clips have the questions
+        about video and about audio again, apart. `condition` is the paper's title, `rows` how many rows were scored,
+        `abstention` whether "cannot tell" is the right answer, `value` the rate from `low` to `high`.
+    """
+    lines: list[dict[str, Any]] = []
+    for dataset, result in diagnosis.datasets.items():
+        kinds = result.kinds or {result.kind: result.perturbations}
+        parts = [("", result.kind, result.perturbations)]
+        parts += [(prompt, prompt, _sorted(kinds[prompt])) for prompt in PROMPTS if prompt in kinds]
+        for prompt, kind, perturbations in parts:
+            for perturbation, figures in perturbations.items():
+                abstention = "abstention_rate" in figures.rates
+                condition = [dataset, kind, prompt, perturbation, condition_title(perturbation, abstention)]
+                common = dict(zip(CONDITION, [*condition, figures.rows, abstention]), run=run)
+                lines += [
+                    {**common, "rate": rate, **figures.rates[rate].model_dump()}
+                    for rate in RATE_TITLES
+                    if rate in figures.rates
+                ]
+
+    return pd.DataFrame(lines, columns=COLUMNS)
+
+
+def _sorted(perturbations: Mapping[str, PerturbationResult]) -> dict[str, PerturbationResult]:
+    """In the paper's order."""
+    order = sorted(
+        perturbations,
+        key=lambda name: condition_order(condition_title(name, "abstention_rate" in perturbations[name].rates)),
+    )
+    return {name: perturbations[name] for name in order}
+
+
+def of_all(table: pd.DataFrame, rate: RateName | None = None) -> pd.DataFrame:
+    """The lines of all rows of each dataset; those of one rate, where it is named."""
+    found = table[table.prompt == ""]
+    return found if rate is None else found[found.rate == rate]
+
+
+def of_prompts(table: pd.DataFrame) -> pd.DataFrame:
+    """The lines of each prompt apart; none where there are no clips."""
+    return table[table.prompt != ""]
+
+
+def rates_present(table: pd.DataFrame) -> list[RateName]:
+    """The rates that any condition has, in the order of the pages."""
+    return [rate for rate in RATE_TITLES if (table.rate == rate).any()]
+
+
+def names(table: pd.DataFrame) -> list[ConditionName]:
+    """Dataset and perturbation of each condition, those of a dataset together."""
+    found = dict.fromkeys(zip(table.dataset, table.perturbation))
+    datasets = list(table.dataset.unique())
+    return sorted(found, key=lambda name: datasets.index(name[0]))
+
+
+def conditions(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """A dictionary per condition, for templates: the columns `CONDITION`, and `rates` by name (value, low, high)."""
     return [
-        PromptLine(dataset, title, lines[title])
-        for dataset, lines in cells.items()
-        for title in sorted(lines, key=condition_order)
+        {**dict(zip(CONDITION, key)), "rates": lines.set_index("rate")[["value", "low", "high"]].to_dict("index")}
+        for key, lines in table.groupby(CONDITION, sort=False)
     ]
+
+
+def prompt_lines(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The lines of the table by prompt: `dataset`, `title` of the condition, and its `conditions` by prompt."""
+    found: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    for condition in conditions(of_prompts(table)):
+        found.setdefault((condition["dataset"], condition["condition"]), {})[condition["prompt"]] = condition
+
+    datasets = list(dict.fromkeys(dataset for dataset, _ in found))
+    order = sorted(found, key=lambda key: (datasets.index(key[0]), condition_order(key[1])))
+    return [{"dataset": dataset, "title": title, "conditions": found[dataset, title]} for dataset, title in order]

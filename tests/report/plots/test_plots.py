@@ -10,27 +10,27 @@ from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
-from helpers.diagnoses import diagnosis, result, scored
+from helpers.diagnoses import diagnosis, rate, result, scored
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.projections.polar import PolarAxes
 from PIL import Image
 
-from modality_interference.report.plots.bars import Series, bars
+from modality_interference.report.plots.bars import bars
 from modality_interference.report.plots.diagnosis import effects_plot, radar_plot, rates_plot
 from modality_interference.report.plots.effects import effects
-from modality_interference.report.plots.radar import Polygon, radar
-from modality_interference.report.table import conditions
+from modality_interference.report.plots.radar import radar
+from modality_interference.report.table import tidy_table
 from modality_interference.report.theme import CARD, SERIES, label, make_plot
 
 
-NAMES = [("pictures", "clean"), ("pictures", "misleading_text"), ("sums", "clean")]
-RATES = {
-    NAMES[0]: result(accuracy=0.97).rates,
-    NAMES[1]: result(accuracy=0.16, flip_rate=0.84).rates,
-    NAMES[2]: result(accuracy=0.5).rates,
+DATASETS = {
+    "pictures": {"clean": result(accuracy=0.97), "misleading_text": result(accuracy=0.16, flip_rate=0.84)},
+    "sums": {"clean": result(accuracy=0.5)},
 }
+TABLE = tidy_table(diagnosis(DATASETS), "run")
 REPORT_ALONE = """
 import sys
 from pathlib import Path
@@ -42,6 +42,12 @@ assert "matplotlib.figure" in sys.modules
 assert not {"matplotlib.pyplot", "torch"} & set(sys.modules)
 """
 ODD_NAMES = ["$x^2$ \\frac", "图像问答", "_hidden", "line\nbreak", "tab\t\x00", "عربي", "x" * 200, "%s {0}", ""]
+
+
+def accuracies(names: list[tuple[str, str]], run: str = "run") -> pd.DataFrame:
+    """Lines of the tidy table, 50 % each."""
+    keys = [{"run": run, "dataset": dataset, "perturbation": perturbation} for dataset, perturbation in names]
+    return pd.DataFrame(keys).assign(rate="accuracy", **rate(0.5).model_dump())
 
 
 def pixels(data: bytes) -> np.ndarray:
@@ -58,7 +64,7 @@ def thickness_at(band: PolyCollection, place: float) -> float:
 
 class TestBars:
     def test_are_as_long_as_the_rates_with_their_intervals(self) -> None:
-        accuracy, flips = bars(NAMES, [Series("run", RATES)], ["accuracy", "flip_rate"]).axes
+        accuracy, flips = bars(TABLE, ["accuracy", "flip_rate"]).axes
 
         assert [bar.get_width() for bar in accuracy.patches] == [0.97, 0.16, 0.5]
         assert [list(line.get_xdata()) for line in accuracy.lines] == [
@@ -68,7 +74,7 @@ class TestBars:
         assert [text.get_text() for text in accuracy.texts] == ["97.0", "16.0", "50.0"]
 
     def test_stand_beside_the_name_of_their_condition(self) -> None:
-        axes = bars(NAMES, [Series("run", RATES)], ["accuracy"]).axes[0]
+        axes = bars(TABLE, ["accuracy"]).axes[0]
         names = {round(tick, 6): text.get_text() for tick, text in zip(axes.get_yticks(), axes.get_yticklabels())}
 
         places = [round(bar.get_y() + bar.get_height() / 2, 6) for bar in axes.patches]
@@ -77,8 +83,8 @@ class TestBars:
         assert [names[place] for place in sorted(names)] == ["pictures", "clean", "misleading_text", "sums", "clean"]
 
     def test_of_several_runs_do_not_overlap_and_are_in_the_legend(self) -> None:
-        other = {NAMES[1]: result(accuracy=0.94).rates}
-        figure = bars(NAMES, [Series("base", RATES), Series("_plugin", other)], ["accuracy"])
+        other = tidy_table(diagnosis({"pictures": {"misleading_text": result(accuracy=0.94)}}), "_plugin")
+        figure = bars(pd.concat([TABLE.assign(run="base"), other]), ["accuracy"])
         axes = figure.axes[0]
 
         spans = sorted((bar.get_y(), bar.get_y() + bar.get_height()) for bar in axes.patches)
@@ -93,8 +99,7 @@ class TestBars:
 
 class TestRadar:
     def test_corners_lie_at_the_accuracies(self) -> None:
-        values = dict(zip(NAMES, (0.97, 0.16, 0.5)))
-        (axes,) = radar(NAMES, [Polygon("run", values, "red", filled=True)]).axes
+        (axes,) = radar(TABLE[TABLE.rate == "accuracy"], {"run": SERIES[0]}, filled=["run"]).axes
 
         angles, radii = axes.lines[0].get_data()
 
@@ -106,18 +111,16 @@ class TestRadar:
     def test_needs_three_axes(self, perturbed: int, is_radar: bool) -> None:
         figures = {"clean": result(accuracy=1.0)}
         figures |= {f"p{index}": result(accuracy=0.5, flip_rate=0.5) for index in range(perturbed)}
-        found = conditions(diagnosis({"sums": figures}))
+        found = tidy_table(diagnosis({"sums": figures}))
 
-        series = [Series("this run", {condition.name: condition.rates for condition in found})]
-        as_bars = make_plot("", "", "", lambda: bars([condition.name for condition in found], series, ["accuracy"]))
+        as_bars = make_plot("", "", "", lambda: bars(found, ["accuracy"]))
 
         assert (radar_plot(found).png != as_bars.png) == is_radar
 
     def test_many_axes_are_spread_over_several(self) -> None:
         names = [(f"d{dataset}", f"p{index}") for dataset in range(12) for index in range(10)]
-        values = dict.fromkeys(names, 0.5)
 
-        panels = radar(names, [Polygon("run", values, "red", filled=False)]).axes
+        panels = radar(accuracies(names), {"run": SERIES[0]}, filled=[]).axes
 
         assert [panel.get_title() for panel in panels] == [f"d{dataset}" for dataset in range(12)]
         assert {len(panel.lines[0].get_xdata()) for panel in panels} == {11}
@@ -125,15 +128,16 @@ class TestRadar:
     def test_unequal_datasets_are_split_evenly(self) -> None:
         names = [("small", "p0"), *(("large", f"p{index}") for index in range(14))]
 
-        panels = radar(names, [Polygon("run", dict.fromkeys(names, 0.5), "red", filled=False)]).axes
+        panels = radar(accuracies(names), {"run": SERIES[0]}, filled=[]).axes
 
         assert sorted(len(panel.lines[0].get_xdata()) - 1 for panel in panels) == [7, 8]
 
 
 class TestEffects:
     def test_bands_are_mirrored_histograms(self) -> None:
-        found = {("sums", "black_image"): [0.0] * 50 + [1.0] * 50, ("sums", "white_image"): [0.0] * 25 + [0.51] * 75}
-        (axes,) = effects(found).axes
+        found = {"black_image": [0.0] * 50 + [1.0] * 50, "white_image": [0.0] * 25 + [0.51] * 75}
+        lines = [("sums", name, effect) for name, values in found.items() for effect in values]
+        (axes,) = effects(pd.DataFrame(lines, columns=["dataset", "perturbation", "effect"])).axes
 
         bands = [collection for collection in axes.collections if isinstance(collection, PolyCollection)]
         thickness = [thickness_at(band, at) for band in bands for at in (0.01, 0.3, 0.52, 0.99)]
@@ -159,7 +163,7 @@ class TestAnyNumberAndName:
         figures = {"clean": result(accuracy=1.0)}
         names = [f"a_perturbation_with_a_long_name_{index}" for index in range(perturbations)]
         figures |= {name: result(accuracy=0.1, flip_rate=0.9, causal_effect=0.5, misled_rate=0.2) for name in names}
-        found = conditions(diagnosis({f"dataset_{index}": figures for index in range(datasets)}))
+        found = tidy_table(diagnosis({f"dataset_{index}": figures for index in range(datasets)}))
         rows = [
             row for name in names for row in scored(perturbation=name, correct=[False] * 3, causal_effect=[0, 0.5, 1])
         ]
@@ -178,15 +182,14 @@ class TestAnyNumberAndName:
 
     def test_odd_names_are_drawn_as_they_are_without_a_warning(self) -> None:
         names = [(name, name) for name in ODD_NAMES]
-        series = [Series(name, dict.fromkeys(names, result(accuracy=0.5).rates)) for name in ODD_NAMES]
-        values = dict.fromkeys(names, 0.5)
+        table = pd.concat([accuracies(names, run) for run in ODD_NAMES])
+        lines = pd.DataFrame([(*name, 0.5) for name in names], columns=["dataset", "perturbation", "effect"])
 
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            polygons = [Polygon(name, values, SERIES[0], filled=False) for name in ODD_NAMES]
-            make_plot("bars.png", "", "", lambda: bars(names, series, ["accuracy"]))
-            make_plot("radar.png", "", "", lambda: radar(names, polygons))
-            make_plot("effects.png", "", "", lambda: effects(dict.fromkeys(names, [0.5])))
+            make_plot("bars.png", "", "", lambda: bars(table, ["accuracy"]))
+            make_plot("radar.png", "", "", lambda: radar(table, dict.fromkeys(ODD_NAMES, SERIES[0]), filled=[]))
+            make_plot("effects.png", "", "", lambda: effects(lines))
 
     def test_labels(self) -> None:
         assert label("misleading_text") == "misleading_text"
@@ -197,13 +200,13 @@ class TestAnyNumberAndName:
 
 class TestProcess:
     def test_same_figures_same_bytes(self) -> None:
-        found = conditions(diagnosis())
+        found = tidy_table(diagnosis())
 
         assert rates_plot(found) == rates_plot(found)
         assert radar_plot(found) == radar_plot(found)
 
     def test_settings_of_the_user_neither_matter_nor_change(self) -> None:
-        found = conditions(diagnosis())
+        found = tidy_table(diagnosis())
         expected = rates_plot(found)
 
         with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "savefig.dpi": 20, "text.usetex": True}):
@@ -219,6 +222,6 @@ class TestProcess:
         assert (tmp_path / "interference_effects.png").exists()
 
     def test_files_are_in_the_light_theme(self) -> None:
-        drawn = make_plot("a.png", "", "", lambda: bars(NAMES, [Series("run", RATES)], ["accuracy"]))
+        drawn = make_plot("a.png", "", "", lambda: bars(TABLE, ["accuracy"]))
 
         assert np.allclose(pixels(drawn.png)[0, 0] / 255, to_rgb(CARD), atol=0.003)

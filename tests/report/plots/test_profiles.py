@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from helpers.clip_diagnoses import clip_results, clip_rows
 from helpers.diagnoses import diagnosis, rate, scored
@@ -14,9 +15,9 @@ from modality_interference.evaluation.statistics import dataset_results
 from modality_interference.report.comparison import compare_runs
 from modality_interference.report.page import write_report
 from modality_interference.report.plots.curves import draw_curves, read_curves
-from modality_interference.report.plots.profiles import Point, profiles
+from modality_interference.report.plots.profiles import profiles
 from modality_interference.report.summary import diagnosis_summary
-from modality_interference.report.table import condition_title, conditions, prompt_conditions, prompt_lines
+from modality_interference.report.table import condition_title, of_all, prompt_lines, tidy_table
 from modality_interference.results import Diagnosis, write_results
 
 
@@ -33,6 +34,12 @@ def run(folder: Path, gain: int) -> Path:
     return folder
 
 
+def point(run: str, dataset: str, prompt: str, condition: str, accuracy: float) -> dict:
+    """A line of the tidy table."""
+    found = {"run": run, "dataset": dataset, "prompt": prompt, "condition": condition}
+    return found | rate(accuracy).model_dump()
+
+
 def drawn(axes: Axes, line: int = 0) -> list[float]:
     """The accuracies of a line in percent."""
     return axes.lines[line].get_ydata().tolist()  # type: ignore[union-attr]
@@ -40,22 +47,21 @@ def drawn(axes: Axes, line: int = 0) -> list[float]:
 
 class TestTable:
     def test_has_a_line_per_condition_and_a_column_per_prompt(self) -> None:
-        lines = prompt_lines(prompt_conditions(clip_diagnosis()))
+        lines = prompt_lines(tidy_table(clip_diagnosis()))
 
-        assert [(line.dataset, line.title) for line in lines] == [
+        assert [(line["dataset"], line["title"]) for line in lines] == [
             *(("clips", title) for title in TITLES),
             ("clips_removed", "asked modality removed"),
         ]
         for prompt, expected in ACCURACY.items():
-            found = [line.conditions[prompt].rates["accuracy"].value for line in lines[:4]]
+            found = [line["conditions"][prompt]["rates"]["accuracy"]["value"] for line in lines[:4]]
             assert found == pytest.approx(expected)
 
-        assert [lines[4].conditions[prompt].rates["abstention_rate"].value for prompt in ("video", "audio")] == [
-            0.3,
-            0.5,
-        ]
-        misaligned = lines[1].conditions
-        assert {prompt: condition.perturbation for prompt, condition in misaligned.items()} == {
+        assert [
+            lines[4]["conditions"][prompt]["rates"]["abstention_rate"]["value"] for prompt in ("video", "audio")
+        ] == [0.3, 0.5]
+        misaligned = lines[1]["conditions"]
+        assert {prompt: condition["perturbation"] for prompt, condition in misaligned.items()} == {
             "video": "swapped_audio",
             "audio": "swapped_video",
         }
@@ -65,14 +71,15 @@ class TestTable:
 
         found = diagnosis({}).model_copy(update={"datasets": dataset_results(heard, seed=0, generated=False)})
 
-        lines = prompt_lines(prompt_conditions(found))
+        lines = prompt_lines(tidy_table(found))
 
         assert found.datasets["clips"].kinds == {}
-        assert [list(line.conditions) for line in lines] == [["audio"]] * 4
-        assert [line.conditions["audio"].rates["accuracy"].value for line in lines] == pytest.approx(ACCURACY["audio"])
+        assert [list(line["conditions"]) for line in lines] == [["audio"]] * 4
+        accuracies = [line["conditions"]["audio"]["rates"]["accuracy"]["value"] for line in lines]
+        assert accuracies == pytest.approx(ACCURACY["audio"])
 
     def test_pictures_have_none(self) -> None:
-        assert prompt_lines(prompt_conditions(diagnosis())) == []
+        assert prompt_lines(tidy_table(diagnosis())) == []
 
     @pytest.mark.parametrize(
         ("perturbation", "title"),
@@ -89,7 +96,7 @@ class TestTable:
 
 class TestSummary:
     def test_says_how_often_the_other_modality_is_followed_and_how_often_the_model_abstains(self) -> None:
-        words = plain(diagnosis_summary(conditions(clip_diagnosis())))
+        words = plain(diagnosis_summary(of_all(tidy_table(clip_diagnosis()))))
 
         assert "it answers with the modality that was not asked for in up to 60.0 % (" in words
         assert "(swapped_video on clips)" in words
@@ -101,12 +108,12 @@ class TestSummary:
 class TestPlot:
     def test_shows_every_accuracy_with_its_interval(self) -> None:
         points = [
-            Point("run", "clips", prompt, title, rate(value))
+            point("run", "clips", prompt, title, value)
             for prompt, values in ACCURACY.items()
             for title, value in reversed(list(zip(TITLES, values)))  # in any order
         ]
 
-        seen, heard = profiles(points).axes
+        seen, heard = profiles(pd.DataFrame(points)).axes
 
         assert (seen.get_title(), heard.get_title()) == ("Visual prompt", "Audio prompt")
         for axes, prompt in ((seen, "video"), (heard, "audio")):
@@ -119,13 +126,13 @@ class TestPlot:
 
     def test_a_line_per_run_beside_each_other(self) -> None:
         points = [
-            Point(name, "clips", "audio", title, rate(value))
+            point(name, "clips", "audio", title, value)
             for name, shift in (("base", 0.0), ("tuned", 0.1))
             for title, value in zip(TITLES, ACCURACY["audio"])
         ]
-        points += [Point("tuned", "clips", "audio", "noise", rate(0.5))]  # what one run alone has
+        points += [point("tuned", "clips", "audio", "noise", 0.5)]  # what one run alone has
 
-        figure = profiles(points)
+        figure = profiles(pd.DataFrame(points))
         base, tuned = figure.axes[0].lines
 
         assert [text.get_text() for text in figure.legends[0].texts] == ["base", "tuned"]
@@ -133,9 +140,9 @@ class TestPlot:
         assert all(a < b for a, b in zip(base.get_xdata(), tuned.get_xdata()))  # type: ignore[arg-type]
 
     def test_datasets_stand_below_each_other(self) -> None:
-        points = [Point("run", name, prompt, "aligned", rate(0.5)) for name in "ab" for prompt in ("video", "audio")]
+        points = [point("run", name, prompt, "aligned", 0.5) for name in "ab" for prompt in ("video", "audio")]
 
-        panels = profiles(points[:3]).axes
+        panels = profiles(pd.DataFrame(points[:3])).axes
 
         assert [axes.get_title() for axes in panels if axes.get_visible()] == [
             "Visual prompt, a",

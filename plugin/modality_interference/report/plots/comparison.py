@@ -1,12 +1,12 @@
 """The plots of a comparison."""
 
-from matplotlib.figure import Figure
+import pandas as pd
 
-from ..differences import Comparison
+from ..table import names, of_all, of_prompts, rates_present
 from ..theme import Plot, make_plot, series_colour
-from .bars import Series, bars
-from .profiles import Point, profiles
-from .radar import FEWEST_AXES, Polygon, radar
+from .bars import bars
+from .profiles import profiles
+from .radar import FEWEST_AXES, radar
 
 
 RATES_FILE = "comparison_rates.png"
@@ -15,60 +15,44 @@ PROFILES_FILE = "comparison_profiles.png"
 _MOST_FILLED = 3  # tinted areas above one another that can be told apart
 
 
-def comparison_plots(comparison: Comparison) -> list[Plot]:
-    """All runs in one radar, side by side as bars, and their profiles where there are clips; none without figures."""
-    if not comparison.rates:
+def comparison_plots(table: pd.DataFrame) -> list[Plot]:
+    """All runs in one radar, side by side as bars, and their profiles where there are clips; none without figures.
+
+    Args:
+        table: the tidy tables of all runs, the lines of a dataset together.
+    """
+    if table.empty:
         return []
 
-    names = [condition.name for condition in comparison.conditions]
-    series = [_series(comparison, run.name) for run in comparison.runs]
+    overall = of_all(table)
     caption = "Every figure of the tables below; the thin lines are 95 % intervals."
-    title = "All figures, side by side"
-    figures = make_plot(RATES_FILE, title, caption, lambda: bars(names, series, comparison.rates))
-    return [*_profiles_plot(comparison), _radar_plot(comparison, series), figures]
+    rates = make_plot(RATES_FILE, "All figures, side by side", caption, lambda: bars(overall, rates_present(overall)))
+    return [*_profiles_plot(of_prompts(table)), _radar_plot(overall), rates]
 
 
-def _series(comparison: Comparison, run: str) -> Series:
-    present = [condition for condition in comparison.conditions if run in condition.figures]
-    return Series(run, {condition.name: condition.figures[run].rates for condition in present})
-
-
-def _profiles_plot(comparison: Comparison) -> list[Plot]:
+def _profiles_plot(table: pd.DataFrame) -> list[Plot]:
     """Accuracy by prompt and condition, a line per run; none where there are no clips."""
-    points = [
-        Point(run.name, condition.dataset, condition.prompt, condition.title, figures.rates["accuracy"])
-        for run in comparison.runs
-        for condition in comparison.prompts
-        if (figures := condition.figures.get(run.name)) and "accuracy" in figures.rates
-        if not condition.has("abstention_rate")
-    ]
-    if not points:
+    accuracy = table[(table.rate == "accuracy") & ~table.abstention.astype(bool)]
+    if accuracy.empty:
         return []
 
     caption = (
         "Accuracy of all runs under every condition, the questions about what is seen and about what is heard apart. "
         "The vertical lines are 95 % intervals; a robust model's line is flat."
     )
-    return [make_plot(PROFILES_FILE, "Robustness profiles", caption, lambda: profiles(points))]
+    return [make_plot(PROFILES_FILE, "Robustness profiles", caption, lambda: profiles(accuracy))]
 
 
-def _radar_plot(comparison: Comparison, series: list[Series]) -> Plot:
+def _radar_plot(table: pd.DataFrame) -> Plot:
     """Accuracy in the conditions that all runs have; bars where there are too few for a radar."""
     title = "Accuracy of all runs"
-    names = [condition.name for condition in comparison.conditions]
-    axes = [name for name in names if all("accuracy" in run.rates.get(name, {}) for run in series)]
-    if len(axes) < FEWEST_AXES:
-        caption = "The thin lines are 95 % intervals."
-        return make_plot(RADAR_FILE, title, caption, lambda: bars(names, series, ["accuracy"]))
+    runs = list(table.run.unique())
+    accuracy = table[table.rate == "accuracy"]
+    shared = accuracy[accuracy.groupby(["dataset", "perturbation"]).run.transform("nunique") == len(runs)]
+    if len(names(shared)) < FEWEST_AXES:
+        return make_plot(RADAR_FILE, title, "The thin lines are 95 % intervals.", lambda: bars(table, ["accuracy"]))
 
-    def draw() -> Figure:
-        accuracies = [{name: run.rates[name]["accuracy"].value for name in axes} for run in series]
-        filled = len(series) <= _MOST_FILLED
-        polygons = [
-            Polygon(run.name, values, series_colour(index), filled)
-            for index, (run, values) in enumerate(zip(series, accuracies))
-        ]
-        return radar(axes, polygons)
-
+    colours = {run: series_colour(index) for index, run in enumerate(runs)}
+    filled = runs if len(runs) <= _MOST_FILLED else []
     caption = "Accuracy in % in every condition that all runs have; a larger shape is better."
-    return make_plot(RADAR_FILE, title, caption, draw)
+    return make_plot(RADAR_FILE, title, caption, lambda: radar(shared, colours, filled))

@@ -1,14 +1,12 @@
 """Robustness profiles: accuracy under every condition, a panel per prompt, as in the tables of arXiv 2511.22826."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ...results import Rate
 from ..table import ALIGNED, PROMPTS, condition_order
 from ..theme import CLEAN, MUTED, add_legend, backdrop, label, line_style, series_colour
 
@@ -20,49 +18,29 @@ _SPREAD = 0.1  # conditions, between the intervals of two runs
 _WIDEST = 0.6  # of all runs' intervals
 
 
-@dataclass(frozen=True)
-class Point:
-    """The accuracy of a run for one prompt under one condition.
-
-    Attributes:
-        run: its name, for the legend.
-        dataset: its name.
-        prompt: the kind of the rows, one of `PROMPTS`.
-        title: of the condition.
-        accuracy: with its interval.
-    """
-
-    run: str
-    dataset: str
-    prompt: str
-    title: str
-    accuracy: Rate
-
-
-def profiles(points: Sequence[Point]) -> Figure:
+def profiles(table: pd.DataFrame) -> Figure:
     """Draw small multiples: datasets below each other, prompts beside each other, a line per run.
 
     Args:
-        points: at least one.
+        table: at least one line; columns `run`, `dataset`, `prompt`, `condition`, `value`, `low` and `high`.
     """
-    datasets = list(dict.fromkeys(point.dataset for point in points))
-    prompts = [prompt for prompt in PROMPTS if any(point.prompt == prompt for point in points)]
-    runs = list(dict.fromkeys(point.run for point in points))
+    datasets, runs = list(table.dataset.unique()), list(table.run.unique())
+    prompts = [prompt for prompt in PROMPTS if (table.prompt == prompt).any()]
     titles = {
-        name: sorted({point.title: None for point in points if point.dataset == name}, key=condition_order)
-        for name in datasets
+        name: sorted(lines.condition.unique(), key=condition_order)
+        for name, lines in table.groupby("dataset", sort=False)
     }
     width = max(_NARROWEST, _COLUMN * max(map(len, titles.values())))
     figure = Figure(figsize=(0.7 + width * len(prompts), _HEIGHT * len(datasets)))
     grid = figure.subplots(len(datasets), len(prompts), sharey=True, squeeze=False)
     for dataset, panels in zip(datasets, grid):
         for prompt, axes in zip(prompts, panels):
-            own = [point for point in points if (point.dataset, point.prompt) == (dataset, prompt)]
-            about = f"{PROMPTS[prompt].capitalize()} prompt"
-            axes.set_title(about if len(datasets) == 1 else f"{about}, {label(dataset, 20)}")
+            lines = table[(table.dataset == dataset) & (table.prompt == prompt)]
+            title = f"{PROMPTS[prompt].capitalize()} prompt"
+            axes.set_title(title if len(datasets) == 1 else f"{title}, {label(dataset, 20)}")
             _frame(axes, titles[dataset])
-            _draw(axes, own, titles[dataset], runs)
-            axes.set_visible(bool(own))
+            _draw(axes, lines, titles[dataset], runs)
+            axes.set_visible(not lines.empty)
             axes.set_ylabel("Accuracy, %" if prompt == prompts[0] else "")
 
     if len(runs) > 1:
@@ -71,17 +49,16 @@ def profiles(points: Sequence[Point]) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, points: Sequence[Point], titles: list[str], runs: list[str]) -> None:
+def _draw(axes: Axes, table: pd.DataFrame, titles: list[str], runs: list[str]) -> None:
+    table = table.assign(position=table.condition.map(titles.index)).sort_values("position", kind="stable")
     for index, run in enumerate(runs):
-        own = sorted((point for point in points if point.run == run), key=lambda point: titles.index(point.title))
-        shift = (index - (len(runs) - 1) / 2) * min(_SPREAD, _WIDEST / len(runs))
-        positions = [titles.index(point.title) + shift for point in own]
-        lows, highs = [100 * point.accuracy.low for point in own], [100 * point.accuracy.high for point in own]
-        axes.vlines(positions, lows, highs, colors=series_colour(index), linewidth=1.2)
-        axes.plot(positions, [100 * point.accuracy.value for point in own], **line_style(index))
+        lines = table[table.run == run]
+        x = lines.position + (index - (len(runs) - 1) / 2) * min(_SPREAD, _WIDEST / len(runs))
+        axes.vlines(x, 100 * lines.low, 100 * lines.high, colors=series_colour(index), linewidth=1.2)
+        axes.plot(x, 100 * lines.value, **line_style(index))
 
     if len(runs) == 1:
-        _annotate(axes, points, titles)
+        _annotate(axes, table)
 
 
 def _frame(axes: Axes, titles: list[str]) -> None:
@@ -93,11 +70,11 @@ def _frame(axes: Axes, titles: list[str]) -> None:
     axes.grid(visible=False, axis="x")
 
 
-def _annotate(axes: Axes, points: Sequence[Point], titles: list[str]) -> None:
+def _annotate(axes: Axes, table: pd.DataFrame) -> None:
     """The figures in numbers, and a line at the aligned accuracy: with one run there is room for them."""
     style: dict[str, Any] = {"textcoords": "offset points", "fontsize": 7.5, "color": MUTED, "bbox": backdrop()}
-    for point in points:
-        value = 100 * point.accuracy.value
-        axes.annotate(f"{value:.1f}", (titles.index(point.title), value), (6, 3), **style)
-        if point.title == ALIGNED:
-            axes.axhline(value, color=CLEAN, linewidth=1, linestyle=":", zorder=1)
+    for position, value in zip(table.position, 100 * table.value):
+        axes.annotate(f"{value:.1f}", (position, value), (6, 3), **style)
+
+    for value in 100 * table[table.condition == ALIGNED].value:
+        axes.axhline(value, color=CLEAN, linewidth=1, linestyle=":", zorder=1)

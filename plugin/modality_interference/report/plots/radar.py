@@ -1,15 +1,16 @@
 """Accuracy on a radar, an axis per dataset and perturbation, as in figure 1 of arXiv 2505.19616."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, cast
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.projections.polar import PolarAxes
 
-from ..table import ConditionName
+from ..table import ConditionName, names
 from ..theme import MUTED, add_legend, backdrop, label, line_style
 
 
@@ -17,25 +18,9 @@ FEWEST_AXES = 3  # with fewer, a radar has no area
 _MOST_AXES = 12  # of one radar with two lines of text at each axis
 _MOST_AXES_OF_A_DATASET = 16
 _COLUMNS = 2
+_LINE = 10.5  # points
 _SINGLE = (7.0, 4.4)  # inches
 _ONE_OF_SEVERAL = (6.0, 4.1)
-
-
-@dataclass(frozen=True)
-class Polygon:
-    """One line around a radar.
-
-    Attributes:
-        name: for the legend.
-        values: accuracy by condition, for every axis.
-        colour: of the line.
-        filled: whether its area is tinted.
-    """
-
-    name: str
-    values: Mapping[ConditionName, float]
-    colour: str
-    filled: bool
 
 
 @dataclass(frozen=True)
@@ -46,21 +31,30 @@ class _Panel:
     title: str = ""
 
 
-def radar(names: Sequence[ConditionName], polygons: Sequence[Polygon]) -> Figure:
-    """Draw polygons over the same axes; several radars where one would be crowded.
+def radar(table: pd.DataFrame, colours: Mapping[str, str], filled: Collection[str]) -> Figure:
+    """Draw a line per run over the same axes; several radars where one would be crowded.
 
     Args:
-        names: the axes, at least `FEWEST_AXES`, those of a dataset together.
-        polygons: the first is drawn first, below the others.
+        table: columns `run`, `dataset`, `perturbation` and `value`; every run has the same conditions, at least
+            `FEWEST_AXES`, those of a dataset together.
+        colours: by run; the first run is drawn first, below the others.
+        filled: the runs whose area is tinted.
     """
-    panels = _panels(names)
+    panels = _panels(names(table))
+    values = {run: lines.set_index(["dataset", "perturbation"]).value for run, lines in table.groupby("run")}
     width, height = _SINGLE if len(panels) == 1 else _ONE_OF_SEVERAL
     columns = min(_COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(width * columns, height * rows))
     for number, panel in enumerate(panels, start=1):
         axes = cast(PolarAxes, figure.add_subplot(rows, columns, number, projection="polar"))
-        _draw_panel(axes, panel, polygons)
+        _name_panel(axes, panel)
+        for index, (run, colour) in enumerate(colours.items()):
+            around = values[run].loc[[*panel.names, panel.names[0]]]
+            style = line_style(index) | {"color": colour}
+            axes.plot(_angles(len(panel.names) + 1), around, label=label(run), **style)
+            if run in filled:
+                axes.fill(_angles(len(panel.names) + 1), around, color=colour, alpha=0.12, linewidth=0)
 
     add_legend(figure, figure.axes[0].get_legend_handles_labels()[0])
     return figure
@@ -79,25 +73,23 @@ def _panels(names: Sequence[ConditionName]) -> list[_Panel]:
     return [_Panel([names[index] for index in part]) for part in parts]
 
 
-def _draw_panel(axes: PolarAxes, panel: _Panel, polygons: Sequence[Polygon]) -> None:
+def _angles(corners: int) -> np.ndarray:
+    """Of a closed line, whose last corner is its first."""
+    return np.linspace(0, 2 * np.pi, corners) % (2 * np.pi)
+
+
+def _name_panel(axes: PolarAxes, panel: _Panel) -> None:
     axes.set_theta_offset(np.pi / 2)
     axes.set_theta_direction(-1)
     axes.set_ylim(0, 1)
     axes.set_yticks([0.25, 0.5, 0.75, 1.0], [])
     axes.spines["polar"].set_visible(False)
-    angles = np.linspace(0, 2 * np.pi, len(panel.names), endpoint=False)
+    angles = _angles(len(panel.names) + 1)[:-1]
     axes.set_xticks(angles, [""] * len(angles))
     axes.set_title(panel.title, pad=22)
     _name_rings(axes, np.pi / len(angles))
     for (dataset, perturbation), angle in zip(panel.names, angles):
         _name_axis(axes, angle, [label(perturbation, 20)] + ([] if panel.title else [label(dataset, 20)]))
-
-    around = np.append(angles, angles[:1])
-    for index, polygon in enumerate(polygons):
-        values = [polygon.values[name] for name in [*panel.names, panel.names[0]]]
-        axes.plot(around, values, label=label(polygon.name), **line_style(index) | {"color": polygon.colour})
-        if polygon.filled:
-            axes.fill(around, values, color=polygon.colour, alpha=0.12, linewidth=0)
 
 
 def _name_rings(axes: PolarAxes, angle: float) -> None:
@@ -111,5 +103,8 @@ def _name_axis(axes: PolarAxes, angle: float, lines: list[str]) -> None:
     """Name an axis, the text growing away from the circle."""
     sideways, upwards = np.sin(angle), np.cos(angle)
     horizontal = "center" if abs(sideways) < 0.05 else "left" if sideways > 0 else "right"
-    vertical = "bottom" if upwards > 0.9 else "top" if upwards < -0.9 else "center"
-    axes.text(angle, 1.06, "\n".join(lines), ha=horizontal, va=vertical, fontsize=8.5, linespacing=1.15)
+    vertical, above = ("bottom", 1.0) if upwards > 0.9 else ("top", 0.0) if upwards < -0.9 else ("center", 0.5)
+    style: dict[str, Any] = {"ha": horizontal, "va": vertical, "fontsize": 8.5, "annotation_clip": False}
+    for number, line in enumerate(lines):  # one by one: an SVG aligns single lines in any font
+        offset = (0, _LINE * (above * (len(lines) - 1) - number))
+        axes.annotate(line, (angle, 1.06), offset, textcoords="offset points", **style)
