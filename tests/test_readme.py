@@ -276,9 +276,9 @@ def first_data(tmp_path: Path) -> Path:
 
 
 def test_the_readme_s_row_becomes_the_twins_that_it_names(first_data):
-    from modality_interference.cli.check import check_recipe_folder
+    from modality_interference.cli.check import check_dataset_folder
 
-    found = check_recipe_folder(first_data, rows=1)
+    found = check_dataset_folder(first_data, rows=1)
     assert [problem for problem in found.problems if "README.md" not in problem] == []
     assert found.notes["pets"] == ["1 of 1 rows tried are good (1 in all); twins: 1 unrelated_text, 1 misleading_text"]
 
