@@ -29,7 +29,7 @@ from shared.tiny_qwen import HIDDEN, PATCHES, PIXELS, SPREAD, text_config, visio
 from shared.tokenizer import build_tokenizer  # noqa: E402
 
 
-SECONDS = 1  # of sound, which make 25 tokens; 300 in the real one
+SECONDS = 1  # of audio, which make 25 tokens; 300 in the real model
 AUDIO_HIDDEN, AUDIO_DEPTH = 64, 2
 MELS = 128  # fixed by LLaMA-Factory's and transformers' code
 
@@ -56,7 +56,7 @@ def training_texts(data: Path) -> Iterator[str]:
 
 
 def build_processor(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5OmniProcessor:
-    """A processor that turns two frames of 32x32 pixels into 16 tokens, and a second of sound into 25."""
+    """A processor that turns two frames of 32x32 pixels into 16 tokens, and a second of audio into 25."""
     size = {"shortest_edge": PIXELS, "longest_edge": PIXELS}
     return Qwen2_5OmniProcessor(
         Qwen2VLImageProcessor(size=size, **PATCHES),
@@ -67,7 +67,7 @@ def build_processor(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5OmniProcessor:
 
 
 def audio_config() -> dict:
-    """The ears in miniature."""
+    """The audio tower in miniature."""
     return {
         "num_mel_bins": MELS,
         "d_model": AUDIO_HIDDEN,

@@ -1,4 +1,4 @@
-"""Draw the clips of the audio-visual demo: six classes, each with a moving shape and a tone of its own.
+"""Make the clips of the audio-visual demo: six classes, each with a moving shape and a tone of its own.
 
 Every clip of a class differs in place, size, direction, brightness, pitch, loudness and noise. `modality-interference clips
 prepare` and `clips pair` make datasets of them, as they would of any other videos.
@@ -42,7 +42,7 @@ CLASSES = {
 }
 SIZE = (48, 36)  # width and height
 FPS = 8
-RATE = 16_000  # of the sound, in Hz
+RATE = 16_000  # of the audio, in Hz
 SECONDS = 1.25  # some more than the demo keeps
 DETUNING = 0.06  # share by which a pitch may differ from its class's
 NOISE = (0.0, 0.1)  # least and most, as the standard deviation; the tone's amplitude is LOUDNESS
@@ -67,11 +67,11 @@ def draw_frame(name: str, centre: tuple[float, float], radius: float, brightness
     return (frame * brightness).astype(np.uint8)
 
 
-def draw_picture(name: str, draw: random.Random) -> list[np.ndarray]:
+def make_frames(name: str, rng: random.Random) -> list[np.ndarray]:
     """The frames of a clip: the shape goes round, starting anywhere."""
     width, height = SIZE
-    start, speed = draw.uniform(0, 2 * math.pi), draw.choice((-1, 1)) * draw.uniform(1.5, 4.0)
-    reach, radius, brightness = draw.uniform(3, 9), draw.uniform(5.0, 8.0), draw.uniform(0.6, 1.0)
+    start, speed = rng.uniform(0, 2 * math.pi), rng.choice((-1, 1)) * rng.uniform(1.5, 4.0)
+    reach, radius, brightness = rng.uniform(3, 9), rng.uniform(5.0, 8.0), rng.uniform(0.6, 1.0)
     frames = []
     for index in range(round(SECONDS * FPS)):
         angle = start + speed * index / FPS
@@ -81,33 +81,33 @@ def draw_picture(name: str, draw: random.Random) -> list[np.ndarray]:
     return frames
 
 
-def draw_sound(name: str, draw: random.Random) -> np.ndarray:
+def make_audio(name: str, rng: random.Random) -> np.ndarray:
     """The samples of a clip: a tone near its class's, with an overtone, in noise; 16-bit integers."""
     times = np.arange(round(SECONDS * RATE)) / RATE
-    frequency = CLASSES[name].frequency * (1 + draw.uniform(-DETUNING, DETUNING))
-    phases = 2 * np.pi * frequency * times + draw.uniform(0, 2 * math.pi)
-    tone = draw.uniform(*LOUDNESS) * (np.sin(phases) + draw.uniform(0, 0.3) * np.sin(2 * phases))
-    noise = np.random.default_rng(draw.getrandbits(32)).normal(0, draw.uniform(*NOISE), len(times))
+    frequency = CLASSES[name].frequency * (1 + rng.uniform(-DETUNING, DETUNING))
+    phases = 2 * np.pi * frequency * times + rng.uniform(0, 2 * math.pi)
+    tone = rng.uniform(*LOUDNESS) * (np.sin(phases) + rng.uniform(0, 0.3) * np.sin(2 * phases))
+    noise = np.random.default_rng(rng.getrandbits(32)).normal(0, rng.uniform(*NOISE), len(times))
     return np.round(np.clip(tone + noise, -1, 1) * 32767).astype(np.int16)
 
 
 def write_clip(path: Path, frames: list[np.ndarray], samples: np.ndarray) -> None:
-    """Write an MP4 with picture and sound."""
+    """Write an MP4 with a video and an audio track."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
-        picture = container.add_stream("mpeg4", rate=FPS, options={"qscale": "3"})
-        picture.width, picture.height, picture.pix_fmt = *SIZE, "yuv420p"
-        sound = container.add_stream("aac", rate=RATE)
-        sound.codec_context.layout = "mono"
+        video = container.add_stream("mpeg4", rate=FPS, options={"qscale": "3"})
+        video.width, video.height, video.pix_fmt = *SIZE, "yuv420p"
+        audio = container.add_stream("aac", rate=RATE)
+        audio.codec_context.layout = "mono"
         for index, pixels in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts, frame.time_base = index, Fraction(1, FPS)
-            container.mux(picture.encode(frame))
+            container.mux(video.encode(frame))
 
         heard = av.AudioFrame.from_ndarray(samples[None], format="s16", layout="mono")
         heard.sample_rate, heard.pts, heard.time_base = RATE, 0, Fraction(1, RATE)
-        container.mux(sound.encode(heard))
-        for stream in (picture, sound):
+        container.mux(audio.encode(heard))
+        for stream in (video, audio):
             container.mux(stream.encode(None))
 
 
@@ -118,11 +118,11 @@ def main() -> None:
     parser.add_argument("--per-class", type=int, default=120)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    draw = random.Random(arguments.seed)
+    rng = random.Random(arguments.seed)
     for name in CLASSES:
         for number in range(arguments.per_class):
             path = arguments.output / name / f"{number:03d}.mp4"
-            write_clip(path, draw_picture(name, draw), draw_sound(name, draw))
+            write_clip(path, make_frames(name, rng), make_audio(name, rng))
 
     print(f"Wrote {len(CLASSES) * arguments.per_class} clips of {len(CLASSES)} classes to {arguments.output}.")
 

@@ -17,10 +17,10 @@ DATASET = "clips_test"
 PROMPTS = {"video": "what do you see?", "audio": "what do you hear?"}
 CONDITIONS = {
     "clean": "aligned",
-    "swapped_audio": "another clip's sound",
-    "swapped_video": "another clip's picture",
-    "silence": "without sound",
-    "black_frames": "without picture",
+    "swapped_audio": "another clip's audio",
+    "swapped_video": "another clip's video",
+    "silence": "without audio",
+    "black_frames": "without video",
     "misleading_caption": "misleading caption",
     "long_context": "long context (never trained on)",
 }
@@ -39,15 +39,15 @@ def accuracy_table(diagnoses: Mapping[str, Diagnosis]) -> str:
 
 
 def attention_table(diagnoses: Mapping[str, Diagnosis]) -> str:
-    """Cohen's d of the attention that questions about a sense draw to it, against the other questions, by layer."""
+    """Cohen's d of the attention that questions about a modality draw to it, against the other questions, by layer."""
     lines = [_line("attention to", "layer", *MODELS.values()), "| --- | ---: |" + " ---: |" * len(MODELS)]
-    for sense in PROMPTS:
-        effects = [_effects(diagnoses[model], sense) for model in MODELS]
+    for modality in PROMPTS:
+        effects = [_effects(diagnoses[model], modality) for model in MODELS]
         for layer, values in enumerate(zip(*effects, strict=True)):
-            lines.append(_line(sense, str(layer), *map(_effect, values)))
+            lines.append(_line(modality, str(layer), *map(_effect, values)))
 
         largest = [max(values, key=abs) for values in effects]
-        lines.append(_line(sense, "largest", *map(_effect, largest)))
+        lines.append(_line(modality, "largest", *map(_effect, largest)))
 
     return "\n".join(lines) + "\n"
 
@@ -61,7 +61,7 @@ def write_tables(diagnoses: Mapping[str, Diagnosis], path: Path) -> None:
     """
     text = (
         f"Accuracy (in brackets: answers with the class that was brought in)\n\n{accuracy_table(diagnoses)}\n"
-        f"Cohen's d of attention: questions about the sense against questions about the other\n\n{attention_table(diagnoses)}"
+        f"Cohen's d of attention: questions about the modality against questions about the other\n\n{attention_table(diagnoses)}"
     )
     path.write_text(text, encoding="utf-8")
     print("\n" + text)
@@ -76,10 +76,10 @@ def _cell(rates: Mapping) -> str:
     return f"{100 * rates['accuracy'].value:.1f} %" + (f" ({100 * followed.value:.1f} %)" if followed else "")
 
 
-def _effects(diagnosis: Diagnosis, sense: str) -> list[float]:
+def _effects(diagnosis: Diagnosis, modality: str) -> list[float]:
     """Cohen's d by layer."""
     assert diagnosis.attention is not None  # the recipe has `attention_probe: true`
-    (contrast,) = [contrast for contrast in diagnosis.attention.contrasts if contrast.modality == sense]
+    (contrast,) = [contrast for contrast in diagnosis.attention.contrasts if contrast.modality == modality]
     return [layer.value or 0.0 for layer in contrast.layers]
 
 

@@ -51,7 +51,7 @@ def training_texts(data: Path) -> Iterator[str]:
 
 
 def build_processor(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLProcessor:
-    """A processor that turns a 32x32 picture into 16 image tokens."""
+    """A processor that turns a 32x32 image into 16 image tokens."""
     size = {"shortest_edge": PIXELS, "longest_edge": PIXELS}
     return Qwen2_5_VLProcessor(
         image_processor=Qwen2VLImageProcessor(size=size, **PATCHES),

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 
-KINDS = {"image": "digit in the picture", "text": "sum in the text", "both": "digit plus number"}
+KINDS = {"image": "digit in the image", "text": "sum in the text", "both": "digit plus number"}
 UNSEEN = ("ocr_text",)  # held out of training
 MODELS = {"base": "base", "plain": "plain tuning", "plugin": "with the plugin"}
 

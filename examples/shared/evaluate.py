@@ -22,12 +22,12 @@ def main() -> None:
     tokenized = work / "tokenized_for_evaluation"
     shutil.rmtree(tokenized, ignore_errors=True)  # of an earlier demo
     for name in sys.argv[3:]:
-        places = {
+        paths = {
             "model_name_or_path": work / name,
             "output_dir": work / f"evaluate_{name}",
             "tokenized_path": tokenized,
         }
-        run_exp(recipe | {key: str(place) for key, place in places.items()})
+        run_exp(recipe | {key: str(path) for key, path in paths.items()})
 
 
 if __name__ == "__main__":

@@ -71,8 +71,8 @@ def run_all(steps: Sequence[Step | tuple[Step, ...]], work: Path) -> None:
     """Run steps in order; the first that fails ends the demo with the end of its log.
 
     Args:
-        steps: the commands; they run in the repository's root. Those of a tuple run side by side, on one thread each: so small
-            a model makes little use of a second one.
+        steps: the commands; they run in the repository's root. Those of a tuple run side by side, on one thread each: such
+            a small model gains little from a second one.
         work: what they print goes to `<name>.log` there.
     """
     work.mkdir(parents=True, exist_ok=True)

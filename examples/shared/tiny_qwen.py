@@ -1,11 +1,11 @@
-"""Configs of the demos' models: Qwen2.5's language model and its eyes, in miniature."""
+"""Configs of the demos' models: Qwen2.5's language model and vision tower, in miniature."""
 
 from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
 
-PIXELS = 32 * 32  # of a picture or frame, which make 16 tokens
+PIXELS = 32 * 32  # of an image or frame, which make 16 tokens
 PATCH = 4
 PATCHES = {"patch_size": PATCH, "merge_size": 2, "temporal_patch_size": 2}  # for image and video processors
 HIDDEN, LAYERS, HEADS = 128, 4, 4
@@ -37,7 +37,7 @@ def text_config(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
 
 
 def vision_config() -> dict[str, Any]:
-    """The eyes."""
+    """The vision tower."""
     return {
         "depth": VISION_DEPTH,
         "hidden_size": VISION_HIDDEN,

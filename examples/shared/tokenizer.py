@@ -14,9 +14,9 @@ def build_tokenizer(texts: Iterable[str], special_tokens: Sequence[str], **roles
     """Train a tokenizer: frequent words are one token each, and whatever else there is falls back to bytes.
 
     Args:
-        texts: what it shall write shortly.
-        special_tokens: all of them.
-        roles: which of them are what, for `PreTrainedTokenizerFast`.
+        texts: what it shall encode in few tokens.
+        special_tokens: all special tokens.
+        roles: which special token has which role, for `PreTrainedTokenizerFast`.
     """
     tokenizer = Tokenizer(models.BPE())
     # As in Qwen's tokenizer a digit is a token without the space before it, so that it is the same token everywhere.

@@ -56,7 +56,7 @@ def read(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_prepared_clips_show_the_colour_and_sound_the_tone_of_their_class(data):
+def test_prepared_clips_have_the_colour_and_the_tone_of_their_class(data):
     rows = read(data / "clips_train.jsonl") + read(data / "clips_test.jsonl")
     assert len(rows) == 24
     for row in rows:
@@ -116,14 +116,14 @@ def questions(info, name, rows):
     return found
 
 
-def test_rows_of_one_sense_ask_as_rows_of_both_do(data):
+def test_rows_of_one_modality_ask_as_rows_of_both_do(data):
     """The base is pretrained on them: in other words it would not know the questions."""
     info = json.loads((data / "dataset_info.json").read_text())
     both = questions(info, "clips_aligned", read(data / "clips_train.jsonl")[:1])
-    for name, sense in make_datasets.ALONE.items():
+    for name, modality in make_datasets.ALONE.items():
         (row, *_) = read(data / f"{name}.jsonl")
         assert sorted(row["choices"]) == sorted(make_clips.CLASSES)
-        bit = Modality(sense).bit
+        bit = Modality(modality).bit
         assert questions(info, name, [row]) == {bit: both[bit]}
 
 
@@ -169,9 +169,9 @@ def test_tables(tmp_path, capsys):
     text = (tmp_path / "tables.md").read_text()
     lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
     assert ["what do you see?", "aligned", *["100.0 %"] * 5] in lines
-    assert ["what do you hear?", "another clip's picture", *["20.0 % (60.0 %)"] * 5] in lines
+    assert ["what do you hear?", "another clip's video", *["20.0 % (60.0 %)"] * 5] in lines
     assert ["what do you hear?", "misleading caption", *["40.0 % (20.0 %)"] * 5] in lines
-    assert not any("sound" in line[1] for line in lines if line[0] == "what do you hear?")
+    assert not any("audio" in line[1] for line in lines if line[0] == "what do you hear?")
     assert ["audio", "1", "0.00", "0.12", "-0.75", "1.00", "0.25"] in lines
     assert ["video", "largest", "0.00", "0.25", "-1.50", "2.00", "0.50"] in lines
     assert text in capsys.readouterr().out

@@ -24,9 +24,9 @@ make_data, table = load("make_data"), load("table")
 
 @pytest.fixture(scope="module")
 def questions():
-    pictures = make_data.Pictures({digit: [f"{digit}.png"] for digit in range(10)}, random.Random(0))
-    draw = random.Random(0)
-    return {kind: list(make_data.make_questions(kind, 40, pictures, draw)) for kind in make_data.MAKERS}
+    pool = make_data.ImagePool({digit: [f"{digit}.png"] for digit in range(10)}, random.Random(0))
+    rng = random.Random(0)
+    return {kind: list(make_data.make_questions(kind, 40, pool, rng)) for kind in make_data.MAKERS}
 
 
 def test_answers_and_letters_are_balanced_and_right(questions):
@@ -65,10 +65,10 @@ def test_the_base_is_pretrained_on_the_wording_of_the_twins(questions):
         assert twin["target"] != question.number
 
 
-def test_no_test_picture_is_trained_on_and_every_dataset_has_a_valid_block(tmp_path):
+def test_no_test_image_is_trained_on_and_every_dataset_has_a_valid_block(tmp_path):
     from modality_interference.data.spec import TwinsSpec
 
-    paths = make_data.write_pictures(tmp_path, 0)
+    paths = make_data.write_images(tmp_path, 0)
     numbers = {
         split: {Path(path).stem.split("_")[0] for digit in paths[split].values() for path in digit} for split in paths
     }
