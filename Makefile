@@ -1,10 +1,14 @@
-# Commands for newcomers: `make demo`, `make demo-av` and `make test`. Everything lives in .venv.
+# `make` lists the commands. Everything is installed into .venv.
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: install demo demo-av test test-engines lint docs clean
+.DEFAULT_GOAL := help
+.PHONY: help install demo demo-av test test-engines lint docs clean
 
-install: .venv/.installed
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: .venv/.installed  ## the package, its tests' and demos' packages
 
 .venv/.installed: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv
@@ -12,29 +16,28 @@ install: .venv/.installed
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[demo,test]'
 	touch $@
 
-demo: install
+demo: install  ## the digits demo: diagnose, fine-tune, compare (about 12 minutes on two CPU cores)
 	$(BIN)/python examples/digits/demo.py
 
-demo-av: install
+demo-av: install  ## the audio-visual demo
 	$(BIN)/python examples/clips/demo.py
 
-lint: install
+lint: install  ## ruff, mypy, and the layers of the packages (import-linter)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
 # one thread per worker: the tiny models are faster so, and the workers do not fight over cores
-test: lint
+test: lint  ## lint, then all tests but those of the engines
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --quiet -m 'not engines'
 
-# every engine, tuning, attack and accumulation on two processes; writes tests/engines/table.md
-test-engines: install
+# every tuning, attack and accumulation
+test-engines: install  ## every engine on two CPU processes; writes tests/engines/table.md
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/engines --quiet -m engines
 
-# the generated parts of docs/: keys, packages, engines
-docs: install
+docs: install  ## rewrites the generated parts of docs/
 	$(BIN)/python tests/helpers/generated_docs.py
 
-clean:
-	rm -rf .venv examples/digits/data examples/digits/work examples/clips/data examples/clips/work
+clean:  ## removes .venv, what the demos wrote, and caches
+	rm -rf .venv examples/digits/data examples/digits/work examples/clips/data examples/clips/work build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
