@@ -1,4 +1,4 @@
-"""The parts of docs/ that are generated: the table of keys, the picture of the packages, the engines' table.
+"""The parts of docs/ that are generated: tables of keys, swaps, work-arounds and engines, and the picture of the packages.
 
     python tests/helpers/generated_docs.py      (or: make docs)
 
@@ -79,6 +79,29 @@ def _purpose(name: str) -> str:
     return docstring.split("\n\n")[0].replace("\n", " ").replace('"', "'").replace("`", "").rstrip(".")
 
 
+def swaps_table() -> str:
+    """What a run with the plugin replaces in LLaMA-Factory."""
+    from modality_interference.integration.swaps import SWAPS
+
+    lines = ["| of LLaMA-Factory | in | what the replacement adds |", "| --- | --- | --- |"]
+    lines += [f"| `{swap.name}` | `{swap.module}` | {swap.why} |" for swap in SWAPS]
+    return "\n".join(lines)
+
+
+def workarounds_table() -> str:
+    """The work-arounds of compat.py, out of the lines `For:`, `Cause:` and `Can go:` of their docstrings."""
+    lines = ["| work-around | what it does, and for what | cause | can go |", "| --- | --- | --- | --- |"]
+    for node in ast.parse((PACKAGE / "compat.py").read_text(encoding="utf-8")).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+            text = " ".join((ast.get_docstring(node) or "").split())
+            found = re.match(r"(.*?[.;]) .*?For: (.*?) Cause: (.*?) Can go: (.*?\.)(?= |$)", text)
+            assert found, f"compat.{node.name} does not say `For:`, `Cause:` and `Can go:`"
+            what, purpose, *rest = (part.rstrip(".;") for part in found.groups())
+            lines.append(f"| `{node.name}` | {' | '.join([f'{what}. *For:* {purpose}', *rest])} |")
+
+    return "\n".join(lines)
+
+
 def engines_table() -> str:
     """What `make test-engines` measured."""
     return (ROOT / "tests" / "engines" / "table.md").read_text(encoding="utf-8").strip()
@@ -87,6 +110,8 @@ def engines_table() -> str:
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {  # by the word after which a part's marks are called
     "keys": ("configuration.md", keys_table),
     "packages": ("how_it_works.md", packages_picture),
+    "swaps": ("how_it_works.md", swaps_table),
+    "work-arounds": ("how_it_works.md", workarounds_table),
     "engines": ("engines.md", engines_table),
 }
 
