@@ -34,7 +34,7 @@ from modality_interference.files import MediaFolders
 CHUNK = 2_000
 ROUNDS = 15
 MARKS = (10_000, 100_000, 1_000_000)
-PICTURES = 100
+IMAGES = 100
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange", "white", "black")
 COLUMNS = {"prompt": "instruction", "query": "input", "response": "output", "images": "images"}
 TWIN_COLUMNS = COLUMNS | {"choices": "choices", "answer": "answer"}
@@ -46,14 +46,14 @@ RAW = Features(
 
 
 def row(index: int) -> dict[str, Any]:
-    """A question about a picture, as an alpaca row with options."""
+    """A question about an image, as an alpaca row with options."""
     options = [COLOURS[(index + shift) % len(COLOURS)] for shift in range(4)]
     return {
         "instruction": f"<image>Question:\nWhich colour has the object number {index}?\nOption:\n{options}",
         "input": "Answer with the text of the right option.",
         "output": options[index % 4],
         "answer": "ABCD"[index % 4],
-        "images": [f"{index % PICTURES}.png"],
+        "images": [f"{index % IMAGES}.png"],
         "choices": options,
         "facts": f"The picture before it has the number {index - 1}.",
     }
@@ -66,7 +66,7 @@ def rows(count: int) -> Iterator[dict[str, Any]]:
 
 def converters(folder: Path) -> tuple[Callable[[dict[str, Any]], dict[str, Any]], TwinConverter]:
     """LLaMA-Factory's converter and the plugin's, for the same rows."""
-    for index in range(PICTURES):
+    for index in range(IMAGES):
         Image.new("RGB", (8, 8), COLOURS[index % len(COLOURS)]).save(folder / f"{index}.png")
 
     attribute = DatasetAttr("file", "rows.json")

@@ -95,7 +95,7 @@ def count_step(step: Callable[[], Any], model: nn.Module, pad_token_id: int) -> 
     Args:
         step: runs forward and backward.
         model: the model that it trains.
-        pad_token_id: fills up rows; stands nowhere else.
+        pad_token_id: fills up rows; is used for nothing else.
     """
     parts, count = ModelParts.of(model), Count()
     counter = FlopCounterMode(display=False, custom_mapping=_ATTENTION)
@@ -183,7 +183,7 @@ def floor(model: nn.Module, batch: TwinBatch, arguments: PluginArguments) -> Cou
     - decoder: 3F(rows) + 3F(masked), the latter the adversarial copies;
     - head: 3H(rows) + 3H(masked);
     - attack: 2K (F + H)(masked), of freelb, whose K - 1 steps before the last are training passes, 3 (K - 1) (F + H)(masked);
-    - vision: forward of every distinct picture, and backward of what is trainable of the tower, once.
+    - vision: forward of every distinct image, and backward of what is trainable of the tower, once.
 
     It knows no shared prefixes, so a step that computes those once may cost less.
 
@@ -225,11 +225,11 @@ def _decoder_forward(parts: ModelParts, batch: TwinBatch) -> list[int]:
 
 
 def _vision_once(parts: ModelParts, batch: TwinBatch) -> int:
-    """Forward of the distinct pictures, and the backward that reaches a trainable parameter."""
+    """Forward of the distinct images, and the backward that reaches a trainable parameter."""
     if "pixel_values" not in batch.inputs:
         return 0
 
-    pixels, grids = _distinct_pictures(batch)
+    pixels, grids = _distinct_images(batch)
     owner: Any = parts.media_owner
     weight = next(owner.parameters())
     counter = FlopCounterMode(display=False, custom_mapping=_ATTENTION)
@@ -243,14 +243,12 @@ def _vision_once(parts: ModelParts, batch: TwinBatch) -> int:
     return counter.get_total_flops()
 
 
-def _distinct_pictures(batch: TwinBatch) -> tuple[Tensor, Tensor]:
-    """Pixels and grids of the pictures of a batch, each once."""
+def _distinct_images(batch: TwinBatch) -> tuple[Tensor, Tensor]:
+    """Pixels and grids of the images of a batch, each once."""
     pixels, grids = batch.inputs["pixel_values"], batch.inputs["image_grid_thw"]
-    pictures = zip(pixels.split(grids.prod(dim=1).tolist()), grids)
-    distinct = {picture.cpu().numpy().tobytes(): (picture, grid) for picture, grid in pictures}
-    return torch.cat([picture for picture, _ in distinct.values()]), torch.stack(
-        [grid for _, grid in distinct.values()]
-    )
+    images = zip(pixels.split(grids.prod(dim=1).tolist()), grids)
+    distinct = {image.cpu().numpy().tobytes(): (image, grid) for image, grid in images}
+    return torch.cat([image for image, _ in distinct.values()]), torch.stack([grid for _, grid in distinct.values()])
 
 
 def peak_memory(step: Callable[[], Any], device: torch.device) -> int:

@@ -47,7 +47,7 @@ WORDS = tuple(f"w{number}" for number in range(512))
 OPTIONS = ("yes", "no")
 NOTES = tuple(f"note{number}" for number in range(64))
 SENTENCE = 4  # tokens of "note0 says yes ."
-TEMPLATE_TOKENS = 15  # of qwen2_vl around a question with a picture; the picture's two marks are among them
+TEMPLATE_TOKENS = 15  # of qwen2_vl around a question with an image; the image's two marks are among them
 ANSWER_TOKENS = 2  # the option and the end of the turn
 CANVASES = ("black_image", "white_image", "random_pixels")
 RELEVANT = {"image_heavy": "image", "text_heavy": "text", "both": "image,text"}  # what an example's answer depends on
@@ -112,14 +112,14 @@ class Mix:
     """What a batch is made of.
 
     Attributes:
-        image_heavy: examples whose answer depends on the picture.
+        image_heavy: examples whose answer depends on the image.
         text_twins: twins of each, with a misleading sentence before the question.
-        text_heavy: examples without a picture.
+        text_heavy: examples without an image.
         image_twins: twins of each, with a canvas beside the question; at most one per kind of canvas.
-        both: examples that need picture and text, without twins.
-        picture: width and height of pictures in tokens.
-        text_tokens: tokens of a row with a picture that are neither the picture's nor the answer's. A clean row of an
-            image-heavy example has less, by the sentence; a text-only row by the two marks around a picture.
+        both: examples that need image and text, without twins.
+        image: width and height of images in tokens.
+        text_tokens: tokens of a row with an image that are neither the image's nor the answer's. A clean row of an
+            image-heavy example has less, by the sentence; a text-only row by the two marks around an image.
         repeats: how many such batches there are.
     """
 
@@ -128,7 +128,7 @@ class Mix:
     text_heavy: int = 2
     image_twins: int = 3
     both: int = 4
-    picture: tuple[int, int] = (8, 8)
+    image: tuple[int, int] = (8, 8)
     text_tokens: int = 150
     repeats: int = 1
 
@@ -144,8 +144,8 @@ class Mix:
 
 
 REFERENCE_MIX = Mix()  # 18 rows of 64 + 150 + 2 tokens
-MIX_3B = Mix(picture=(30, 23))  # 18 rows of 690 + 150 + 2 tokens
-IMAGE_HEAVY_MIX = Mix(image_heavy=8, text_twins=4, text_heavy=0, both=0, picture=(16, 16), text_tokens=60)
+MIX_3B = Mix(image=(30, 23))  # 18 rows of 690 + 150 + 2 tokens
+IMAGE_HEAVY_MIX = Mix(image_heavy=8, text_twins=4, text_heavy=0, both=0, image=(16, 16), text_tokens=60)
 
 
 @dataclass
@@ -328,15 +328,15 @@ def _tokenizer() -> PreTrainedTokenizerFast:
 
 def _write_data(folder: Path, shape: Shape, mix: Mix) -> None:
     side = _pixels_per_token(shape)
-    size = (mix.picture[0] * side, mix.picture[1] * side)
+    size = (mix.image[0] * side, mix.image[1] * side)
     for name, colour in (("black_image", "black"), ("white_image", "white")):
         Image.new("RGB", size, colour).save(folder / f"{name}.png")
 
-    examples, draw = [], random.Random(0)
+    examples, rng = [], random.Random(0)
     for batch in range(mix.repeats):
         for kind, relevant in RELEVANT.items():
             for number in range(getattr(mix, kind)):
-                examples.append(_example(f"{kind}_{batch}_{number}", relevant, mix, size, draw, folder))
+                examples.append(_example(f"{kind}_{batch}_{number}", relevant, mix, size, rng, folder))
 
     columns = {"prompt": "prompt", "response": "response", "images": "images"}
     notes = [{"name": "misleading_text", "template": _sentence(note, "{option}")} for note in range(mix.text_twins)]
@@ -350,18 +350,18 @@ def _write_data(folder: Path, shape: Shape, mix: Mix) -> None:
         },
         PLAIN: {"file_name": f"{PLAIN}.json", "columns": columns},
     }
-    plain = [row for example in examples for row in _plain(example, mix, size, draw, folder)]
+    plain = [row for example in examples for row in _plain(example, mix, size, rng, folder)]
     for name, rows in ((TWINS, examples), (PLAIN, plain), ("dataset_info", info)):
         (folder / f"{name}.json").write_text(json.dumps(rows), encoding="utf-8")
 
 
 def _example(
-    name: str, relevant: str, mix: Mix, size: tuple[int, int], draw: random.Random, folder: Path
+    name: str, relevant: str, mix: Mix, size: tuple[int, int], rng: random.Random, folder: Path
 ) -> dict[str, Any]:
     sentence = SENTENCE if relevant == RELEVANT["image_heavy"] and mix.text_twins else 0
-    question = " ".join(draw.choices(WORDS, k=mix.text_tokens - TEMPLATE_TOKENS - sentence))
-    right = draw.randrange(2)
-    images = [] if relevant == RELEVANT["text_heavy"] else [_noise(name, size, draw, folder)]
+    question = " ".join(rng.choices(WORDS, k=mix.text_tokens - TEMPLATE_TOKENS - sentence))
+    right = rng.randrange(2)
+    images = [] if relevant == RELEVANT["text_heavy"] else [_noise(name, size, rng, folder)]
     return {
         "prompt": "<image>" * len(images) + question,
         "response": OPTIONS[right],
@@ -372,9 +372,9 @@ def _example(
     }
 
 
-def _noise(name: str, size: tuple[int, int], draw: random.Random, folder: Path) -> str:
-    """A picture of its own."""
-    Image.frombytes("RGB", size, draw.randbytes(3 * size[0] * size[1])).save(folder / f"{name}.png")
+def _noise(name: str, size: tuple[int, int], rng: random.Random, folder: Path) -> str:
+    """An image of its own."""
+    Image.frombytes("RGB", size, rng.randbytes(3 * size[0] * size[1])).save(folder / f"{name}.png")
     return f"{name}.png"
 
 
@@ -383,9 +383,9 @@ def _sentence(note: int, option: str) -> str:
 
 
 def _plain(
-    example: dict[str, Any], mix: Mix, size: tuple[int, int], draw: random.Random, folder: Path
+    example: dict[str, Any], mix: Mix, size: tuple[int, int], rng: random.Random, folder: Path
 ) -> Iterator[dict[str, Any]]:
-    """A clean row and its twins, with the texts that the plugin makes and pictures of the same size."""
+    """A clean row and its twins, with the texts that the plugin makes and images of the same size."""
     row = {key: example[key] for key in ("prompt", "response", "images")}
     yield row
     if example["relevant"] == RELEVANT["image_heavy"]:
@@ -395,7 +395,7 @@ def _plain(
             yield row | {"prompt": f"<image>{_sentence(note, wrong)}\n{question}"}
 
     if example["relevant"] == RELEVANT["text_heavy"]:
-        own = _noise(f"random_pixels_{len(list(folder.glob('*.png')))}", size, draw, folder)
+        own = _noise(f"random_pixels_{len(list(folder.glob('*.png')))}", size, rng, folder)
         for canvas in CANVASES[: mix.image_twins]:
-            picture = own if canvas == "random_pixels" else f"{canvas}.png"
-            yield row | {"prompt": f"<image>{row['prompt']}", "images": [picture]}
+            image = own if canvas == "random_pixels" else f"{canvas}.png"
+            yield row | {"prompt": f"<image>{row['prompt']}", "images": [image]}

@@ -3,7 +3,7 @@
     python benchmarks/scaling.py
     python benchmarks/scaling.py --rounds 5 --only steps,twins --json scaling.json
 
-Needs no network; the model is the reference model of `step_cost.py`. The batch in the middle has 2 examples about a picture (64
+Needs no network; the model is the reference model of `step_cost.py`. The batch in the middle has 2 examples about an image (64
 tokens) with 2 text twins each, 150 text and 2 answer tokens a row, all terms of the loss on and PGD with 2 steps; each sweep
 changes one of these (rows get longer in a batch of 1 example with 1 twin). In every round each point makes one step with
 `share_prefix: auto` and one with `false`. The floor (see `costs.py`) is turned into seconds by the speed of a large matrix
@@ -36,7 +36,7 @@ from step_cost import Bench, interleaved, timed
 PLOT = Path(__file__).resolve().parents[1] / "docs" / "scaling.png"
 MIDDLE = Mix(image_heavy=2, text_twins=2, text_heavy=0, both=0)
 STEPS = 2
-IMAGE_TOKENS = MIDDLE.picture[0] * MIDDLE.picture[1]
+IMAGE_TOKENS = MIDDLE.image[0] * MIDDLE.image[1]
 KINDS = SHARED, APART, FLOOR = ("shared", "apart", "floor")
 IMPORT = "import time; start = time.perf_counter(); import modality_interference.bootstrap as it; it.install(); "
 IMPORT += "print(time.perf_counter() - start)"
@@ -192,7 +192,7 @@ def _names(text: str) -> Iterable[str]:
 
 
 def main() -> None:
-    """Measure, print and draw."""
+    """Measure, print and plot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="steps of each point that count (default: 3)")
     parser.add_argument("--only", type=_names, default=list(SWEEPS), help="such as steps,twins (default: all)")

@@ -4,8 +4,8 @@
     python benchmarks/step_cost.py --rounds 9 --variants a,e --json step_cost.json
     python benchmarks/step_cost.py --size 3b                       # on a CUDA GPU of 80 GB
 
-Needs no network: the model has random weights, the rows are made of words without a sense. One batch of 18 rows: 2 examples
-about a picture with 2 text twins each, 2 about a text with 3 image twins each, 4 that need both; 64 image tokens, 150 text
+Needs no network: the model has random weights, the rows are made of words without a meaning. One batch of 18 rows: 2 examples
+about an image with 2 text twins each, 2 about a text with 3 image twins each, 4 that need both; 64 image tokens, 150 text
 tokens and 2 answer tokens a row. The variants:
 
     a        LLaMA-Factory's own SFT on the clean rows and the twins as plain rows

@@ -1,4 +1,4 @@
-"""How refused data is explained: the place, what was found, what is allowed, what was probably meant."""
+"""How refused data is explained: where it is, what was found, what is allowed, what was probably meant."""
 
 import json
 

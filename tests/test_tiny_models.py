@@ -121,18 +121,18 @@ def test_stock_llamafactory_trains_it(
 def test_decoder_gets_what_the_family_declares(
     family: str, checkpoints: Path, dataset_dir: Path, tmp_path: Path
 ) -> None:
-    facts = FAMILIES[family]
+    definition = FAMILIES[family]
     model, batch = load_for_training(recipe(family, build(family, checkpoints), dataset_dir, tmp_path))
-    vision_calls = record_calls(model.get_submodule(facts.vision_tower))
-    projector_calls = record_calls(model.get_submodule(facts.projector))
+    vision_calls = record_calls(model.get_submodule(definition.vision_tower))
+    projector_calls = record_calls(model.get_submodule(definition.projector))
     decoder_calls = record_calls(model.get_decoder())
     assert math.isfinite(model(**batch).loss.item())
 
     assert len(vision_calls) == len(projector_calls) == len(decoder_calls) == 1
     position_ids = decoder_calls[0]["position_ids"]
     batch_shape = batch["input_ids"].shape
-    assert (position_ids.shape == (4, *batch_shape)) if facts.mrope else position_ids is None
-    assert bool(decoder_calls[0].get("deepstack_visual_embeds")) == facts.deepstack
+    assert (position_ids.shape == (4, *batch_shape)) if definition.mrope else position_ids is None
+    assert bool(decoder_calls[0].get("deepstack_visual_embeds")) == definition.deepstack
 
 
 @every_family
@@ -192,12 +192,12 @@ def test_saved_tokenizer_round_trips(family: str, text: str, checkpoints: Path) 
 
 @every_family
 def test_special_tokens_and_digits_are_single_tokens(family: str, checkpoints: Path) -> None:
-    facts = FAMILIES[family]
-    tokens = [*facts.named_tokens.values(), *facts.special_tokens, *"0123456789"]
-    for tokenizer in (make_tokenizer(facts), AutoTokenizer.from_pretrained(build(family, checkpoints))):
+    definition = FAMILIES[family]
+    tokens = [*definition.named_tokens.values(), *definition.special_tokens, *"0123456789"]
+    for tokenizer in (make_tokenizer(definition), AutoTokenizer.from_pretrained(build(family, checkpoints))):
         token_ids = tokenizer("".join(tokens), add_special_tokens=False).input_ids
         assert tokenizer.convert_ids_to_tokens(token_ids) == tokens
-        assert {role: getattr(tokenizer, role) for role in facts.named_tokens} == facts.named_tokens
+        assert {role: getattr(tokenizer, role) for role in definition.named_tokens} == definition.named_tokens
 
 
 @every_family

@@ -1,4 +1,4 @@
-"""Laying rows down: every row finds its own tokens, and none is there twice."""
+"""Packing rows: every row finds its own tokens, and none is there twice."""
 
 import pytest
 import torch
@@ -11,13 +11,15 @@ from modality_interference.batching.batch import TwinBatch
 from modality_interference.modality import IGNORE_LABEL, Modality
 
 
-PICTURE = 9  # the id of picture tokens
+IMAGE_TOKEN = 9  # the id of image tokens
 
 
 @st.composite
 def batches(draw, left=False):
     """Rows of few different tokens, so that many share prefixes; the last tokens of a row are its answer."""
-    rows = draw(st.lists(st.lists(st.sampled_from([1, 2, PICTURE]), min_size=3, max_size=8), min_size=1, max_size=6))
+    rows = draw(
+        st.lists(st.lists(st.sampled_from([1, 2, IMAGE_TOKEN]), min_size=3, max_size=8), min_size=1, max_size=6)
+    )
     columns = max(map(len, rows)) + draw(st.integers(0, 2))
     ids, attended = torch.zeros(len(rows), columns, dtype=torch.long), torch.zeros(len(rows), columns).long()
     labels = torch.full((len(rows), columns), IGNORE_LABEL)
@@ -33,8 +35,10 @@ def batches(draw, left=False):
         asked = len(tokens) - answer
         mask[row, first : first + asked] = torch.tensor(draw(st.lists(st.booleans(), min_size=asked, max_size=asked)))
 
-    pictures = int((ids == PICTURE).sum())
-    index = torch.tensor(draw(st.lists(st.integers(0, 1), min_size=pictures, max_size=pictures)), dtype=torch.long)
+    image_tokens = int((ids == IMAGE_TOKEN).sum())
+    index = torch.tensor(
+        draw(st.lists(st.integers(0, 1), min_size=image_tokens, max_size=image_tokens)), dtype=torch.long
+    )
     return TwinBatch(
         inputs={"input_ids": ids, "attention_mask": attended},
         labels=labels,
@@ -43,16 +47,16 @@ def batches(draw, left=False):
         perturbation_mask=mask,
         media_index={Modality.IMAGE: index},
         questions=None,
-        token_modality=torch.where(ids == PICTURE, Modality.IMAGE.bit, 0).to(torch.int8),
+        token_modality=torch.where(ids == IMAGE_TOKEN, Modality.IMAGE.bit, 0).to(torch.int8),
         relevant=torch.zeros(len(rows), dtype=torch.long),
     )
 
 
 def tokens_along(packed, batch, entry, source):
-    """The batch's tokens that a row meets on its path: (id, picture)."""
+    """The batch's tokens that a row meets on its path: (id, image)."""
     columns = batch.inputs["input_ids"].shape[1]
     index = torch.zeros_like(batch.inputs["input_ids"]) - 1
-    index[batch.inputs["input_ids"] == PICTURE] = batch.media_index[Modality.IMAGE]
+    index[batch.inputs["input_ids"] == IMAGE_TOKEN] = batch.media_index[Modality.IMAGE]
     ids, media = batch.inputs["input_ids"].flatten(), index.flatten()
     found = []
     for column in range(packed.first[entry], packed.first[entry] + packed.ends[entry]):

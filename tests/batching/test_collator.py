@@ -1,4 +1,4 @@
-"""The collated batch against LLaMA-Factory's own collator, for every way in which families bring pictures in."""
+"""The collated batch against LLaMA-Factory's own collator, for every way in which families bring images in."""
 
 import json
 from collections import Counter
@@ -25,7 +25,7 @@ IMAGE, TEXT = Modality.IMAGE.bit, Modality.TEXT.bit
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """The datasets of `runs`, and conversations with two pictures."""
+    """The datasets of `runs`, and conversations with two images."""
     folder = write_datasets(tmp_path_factory.mktemp("collator"), rows=4)
     turns = ["<image>Which colour?", "It is red.", "And <image> here? <image> Or here?", "It is green."]
     conversation = [{"from": ("human", "gpt")[index % 2], "value": turn} for index, turn in enumerate(turns)]
@@ -81,23 +81,23 @@ def flatten(examples: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[s
 
 
 def stock_batch(data: Loaded, model: Any, examples: list[dict[str, Any]]) -> dict[str, Any]:
-    """What LLaMA-Factory makes of the same rows, each with its own copy of its pictures."""
+    """What LLaMA-Factory makes of the same rows, each with its own copy of its images."""
     rows = []
     for example, row in flatten(examples):
-        pictures = [
+        images = [
             load_image(reference, example["images"] or [], example["twin_images"] or [])
             for reference in row["image_references"]
         ]
         ids = list(row["input_ids"])
         rows.append(
-            {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": list(row["labels"]), "images": pictures}
+            {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": list(row["labels"]), "images": images}
         )
 
     return data.collator(SFTDataCollatorWith4DAttentionMask, model=model)(rows)
 
 
-def split_pictures(batch: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """Every picture's part of a batch: its pixels and its size."""
+def split_images(batch: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Every image's part of a batch: its pixels and its size."""
     if "image_grid_thw" in batch:
         counts = batch["image_grid_thw"].prod(dim=1).tolist()
         return list(zip(batch["pixel_values"].split(counts), batch["image_grid_thw"]))
@@ -110,8 +110,8 @@ def same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
     return all(torch.equal(a, b) if torch.is_tensor(a) else a is b for a, b in zip(one, other))
 
 
-def features_of_pictures(model: Any, batch: dict[str, Any]) -> torch.Tensor:
-    """(image tokens, width) what the model's own vision makes of a batch's pictures."""
+def features_of_images(model: Any, batch: dict[str, Any]) -> torch.Tensor:
+    """(image tokens, width) what the model's own vision makes of a batch's images."""
     inputs = {key: batch[key] for key in PIXELS if key in batch}
     with torch.no_grad():
         found = model.model.get_image_features(**inputs).pooler_output
@@ -130,7 +130,7 @@ BATCHES = {
 
 @pytest.mark.parametrize("family", FAMILIES_TRIED)
 @pytest.mark.parametrize("batch", BATCHES)
-def test_the_batch_is_llamafactorys_with_every_picture_once(loaded, family, batch):
+def test_the_batch_is_llamafactorys_with_every_image_once(loaded, family, batch):
     data, model = loaded(family)
     examples = of_dataset(data, *BATCHES[batch])
     theirs = stock_batch(data, model, examples)
@@ -143,14 +143,14 @@ def test_the_batch_is_llamafactorys_with_every_picture_once(loaded, family, batc
     places, index = {}, []
     for example, row in flatten(examples):
         for reference in row["image_references"]:
-            picture = load_image(reference, example["images"] or [], example["twin_images"] or [])
-            index.append(places.setdefault((picture.size, picture.tobytes()), len(places)))
+            image = load_image(reference, example["images"] or [], example["twin_images"] or [])
+            index.append(places.setdefault((image.size, image.tobytes()), len(places)))
 
-    found, repeated = split_pictures(ours), split_pictures(theirs)
+    found, repeated = split_images(ours), split_images(theirs)
     assert len(found) == len(places) and len(repeated) == len(index)
-    assert all(same(found[place], picture) for place, picture in zip(index, repeated))
+    assert all(same(found[place], image) for place, image in zip(index, repeated))
     assert len(places) < len(index)
-    expected, own = features_of_pictures(model, theirs), features_of_pictures(model, ours)
+    expected, own = features_of_images(model, theirs), features_of_images(model, ours)
     index = ours["media_index"][Modality.IMAGE]
     assert torch.equal(index.unique(), torch.arange(len(own)))
     torch.testing.assert_close(own[index], expected, atol=1e-6, rtol=1e-5)
@@ -168,12 +168,12 @@ def test_what_the_batch_knows_of_its_rows(loaded):
         row_key(example["key"], row.get("perturbation", "clean")) for example, row in flatten(examples)
     ]
     assert len(set(batch["row_key"].tolist())) == 8 and batch["row_key"].dtype == torch.int64
-    again = data.collator(model=model)(examples[::-1])  # a row's identity is its own, wherever it stands
+    again = data.collator(model=model)(examples[::-1])  # a row's identity does not depend on its position in the batch
     assert sorted(again["row_key"].tolist()) == sorted(batch["row_key"].tolist())
 
 
-def test_a_picture_twice_in_a_row_and_in_two_examples(loaded):
-    """Equal pictures are encoded once, whichever rows show them; the chat shows two, one of them twice."""
+def test_an_image_twice_in_a_row_and_in_two_examples(loaded):
+    """Equal images are encoded once, whichever rows show them; the chat shows two, one of them twice."""
     data, model = loaded("qwen2_5_vl")
     chat = of_dataset(data, "chats")[0]
     batch = data.collator(model=model)([chat, chat | {"variants": []}])
@@ -193,16 +193,16 @@ def test_the_mask_holds_irrelevant_tokens_only(loaded, family):
     data, model = loaded(family)
     examples = of_dataset(data, *BATCHES["everything"])
     batch = data.collator(model=model)(examples)
-    tokenizer, about = data.tokenizer, FAMILIES[family]
-    image = tokenizer.convert_tokens_to_ids(about.image_token)
-    template_tokens = {*about.special_tokens, *about.named_tokens.values()} - {about.image_token}
+    tokenizer, definition = data.tokenizer, FAMILIES[family]
+    image = tokenizer.convert_tokens_to_ids(definition.image_token)
+    template_tokens = {*definition.special_tokens, *definition.named_tokens.values()} - {definition.image_token}
     special = set(tokenizer.convert_tokens_to_ids(sorted(template_tokens))) | set(tokenizer.all_special_ids) - {image}
     seen = Counter()
     for index, (example, row) in enumerate(flatten(examples)):
         mask, length = batch["perturbation_mask"][index].tolist(), len(row["input_ids"])
         kind = example["relevant"]
         expected = []
-        first = row["input_ids"].index(image) if kind == IMAGE else 0  # these turns begin with their picture
+        first = row["input_ids"].index(image) if kind == IMAGE else 0  # these turns begin with their image
         for place, (token, label) in enumerate(zip(row["input_ids"], row["labels"])):
             if label != -100 or place < first or kind in (0, IMAGE | TEXT):
                 expected.append(False)
@@ -226,8 +226,8 @@ def test_the_mask_holds_irrelevant_tokens_only(loaded, family):
 
 
 @pytest.mark.parametrize("family", FAMILIES_TRIED)
-def test_dummy_pictures_are_never_masked(loaded, family):
-    """LLaMA-Factory appends a picture that nobody sees to batches without any."""
+def test_dummy_images_are_never_masked(loaded, family):
+    """LLaMA-Factory appends an image that nobody sees to batches without any."""
     data, model = loaded(family)
     examples = [example | {"variants": []} for example in of_dataset(data, "sums")]
     examples.append(of_dataset(data, "plain")[0] | {"relevant": IMAGE})
@@ -236,7 +236,7 @@ def test_dummy_pictures_are_never_masked(loaded, family):
     dummy = batch["input_ids"] == image
     assert dummy[0].any() and not dummy[1:].any() and not batch["attention_mask"][dummy].any()
     assert batch["media_index"] is None
-    assert not batch["perturbation_mask"][:-1].any()  # no text is irrelevant, no picture is real
+    assert not batch["perturbation_mask"][:-1].any()  # no text is irrelevant, no image is real
     last = batch["perturbation_mask"][-1]
     assert last.any() and not last[~batch["attention_mask"][-1].bool()].any()
     assert not last[batch["labels"][-1] != -100].any()
@@ -315,8 +315,8 @@ def test_for_the_diagnosis_all_twins_and_all_options_are_there(loaded):
     collator = data.collator(model=model, twins_limit=1)
     batch = collator.for_evaluation(Purpose.LIKELIHOOD)(examples)
     asked = batch["questions"]
-    pictures, sums = ["clean", "misleading_text", "unrelated_text"], ["clean", "random_pixels", "black_image"]
-    assert [question.perturbation for question in asked] == pictures * 4 + sums * 4 + ["clean"] * 4
+    images, sums = ["clean", "misleading_text", "unrelated_text"], ["clean", "random_pixels", "black_image"]
+    assert [question.perturbation for question in asked] == images * 4 + sums * 4 + ["clean"] * 4
     assert [question.batch_row for question in asked] == list(range(28))
     assert [question.clean for question in asked[:6]] == [0, 0, 0, 3, 3, 3]
     for question in asked[:24]:
@@ -346,7 +346,7 @@ def test_for_generation_prompts_end_where_the_answer_starts(loaded):
         example["choices"][example["answer"]] for example in examples
     ]
     assert "position_ids" not in batch
-    assert len(batch["image_grid_thw"]) == len(flatten(examples))  # each row brings its picture, for positions
+    assert len(batch["image_grid_thw"]) == len(flatten(examples))  # each row brings its image, for positions
     assert int(batch["media_index"][Modality.IMAGE].max()) + 1 == sum(
         example["image_tokens"][0] for example in examples
     )

@@ -162,19 +162,19 @@ def features(model: Any, batch: dict[str, Any], method: str) -> torch.Tensor:
 
 @every_case
 def test_the_mask_holds_irrelevant_tokens_only(loaded, family, keys):
-    """By hand, token by token: in the visual question sounds and text, in the audio question frames and text."""
+    """By hand, token by token: in the visual question audio and text, in the audio question frames and text."""
     data, model = loaded(family, **keys)
     examples = list(data.train)
     batch = data.collator(model=model)(examples)
     media = {data.tokenizer.convert_tokens_to_ids(token): kind for token, kind in MEDIA_TOKENS[family].items()}
-    about = ALL[family]
-    template = {*about.special_tokens, *about.named_tokens.values()} - set(MEDIA_TOKENS[family])
+    definition = ALL[family]
+    template = {*definition.special_tokens, *definition.named_tokens.values()} - set(MEDIA_TOKENS[family])
     special = set(data.tokenizer.convert_tokens_to_ids(sorted(template))) | set(data.tokenizer.all_special_ids)
     seen = set()
     for index, (example, row) in enumerate(flatten(examples)):
         relevant = {VIDEO: "video", AUDIO: "audio", TEXT: "text"}[example["relevant"]]
         expected = []
-        # questions about clips begin with them; what stands before is the system prompt and the user's header
+        # questions about clips begin with them; what is before is the system prompt and the user's header
         first = next((place for place, token in enumerate(row["input_ids"]) if token in media), 0)
         for place, (token, label) in enumerate(zip(row["input_ids"], row["labels"])):
             kind = media.get(token) or ("template" if token in special or place < first else "text")
@@ -190,7 +190,7 @@ def test_the_mask_holds_irrelevant_tokens_only(loaded, family, keys):
         assert {("video", "video", False), ("audio", "audio", False)} <= seen
 
 
-def test_a_removed_sense_is_black_or_silent_and_as_long(loaded):
+def test_a_removed_modality_is_black_or_silent_and_as_long(loaded):
     data, model = loaded("qwen2_5_omni")
     collator = data.collator(model=model)
     examples = {example["relevant"]: example for example in data.train if example["dataset"] == "clips"}
@@ -253,7 +253,7 @@ def test_a_clip_that_vanishes_leaves_its_batch(loaded, folder):
 
 
 def interleaved_by_hand(row: dict[str, Any], names: dict[str, int], seconds_per_grid: float, frame: tuple) -> Any:
-    """(3, tokens) positions of one video that is interleaved with its sound, written down from the paper's description."""
+    """(3, tokens) positions of one video that is interleaved with its audio, written down from the paper's description."""
     ids = row["input_ids"]
     places = np.zeros((3, len(ids)), dtype=int)
     start = ids.index(names["vision_bos"])
@@ -278,7 +278,7 @@ def interleaved_by_hand(row: dict[str, Any], names: dict[str, int], seconds_per_
     return places
 
 
-def test_positions_of_rows_with_and_without_sound_in_one_batch(loaded):
+def test_positions_of_rows_with_and_without_audio_in_one_batch(loaded):
     """`use_audio_in_video` and rows that have video only: wrong positions in LLaMA-Factory, right ones here."""
     data, model = loaded("qwen2_5_omni", dataset="clips,seen", use_audio_in_video=True)
     collator = data.collator(model=model)
@@ -322,8 +322,8 @@ def test_generation_refuses_to_mix_what_it_would_get_wrong(loaded):
         collator([clips[0], seen[0]])
 
 
-def test_clips_with_their_own_sound(loaded):
-    """Without a column of sounds, a clip's own track is heard, be it interleaved with the frames or before them."""
+def test_clips_with_their_own_audio(loaded):
+    """Without a column of audio, a clip's own audio track is used, interleaved with the frames or before them."""
     assert "own_sound" not in COLUMNS
     own, model = loaded("qwen2_5_omni", dataset="own_sound")
     files, _ = loaded("qwen2_5_omni", dataset="clips")

@@ -25,16 +25,16 @@ def plugin():
     )  # fmt: skip
 
 
-def sounds(*media, rate: int = 16000) -> list[np.ndarray]:
+def audios(*media, rate: int = 16000) -> list[np.ndarray]:
     mm_plugin = plugin()
     with MediaReader(mm_plugin, 4).installed():
         return mm_plugin._regularize_audios(list(media), sampling_rate=rate)["audios"]
 
 
 @pytest.mark.parametrize("form", [{"rate": 8000}, {"rate": 44100, "channels": 2}, {"rate": 48000, "bits": 24}, {}])
-def test_sounds_of_any_form(tmp_path: Path, form: dict[str, int]):
+def test_audio_of_any_form(tmp_path: Path, form: dict[str, int]):
     path = write_audio(tmp_path / "ein Ton.wav", "horn", seconds=1.5, **form)
-    (samples,) = sounds(str(path))
+    (samples,) = audios(str(path))
     assert samples.dtype == np.float32 and samples.shape == (24000,)
     assert dominant_frequency(samples, 16000) == pytest.approx(1100, abs=2)
     assert np.abs(samples).max() == pytest.approx(0.3, abs=0.02)
@@ -42,16 +42,16 @@ def test_sounds_of_any_form(tmp_path: Path, form: dict[str, int]):
         np.testing.assert_allclose(samples, read_audio(path)[0], atol=1e-6)
 
 
-def test_a_clips_own_sound_and_silence(tmp_path: Path):
+def test_a_clips_own_audio_and_silence(tmp_path: Path):
     path = str(write_clip(tmp_path / "clip.mp4", "bell", "drum", rate=16000))
-    own, silent = sounds(path, UnreadMedium(path, removed=True))
+    own, silent = audios(path, UnreadMedium(path, removed=True))
     assert dominant_frequency(own, 16000) == pytest.approx(700, abs=2)
     assert own.shape == silent.shape and not silent.any()
 
 
-def test_a_sound_beside_a_picture_that_nobody_can_decode(tmp_path: Path):
+def test_audio_beside_a_video_that_cannot_be_decoded(tmp_path: Path):
     path = str(write_unknown_codec(tmp_path / "clip.mkv"))
-    (samples,) = sounds(path)
+    (samples,) = audios(path)
     assert dominant_frequency(samples, 16000) == pytest.approx(400, abs=2)
     mm_plugin = plugin()
     with (
@@ -104,7 +104,7 @@ def test_llamafactory_gets_its_readers_back():
 def test_what_is_no_file_stays_closed(tmp_path: Path):
     for source in (str(tmp_path), 7, SimpleNamespace()):
         with pytest.raises(Unusable):
-            sounds(source)
+            audios(source)
 
 
 def test_files_that_name_other_files_stay_closed(tmp_path: Path):

@@ -64,14 +64,14 @@ def head(tokens):
 
 
 def test_the_batch_is_what_the_benchmark_says(bench, batch):
-    # a clean image-heavy row has no misleading sentence (4 tokens), a text-only row no picture (64 and its 2 marks)
+    # a clean image-heavy row has no misleading sentence (4 tokens), a text-only row no image (64 and its 2 marks)
     lengths = Counter(len(row) for row in rows_of(bench.plugin.inputs))
     assert lengths == {64 + 150 + 2: 14, 64 + 146 + 2: 2, 148 + 2: 2}
     assert batch.answer_positions.sum(dim=1).tolist() == [2] * 18
-    assert len(batch.masked_rows) == 2 * 3 + 2 * 3  # text-heavy rows can be changed where they have a picture
+    assert len(batch.masked_rows) == 2 * 3 + 2 * 3  # text-heavy rows can be changed where they have an image
     image_token = bench.plugin.model.config.image_token_id
-    pictures = [row.count(image_token) for row in rows_of(bench.plugin.inputs)]
-    assert sorted(pictures) == [0] * 2 + [64] * 16
+    images = [row.count(image_token) for row in rows_of(bench.plugin.inputs)]
+    assert sorted(images) == [0] * 2 + [64] * 16
 
 
 def test_plain_rows_are_the_same_rows(bench):
@@ -94,8 +94,8 @@ def test_the_floor_is_what_it_says(variant, decoder_passes, attack_passes, bench
     assert found[Phase.ATTACK] == attack_passes * (once + heads)
 
 
-def test_vision_is_counted_once_per_distinct_picture(bench):
-    """2 pictures of image-heavy examples, 4 of both, a black and a white canvas for all, 2 canvases of noise."""
+def test_vision_is_counted_once_per_distinct_image(bench):
+    """2 images of image-heavy examples, 4 of both, a black and a white canvas for all, 2 canvases of noise."""
     from costs import Phase
     from step_cost import VARIANTS
 
@@ -117,7 +117,7 @@ def test_everything_costs_what_its_arithmetic_must(bench):
     found = count(bench, "e")
     assert found.total <= 0.9 * floor.total  # the floor knows no shared prefixes
     assert found.flops[Phase.HEAD] == floor.flops[Phase.HEAD]
-    merger = 10 * 2 * 64 * (512 * 512 + 512 * HIDDEN)  # of 10 pictures; the attack needs its forward, too
+    merger = 10 * 2 * 64 * (512 * 512 + 512 * HIDDEN)  # of 10 images; the attack needs its forward, too
     assert found.flops[Phase.VISION] == floor.flops[Phase.VISION] + merger
     assert found.padding == 0
 
@@ -146,7 +146,7 @@ def test_plain_fine_tuning_runs_the_head_on_every_token(bench):
     assert found[Phase.ATTACK] == 0
 
 
-def test_sharing_pays_where_pictures_are_large(benchmarks, tmp_path):
+def test_sharing_pays_where_images_are_large(benchmarks, tmp_path):
     """8 examples with 4 text twins each, 256 image tokens, 60 text tokens; on half the width and half the layers."""
     from reference import IMAGE_HEAVY_MIX, REFERENCE
     from step_cost import Bench

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import pytest
 from datasets import ClassLabel, Dataset, Features, Image, Value
 from helpers.loading import load_data
@@ -16,7 +17,6 @@ from helpers.runs import COLUMNS, recipe, write_datasets
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from llamafactory.data.parser import DatasetAttr
-from PIL import Image as Pictures
 
 from modality_interference.cli import main
 from modality_interference.cli.check import check_dataset_folder
@@ -106,7 +106,7 @@ def test_what_passes_can_be_loaded_by_a_run(good, checkpoint, tmp_path):
 
 def test_classes_of_the_data_are_used(good):
     features = Features({"image": Image(), "label": ClassLabel(names=["red", "green", "blue"])})
-    swatches = [Pictures.new("RGB", (20, 20), colour) for colour in ("red", "green", "blue")]
+    swatches = [PIL.Image.new("RGB", (20, 20), colour) for colour in ("red", "green", "blue")]
     rows = {"image": swatches, "label": [0, 1, 2]}
     Dataset.from_dict(rows, features=features).to_parquet(good / "swatches.parquet")
     entry = {"file_name": "swatches.parquet", "formatting": "image_classification_twins"}
@@ -286,7 +286,7 @@ def bad(tmp_path_factory):
     (folder / "start").write_text("#!/bin/sh\ntouch executed\n")
     (folder / "weights.pkl").write_bytes(b"cos\nsystem\n(S'touch executed'\ntR.")
     (outside / "secret.json").write_text('[{"instruction": "a", "input": "", "output": "b"}]')
-    Pictures.new("RGB", (8, 8)).save(outside / "secret.png")
+    PIL.Image.new("RGB", (8, 8)).save(outside / "secret.png")
     (folder / "linked.json").symlink_to(outside / "secret.json")
     (folder / "linked.png").symlink_to(outside / "secret.png")
     (folder / "linked").symlink_to(outside)
@@ -365,7 +365,7 @@ def test_dropped_rows_are_counted_and_no_problem(good):
     assert "there is no such file" in findings.notes["pictures"][1]
 
 
-def test_a_broken_picture_of_a_pool_drops_twins(good):
+def test_a_broken_image_of_a_pool_drops_twins(good):
     (good / "pool").mkdir()
     (good / "pool" / "broken.png").write_bytes((good / "red_0.png").read_bytes()[:40])
     twins = {"relevant": ["text"], "perturbations": [{"name": "irrelevant_image", "pool": "pool"}, "black_image"]}
@@ -375,7 +375,7 @@ def test_a_broken_picture_of_a_pool_drops_twins(good):
     assert "5 x irrelevant_image twin, image cannot be used (first: row 0: " in notes[1]
 
 
-def test_pictures_inside_of_objects_stay_closed(good):
+def test_images_inside_of_objects_stay_closed(good):
     postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"  # for which PIL would start Ghostscript
     features = Features({"instruction": Value("string"), "input": Value("string"), "output": Value("string")})
     features["held"] = {"picture": Image()}
@@ -390,7 +390,7 @@ def test_pictures_inside_of_objects_stay_closed(good):
 def test_an_embedded_path_is_not_opened(good, tmp_path):
     features = Features({"question": Value("string"), "choices": [Value("string")], "answer": Value("string")})
     features["images"] = Image()
-    Pictures.new("RGB", (8, 8)).save(tmp_path / "secret.png")
+    PIL.Image.new("RGB", (8, 8)).save(tmp_path / "secret.png")
     row = json.loads((good / "pictures.json").read_text())[0]
     rows = [row | {"images": {"bytes": None, "path": str(tmp_path / "secret.png")}}]
     Dataset.from_list(rows, features=features).to_parquet(good / "path.parquet")

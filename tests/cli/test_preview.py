@@ -38,9 +38,9 @@ def folder(tmp_path_factory):
     folder = write_datasets(tmp_path_factory.mktemp("preview") / "colours")
     info = json.loads((folder / "dataset_info.json").read_text())
 
-    def add(name: str, rows: list[dict[str, Any]], **about: Any) -> None:
+    def add(name: str, rows: list[dict[str, Any]], **entry: Any) -> None:
         (folder / f"{name}.json").write_text(json.dumps(rows))
-        info[name] = {"file_name": f"{name}.json"} | about
+        info[name] = {"file_name": f"{name}.json"} | entry
 
     row = {"question": "Which colour is shown?", "choices": ["red", "green"], "answer": "A", "images": ["red_0.png"]}
     tags = {"question": "<script>alert(1)</script>", "choices": ["<b>red</b>", '"><img src=x onerror=alert(1)>']}
@@ -112,8 +112,8 @@ class Page(HTMLParser):
 def pixels(uri: str) -> tuple[tuple[int, int], bytes]:
     kind, _, content = uri.partition(";base64,")
     assert kind == "data:image/png"
-    picture = Image.open(BytesIO(base64.b64decode(content)))
-    return picture.size, picture.convert("RGB").tobytes()
+    image = Image.open(BytesIO(base64.b64decode(content)))
+    return image.size, image.convert("RGB").tobytes()
 
 
 # the same twins as a run
@@ -136,18 +136,18 @@ def test_the_twins_are_those_of_a_run(dataset, seed, folder, checkpoint, tmp_pat
             assert decoded.endswith(
                 f"<|im_start|>user\n{asked}<|im_end|>\n<|im_start|>assistant\n{row.answer}<|im_end|>\n"
             )
-            pictures = row.images if twin is None or twin.images is None else twin.images
-            for reference, picture in zip(variant["image_references"], pictures, strict=True):
+            images = row.images if twin is None or twin.images is None else twin.images
+            for reference, image in zip(variant["image_references"], images, strict=True):
                 expected = load_image(reference, example["images"] or [], example["twin_images"] or [])
                 small = expected.copy()
                 small.thumbnail((256, 256))
-                assert picture.size == expected.size
+                assert image.size == expected.size
                 if max(expected.size) <= 64:
-                    assert pixels(picture.uri) == (small.size, small.tobytes())
+                    assert pixels(image.uri) == (small.size, small.tobytes())
 
             if twin is not None:
                 assert (twin.target or "") == variant["target"]
-                seen.add((text, *(picture.uri for picture in pictures)))
+                seen.add((text, *(image.uri for image in images)))
 
     assert len(seen) > 8 or dataset in ("both", "swapped")
 
@@ -225,7 +225,7 @@ def test_a_plain_dataset(shown):
     assert "row 0 (plain)" in text and "  answer    red" in text.splitlines() and "It has no twins." in page
 
 
-def test_a_picture_of_another_row_and_of_a_pool(shown, folder):
+def test_an_image_of_another_row_and_of_a_pool(shown, folder):
     text, _ = shown("swapped", "-n", "1")
     assert " (another row's), " in text
     Image.new("RGB", (30, 20), "red").save(folder / "pool" / "red.png")
@@ -275,13 +275,13 @@ def test_the_page_marks_what_changed(shown):
     assert found.inside["h3"] == ["Clean row", "misleading_text", "unrelated_text"] * 2
     marked = [text.strip() for text in found.inside["ins"]][1:]  # the first one explains the marks
     assert len(marked) == 4 and all(text.startswith("This picture seems to depict a") for text in marked[::2])
-    pictures = [attributes for tag, attributes in found.tags if tag == "img"]
-    assert len(pictures) == 2
-    red, purple = (pixels(attributes["src"]) for attributes in pictures)
+    images = [attributes for tag, attributes in found.tags if tag == "img"]
+    assert len(images) == 2
+    red, purple = (pixels(attributes["src"]) for attributes in images)
     assert red == ((40, 40), bytes((255, 0, 0)) * 1600) and purple == ((40, 40), bytes((128, 0, 128)) * 1600)
 
 
-def test_the_page_shows_changed_pictures(shown):
+def test_the_page_shows_changed_images(shown):
     _, page = shown("sums", "-n", "1")
     found = Page(page)
     sizes = [

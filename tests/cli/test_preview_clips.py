@@ -1,4 +1,4 @@
-"""`modality-interference preview` of clips: strips and sounds of clean rows and of twins, against the prepared files."""
+"""`modality-interference preview` of clips: frame strips and spectrograms of clean rows and of twins, against the prepared files."""
 
 import base64
 import json
@@ -59,7 +59,7 @@ def shown(tmp_path: Path, capsys: pytest.CaptureFixture) -> Callable[..., tuple[
 
 
 class Cards(HTMLParser):
-    """The cards of a page: title, pictures as pixels by kind, captions, text."""
+    """The cards of a page: title, images as pixels by kind, captions, text."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -73,8 +73,8 @@ class Cards(HTMLParser):
             self.cards.append({"title": "", "video": [], "audio": [], "captions": [], "text": ""})
         elif tag == "img":
             content = (found["src"] or "").partition(";base64,")[2]
-            picture = Image.open(BytesIO(base64.b64decode(content))).convert("RGB")
-            self.cards[-1][found["class"] or ""].append(np.asarray(picture))
+            image = Image.open(BytesIO(base64.b64decode(content))).convert("RGB")
+            self.cards[-1][found["class"] or ""].append(np.asarray(image))
         elif tag == "figcaption":
             self.cards[-1]["captions"].append("")
 
@@ -128,7 +128,7 @@ def test_the_page_shows_clean_rows_and_what_twins_change(paired, shown):
     heard = [card["audio"][0].astype(int).sum(axis=(1, 2)).argmax() for card in (clean, swapped)]
     low, high = ("bell", "horn") if row["audio_label"] == "bell" else ("horn", "bell")
     assert (row["audio_label"], row["swapped_audio_label"]) == (low, high)
-    assert (heard[0] > heard[1]) == (low == "bell")  # the first row of a picture is the highest pitch
+    assert (heard[0] > heard[1]) == (low == "bell")  # the first row of an image is the highest pitch
     assert cards["misleading_caption"]["captions"] == []
     assert "The clean row's: video, audio." in cards["misleading_caption"]["text"]
 
@@ -162,7 +162,7 @@ def test_the_terminal_says_the_same(paired, shown, monkeypatch):
     assert lines[place + 1 : place + 3] == ["    audio     silence, 1.0 s", "    unchanged text, video"]
 
 
-def test_rows_whose_asked_sense_is_removed(paired, shown):
+def test_rows_whose_asked_modality_is_removed(paired, shown):
     _, page = shown(paired, "audio_visual_removed", rows=8)
     cards = [card for card in Cards(page).cards if card["title"] == "Clean row"]
     names = [(row["video"], row["audio"]) for row in rows_of(paired) for _ in range(2)]
@@ -172,7 +172,7 @@ def test_rows_whose_asked_sense_is_removed(paired, shown):
         assert card["captions"] == expected
 
 
-def test_clips_with_their_own_sound(paired, shown):
+def test_clips_with_their_own_audio(paired, shown):
     _, page = shown(paired, "own_sound", rows=1)
     clean, swapped, *_ = Cards(page).cards
     video = rows_of(paired)[0]["video"]
@@ -210,7 +210,7 @@ def test_media_outside_of_the_folder_stay_closed(clips, shown):
         assert "row 0 (dropped)" in lines and Cards(page).cards == []
 
 
-def test_a_video_of_single_pictures(tmp_path, shown):
+def test_a_video_of_single_images(tmp_path, shown):
     folder = tmp_path / "pictures"
     folder.mkdir()
     for index in range(3):

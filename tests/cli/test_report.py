@@ -26,9 +26,9 @@ def write_run(folder: Path, flips: int) -> Path:
     rate = {"value": 1 - flips / 20, "low": 0.0, "high": 1.0}
     results = {"clean": {"rows": 20, "rates": {"accuracy": {"value": 1.0, "low": 1.0, "high": 1.0}}}}
     results["misleading_text"] = {"rows": 20, "rates": {"accuracy": rate}}
-    about = dict(created="2025-01-01T00:00:00Z", model={"name_or_path": folder.name}, data={}, run={}, versions={})
+    metadata = dict(created="2025-01-01T00:00:00Z", model={"name_or_path": folder.name}, data={}, run={}, versions={})
     datasets = {"pets": {"examples": 20, "kind": "image", "perturbations": results}}
-    write_results(folder, Diagnosis(**about, seed=1, scoring="likelihood", resamples=1000, datasets=datasets), rows)
+    write_results(folder, Diagnosis(**metadata, seed=1, scoring="likelihood", resamples=1000, datasets=datasets), rows)
     return folder
 
 

@@ -20,7 +20,7 @@ from helpers.clip_files import (
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_a_class_can_be_told_by_picture_and_sound(name, tmp_path):
+def test_a_class_can_be_told_by_video_and_audio(name, tmp_path):
     path = write_clip(tmp_path / "clip.mp4", name, name, seconds=1, fps=10)
     frames, times = read_frames(path)
     assert frames.shape == (10, 72, 96, 3) and times == pytest.approx(np.arange(10) / 10)
@@ -32,7 +32,7 @@ def test_a_class_can_be_told_by_picture_and_sound(name, tmp_path):
 
 
 @pytest.mark.parametrize("bits", [16, 24])
-def test_a_sound_file(bits, tmp_path):
+def test_an_audio_file(bits, tmp_path):
     path = write_audio(tmp_path / "sound.wav", "horn", seconds=0.5, rate=8000, channels=2, bits=bits, amplitude=0.25)
     with av.open(str(path)) as container:
         context = container.streams.audio[0].codec_context

@@ -44,9 +44,9 @@ def decoded(prepared: Prepared, folder: Path) -> tuple[np.ndarray, list[float]]:
 
 
 def heard(prepared: Prepared) -> np.ndarray:
-    with wave.open(io.BytesIO(prepared.audio)) as sound:
-        assert (sound.getnchannels(), sound.getsampwidth(), sound.getframerate()) == (1, 2, 16000)
-        return np.frombuffer(sound.readframes(sound.getnframes()), "<i2") / 32768
+    with wave.open(io.BytesIO(prepared.audio)) as wav:
+        assert (wav.getnchannels(), wav.getsampwidth(), wav.getframerate()) == (1, 2, 16000)
+        return np.frombuffer(wav.readframes(wav.getnframes()), "<i2") / 32768
 
 
 def expected_centre(time: float, size: tuple[int, int] = SIZE) -> tuple[float, float]:
@@ -103,7 +103,7 @@ def test_a_constant_rate_from_a_variable_one(suffix, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "sound",
+    "form",
     [
         {"rate": 8000},
         {"rate": 16000},
@@ -113,14 +113,14 @@ def test_a_constant_rate_from_a_variable_one(suffix, tmp_path):
     ],
     ids=str,
 )
-def test_any_sound_becomes_16_khz_mono(sound, tmp_path):
-    samples = heard(prepare(write_clip(tmp_path / "clip.mp4", audio="rain", amplitude=0.4, **sound), SMALL))
+def test_any_audio_becomes_16_khz_mono(form, tmp_path):
+    samples = heard(prepare(write_clip(tmp_path / "clip.mp4", audio="rain", amplitude=0.4, **form), SMALL))
     assert len(samples) == 32_000
     assert dominant_frequency(samples, 16000) == pytest.approx(CLASSES["rain"].frequency, abs=1)
     assert np.sqrt(np.mean(samples[1600:-1600] ** 2)) == pytest.approx(0.4 / np.sqrt(2), rel=0.03)
 
 
-def test_picture_and_sound_begin_together(tmp_path):
+def test_video_and_audio_begin_together(tmp_path):
     path = write_clip(
         tmp_path / "clip.mov", seconds=3, fps=8, audio_start=1.25, audio_seconds=1.5, bits=24, rate=16000
     )
@@ -132,7 +132,7 @@ def test_picture_and_sound_begin_together(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["mov", "mkv"])
-def test_sound_before_the_picture_is_left_out(suffix, tmp_path):
+def test_audio_before_the_video_is_left_out(suffix, tmp_path):
     shown = [0.5 + k / 8 for k in range(16)]
     prepared = prepare(write_clip(tmp_path / f"clip.{suffix}", times=shown, seconds=2, bits=24), SMALL)
     frames, _ = decoded(prepared, tmp_path)
@@ -140,7 +140,7 @@ def test_sound_before_the_picture_is_left_out(suffix, tmp_path):
     check_frames(frames, shown[:12])
 
 
-def test_where_the_picture_ends_first_the_sound_is_cut(tmp_path):
+def test_where_the_video_ends_first_the_audio_is_cut(tmp_path):
     prepared = prepare(write_clip(tmp_path / "clip.mp4", seconds=2, audio_seconds=5), SMALL)
     assert prepared.frames == 16 and len(heard(prepared)) == 32_000
 
@@ -194,7 +194,7 @@ def test_colours_stay(name, tmp_path):
     assert shape_colour(frames[4]) == pytest.approx(np.array(CLASSES[name].colour), abs=12)
 
 
-def test_sound_is_kept_on_request(tmp_path):
+def test_audio_is_kept_on_request(tmp_path):
     source = write_clip(tmp_path / "clip.mp4", audio="drum", seconds=3)
     prepared = prepare(source, Settings(size=SIDE, keep_audio=True, seconds=2))
     (tmp_path / "kept.mp4").write_bytes(prepared.video)
@@ -288,34 +288,34 @@ def test_unreadable_files_have_a_reason_in_words(tmp_path):
     assert refused(write_audio(tmp_path / "sound.wav")).startswith("unreadable: ")
 
 
-def test_a_picture_that_is_too_large(tmp_path):
+def test_a_frame_that_is_too_large(tmp_path):
     path = tmp_path / "large.mkv"
     with av.open(str(path), "w") as container:
         video = container.add_stream("mpeg4", rate=1)
         video.width, video.height, video.pix_fmt = 8000, 4400, "yuv420p"
-        sound = container.add_stream("pcm_s16le", rate=16000, layout="mono")
+        audio = container.add_stream("pcm_s16le", rate=16000, layout="mono")
         container.mux(video.encode(av.VideoFrame(8000, 4400, "yuv420p")))
         container.mux(video.encode(None))
-        container.mux(sound.encode(None))
+        container.mux(audio.encode(None))
 
     assert refused(path).startswith("too large: 8000 x 4400 pixels; at most 33,177,600")
 
 
-def test_a_cover_is_no_picture(tmp_path):
+def test_a_cover_is_no_video(tmp_path):
     path = tmp_path / "song.mp4"
     with av.open(str(path), "w") as container:
         cover = container.add_stream("mjpeg", rate=1)
         cover.width, cover.height, cover.pix_fmt = 64, 64, "yuvj420p"
         cover.disposition = av.stream.Disposition.attached_pic.value
-        sound = container.add_stream("aac", rate=16000, layout="mono")
+        audio = container.add_stream("aac", rate=16000, layout="mono")
         frame = av.VideoFrame(64, 64, "yuvj420p")
         frame.pts = 0
         container.mux(cover.encode(frame))
         container.mux(cover.encode(None))
         silence = av.AudioFrame.from_ndarray(np.zeros((1, 32000), np.int16), format="s16", layout="mono")
         silence.sample_rate = 16000
-        container.mux(sound.encode(silence))
-        container.mux(sound.encode(None))
+        container.mux(audio.encode(silence))
+        container.mux(audio.encode(None))
 
     assert refused(path).startswith("no video: ")
 
@@ -337,15 +337,15 @@ def test_files_that_name_other_files_stay_closed(tmp_path):
 def test_damage_is_refused_or_survived(suffix, tmp_path):
     """Whatever bytes are wrong: a clip of the right length comes out, or a reason."""
     good = write_clip(tmp_path / f"good.{suffix}").read_bytes()
-    draw = random.Random(1)
+    rng = random.Random(1)
     outcomes = set()
     for _ in range(25):
         data = bytearray(good)
-        for _ in range(draw.choice((1, 10, 300))):
-            data[draw.randrange(len(data))] = draw.randrange(256)
+        for _ in range(rng.choice((1, 10, 300))):
+            data[rng.randrange(len(data))] = rng.randrange(256)
 
         path = tmp_path / f"damaged.{suffix}"
-        path.write_bytes(data[: draw.choice((len(data), len(data), len(data) // 2))])
+        path.write_bytes(data[: rng.choice((len(data), len(data), len(data) // 2))])
         try:
             prepared = prepare(path, SMALL)
         except Unusable as refusal:

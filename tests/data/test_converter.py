@@ -55,11 +55,11 @@ def twins(row: dict[str, Any]) -> dict[str, Any]:
 
 def dropped(convert: TwinConverter, example: dict[str, Any]) -> str:
     row = convert(example, 5)
-    about = twins(row)
+    stored = twins(row)
     assert (row["_prompt"], row["_response"], row["_images"]) == ([], [], None)
-    assert (about["dataset"], about["row"]) == ("pets", 5)
-    record = TwinRecord.from_arrow(about)
-    assert record == TwinRecord("pets", 5, about["key"], dropped=record.dropped)
+    assert (stored["dataset"], stored["row"]) == ("pets", 5)
+    record = TwinRecord.from_arrow(stored)
+    assert record == TwinRecord("pets", 5, stored["key"], dropped=record.dropped)
     return str(record.dropped)
 
 
@@ -72,11 +72,11 @@ def test_multiple_choice():
     assert row["_prompt"] == [{"role": "user", "content": f"<image>{question}"}]
     assert row["_response"] == [{"role": "assistant", "content": "B"}]
     assert (row["_images"], row["_videos"], row["_audios"], row["_twin_images"]) == (["cat.png"], None, None, None)
-    about = twins(row)
-    assert about["relevant"] == Modality.IMAGE.bit
-    assert (about["dataset"], about["row"], about["images"]) == ("pets", 7, ["row:0"])
-    assert (about["choices"], about["answer"]) == (["dog", "cat", "owl"], 1)
-    (variant,) = about["variants"]
+    record = twins(row)
+    assert record["relevant"] == Modality.IMAGE.bit
+    assert (record["dataset"], record["row"], record["images"]) == ("pets", 7, ["row:0"])
+    assert (record["choices"], record["answer"]) == (["dog", "cat", "owl"], 1)
+    (variant,) = record["variants"]
     assert set(variant) == {"perturbation", "prompt", "system", "images", "videos", "audios", "target"}
     assert (variant["perturbation"], variant["images"]) == ("misleading_text", ["row:0"])
     assert variant["target"] in ("dog", "owl")
@@ -96,7 +96,7 @@ def test_a_question_keeps_its_own_placeholders():
     assert twins(row)["images"] == ["row:0", "row:1"]
 
 
-def test_text_only_rows_get_pictures_in_their_twins():
+def test_text_only_rows_get_images_in_their_twins():
     row = converter(block={"relevant": ["text"], "perturbations": ["black_image"]})(PET | {"image": None}, 0)
     (variant,) = twins(row)["variants"]
     assert row["_images"] is None
@@ -112,14 +112,14 @@ def test_a_relevant_column_skips_what_would_change_the_relevant():
         "image+text": [],
         "audio": ["black_image", "unrelated_text"],
     }.items():
-        about = twins(convert(PET | {"kind": kind}, 0))
-        assert [variant["perturbation"] for variant in about["variants"]] == names
-        assert about["relevant"] == to_bits(Modality(name) for name in kind.split("+"))
+        record = twins(convert(PET | {"kind": kind}, 0))
+        assert [variant["perturbation"] for variant in record["variants"]] == names
+        assert record["relevant"] == to_bits(Modality(name) for name in kind.split("+"))
 
     assert dropped(convert, PET | {"kind": "smell"}).startswith("relevant not understood: column `kind` holds 'smell'")
 
 
-def test_facts_lose_placeholders():
+def test_distractors_lose_placeholders():
     columns = CHOICE_COLUMNS | {"distractors": "facts"}
     convert = converter(block=IMAGE | {"perturbations": ["given_text"]}, columns=columns)
     (variant,) = twins(convert(PET | {"facts": ["", None, "Cats <image>purr."]}, 0))["variants"]
@@ -156,30 +156,30 @@ def test_bad_multiple_choice_rows_are_dropped_with_a_reason(change: dict[str, An
 
 def test_image_classification():
     row = classification()({"image": "x.png", "label": 3}, 0)
-    about = twins(row)
-    assert len(about["choices"]) == len(set(about["choices"])) == 4
-    assert set(about["choices"]) <= set(CLASSES)
-    assert about["choices"][about["answer"]] == "owl"
-    assert row["_response"][0]["content"] == "ABCD"[about["answer"]]
+    record = twins(row)
+    assert len(record["choices"]) == len(set(record["choices"])) == 4
+    assert set(record["choices"]) <= set(CLASSES)
+    assert record["choices"][record["answer"]] == "owl"
+    assert row["_response"][0]["content"] == "ABCD"[record["answer"]]
     assert row["_prompt"][0]["content"].startswith("<image>Question:\nWhat does this picture show?\nOption:\nA: ")
 
 
 @pytest.mark.parametrize("label", [3, "3", "owl"])
 def test_ways_to_write_a_label(label: object):
-    about = twins(classification()({"image": "x.png", "label": label}, 0))
-    assert about["choices"][about["answer"]] == "owl"
+    record = twins(classification()({"image": "x.png", "label": label}, 0))
+    assert record["choices"][record["answer"]] == "owl"
 
 
 def test_options_differ_between_rows_and_positions_are_shuffled():
-    abouts = [twins(classification()({"image": f"{index}.png", "label": 0}, index)) for index in range(60)]
-    assert {about["answer"] for about in abouts} == {0, 1, 2, 3}
-    assert {choice for about in abouts for choice in about["choices"]} == set(CLASSES)
+    records = [twins(classification()({"image": f"{index}.png", "label": 0}, index)) for index in range(60)]
+    assert {record["answer"] for record in records} == {0, 1, 2, 3}
+    assert {choice for record in records for choice in record["choices"]} == set(CLASSES)
 
 
 def test_there_are_no_more_options_than_classes():
     block = IMAGE | {"classes": ["cat", "dog"], "question": "Which pet?"}
-    about = twins(classification(block, class_names={})({"image": "x.png", "label": "dog"}, 0))
-    assert sorted(about["choices"]) == ["cat", "dog"]
+    record = twins(classification(block, class_names={})({"image": "x.png", "label": "dog"}, 0))
+    assert sorted(record["choices"]) == ["cat", "dog"]
 
 
 @pytest.mark.parametrize("label", [6, -1, "lion", "6", None, True, 1.5, ""])
@@ -190,7 +190,7 @@ def test_labels_outside_the_class_list(label: object):
 
 
 @pytest.mark.parametrize("image", [None, "", [], [None], {"bytes": None, "path": None}])
-def test_a_label_without_a_picture(image: object):
+def test_a_label_without_an_image(image: object):
     assert dropped(classification(), {"image": image, "label": 1}).startswith("no image: ")
 
 
@@ -423,7 +423,7 @@ def test_different_cells_have_different_keys(one: object, other: object):
     assert row_key("pets", {"x": one}) != row_key("pets", {"x": other})
 
 
-def test_keys_of_pictures():
+def test_keys_of_images():
     stream = io.BytesIO()
     Image.new("RGB", (2, 2), "red").save(stream, "PNG")
     data = stream.getvalue()
@@ -514,7 +514,7 @@ def test_a_record_crosses_arrow():
     assert [TwinRecord.from_arrow(row["_twins"]) for row in stream] == records
 
 
-def test_the_first_picture_may_come_after_thousands_of_rows():
+def test_the_first_image_may_come_after_thousands_of_rows():
     from datasets import Dataset
 
     rows = [PET | {"image": [], "options": ["dog"]}] * 1500 + [PET | {"image": ["x.png"]}, PET | {"image": ["y.png"]}]
@@ -528,7 +528,7 @@ def test_the_first_picture_may_come_after_thousands_of_rows():
     assert done[1500]["_twin_images"][0]["path"] in ("x.png", "y.png")
 
 
-def test_features_of_embedded_pictures():
+def test_features_of_embedded_images():
     import datasets
 
     columns = datasets.Features({"image": datasets.Image(decode=False), "q": datasets.Value("string")})

@@ -101,7 +101,7 @@ def test_misleading_caption():
 
 
 @pytest.mark.parametrize("name", ["misleading_text", "misleading_caption", "given_text"])
-def test_rows_without_options_or_facts_get_no_twin(name: str):
+def test_rows_without_options_or_distractors_get_no_twin(name: str):
     assert apply(name, TEXT_ONLY) is None
 
 
@@ -122,7 +122,7 @@ def test_long_context_comes_after_the_question(characters: int):
 
 
 @pytest.mark.parametrize(("name", "kind"), CANVASES.items())
-def test_canvases_replace_every_picture(name: str, kind: str):
+def test_canvases_replace_every_image(name: str, kind: str):
     row = replace(
         ROW, prompt=[user("<image><image>Which pet?")], media=no_media() | {Modality.IMAGE: ("row:0", "row:1")}
     )
@@ -159,14 +159,14 @@ def test_irrelevant_image_borrows_from_another_row():
 
 
 @pytest.mark.parametrize("rows", [[], [{"image": "own.png"}], [{"image": "own.png"}] * 3, [{"image": None}] * 3])
-def test_irrelevant_image_does_not_apply_where_no_other_row_has_another_picture(rows: list[dict]):
+def test_irrelevant_image_does_not_apply_where_no_other_row_has_another_image(rows: list[dict]):
     context = RowContext(other_rows(rows), 0, {Modality.IMAGE: ["own.png"]})
     item = perturbations()["irrelevant_image"]
     assert item.function(ROW, random.Random(0), context, item.parameters()) is None
 
 
 @pytest.mark.parametrize("name", ["irrelevant_image", "screenshot_image"])
-def test_pictures_from_a_pool(tmp_path, name: str):
+def test_images_from_a_pool(tmp_path, name: str):
     (tmp_path / "pool").mkdir()
     for file in ("a.png", "b.png"):
         (tmp_path / "pool" / file).touch()

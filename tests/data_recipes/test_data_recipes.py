@@ -86,7 +86,7 @@ def _evaluation_rows(evaluation: Any) -> list[dict[str, Any]]:
 
 
 def _readable(row: dict[str, Any], tokenizer: Any) -> dict[str, Any]:
-    """The row with its dialogue as text, pictures as <image>; its twins by perturbation likewise."""
+    """The row with its dialogue as text, images as <image>; its twins by perturbation likewise."""
 
     def chat(ids: list[int]) -> str:
         text = tokenizer.decode(ids)
@@ -120,11 +120,11 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory, checkpoint: Callable[[s
     return load(EVAL, folder, checkpoint("qwen2_5_vl"), "eval_dataset", do_train=False, do_eval=True)
 
 
-# pictures
+# images
 
 
-def check_picture_question(row: dict[str, Any], asked: str, right: str, classes: list[str], twins: list[str]) -> None:
-    """A question about a picture: the drawn options aside, its text is known."""
+def check_image_question(row: dict[str, Any], asked: str, right: str, classes: list[str], twins: list[str]) -> None:
+    """A question about an image: the drawn options aside, its text is known."""
     options = row["choices"]
     assert len(options) == len(set(options)) == 4
     assert set(options) <= set(classes)
@@ -157,11 +157,11 @@ def prompt_of(chat: str, answer: str) -> str:
         ("caltech101", ["car seen from the side", "water lily"]),  # car_side, water_lilly
     ],
 )
-def test_pictures_to_train_on(train: dict[str, list], name: str, right: list[str]):
+def test_images_to_train_on(train: dict[str, list], name: str, right: list[str]):
     classes = info(TRAIN)[name]["twins"]["classes"]
     assert len(train[name]) == 2
     for row, answer in zip(train[name], right):
-        check_picture_question(
+        check_image_question(
             row, "What kind of object does this photo show?", answer, classes, ["unrelated_text", "misleading_text"]
         )
 
@@ -174,11 +174,11 @@ def test_pictures_to_train_on(train: dict[str, list], name: str, right: list[str
         ("food101", "What dish does this photo show?", ["cupcakes", "apple pie"]),  # cup_cakes, apple_pie
     ],
 )
-def test_pictures_to_evaluate_on(evaluation: dict[str, list], name: str, asked: str, right: list[str]):
+def test_images_to_evaluate_on(evaluation: dict[str, list], name: str, asked: str, right: list[str]):
     classes = info(EVAL)[name]["twins"]["classes"]
     assert len(evaluation[name]) == 2
     for row, answer in zip(evaluation[name], right):
-        check_picture_question(row, asked, answer, classes, [*TEXT_PERTURBATIONS, "ocr_text"])
+        check_image_question(row, asked, answer, classes, [*TEXT_PERTURBATIONS, "ocr_text"])
 
 
 # text
@@ -232,7 +232,7 @@ def test_text_to_evaluate_on(evaluation: dict[str, list]):
 
 
 def test_llava_instruct(train: dict[str, list]):
-    bus, joke = train["llava_instruct_665k"]  # the row whose picture has vanished is dropped
+    bus, joke = train["llava_instruct_665k"]  # the row whose image has vanished is dropped
     assert bus["chat"] == dialogue("<image>\nWhat colour is it?", "Teal.", "Is it a bus?", "It is a plain surface.")
     assert bus["images"][0]["path"].endswith("coco/train2017/000000033471.jpg")
     assert joke["chat"] == dialogue("Tell me a joke.", "A byte walks into a bar.")

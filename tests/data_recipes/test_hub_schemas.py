@@ -46,8 +46,8 @@ def dropped(row: dict[str, Any]) -> str:
 def test_a_column_for_every_option():
     row = converter("lettered_choice_twins", LETTERED)(ROW, 0)
     assert asked(row) == (f"Question:\nRound?\nOption:\nA: yes\nB: no\nC: maybe\nD: never\n{ASKED}", "B")
-    about = row["_twins"]
-    assert (about["choices"], about["answer"]) == (["yes", "no", "maybe", "never"], 1)
+    record = row["_twins"]
+    assert (record["choices"], record["answer"]) == (["yes", "no", "maybe", "never"], 1)
 
 
 @pytest.mark.parametrize("missing", [None, "nan", "", " ", float("nan")])
@@ -91,13 +91,13 @@ cells = st.one_of(st.none(), st.just("nan"), st.text(alphabet="xyz", min_size=1,
 def test_the_right_option_is_that_of_the_answers_column(options: list[Any], answer: int, as_number: bool):
     letters = dict(zip("ABCD", options))
     row = {"question": "Round?", **letters, "answer": answer if as_number else "ABCD"[answer]}
-    about = converter("lettered_choice_twins", LETTERED)(row, 0)["_twins"]
+    record = converter("lettered_choice_twins", LETTERED)(row, 0)["_twins"]
     there = [option for option in options if option not in (None, "nan")]
     if len(there) < 2 or options[answer] in (None, "nan") or len({*map(str, there)}) < len(there):
-        assert about["dropped"]
+        assert record["dropped"]
     else:
-        assert about["choices"] == there
-        assert about["choices"][about["answer"]] == options[answer]
+        assert record["choices"] == there
+        assert record["choices"][record["answer"]] == options[answer]
 
 
 # context
@@ -121,7 +121,7 @@ def test_context_comes_before_the_question(formatting: str, hint: str | None, te
     assert prompt == f"Question:\n{text}\nOption:\nA: yes\nB: no\nC: maybe\nD: never\n{ASKED}"
 
 
-def test_context_may_hold_the_pictures_place():
+def test_context_may_hold_the_images_placeholder():
     columns = {**LETTERED, "context": "hint", "images": "image"}
     convert = converter("lettered_choice_twins", columns)
     prompt, _ = asked(convert(ROW | {"hint": "See <image>.", "image": "a.png"}, 0))
@@ -133,7 +133,7 @@ def test_what_is_present(value: object):
     assert present(value) is value
 
 
-# several answers, and pictures without a place
+# several answers, and images without a placeholder
 
 
 CAPTION = {"question": "Describe it.", "captions": ["a sign", "", "a stop sign", None], "image": "sign.png"}
@@ -150,7 +150,7 @@ def test_one_of_several_responses_is_drawn():
     drawn = {asked(captions()(CAPTION | {"image": f"{name}.png"}, 0)) for name in range(40)}
     assert drawn == {("<image>Describe it.", "a sign"), ("<image>Describe it.", "a stop sign")}
     first = captions()(CAPTION, 0)
-    assert asked(first) == asked(captions()(CAPTION, 7))  # the row's content decides, not its place
+    assert asked(first) == asked(captions()(CAPTION, 7))  # the row's content decides, not its position
 
 
 def test_a_single_response_stays():

@@ -23,8 +23,8 @@ TRAINING = {
     "mma_bench_twins": {"swapped_audio", "swapped_video", "silence", "black_frames", "misleading_caption"},
 }
 VIDEO, AUDIO = Modality.VIDEO.bit, Modality.AUDIO.bit
-CHANGES_SIGHT = {"swapped_video", "black_frames"}
-CHANGES_SOUND = {"swapped_audio", "silence"}
+CHANGES_VIDEO = {"swapped_video", "black_frames"}
+CHANGES_AUDIO = {"swapped_audio", "silence"}
 
 
 def info(folder: Path) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def lines(folder: Path, part: str) -> list[dict[str, str]]:
 
 
 def check_rows(rows: list[dict[str, Any]], clips: list[dict[str, str]], perturbations: set[str]) -> None:
-    """Two questions per clip; a twin never changes the sense that its question asks for."""
+    """Two questions per clip; a twin never changes the modality that its question asks for."""
     assert len(rows) == 2 * len(clips)
     for row in rows:
         clip = clips[row["clip"]]
@@ -77,7 +77,7 @@ def check_rows(rows: list[dict[str, Any]], clips: list[dict[str, str]], perturba
         assert row["choices"][row["answer"]] == clip["visual_label" if seen else "audio_label"]
         assert sorted(row["choices"]) == NAMES
         twins = {twin["perturbation"]: twin["target"] for twin in row["variants"]}
-        assert set(twins) == perturbations - (CHANGES_SIGHT if seen else CHANGES_SOUND)
+        assert set(twins) == perturbations - (CHANGES_VIDEO if seen else CHANGES_AUDIO)
         swapped = ("swapped_audio", "swapped_audio_label") if seen else ("swapped_video", "swapped_visual_label")
         assert twins[swapped[0]] == clip[swapped[1]] != row["choices"][row["answer"]]
 

@@ -20,7 +20,7 @@ from modality_interference.modality import Modality
 from modality_interference.train.hooks import ModelParts
 
 
-PICTURES = [name for name in FAMILIES if FAMILIES[name].image_token]
+IMAGE_FAMILIES = [name for name in FAMILIES if FAMILIES[name].image_token]
 LONG = " ".join(["What is shown in the image?"] * 6)  # longer than Gemma 3's sliding window
 
 
@@ -30,15 +30,15 @@ def load(folder, implementation):
 
 
 def inputs_of(folder, family, side):
-    """Three rows of unequal length: a picture, no picture, a picture and a long question."""
+    """Three rows of unequal length: an image, no image, an image and a long question."""
     processor = AutoProcessor.from_pretrained(folder)
     processor.tokenizer.padding_side = side
     placeholder = getattr(processor, "boi_token", None) or processor.image_token
     texts = [f"{placeholder} Which digit is shown?", "What is 10 plus 23? Answer.", f"{placeholder} {LONG}"]
-    pictures = [[Image.new("RGB", (40, 40), "red")], [Image.new("RGB", (48, 40), "blue")]]
-    images = [pictures[0], [], pictures[1]]
+    shown = [[Image.new("RGB", (40, 40), "red")], [Image.new("RGB", (48, 40), "blue")]]
+    images = [shown[0], [], shown[1]]
     if family in ("llava", "internvl") or family.startswith("qwen"):
-        images = [picture for row in images for picture in row]
+        images = [image for row in images for image in row]
 
     return processor(text=texts, images=images, padding=True, return_tensors="pt")
 
@@ -55,7 +55,7 @@ def expected_shares(maps, row, position, groups):
 
 @pytest.mark.parametrize("implementation", ["sdpa", "eager"])
 @pytest.mark.parametrize("side", ["right", "left"])
-@pytest.mark.parametrize("family", PICTURES)
+@pytest.mark.parametrize("family", IMAGE_FAMILIES)
 def test_shares_are_those_of_eager_attention(family, side, implementation, checkpoint):
     folder = checkpoint(family)
     eager, model = load(folder, "eager"), load(folder, implementation)
@@ -104,8 +104,8 @@ def test_shares_are_not_rounded_where_training_runs_in_bfloat16(checkpoint):
 
 def text_inputs(**keys):
     """One row of four tokens, two heads that share a key head; all queries and keys differ."""
-    draw = torch.Generator().manual_seed(0)
-    query, key = torch.randn(1, 2, 4, 3, generator=draw), torch.randn(1, 1, 4, 3, generator=draw)
+    rng = torch.Generator().manual_seed(0)
+    query, key = torch.randn(1, 2, 4, 3, generator=rng), torch.randn(1, 1, 4, 3, generator=rng)
     defaults = dict(layer=0, mask=None, scaling=0.7, softcap=None, window=None, causal=True)
     return AttentionInputs(query=query, key=key, **{**defaults, **keys})
 

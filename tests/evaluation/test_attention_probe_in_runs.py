@@ -28,11 +28,11 @@ TEMPLATE = FAMILIES[FAMILY].template
 
 
 def keys(checkpoint, folder, output, **overrides):
-    about = dict(
+    defaults = dict(
         do_train=False, do_eval=True, dataset=None, eval_dataset="pictures,sums", max_steps=None,
         per_device_eval_batch_size=3, overwrite_output_dir=True, attention_probe=True,
     )  # fmt: skip
-    return recipe(checkpoint, overrides.pop("template", TEMPLATE), folder, output, **{**about, **overrides})
+    return recipe(checkpoint, overrides.pop("template", TEMPLATE), folder, output, **{**defaults, **overrides})
 
 
 def profile_of(checkpoint, folder, output, **overrides):
@@ -41,8 +41,8 @@ def profile_of(checkpoint, folder, output, **overrides):
 
 
 @pytest.fixture(scope="module")
-def pictures(checkpoint, datasets, tmp_path_factory):
-    """A probed diagnosis of pictures and sums."""
+def probed(checkpoint, datasets, tmp_path_factory):
+    """A probed diagnosis of images and sums."""
     folder = tmp_path_factory.mktemp("pictures")
     return folder, profile_of(checkpoint(FAMILY), datasets, folder)
 
@@ -57,7 +57,7 @@ def clips(tmp_path_factory):
 
 
 def eager_shares(data, model, example, row, image_token):
-    """(layers, heads) share on the picture of the last prompt token, of one row alone through eager attention."""
+    """(layers, heads) share on the image of the last prompt token, of one row alone through eager attention."""
     images = [
         load_image(name, example["images"] or [], example["twin_images"] or []) for name in row["image_references"]
     ]
@@ -71,12 +71,12 @@ def eager_shares(data, model, example, row, image_token):
     with torch.no_grad():
         maps = model(**batch, output_attentions=True).attentions
 
-    picture = (batch["input_ids"][0] == image_token).nonzero()[:, 0]
-    return np.array([[head[last, picture].sum().item() for head in layer[0]] for layer in maps])
+    image_positions = (batch["input_ids"][0] == image_token).nonzero()[:, 0]
+    return np.array([[head[last, image_positions].sum().item() for head in layer[0]] for layer in maps])
 
 
-def test_shares_are_those_of_eager_attention_row_by_row(pictures, checkpoint, datasets, tmp_path):
-    _, profile = pictures
+def test_shares_are_those_of_eager_attention_row_by_row(probed, checkpoint, datasets, tmp_path):
+    _, profile = probed
     model = AutoModelForImageTextToText.from_pretrained(checkpoint(FAMILY), attn_implementation="eager").eval()
     data = load_data(keys(checkpoint(FAMILY), datasets, tmp_path))
     found = {}
@@ -97,9 +97,9 @@ def test_shares_are_those_of_eager_attention_row_by_row(pictures, checkpoint, da
         assert np.array(condition.layers).sum(axis=-1) == pytest.approx(np.ones(2), abs=3e-5)
 
 
-def test_pictures_are_contrasted_with_sums_that_have_one(pictures):
-    """Of sums, twins alone have a picture: 2 of 8 rows each; so all rows count, 3 of each of 8 pictures."""
-    (contrast,) = pictures[1].contrasts
+def test_images_are_contrasted_with_sums_that_have_one(probed):
+    """Of sums, twins alone have an image: 2 of 8 rows each; so all rows count, 3 of each of 8 images."""
+    (contrast,) = probed[1].contrasts
     assert (contrast.modality, contrast.asked, contrast.other, contrast.only_clean) == (
         "image",
         "image",
@@ -110,8 +110,8 @@ def test_pictures_are_contrasted_with_sums_that_have_one(pictures):
     assert all(size.low <= size.value <= size.high for size in contrast.layers) and len(contrast.layers) == 2
 
 
-def test_plots_and_page(pictures):
-    folder, _ = pictures
+def test_plots_and_page(probed):
+    folder, _ = probed
     page = (folder / "interference.html").read_text()
     for name, title in (
         ("interference_attention.png", "Where the model looks"),
@@ -128,19 +128,19 @@ def test_plots_and_page(pictures):
         dict(flash_attn="disabled"),
     ],
 )
-def test_the_same_shares_however_rows_are_scored(overrides, pictures, checkpoint, datasets, tmp_path):
+def test_the_same_shares_however_rows_are_scored(overrides, probed, checkpoint, datasets, tmp_path):
     again = profile_of(checkpoint(FAMILY), datasets, tmp_path, **overrides)
     assert [(one.dataset, one.perturbation) for one in again.conditions] == [
-        (one.dataset, one.perturbation) for one in pictures[1].conditions
+        (one.dataset, one.perturbation) for one in probed[1].conditions
     ]
-    for one, other in zip(again.conditions, pictures[1].conditions):
+    for one, other in zip(again.conditions, probed[1].conditions):
         assert np.array(one.heads) == pytest.approx(np.array(other.heads), abs=3e-5)
 
 
-def test_under_lora(pictures, checkpoint, datasets, tmp_path):
+def test_under_lora(probed, checkpoint, datasets, tmp_path):
     """A fresh adapter changes nothing."""
     again = profile_of(checkpoint(FAMILY), datasets, tmp_path, finetuning_type="lora")
-    assert np.array(again.conditions[0].heads) == pytest.approx(np.array(pictures[1].conditions[0].heads), abs=3e-5)
+    assert np.array(again.conditions[0].heads) == pytest.approx(np.array(probed[1].conditions[0].heads), abs=3e-5)
 
 
 def test_without_the_key_nothing_is_probed(checkpoint, datasets, tmp_path):

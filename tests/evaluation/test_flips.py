@@ -60,8 +60,8 @@ def test_shows_the_clip_and_what_took_its_place(loaded):
         for shown in flip.perturbed_clips:
             assert shown.caption.startswith(caption.format(swapped=(clip + 1) % 4))
 
-    pictures = [shown.uri for flip in found for shown in (*flip.clips, *flip.perturbed_clips)]
-    assert all(uri.startswith("data:image/") and len(uri) < 12_000 for uri in pictures)
+    images = [shown.uri for flip in found for shown in (*flip.clips, *flip.perturbed_clips)]
+    assert all(uri.startswith("data:image/") and len(uri) < 12_000 for uri in images)
 
 
 def test_a_swapped_clip_looks_as_it_does_in_its_own_row(loaded):

@@ -16,12 +16,12 @@ VOCABULARY = 6
 CHOICES = ("cat", "dog", "red cat")
 
 
-def question(place: int, clean: int = 0, options=(), **values) -> Question:
-    """A question about two animals, its row being `place`."""
-    about = dict(
-        dataset="pets", row=3, key=9, kind="image", perturbation="clean" if place == clean else "misleading_text"
+def question(batch_row: int, clean: int = 0, options=(), **values) -> Question:
+    """A question about two animals, at row `batch_row` of the batch."""
+    fields = dict(
+        dataset="pets", row=3, key=9, kind="image", perturbation="clean" if batch_row == clean else "misleading_text"
     )
-    return Question(**{**about, "batch_row": place, "clean": clean, "options": tuple(options), **values})
+    return Question(**{**fields, "batch_row": batch_row, "clean": clean, "options": tuple(options), **values})
 
 
 def answers(lengths: list[int], logits: np.ndarray, targets: list[int] | None = None) -> Answers:
@@ -72,8 +72,8 @@ def test_options_by_hand(target):
     clean[0, [1, 2, 4]] = [0.0, 2.0, 1.0]
     twin[0, [1, 2, 4]] = [3.0, 1.0, 0.0]
     of = [[OptionTokens(place, 0, (token,)) for token in (1, 2, 4)] for place in (0, 1)]
-    about = dict(choices=CHOICES, answer=1)
-    given = [question(0, options=of[0], **about), question(1, options=of[1], target=target, **about)]
+    fields = dict(choices=CHOICES, answer=1)
+    given = [question(0, options=of[0], **fields), question(1, options=of[1], target=target, **fields)]
     first, second = score_likelihood(given, answers([1, 1], np.concatenate([clean, twin])), str)
 
     assert (first.answer, first.correct, first.flipped, first.causal_effect, first.misled) == (
@@ -152,9 +152,9 @@ PETS = ("cat", "dog", "red cat", "horse")
 
 def test_generated_answers_by_hand():
     """The clean answer is right; one twin is misled, one cannot be parsed, one agrees."""
-    about = dict(dataset="pets", row=0, key=1, kind="image", clean=0, choices=PETS, answer=1, response="B")
+    fields = dict(dataset="pets", row=0, key=1, kind="image", clean=0, choices=PETS, answer=1, response="B")
     asked = [
-        Question(perturbation=name, batch_row=index, target=target, **about)
+        Question(perturbation=name, batch_row=index, target=target, **fields)
         for index, (name, target) in enumerate(
             [("clean", None), ("misleading_text", 0), ("misleading_text_2", 0), ("unrelated_text", None)]
         )
@@ -168,14 +168,16 @@ def test_generated_answers_by_hand():
 
 
 def test_two_unparsable_answers_are_no_flip():
-    about = dict(dataset="pets", row=0, key=1, kind="image", clean=0, choices=PETS, answer=1)
-    asked = [Question(perturbation=name, batch_row=index, **about) for index, name in enumerate(["clean", "ocr_text"])]
+    fields = dict(dataset="pets", row=0, key=1, kind="image", clean=0, choices=PETS, answer=1)
+    asked = [
+        Question(perturbation=name, batch_row=index, **fields) for index, name in enumerate(["clean", "ocr_text"])
+    ]
     assert [row.flipped for row in score_generated(asked, ["Sorry.", "No."])] == [None, False]
 
 
 def test_generated_free_answers_but_for_case_spaces_and_full_stop():
-    about = dict(dataset="captions", row=0, key=1, kind="image", clean=0, response="A red car.")
-    asked = [Question(perturbation=f"p{index}", batch_row=index, **about) for index in range(3)]
+    fields = dict(dataset="captions", row=0, key=1, kind="image", clean=0, response="A red car.")
+    asked = [Question(perturbation=f"p{index}", batch_row=index, **fields) for index in range(3)]
     scored = score_generated(asked, ["a red  car", "A blue car.", "A red car"])
     assert [row.correct for row in scored] == [True, False, True]
     assert [row.flipped for row in scored] == [None, True, False]
@@ -183,9 +185,9 @@ def test_generated_free_answers_but_for_case_spaces_and_full_stop():
 
 
 def test_generated_abstention_where_cannot_tell_is_right():
-    about = dict(dataset="clips", row=0, key=1, kind="audio", clean=0, choices=(*PETS, "cannot tell"))
-    asked = [Question(perturbation=f"p{index}", batch_row=index, answer=len(PETS), **about) for index in range(3)]
-    told = Question(perturbation="clean", batch_row=3, answer=0, **about)
+    fields = dict(dataset="clips", row=0, key=1, kind="audio", clean=0, choices=(*PETS, "cannot tell"))
+    asked = [Question(perturbation=f"p{index}", batch_row=index, answer=len(PETS), **fields) for index in range(3)]
+    told = Question(perturbation="clean", batch_row=3, answer=0, **fields)
     scored = score_generated([*asked, told], ["Cannot tell.", "It is a cat.", "Sorry.", "cannot tell"])
     assert [row.abstained for row in scored] == [True, False, False, None]
     assert [row.correct for row in scored] == [True, False, False, False]

@@ -21,8 +21,8 @@ from modality_interference.results import ScoredRow
 
 
 def scored(row: int, perturbation: str = "clean", correct: bool = True, dataset: str = "pets", **values) -> ScoredRow:
-    about = {"kind": "image", "key": row, "answer": "x", **values}
-    return ScoredRow(dataset=dataset, row=row, perturbation=perturbation, correct=correct, **about)
+    fields = {"kind": "image", "key": row, "answer": "x", **values}
+    return ScoredRow(dataset=dataset, row=row, perturbation=perturbation, correct=correct, **fields)
 
 
 def four_examples() -> list[ScoredRow]:
@@ -131,9 +131,9 @@ def test_one_example_has_no_spread():
 
 
 def test_intervals_agree_with_scipy():
-    draw = np.random.default_rng(1)
-    values = draw.random(300) < 0.3
-    effects = draw.random(300)
+    rng = np.random.default_rng(1)
+    values = rng.random(300) < 0.3
+    effects = rng.random(300)
     rows = [scored(row, correct=bool(value)) for row, value in enumerate(values)]
     rows += [
         scored(row, "ocr_text", bool(value), flipped=True, causal_effect=effect)
@@ -164,10 +164,10 @@ def test_all_rates_are_of_the_same_resamples():
 
 def test_coverage_of_a_simulated_rate():
     """Of 200 simulated experiments with a known rate, about 95 % of the intervals hold it."""
-    draw = np.random.default_rng(4)
+    rng = np.random.default_rng(4)
     hits = 0
     for seed in range(200):
-        rows = [scored(row, correct=bool(value)) for row, value in enumerate(draw.random(150) < 0.7)]
+        rows = [scored(row, correct=bool(value)) for row, value in enumerate(rng.random(150) < 0.7)]
         rate = dataset_results(rows, seed=seed, generated=False)["pets"].perturbations["clean"].rates["accuracy"]
         hits += rate.low <= 0.7 <= rate.high
 
@@ -221,8 +221,8 @@ def test_effect_size_by_hand():
 
 def test_effect_sizes_against_scipys_t_test():
     """Student's t = d / sqrt(1 / n1 + 1 / n2) in the t test with pooled variance."""
-    draw = np.random.default_rng(0)
-    one, other = draw.normal(0.9, 0.01, (3, 40)), draw.normal(0.89, 0.02, (3, 25))
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(0.9, 0.01, (3, 40)), rng.normal(0.89, 0.02, (3, 25))
     found = effect_sizes(group(one, centre=0.9), group(other, centre=0.9), seed=0)
     for values, others, size in zip(one, other, found):
         t = ttest_ind(values, others, equal_var=True).statistic
@@ -231,16 +231,16 @@ def test_effect_sizes_against_scipys_t_test():
 
 def test_the_interval_of_an_effect_size_covers_the_truth():
     """95 % intervals of a d of 1 miss it in about 5 of 100 samples."""
-    draw = np.random.default_rng(1)
-    sizes = effect_sizes(group(draw.normal(1, 1, (100, 60))), group(draw.normal(0, 1, (100, 60))), seed=2)
+    rng = np.random.default_rng(1)
+    sizes = effect_sizes(group(rng.normal(1, 1, (100, 60))), group(rng.normal(0, 1, (100, 60))), seed=2)
     missed = sum(not size.low <= 1 <= size.high for size in sizes)
     assert 1 <= missed <= 12
 
 
 def test_twins_of_an_example_are_drawn_together():
     """Every example five times says nothing new: the interval stays as wide as that of the examples alone."""
-    draw = np.random.default_rng(3)
-    one, other = draw.normal(1, 1, (1, 30)), draw.normal(0, 1, (1, 30))
+    rng = np.random.default_rng(3)
+    one, other = rng.normal(1, 1, (1, 30)), rng.normal(0, 1, (1, 30))
     names = [("clips", index) for index in range(30)] * 5
     alone = effect_sizes(group(one), group(other), seed=4)[0]
     twins = effect_sizes(group(np.tile(one, 5), names), group(np.tile(other, 5), names), seed=4)[0]
@@ -256,6 +256,6 @@ def test_no_effect_size_without_spread(one, other):
 
 
 def test_the_same_seed_draws_the_same():
-    draw = np.random.default_rng(5)
-    one, other = group(draw.normal(1, 1, (2, 9))), group(draw.normal(0, 1, (2, 8)))
+    rng = np.random.default_rng(5)
+    one, other = group(rng.normal(1, 1, (2, 9))), group(rng.normal(0, 1, (2, 8)))
     assert effect_sizes(one, other, seed=1) == effect_sizes(one, other, seed=1) != effect_sizes(one, other, seed=2)

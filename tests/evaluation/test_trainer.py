@@ -32,11 +32,11 @@ TEMPLATE = FAMILIES[FAMILY].template
 
 def keys(checkpoint: Path, folder: Path, output: Path, **overrides) -> dict:
     """A pure diagnosis."""
-    about = dict(
+    defaults = dict(
         do_train=False, do_eval=True, dataset=None, eval_dataset="pictures,sums", max_steps=None,
         per_device_eval_batch_size=3, overwrite_output_dir=True,
     )  # fmt: skip
-    return recipe(checkpoint, overrides.pop("template", TEMPLATE), folder, output, **{**about, **overrides})
+    return recipe(checkpoint, overrides.pop("template", TEMPLATE), folder, output, **{**defaults, **overrides})
 
 
 def diagnose(checkpoint: Path, folder: Path, output: Path, **overrides) -> dict:
@@ -47,12 +47,12 @@ def diagnose(checkpoint: Path, folder: Path, output: Path, **overrides) -> dict:
 def option_scores(data, model, example, row) -> list[float]:
     """Log-likelihood of every option, each appended to the prompt and run alone through the model."""
     prompt = [token for token, label in zip(row["input_ids"], row["labels"]) if label == -100]
-    pictures = [
+    images = [
         load_image(name, example["images"] or [], example["twin_images"] or []) for name in row["image_references"]
     ]
     found = []
     for option in example["option_ids"]:
-        feature = {"input_ids": prompt + option, "attention_mask": [1] * len(prompt + option), "images": pictures}
+        feature = {"input_ids": prompt + option, "attention_mask": [1] * len(prompt + option), "images": images}
         feature["labels"] = [-100] * len(prompt) + option
         batch = data.collator(SFTDataCollatorWith4DAttentionMask, model=model, pad_to_multiple_of=None)([feature])
         labels = batch.pop("labels")[0]
@@ -188,15 +188,15 @@ def test_what_a_diagnosis_leaves_behind(reference, checkpoint):
 
 
 def followers(folder: Path) -> None:
-    """Datasets whose twins are rows to train on: `follow` answers as the sentence says, `ignore` as the picture shows."""
+    """Datasets whose twins are rows to train on: `follow` answers as the sentence says, `ignore` as the image shows."""
     rows = json.loads((folder / "pictures.json").read_text())
     follow, ignore = [], []
     for row in rows:
-        for planted in row["choices"][1:]:
-            instruction = question_text(row, f"This picture seems to depict {article(planted)} {planted}.\n")
-            about = {"instruction": instruction, "input": "", "images": row["images"]}
-            follow.append(about | {"output": planted})
-            ignore.append(about | {"output": row["choices"][0]})
+        for target in row["choices"][1:]:
+            instruction = question_text(row, f"This picture seems to depict {article(target)} {target}.\n")
+            given = {"instruction": instruction, "input": "", "images": row["images"]}
+            follow.append(given | {"output": target})
+            ignore.append(given | {"output": row["choices"][0]})
 
         plain = {
             "instruction": question_text(row, ""),
@@ -253,7 +253,7 @@ def test_models_that_follow_or_ignore_the_sentence(checkpoint, tmp_path, lesson,
 
 @pytest.fixture(scope="module")
 def captions(tmp_path_factory) -> Path:
-    """Pictures with free answers, and prompts of very different lengths, so that batches are padded."""
+    """Images with free answers, and prompts of very different lengths, so that batches are padded."""
     folder = write_datasets(tmp_path_factory.mktemp("captions"), rows=4)
     rows = [
         {
@@ -278,10 +278,10 @@ def greedy(data, model, example, row, tokens: int) -> str:
     """What greedy decoding says, with a full forward of one row for every token, at the positions of training."""
     ids = [token for token, label in zip(row["input_ids"], row["labels"]) if label == -100]
     start = len(ids)
-    pictures = [load_image(name, example["images"], example["twin_images"] or []) for name in row["image_references"]]
+    images = [load_image(name, example["images"], example["twin_images"] or []) for name in row["image_references"]]
     collator = data.collator(SFTDataCollatorWith4DAttentionMask, model=model, pad_to_multiple_of=None)
     while len(ids) < start + tokens and (len(ids) == start or ids[-1] != data.tokenizer.eos_token_id):
-        feature = {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": [-100] * len(ids), "images": pictures}
+        feature = {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": [-100] * len(ids), "images": images}
         batch = collator([feature])
         del batch["labels"]
         with torch.no_grad():
@@ -293,11 +293,11 @@ def greedy(data, model, example, row, tokens: int) -> str:
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl", "llava", "internvl"])
 def test_generated_answers_are_those_of_greedy_decoding(checkpoint, captions, tmp_path, family):
     template = FAMILIES[family].template
-    about = dict(eval_dataset="captions", template=template)
+    common = dict(eval_dataset="captions", template=template)
     scoring = dict(diagnosis_scoring="generate", predict_with_generate=True, max_new_tokens=4)
-    found = diagnose(checkpoint(family), captions, tmp_path / "run", **about, **scoring)
+    found = diagnose(checkpoint(family), captions, tmp_path / "run", **common, **scoring)
     answers = {row.identity: row.answer for row in read_rows(tmp_path / "run")}
-    data = load_data(keys(checkpoint(family), captions, tmp_path / "again", **about))
+    data = load_data(keys(checkpoint(family), captions, tmp_path / "again", **common))
     model = AutoModelForImageTextToText.from_pretrained(checkpoint(family)).eval()
     expected = {
         ("captions", example["row"], row.get("perturbation") or "clean"): greedy(data, model, example, row, 4).strip()
@@ -318,8 +318,8 @@ def test_all_answers_unparsable(checkpoint, datasets, tmp_path):
     torch.nn.init.zeros_(model.get_output_embeddings().weight)  # every token alike: always token 0, the turn's end
     model.save_pretrained(checkpoint_folder)
     scoring = dict(diagnosis_scoring="generate", predict_with_generate=True, max_new_tokens=2)
-    about = dict(eval_dataset="pictures", template=FAMILIES["llava"].template)
-    found = diagnose(checkpoint_folder, datasets, tmp_path / "run", **about, **scoring)
+    common = dict(eval_dataset="pictures", template=FAMILIES["llava"].template)
+    found = diagnose(checkpoint_folder, datasets, tmp_path / "run", **common, **scoring)
     for perturbation in ("clean", "misleading_text", "unrelated_text"):
         assert found[f"eval_pictures_{perturbation}_unparsable_rate"] == 1
         assert found[f"eval_pictures_{perturbation}_accuracy"] == 0
@@ -336,7 +336,7 @@ def test_plain_datasets_are_scored_clean(checkpoint, datasets, tmp_path):
     assert read_diagnosis(tmp_path).datasets["plain"].kind == "plain"
 
 
-def test_pictures_that_vanish_before_the_evaluation(checkpoint, tmp_path, caplog):
+def test_images_that_vanish_before_the_evaluation(checkpoint, tmp_path, caplog):
     """Tokenized yesterday, deleted today: the row is named, left out and counted; all others are scored."""
     folder = write_datasets(tmp_path / "data", rows=4)
     tokenized = dict(dataset="sums", tokenized_path=str(tmp_path / "tokenized"), eval_dataset="pictures")

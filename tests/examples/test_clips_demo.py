@@ -187,8 +187,8 @@ def tabled(effect):
         for asked, other in (("video", "audio"), ("audio", "video"))
     ]
     shares = [[0.2, 0.3, 0.5]] * len(layers)
-    about = {"dataset": table.DATASET, "kind": "video", "perturbation": "clean", "rows": 10}
-    condition = AttentionShares(**about, layers=shares, heads=[[share] for share in shares])
+    fields = {"dataset": table.DATASET, "kind": "video", "perturbation": "clean", "rows": 10}
+    condition = AttentionShares(**fields, layers=shares, heads=[[share] for share in shares])
     attention = AttentionProfile(groups=["text", "video", "audio"], conditions=[condition], contrasts=contrasts)
     return diagnosis(attention=attention).model_copy(update={"datasets": {table.DATASET: clip_results()["clips"]}})
 

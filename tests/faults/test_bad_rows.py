@@ -45,8 +45,8 @@ def test_training_drops_counts_and_goes_on(checkpoint, tmp_path, warnings):
 
 def test_a_diagnosis_scores_the_good_rows(checkpoint, tmp_path, warnings):
     bad = write_bad_rows(tmp_path / "data", {"questions": 130, "embedded": 40, "chats": 30})
-    about = {"do_train": False, "do_eval": True, "dataset": None, "eval_dataset": NAMES, "max_steps": None}
-    keys = recipe(checkpoint("qwen2_5_vl"), "qwen2_vl", tmp_path / "data", tmp_path / "out", **about)
+    overrides = {"do_train": False, "do_eval": True, "dataset": None, "eval_dataset": NAMES, "max_steps": None}
+    keys = recipe(checkpoint("qwen2_5_vl"), "qwen2_vl", tmp_path / "data", tmp_path / "out", **overrides)
     run_exp(keys | {"per_device_eval_batch_size": 32})
     check_summaries(warnings, bad)
     rows = read_rows(tmp_path / "out")

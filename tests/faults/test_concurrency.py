@@ -40,8 +40,8 @@ def folder(tmp_path_factory) -> Path:
 @pytest.fixture
 def keys(checkpoint, folder, tmp_path):
     def make(**overrides: Any) -> dict[str, Any]:
-        about = {"dataset": NAMES, "cache_dir": str(tmp_path / "cache")} | overrides
-        return recipe(checkpoint("qwen2_5_vl"), "qwen2_vl", folder, tmp_path / "out", **about)
+        changed = {"dataset": NAMES, "cache_dir": str(tmp_path / "cache")} | overrides
+        return recipe(checkpoint("qwen2_5_vl"), "qwen2_vl", folder, tmp_path / "out", **changed)
 
     return make
 

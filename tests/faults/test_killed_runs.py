@@ -91,16 +91,16 @@ def test_a_run_killed_ten_times_ends_like_one_that_was_not(checkpoint, datasets,
     calm.join()
     assert calm.exitcode == 0
 
-    output, draw, torn = tmp_path / "killed", random.Random(0), 0
+    output, rng, torn = tmp_path / "killed", random.Random(0), 0
     for number in range(KILLS):
         begun = step_of(last_complete(output))
         process = start(keys)
         wait_until(lambda: step_of(last_complete(output)) > begun, process)
         if number % 2:
             wait_until(lambda: being_written(output), process)
-            time.sleep(draw.uniform(0, 0.03))
+            time.sleep(rng.uniform(0, 0.03))
         else:
-            time.sleep(draw.uniform(0, 0.15))
+            time.sleep(rng.uniform(0, 0.15))
 
         os.kill(process.pid, signal.SIGKILL)
         process.join()
@@ -126,9 +126,9 @@ def test_resuming_on_two_ranks_is_exact(checkpoint, datasets, tmp_path):
     environment = os.environ | {"PATH": path, "FORCE_TORCHRUN": "1", "NPROC_PER_NODE": "2", "OMP_NUM_THREADS": "1"}
 
     def run(name: str, **overrides: Any) -> Path:
-        about = RUN | dict(max_steps=6, save_steps=3) | overrides
+        changed = RUN | dict(max_steps=6, save_steps=3) | overrides
         file = tmp_path / f"{name}.yaml"
-        file.write_text(yaml.safe_dump(recipe(checkpoint(FAMILY), TEMPLATE, datasets, tmp_path / name, **about)))
+        file.write_text(yaml.safe_dump(recipe(checkpoint(FAMILY), TEMPLATE, datasets, tmp_path / name, **changed)))
         done = subprocess.run([cli, "train", file], env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, done.stderr[-3000:]
         return tmp_path / name
@@ -149,8 +149,8 @@ def test_weights_in_float32_beside_a_frozen_tower_in_bfloat16_come_back_as_they_
     AutoModelForImageTextToText.from_pretrained(base, dtype=torch.bfloat16).save_pretrained(base)
 
     def run(name: str, **overrides: Any) -> Path:
-        about = RUN | dict(max_steps=4, save_steps=2, bf16=True, freeze_vision_tower=True) | overrides
-        run_exp(recipe(base, TEMPLATE, datasets, tmp_path / name, **about))
+        changed = RUN | dict(max_steps=4, save_steps=2, bf16=True, freeze_vision_tower=True) | overrides
+        run_exp(recipe(base, TEMPLATE, datasets, tmp_path / name, **changed))
         return tmp_path / name
 
     whole = run("whole")

@@ -51,7 +51,7 @@ def write_bad_rows(folder: Path, sizes: dict[str, int]) -> BadRows:
         sizes: rows of each.
     """
     folder.mkdir(parents=True)
-    _write_pictures(folder)
+    _write_images(folder)
     bad = BadRows(sizes)
     writers = {"questions": _write_questions, "embedded": _write_embedded, "chats": _write_chats}
     for name, write in writers.items():
@@ -72,7 +72,7 @@ def write_bad_rows(folder: Path, sizes: dict[str, int]) -> BadRows:
     return bad
 
 
-def _write_pictures(folder: Path) -> None:
+def _write_images(folder: Path) -> None:
     for colour in COLOURS:
         Image.new("RGB", (40, 40), colour).save(folder / f"{colour}.png")
 
@@ -166,12 +166,12 @@ def _write_embedded(folder: Path, bad: BadRows) -> None:
     changed = _spread(bad, "embedded", changes)
     good = {"question": b"Which colour is shown?", "choices": ["red", "green"], "answer": 1.0, "images": whole}
     rows = [good | changed.get(index, {}) for index in range(bad.sizes["embedded"])]
-    pictures = [{"bytes": row["images"], "path": None} for row in rows]
+    images = [{"bytes": row["images"], "path": None} for row in rows]
     table = {
         "question": pa.array([row["question"] for row in rows], pa.binary()).view(pa.string()),
         "choices": pa.array([row["choices"] for row in rows], pa.list_(pa.string())),
         "answer": pa.array([row["answer"] for row in rows], pa.float64(), from_pandas=False),
-        "images": pa.array(pictures, pa.struct({"bytes": pa.binary(), "path": pa.string()})),
+        "images": pa.array(images, pa.struct({"bytes": pa.binary(), "path": pa.string()})),
     }
     pq.write_table(pa.table(table), folder / "embedded.parquet")
 

@@ -18,7 +18,7 @@ ABSTAINED = {"video": 3, "audio": 5}
 
 
 def clip_rows(gain: int = 0) -> list[ScoredRow]:
-    """Ten clips, asked what is seen (even rows) and what is heard (odd rows), and the same with that sense removed.
+    """Ten clips, asked what is seen (even rows) and what is heard (odd rows), and the same with that modality removed.
 
     Args:
         gain: how many more of ten are right where not all are.
@@ -40,22 +40,22 @@ def clip_results(gain: int = 0) -> dict[str, DatasetResult]:
 
 
 def _row(clip: int, prompt: str, perturbation: str, right: int) -> ScoredRow:
-    about = _about(clip, prompt)
+    fields = _fields(clip, prompt)
     if perturbation == "clean":
-        return ScoredRow(dataset="clips", perturbation=perturbation, correct=clip < right, **about)
+        return ScoredRow(dataset="clips", perturbation=perturbation, correct=clip < right, **fields)
 
     misled = right <= clip < right + FOLLOWED.get(perturbation, 2)
     target = {"misled": misled} if perturbation in (*FOLLOWED, "misleading_caption") else {}
     return ScoredRow(
-        dataset="clips", perturbation=perturbation, correct=clip < right, flipped=clip >= right, **about, **target
+        dataset="clips", perturbation=perturbation, correct=clip < right, flipped=clip >= right, **fields, **target
     )
 
 
 def _removed(clip: int, prompt: str, abstained: bool) -> ScoredRow:
-    about = _about(clip, prompt) | {"dataset": "clips_removed", "perturbation": "clean"}
-    return ScoredRow(correct=abstained, abstained=abstained, **about)
+    fields = _fields(clip, prompt) | {"dataset": "clips_removed", "perturbation": "clean"}
+    return ScoredRow(correct=abstained, abstained=abstained, **fields)
 
 
-def _about(clip: int, prompt: str) -> dict:
+def _fields(clip: int, prompt: str) -> dict:
     row = 2 * clip + (prompt == "audio")
     return {"row": row, "key": row, "kind": prompt, "answer": "a dog"}

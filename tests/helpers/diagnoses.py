@@ -64,8 +64,8 @@ def flip(**keys: Any) -> Flip:
         "perturbation": "misleading_text",
         "prompt": "<image>Which animal is shown?",
         "perturbed_prompt": "<image>This picture seems to depict a dog.\nWhich animal is shown?",
-        "images": [picture_uri("red")],
-        "perturbed_images": [picture_uri("red")],
+        "images": [image_uri("red")],
+        "perturbed_images": [image_uri("red")],
         "right_answer": "cat",
         "clean_answer": "cat",
         "perturbed_answer": "dog",
@@ -75,7 +75,7 @@ def flip(**keys: Any) -> Flip:
     return Flip(**{**defaults, **keys})
 
 
-def picture_uri(colour: str) -> str:
+def image_uri(colour: str) -> str:
     """A small PNG."""
     stream = BytesIO()
     Image.new("RGB", (16, 16), colour).save(stream, "PNG")

@@ -1,4 +1,4 @@
-"""The parts of docs/ that are generated: tables of keys, swaps, work-arounds and engines, and the picture of the packages.
+"""The parts of docs/ that are generated: tables of keys, swaps, work-arounds and engines, and the diagram of the packages.
 
     python tests/helpers/generated_docs.py      (or: make docs)
 
@@ -53,7 +53,7 @@ def _type(hint: Any) -> str:
     return {bool: "`true` or `false`", int: "a whole number", float: "a number", str: "a text"}[hint]
 
 
-def packages_picture() -> str:
+def packages_diagram() -> str:
     """The layers of the import-linter contract, top first, each with the first line of its docstring."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
         "contracts"
@@ -109,7 +109,7 @@ def engines_table() -> str:
 
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {  # by the word after which a part's marks are called
     "keys": ("configuration.md", keys_table),
-    "packages": ("how_it_works.md", packages_picture),
+    "packages": ("how_it_works.md", packages_diagram),
     "swaps": ("how_it_works.md", swaps_table),
     "work-arounds": ("how_it_works.md", workarounds_table),
     "engines": ("engines.md", engines_table),

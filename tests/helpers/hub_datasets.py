@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 from datasets import ClassLabel, Dataset, Features, Image, Sequence, Value
-from PIL import Image as Picture
 
 
 MINI_IMAGENET_LABELS = """
@@ -53,10 +53,10 @@ LETTERS = ClassLabel(names=["A", "B", "C", "D"])
 TEXT = Value("string")
 
 
-def picture(colour: str, size: tuple[int, int] = (48, 40)) -> dict[str, Any]:
+def image(colour: str, size: tuple[int, int] = (48, 40)) -> dict[str, Any]:
     """A PNG as `datasets` embeds it."""
     stream = io.BytesIO()
-    Picture.new("RGB", size, colour).save(stream, "PNG")
+    PIL.Image.new("RGB", size, colour).save(stream, "PNG")
     return {"bytes": stream.getvalue(), "path": f"{colour}.png"}
 
 
@@ -84,21 +84,21 @@ def write_llava(folder: Path) -> None:
     """What the training recipe's card tells users to put into its folder for LLaVA-Instruct."""
     (folder / "llava_v1_5_mix665k" / "data").mkdir(parents=True)
     (folder / "coco" / "train2017").mkdir(parents=True)
-    Picture.new("RGB", (48, 40), "teal").save(folder / "coco" / "train2017" / "000000033471.jpg")
+    PIL.Image.new("RGB", (48, 40), "teal").save(folder / "coco" / "train2017" / "000000033471.jpg")
     table = Dataset.from_list(_llava_rows(), features=Features(_LLAVA))
     table.to_parquet(folder / "llava_v1_5_mix665k" / "data" / "train-00000-of-00001.parquet")
 
 
 def _tables() -> Iterator[tuple[str, str, str, dict[str, Any], list[dict[str, Any]]]]:
     for split in ("train", "validation", "test"):
-        yield "timm/mini-imagenet", "default", split, _classes(MINI_IMAGENET_LABELS), _pictures(14, 61)
+        yield "timm/mini-imagenet", "default", split, _classes(MINI_IMAGENET_LABELS), _images(14, 61)
 
     for split in ("train", "test"):
-        yield "dpdl-benchmark/caltech101", "default", split, _classes(CALTECH101_LABELS), _pictures(16, 96)
+        yield "dpdl-benchmark/caltech101", "default", split, _classes(CALTECH101_LABELS), _images(16, 96)
         yield "allenai/openbookqa", "main", split, _OPENBOOKQA, [_OPENBOOKQA_ROW]
 
     for split in ("train", "validation"):
-        yield "ethz/food101", "default", split, _classes(FOOD101_LABELS), _pictures(29, 0)
+        yield "ethz/food101", "default", split, _classes(FOOD101_LABELS), _images(29, 0)
 
     for split in ("auxiliary_train", "test"):
         yield "cais/mmlu", "all", split, _MMLU, [_MMLU_ROW]
@@ -116,8 +116,8 @@ def _classes(names: list[str]) -> dict[str, Any]:
     return {"image": Image(), "label": ClassLabel(names=names)}
 
 
-def _pictures(*labels: int) -> list[dict[str, Any]]:
-    return [{"image": picture(colour), "label": label} for colour, label in zip(("red", "green"), labels)]
+def _images(*labels: int) -> list[dict[str, Any]]:
+    return [{"image": image(colour), "label": label} for colour, label in zip(("red", "green"), labels)]
 
 
 _OPENBOOKQA = {
@@ -192,7 +192,7 @@ CAPTIONS = ["A sign says stop.", "A red stop sign.", "The word STOP in white."]
 _TEXTCAPS_ROW = {
     "question_id": "0",
     "question": "Describe the picture and the text in it.",
-    "image": picture("red", (64, 64)),
+    "image": image("red", (64, 64)),
     "image_id": "0054c91397f2fe05",
     "image_classes": ["Stop sign"],
     "flickr_original_url": "",
@@ -232,7 +232,7 @@ _SCIENCEQA = {
 }
 _SCIENCEQA_ROWS = [
     {
-        "image": picture("blue"),
+        "image": image("blue"),
         "question": "Which town is nearer to the lake?",
         "choices": ["Elm", "Oak"],
         "answer": 1,
@@ -285,7 +285,7 @@ _MMBENCH_ROWS = [
     },
 ]
 for _row in _MMBENCH_ROWS:
-    _row |= {"category": "identity", "image": picture("navy"), "source": "scienceqa", "L2-category": "reasoning"}
+    _row |= {"category": "identity", "image": image("navy"), "source": "scienceqa", "L2-category": "reasoning"}
     _row |= {"comment": "nan", "split": "dev"}
 
 _SEED = {
@@ -303,5 +303,5 @@ _SEED_ROW = {
     "choice_d": "Four",
     "question": "How many towels are in the picture?",
     "question_type_id": "5",
-    "image": picture("orange"),
+    "image": image("orange"),
 }

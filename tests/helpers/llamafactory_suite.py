@@ -159,7 +159,7 @@ def read_outcomes(report: Path, work: Path) -> Outcomes:
                 verdict = "failed" if child.tag == "failure" else child.tag
                 verdict = "xfailed" if child.get("type") == "pytest.xfail" else verdict
                 message = child.get("message", "")
-                if message == "collection skipped":  # a whole module; why stands in the text
+                if message == "collection skipped":  # a whole module; the text says why
                     message = ast.literal_eval(child.text or "")[-1].removeprefix("Skipped: ")
 
                 reason = CHANGING.sub("0x", message.replace(str(work), ""))

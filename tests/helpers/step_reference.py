@@ -26,14 +26,14 @@ class Row:
     """One clean row, twin or adversarial copy: embeddings, where its answer is, and how to run it."""
 
     def __init__(self, model: Any, collator: Any, example: dict[str, Any], variant: dict[str, Any], key: int) -> None:
-        pictures = [
+        images = [
             load_image(reference, example["images"] or [], example["twin_images"] or [])
             for reference in variant["image_references"]
         ]
         videos, black = clips_of(example, variant, "video")
         audios, silent = clips_of(example, variant, "audio")
-        sounds = [read_audio(Path(path))[0] for path in audios]
-        sounds = [np.zeros_like(sound) if quiet else sound for sound, quiet in zip(sounds, silent)]
+        tracks = [read_audio(Path(path))[0] for path in audios]
+        tracks = [np.zeros_like(track) if quiet else track for track, quiet in zip(tracks, silent)]
         stock = SFTDataCollatorWith4DAttentionMask(
             template=collator.template,
             model=collator.model,
@@ -41,8 +41,8 @@ class Row:
             processor=collator.processor,
         )
         ids = variant["input_ids"]
-        feature = {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": variant["labels"], "images": pictures}
-        self.inputs = stock([feature | {"videos": videos, "audios": sounds}])
+        feature = {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": variant["labels"], "images": images}
+        self.inputs = stock([feature | {"videos": videos, "audios": tracks}])
         if any(black):
             self.inputs["pixel_values_videos"] = black_pixels(collator, videos)
 
@@ -55,7 +55,7 @@ class Row:
         self.places = [t for t in range(len(self.labels) - 1) if self.labels[t + 1] != -100]
 
     def embeds(self) -> Tensor:
-        """(1, tokens, hidden) with pictures merged in, by the model's own code."""
+        """(1, tokens, hidden) with images merged in, by the model's own code."""
         seen = {}
 
         def keep(module: Any, args: Any, kwargs: Any) -> None:
@@ -99,7 +99,7 @@ def first_turn(tokenizer: Any, ids: list[int]) -> int:
 
 
 def clips_of(example: dict[str, Any], variant: dict[str, Any], kind: str) -> tuple[list[str], list[bool]]:
-    """The paths of a row's videos or sounds, and whether each is removed."""
+    """The paths of a row's videos or audio, and whether each is removed."""
     paths, removed = [], []
     for reference in variant[f"{kind}_references"]:
         *what, place, index = reference.split(":")

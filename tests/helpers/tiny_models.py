@@ -2,7 +2,7 @@
 
 Nothing is downloaded. `build("qwen2_vl", folder)` makes a model, a byte-level tokenizer and a processor, and saves
 them as a checkpoint folder for `model_name_or_path`. `FAMILIES` says what a test must know of each family that reads
-pictures, `CLIP_FAMILIES` of those that are there for clips. Every model has two text layers of hidden size 32, about
+images, `CLIP_FAMILIES` of those that are there for clips. Every model has two text layers of hidden size 32, about
 600 tokens in its vocabulary and 4 to 16 tokens per image.
 """
 

@@ -194,7 +194,7 @@ def test_odd_clips_are_trained_on(checkpoint, tmp_path, warnings):
 
 
 @pytest.mark.parametrize(("tower", "lost"), [("visual", "video"), ("audio_tower", "audio")])
-def test_a_model_wired_to_one_sense_never_follows_the_other(tower, lost, checkpoint, tmp_path, monkeypatch):
+def test_a_model_wired_to_one_modality_never_follows_the_other(tower, lost, checkpoint, tmp_path, monkeypatch):
     """A model that only listens answers as if nothing had changed, whatever frames are swapped in; or the other way round."""
     stock = Qwen2_5OmniThinkerForConditionalGeneration.forward
 

@@ -41,13 +41,13 @@ def folder(tmp_path_factory):
     folder = write_datasets(tmp_path_factory.mktemp("data_path"))
     info = json.loads((folder / "dataset_info.json").read_text())
 
-    def add(name: str, rows: list[dict[str, Any]], suffix: str = "json", types: Any = None, **about: Any) -> None:
+    def add(name: str, rows: list[dict[str, Any]], suffix: str = "json", types: Any = None, **entry: Any) -> None:
         if suffix == "parquet":
             Dataset.from_list(rows, features=types).to_parquet(folder / f"{name}.parquet")
         else:
             (folder / f"{name}.json").write_text(json.dumps(rows))
 
-        info[name] = {"file_name": f"{name}.{suffix}"} | about
+        info[name] = {"file_name": f"{name}.{suffix}"} | entry
 
     choice = dict(formatting="multiple_choice_twins", columns=COLUMNS, twins=TWINS)
     question = {"question": "Which colour is shown?", "choices": ["red", "green", "blue"], "answer": "A"}
@@ -70,20 +70,20 @@ def folder(tmp_path_factory):
     columns = {"messages": "conversations"} | media
     add("sharegpt_chat", rows, formatting="sharegpt_twins", columns=columns, twins=twins)
     tags = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
-    about = dict(formatting="openai_twins", columns={"messages": "messages"} | media, tags=tags, twins=twins)
-    add("openai_chat", [{"messages": CHAT} | images], **about)
+    entry = dict(formatting="openai_twins", columns={"messages": "messages"} | media, tags=tags, twins=twins)
+    add("openai_chat", [{"messages": CHAT} | images], **entry)
 
     kinds = ["image", "text", "image+text"]
     rows = [question | {"images": ["red_0.png"], "kind": kind} for kind in kinds]
-    about = choice | {"twins": {"relevant": "kind", "perturbations": ["misleading_text", "black_image"]}}
-    add("by_column", rows, **about)
+    entry = choice | {"twins": {"relevant": "kind", "perturbations": ["misleading_text", "black_image"]}}
+    add("by_column", rows, **entry)
 
     whole = (folder / "red_0.png").read_bytes()
     (folder / "truncated.png").write_bytes(whole[: len(whole) // 2])
     good = question | {"images": ["red_0.png"]}
     bad = [good | {"images": ["truncated.png"]}, good | {"images": ["absent.png"]}]
-    cut_picture, cut_answer = {"question": f"{'long ' * 100}<image>"}, {"question": "long " * 8000}
-    bad += [good | cut_picture, good | cut_answer | {"choices": ["red " * 80, "green"]}, good | {"answer": "purple"}]
+    cut_image, cut_answer = {"question": f"{'long ' * 100}<image>"}, {"question": "long " * 8000}
+    bad += [good | cut_image, good | cut_answer | {"choices": ["red " * 80, "green"]}, good | {"answer": "purple"}]
     bad += [good | {"images": ["absent.png"]}]
     add("some_bad", [good, *bad, good | {"images": ["green_1.png"]}], **choice)
     add("all_bad", bad, **choice)
@@ -91,8 +91,8 @@ def folder(tmp_path_factory):
     rows = [{"conversations": sharegpt([{"role": "user", "content": "<image>Colours?"}])} | images]
     rows[0]["images"], answer = ["red_0.png"], {"from": "gpt", "value": "red " * 200}
     rows[0]["conversations"].append(answer)
-    about = dict(formatting="sharegpt_twins", columns={"messages": "conversations"} | media, twins=twins)
-    add("long_twin", rows, **about)
+    entry = dict(formatting="sharegpt_twins", columns={"messages": "conversations"} | media, twins=twins)
+    add("long_twin", rows, **entry)
     pictures = json.loads((folder / "pictures.json").read_text())
     broken = [{"bytes": (folder / "truncated.png").read_bytes(), "path": None}]
     rows = [question | {"images": broken}, question | {"images": [{"bytes": whole, "path": None}]}]
@@ -102,13 +102,13 @@ def folder(tmp_path_factory):
         | {"choices": [Value("string")], "images": Value("binary")}
     )
     packed = [(folder / f"{name}.png").read_bytes() for name in ("red_0", "green_1", "blue_2")]
-    about = choice | {"twins": {"relevant": ["text"], "perturbations": ["irrelevant_image"], "answer": "text"}}
-    add("bytes", [question | {"images": content} for content in packed], "parquet", raw, **about)
+    entry = choice | {"twins": {"relevant": ["text"], "perturbations": ["irrelevant_image"], "answer": "text"}}
+    add("bytes", [question | {"images": content} for content in packed], "parquet", raw, **entry)
     call = {"from": "function_call", "value": "call weather"}
     turns = sharegpt([{"role": "user", "content": "Rain?"}])
     rows = [{"conversations": [*turns, call]}, {"conversations": [*turns, {"from": "gpt", "value": "no"}]}]
-    about = dict(formatting="sharegpt_twins", columns={"messages": "conversations"})
-    add("bad_call", rows, **about, twins={"relevant": ["text"], "perturbations": ["black_image"]})
+    entry = dict(formatting="sharegpt_twins", columns={"messages": "conversations"})
+    add("bad_call", rows, **entry, twins={"relevant": ["text"], "perturbations": ["black_image"]})
     add("stray_block", pictures, columns={"prompt": "question"}, twins=TWINS)
     (folder / "dataset_info.json").write_text(json.dumps(info))
     return folder
@@ -171,16 +171,16 @@ def test_interleaving_is_llamafactorys(keys, strategy, probs):
         "plain_embedded",
     ],
 )
-def test_embedded_pictures_mix_with_anything(keys, datasets, streaming):
+def test_embedded_images_mix_with_anything(keys, datasets, streaming):
     stream = STREAM | {"max_steps": 1} if streaming else {}
     rows = list(load_data(keys(datasets, **stream)).train)
     sizes = {"few": 3, "embedded": 3, "plain_embedded": 3, "plain_paths": 2, "pictures": 8, "sums": 8}
     assert len(rows) == sum(sizes[name] for name in datasets.split(","))
     for example in rows:
-        pictures = [load_image(reference, example["images"], []) for reference in example["image_references"]]
-        assert len(pictures) == (0 if example["dataset"] == "sums" else len(example["images"] or []))
+        images = [load_image(reference, example["images"], []) for reference in example["image_references"]]
+        assert len(images) == (0 if example["dataset"] == "sums" else len(example["images"] or []))
         if example["dataset"] in ("embedded", ""):
-            assert all(picture.getpixel((1, 1)) == (255, 0, 0) for picture in pictures)
+            assert all(image.getpixel((1, 1)) == (255, 0, 0) for image in images)
 
         if example["dataset"] == "embedded":
             assert [variant["perturbation"] for variant in example["variants"]] == ["misleading_text"]
@@ -293,7 +293,7 @@ def test_eval_on_each_dataset(keys, tmp_path):
 
 
 @pytest.mark.parametrize("dataset", ["alpaca_chat", "sharegpt_chat", "openai_chat"])
-def test_chats_with_several_turns_and_pictures(keys, dataset):
+def test_chats_with_several_turns_and_images(keys, dataset):
     loaded = load_data(keys(dataset))
     (example,) = loaded.train
     (twin,) = example["variants"]
@@ -365,7 +365,7 @@ def test_bad_rows_of_a_stream_are_dropped(keys, warnings):
     assert any("answer not among the options" in text for text in texts)
 
 
-def test_a_truncated_embedded_picture_is_dropped(keys, warnings):
+def test_a_truncated_embedded_image_is_dropped(keys, warnings):
     (example,) = load_data(keys("embedded_bad", overwrite_cache=True)).train
     assert example["row"] == 1
     (text,) = [text for text in warnings if "embedded_bad" in text and "dropped" in text]
@@ -380,7 +380,7 @@ def test_a_twin_that_is_too_long_leaves_its_row(keys, warnings):
     assert "380 tokens are too few for the twin" in text
 
 
-def test_a_cut_picture_is_a_reason(keys, warnings):
+def test_a_cut_image_is_a_reason(keys, warnings):
     length = len(load_data(keys("sharegpt_chat")).train[0]["input_ids"])
     found = set()
     for cutoff in range(4, length, 6):
@@ -478,7 +478,7 @@ def test_a_twin_format_without_the_flag(keys):
         load_data(keys("pictures", plugin=None))
 
 
-def test_pictures_in_a_column_of_bytes(keys):
+def test_images_in_a_column_of_bytes(keys):
     """As pandas writes Parquet: no Image feature. Twins borrow them all the same."""
     rows = load_data(keys("bytes")).train
     colours = [load_image("row:0", row["images"], []).getpixel((1, 1)) for row in rows]
@@ -497,9 +497,9 @@ def test_a_function_call_that_is_no_json_is_dropped(keys, warnings):
 
 
 def test_llamafactorys_own_generation_leaves_bad_rows_out(keys, tmp_path, warnings):
-    about = dict(do_train=False, do_eval=True, max_steps=None, predict_with_generate=True, max_new_tokens=2)
-    about |= dict(eval_dataset="some_bad", cutoff_len=160, overwrite_cache=True, per_device_eval_batch_size=2)
-    run_exp(keys(None, **about))
+    entry = dict(do_train=False, do_eval=True, max_steps=None, predict_with_generate=True, max_new_tokens=2)
+    entry |= dict(eval_dataset="some_bad", cutoff_len=160, overwrite_cache=True, per_device_eval_batch_size=2)
+    run_exp(keys(None, **entry))
     assert "eval_rouge-1" in json.loads((tmp_path / "out" / "eval_results.json").read_text())
     assert any(text.startswith("Dataset some_bad: dropped 6 rows or twins of 8 rows: ") for text in warnings)
 

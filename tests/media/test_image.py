@@ -25,7 +25,7 @@ from modality_interference.media.reference import (
 )
 
 
-def picture_bytes(size: tuple[int, int] = (16, 12), kind: str = "PNG", mode: str = "RGB") -> bytes:
+def image_bytes(size: tuple[int, int] = (16, 12), kind: str = "PNG", mode: str = "RGB") -> bytes:
     stream = io.BytesIO()
     pixels = random.Random(0).randbytes(size[0] * size[1] * len(Image.new(mode, (1, 1)).getbands()))
     Image.frombytes(mode, size, pixels).save(stream, kind)
@@ -33,26 +33,26 @@ def picture_bytes(size: tuple[int, int] = (16, 12), kind: str = "PNG", mode: str
 
 
 @pytest.fixture
-def picture(tmp_path: Path) -> str:
+def image(tmp_path: Path) -> str:
     path = tmp_path / "cat.png"
-    path.write_bytes(picture_bytes())
+    path.write_bytes(image_bytes())
     return str(path)
 
 
-def test_every_kind_of_picture_loads_alike(picture: str):
-    data = picture_bytes()
+def test_every_kind_of_image_loads_alike(image: str):
+    data = image_bytes()
     expected = Image.open(io.BytesIO(data)).tobytes()
-    images = [picture, {"bytes": data, "path": None}, {"bytes": None, "path": picture}, data, Image.open(picture)]
+    images = [image, {"bytes": data, "path": None}, {"bytes": None, "path": image}, data, Image.open(image)]
     for index in range(len(images)):
         loaded = load_image(row_reference(index), images, [])
         assert (loaded.mode, loaded.size, loaded.tobytes()) == ("RGB", (16, 12), expected)
 
     assert load_image(extra_reference(0), [], [data]).tobytes() == expected
-    assert load_image(str(FileReference(picture)), [], []).tobytes() == expected
+    assert load_image(str(FileReference(image)), [], []).tobytes() == expected
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1"])
-def test_pictures_become_rgb(mode: str):
+def test_images_become_rgb(mode: str):
     stream = io.BytesIO()
     Image.new(mode, (5, 4)).save(stream, "PNG")
     assert load_image("row:0", [stream.getvalue()], []).mode == "RGB"
@@ -65,9 +65,9 @@ def test_plain_canvases(kind: CanvasKind, pixel: tuple[int, int, int]):
     assert image.getcolors() == [(21, pixel)]
 
 
-def test_a_canvas_takes_the_size_of_the_picture_it_replaces(picture: str):
+def test_a_canvas_takes_the_size_of_the_image_it_replaces(image: str):
     for kind in CanvasKind:
-        assert load_image(f"canvas:{kind}:5:row:0", [picture], []).size == (16, 12)
+        assert load_image(f"canvas:{kind}:5:row:0", [image], []).size == (16, 12)
 
 
 def test_noise_has_the_same_bytes_everywhere():
@@ -91,8 +91,8 @@ def refusal(reference: str, images: list) -> str:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
-def test_truncated_pictures_are_refused(tmp_path: Path, kind: str):
-    data = picture_bytes((64, 64), kind)
+def test_truncated_images_are_refused(tmp_path: Path, kind: str):
+    data = image_bytes((64, 64), kind)
     path = tmp_path / f"half.{kind.lower()}"
     path.write_bytes(data[: len(data) // 2])
     message = refusal("row:0", [str(path)])
@@ -101,7 +101,7 @@ def test_truncated_pictures_are_refused(tmp_path: Path, kind: str):
     assert "an embedded image" in refusal("row:0", [data[: len(data) // 2]])
 
 
-def test_unreadable_pictures_are_refused(tmp_path: Path):
+def test_unreadable_images_are_refused(tmp_path: Path):
     (tmp_path / "note.png").write_text("not a picture")
     (tmp_path / "empty.png").touch()
     assert "UnidentifiedImageError" in refusal("row:0", [str(tmp_path / "note.png")])
@@ -121,8 +121,8 @@ def test_a_pipe_does_not_block(tmp_path: Path):
 
 def test_decompression_bombs_are_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
-    assert "DecompressionBombError" in refusal("row:0", [picture_bytes()])
-    assert "DecompressionBombError" in refusal("canvas:black:0:row:0", [picture_bytes()])
+    assert "DecompressionBombError" in refusal("row:0", [image_bytes()])
+    assert "DecompressionBombError" in refusal("canvas:black:0:row:0", [image_bytes()])
 
 
 def test_formats_that_start_programs_are_refused():
@@ -152,7 +152,7 @@ def test_formats_that_start_programs_are_refused():
     ],
 )
 def test_bad_references(reference: str, message: str):
-    assert message in refusal(reference, [picture_bytes()])
+    assert message in refusal(reference, [image_bytes()])
 
 
 @given(st.text())
@@ -164,10 +164,10 @@ def test_any_reference_loads_or_is_refused_cleanly(reference: str):
 def fill_pool(folder: Path, *names: str) -> None:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(picture_bytes())
+        (folder / name).write_bytes(image_bytes())
 
 
-def test_a_pool_lists_its_pictures_in_order(tmp_path: Path):
+def test_a_pool_lists_its_images_in_order(tmp_path: Path):
     fill_pool(tmp_path / "pool", "b.png", "a.JPG", "deep/c.webp", "notes.txt")
     files = list_pool("pool", "pets", str(tmp_path))
     assert [os.path.relpath(path, tmp_path / "pool") for path in files] == ["a.JPG", "b.png", "deep/c.webp"]

@@ -36,7 +36,7 @@ def thumbnail(source: object, modality: Modality = Modality.VIDEO, reference: st
     return found
 
 
-def sound(source: object, reference: str = "row:0") -> MediaThumbnail:
+def audio(source: object, reference: str = "row:0") -> MediaThumbnail:
     return thumbnail(source, Modality.AUDIO, reference)
 
 
@@ -125,7 +125,7 @@ class TestFilmStrips:
         assert pixels(shown).shape == pixels(thumbnail(path)).shape
         assert not any(panel.any() for panel in panels(shown, 64))
 
-    def test_of_a_list_of_pictures(self, tmp_path: Path):
+    def test_of_a_list_of_images(self, tmp_path: Path):
         paths = [str(tmp_path / f"{index}.png") for index in range(8)]
         for index, path in enumerate(paths):
             Image.new("RGB", (32, 16), (30 * index, 0, 0)).save(path)
@@ -141,7 +141,7 @@ class TestSpectrograms:
         "form", [{}, {"rate": 44100, "channels": 2}, {"rate": 48000, "bits": 24}, {"seconds": 0.1}]
     )
     def test_a_tone_lights_the_row_of_its_pitch(self, tmp_path: Path, name: str, form: dict):
-        shown = sound(str(write_audio(tmp_path / "tone.wav", name, **form)))
+        shown = audio(str(write_audio(tmp_path / "tone.wav", name, **form)))
         assert shown.modality == "audio" and shown.caption == f"tone.wav, {form.get('seconds', 2.0):.1f} s"
         light = pixels(shown).astype(int).sum(axis=-1)
         assert light.shape[0] == PITCHES
@@ -150,29 +150,29 @@ class TestSpectrograms:
     def test_time_goes_to_the_right(self, tmp_path: Path):
         times = np.arange(32000) / 16000
         samples = 0.3 * np.sin(2 * np.pi * 1000 * times) * (times < 0.5)
-        light = pixels(sound(str(write_samples(tmp_path / "tone.wav", samples)))).astype(int).sum(axis=(0, 2))
+        light = pixels(audio(str(write_samples(tmp_path / "tone.wav", samples)))).astype(int).sum(axis=(0, 2))
         quarter = len(light) // 4
         assert light[: quarter - 4].min() > 10 * light[quarter + 8 :].max()
 
     def test_louder_is_brighter(self, tmp_path: Path):
         paths = [write_audio(tmp_path / f"{loud}.wav", amplitude=loud) for loud in (0.001, 0.01, 0.1)]
-        light = [pixels(sound(str(path))).astype(int).sum() for path in paths]
+        light = [pixels(audio(str(path))).astype(int).sum() for path in paths]
         assert light[0] < light[1] < light[2]
 
     def test_silence_is_dark(self, tmp_path: Path):
         path = str(write_audio(tmp_path / "tone.wav"))
-        removed, silent = sound(path, "removed:row:0"), sound(str(write_audio(tmp_path / "0.wav", amplitude=0.0)))
+        removed, silent = audio(path, "removed:row:0"), audio(str(write_audio(tmp_path / "0.wav", amplitude=0.0)))
         assert removed.caption == "silence, 2.0 s" and silent.caption == "0.wav, 2.0 s"
         assert pixels(removed).max() < 16 and pixels(silent).max() < 16
 
-    def test_of_a_clips_own_sound(self, tmp_path: Path):
-        shown = sound(str(write_clip(tmp_path / "clip.mp4", "bell", "horn")), "extra:0")
+    def test_of_a_clips_own_audio(self, tmp_path: Path):
+        shown = audio(str(write_clip(tmp_path / "clip.mp4", "bell", "horn")), "extra:0")
         assert shown.caption.startswith("clip.mp4 (another row's), 2.0")
         assert abs(pixels(shown).astype(int).sum(axis=(1, 2)).argmax() - row_of(1100)) <= 1
 
     def test_of_long_noise_shows_the_beginning_and_stays_small(self, tmp_path: Path):
         noise = np.random.default_rng(0).normal(0, 0.1, 70 * 16000).clip(-1, 1)
-        shown = sound(str(write_samples(tmp_path / "noise.wav", noise)))
+        shown = audio(str(write_samples(tmp_path / "noise.wav", noise)))
         assert shown.caption == "noise.wav, the first 60 s" and len(shown.uri) < 8_000
 
 

@@ -89,10 +89,10 @@ class TestDifferences:
         assert found.excludes_zero
 
     def test_interval_covers_the_truth_nineteen_times_in_twenty(self) -> None:
-        draw = np.random.default_rng(5)
+        rng = np.random.default_rng(5)
         covered = 0
         for trial in range(300):
-            effects = draw.beta(2, 5, size=(2, 60)).tolist()
+            effects = rng.beta(2, 5, size=(2, 60)).tolist()
             before, after = (scored(perturbation="p", correct=[True] * 60, causal_effect=e) for e in effects)
             found = difference(before, after, "causal_effect", seed=trial)
             covered += found.low <= 0 <= found.high  # type: ignore[operator]

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from helpers.diagnoses import diagnosis, flip, picture_uri, result, scored
+from helpers.diagnoses import diagnosis, flip, image_uri, result, scored
 from helpers.pages import background, open_page, overflow, plain, requested, shown, texts
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,9 +29,9 @@ GALLERY = [
     flip(dataset="sums", row=8, perturbation="black_image", prompt="2 plus 2?", perturbed_prompt="2 plus 2?"),
 ]
 CLIPS = [
-    {"modality": "video", "caption": "dog.mp4, 2.0 s, 64 × 48", "uri": picture_uri("red")},
+    {"modality": "video", "caption": "dog.mp4, 2.0 s, 64 × 48", "uri": image_uri("red")},
     {"modality": "audio", "caption": "dog.wav: cannot be shown, missing audio"},
-    {"modality": "audio", "caption": "silence, 2.0 s", "uri": picture_uri("black")},
+    {"modality": "audio", "caption": "silence, 2.0 s", "uri": image_uri("black")},
 ]
 HOSTILE = "<script>window.hacked=1</script>\"><img src=x onerror='window.hacked=1'>{{ 7 * 7 }}"
 ATTEMPTS = """
@@ -123,18 +123,18 @@ class TestGallery:
             ("same", "Which animal is shown?"),
         ]
 
-    def test_a_picture_that_the_twin_keeps_is_shown_once(self) -> None:
+    def test_an_image_that_the_twin_keeps_is_shown_once(self) -> None:
         assert flip_card(flip()).perturbed_images == []
-        assert len(flip_card(flip(perturbed_images=[picture_uri("blue")])).perturbed_images) == 1
+        assert len(flip_card(flip(perturbed_images=[image_uri("blue")])).perturbed_images) == 1
 
-    def test_only_embedded_pictures_are_shown(self) -> None:
+    def test_only_embedded_images_are_shown(self) -> None:
         addresses = ["https://example.org/a.png", "javascript:alert(1)", "data:text/html,hello", "file:///etc/passwd"]
 
-        assert flip_card(flip(images=[*addresses, picture_uri("red")])).images == [picture_uri("red")]
+        assert flip_card(flip(images=[*addresses, image_uri("red")])).images == [image_uri("red")]
 
     def test_clips_that_the_twin_keeps_are_shown_once(self) -> None:
-        video, sound, silence = CLIPS
-        shown = flip_card(flip(clips=[video, sound], perturbed_clips=[silence])).clips
+        video, audio, silence = CLIPS
+        shown = flip_card(flip(clips=[video, audio], perturbed_clips=[silence])).clips
 
         assert [(clip.modality, whose, clip.caption, bool(clip.uri)) for whose, clip in shown] == [
             ("video", "clean and perturbed", "dog.mp4, 2.0 s, 64 × 48", True),
@@ -143,8 +143,8 @@ class TestGallery:
         ]
 
     def test_what_takes_the_place_of_frames_stands_beside_them(self) -> None:
-        video, sound, _ = CLIPS
-        shown = flip_card(flip(clips=[video, sound], perturbed_clips=[video])).clips
+        video, audio, _ = CLIPS
+        shown = flip_card(flip(clips=[video, audio], perturbed_clips=[video])).clips
 
         assert [(clip.modality, whose) for whose, clip in shown] == [
             ("video", "clean"),
@@ -153,7 +153,7 @@ class TestGallery:
         ]
 
     @pytest.mark.parametrize("uri", ["https://example.org/a.png", "data:text/html,hello", "javascript:alert(1)"])
-    def test_only_embedded_pictures_of_clips_are_shown(self, uri: str) -> None:
+    def test_only_embedded_images_of_clips_are_shown(self, uri: str) -> None:
         ((_, shown),) = flip_card(flip(clips=[{"modality": "video", "caption": "a.mp4", "uri": uri}])).clips
 
         assert shown.uri == ""

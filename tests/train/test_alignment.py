@@ -34,15 +34,15 @@ def row(bits, answer, relevant, generator):
 
 def make_batch(family=FAMILY):
     """Rows about video and about audio, answers of 1 to 3 tokens, and rows that do not count."""
-    draw = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     rows = [
-        row([(TEXT, 3), (VIDEO, 5), (NONE, 1), (AUDIO, 4), (TEXT, 6)], 2, VIDEO, draw),
-        row([(AUDIO, 3), (TEXT, 6), (VIDEO, 9), (TEXT, 20), (AUDIO, 2), (TEXT, 4)], 3, AUDIO, draw),
-        row([(VIDEO, 9), (TEXT, 9)], 1, VIDEO, draw),  # one sense only
-        row([(VIDEO, 4), (AUDIO, 4), (TEXT, 9)], 1, TEXT, draw),  # no relevant media
-        row([(VIDEO, 4), (AUDIO, 4), (TEXT, 9)], 1, VIDEO | AUDIO, draw),  # nothing irrelevant
-        row([(VIDEO, 4), (AUDIO, 4), (TEXT, 9)], 1, 0, draw),  # nothing known
-        row([(TEXT, 2), (AUDIO, 4), (VIDEO, 6), (TEXT, 9)], 1, AUDIO | TEXT, draw),
+        row([(TEXT, 3), (VIDEO, 5), (NONE, 1), (AUDIO, 4), (TEXT, 6)], 2, VIDEO, rng),
+        row([(AUDIO, 3), (TEXT, 6), (VIDEO, 9), (TEXT, 20), (AUDIO, 2), (TEXT, 4)], 3, AUDIO, rng),
+        row([(VIDEO, 9), (TEXT, 9)], 1, VIDEO, rng),  # one modality only
+        row([(VIDEO, 4), (AUDIO, 4), (TEXT, 9)], 1, TEXT, rng),  # no relevant media
+        row([(VIDEO, 4), (AUDIO, 4), (TEXT, 9)], 1, VIDEO | AUDIO, rng),  # nothing irrelevant
+        row([(VIDEO, 4), (AUDIO, 4), (TEXT, 9)], 1, 0, rng),  # nothing known
+        row([(TEXT, 2), (AUDIO, 4), (VIDEO, 6), (TEXT, 9)], 1, AUDIO | TEXT, rng),
     ]
     ids, labels, bits, attended, relevant = (torch.tensor(column) for column in zip(*rows))
     inputs = {"input_ids": ids, "attention_mask": attended}

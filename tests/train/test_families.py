@@ -35,14 +35,14 @@ class KeepBatch(TrainerCallback):
             self.logs = dict(logs)
 
 
-PICTURES = {"dataset": "pictures,sums,both", "batch_mix": "image=1,text=1,both=1", "per_device_train_batch_size": 3}
+IMAGES = {"dataset": "pictures,sums,both", "batch_mix": "image=1,text=1,both=1", "per_device_train_batch_size": 3}
 CLIPS = {"dataset": "seen,read_seen", "batch_mix": "video=1,text=1", "per_device_train_batch_size": 2}
-CLIPS_WITH_SOUND = {"dataset": "clips,read", "batch_mix": "video=1,audio=1,text=1", "per_device_train_batch_size": 3}
+CLIPS_WITH_AUDIO = {"dataset": "clips,read", "batch_mix": "video=1,audio=1,text=1", "per_device_train_batch_size": 3}
 CASES = [
-    *[(family, PICTURES) for family in (*FAMILIES, "qwen2_5_omni", "llava_next_video")],
+    *[(family, IMAGES) for family in (*FAMILIES, "qwen2_5_omni", "llava_next_video")],
     *[(family, CLIPS) for family in ("qwen2_5_vl", "qwen3_vl", "llava_next_video", "qwen2_5_omni")],
-    ("qwen2_5_omni", CLIPS_WITH_SOUND),
-    ("qwen2_5_omni", CLIPS_WITH_SOUND | {"use_audio_in_video": True}),
+    ("qwen2_5_omni", CLIPS_WITH_AUDIO),
+    ("qwen2_5_omni", CLIPS_WITH_AUDIO | {"use_audio_in_video": True}),
 ]
 
 
@@ -71,7 +71,7 @@ def family(request, checkpoint, datasets, clips, equal_clips, tmp_path_factory):
     name, data = request.param
     output = tmp_path_factory.mktemp(name)
     clips = equal_clips if name == "llava_next_video" else clips
-    folder = datasets if data is PICTURES else clips
+    folder = datasets if data is IMAGES else clips
     keys = recipe(
         checkpoint(name), (FAMILIES | CLIP_FAMILIES)[name].template, folder, output / "out", **data,
         adversarial_epsilon=0.05, adversarial_step_size=0.05, adversarial_steps=3, adversarial_update="sign",
@@ -85,8 +85,8 @@ def family(request, checkpoint, datasets, clips, equal_clips, tmp_path_factory):
 
 def logits(family, batch, edit=None, parts=True):
     positions = batch.answer_positions
-    pictures = family.parts.media_features(batch.media_index)
-    with torch.no_grad(), family.parts.hooked(edit, positions, pictures):
+    images = family.parts.media_features(batch.media_index)
+    with torch.no_grad(), family.parts.hooked(edit, positions, images):
         return family.model(**batch.inputs, use_cache=False).logits
 
 
@@ -128,8 +128,8 @@ def test_delta_on_masked_out_positions_changes_nothing(family):
     assert changed[attacked].all() and not changed[~attacked].any()
 
 
-def test_shared_pictures_give_the_logits_of_repeated_ones(family):
-    """Rows of a batch, pictures encoded once, equal each example alone up to the padding's rounding."""
+def test_shared_images_give_the_logits_of_repeated_ones(family):
+    """Rows of a batch, images encoded once, equal each example alone up to the padding's rounding."""
     together = Answers.of(logits(family, family.batch), family.batch.labels)
     alone = [Answers.of(logits(family, batch), batch.labels).logits for batch in family.alone]
     torch.testing.assert_close(together.logits, torch.cat(alone), atol=2e-4, rtol=1e-3)
@@ -208,8 +208,8 @@ def test_rows_that_share_prefixes_have_the_same_logits_and_gradients(family):
     parameters = [parameter for parameter in family.model.parameters() if parameter.requires_grad]
     results = []
     for together in (None, packed(family, batch, copies)):
-        pictures = family.parts.media_features(batch.media_index)
-        with family.parts.hooked(append, positions, pictures, row_attention=together):
+        images = family.parts.media_features(batch.media_index)
+        with family.parts.hooked(append, positions, images, row_attention=together):
             answers = family.model(**batch.inputs, use_cache=False).logits
 
         loss = (answers.log_softmax(dim=-1) ** 2).mean()

@@ -96,7 +96,7 @@ def test_what_a_step_with_pgd_costs_with_rows_apart(family, checkpoint, datasets
     answers_of_copies = int(batch.answer_positions[batch.masked_rows].sum())
     tokens = batch.labels.shape[1]
 
-    # 1. the frozen vision tower: once for the whole step, attack included, and each picture once
+    # 1. the frozen vision tower: once for the whole step, attack included, and each image once
     assert len(count.vision_items) == 1
     # 2. the head: answer positions only (and the one token of the capturing forward)
     assert count.head_rows == [1, *[answers_of_copies] * STEPS, answers + answers_of_copies]
@@ -118,8 +118,8 @@ def test_vision_calls_with_a_trainable_projector_or_tower(frozen_tower, method, 
     assert len(count.vision_blocks) == calls
 
 
-def test_a_shared_picture_is_encoded_once(checkpoint, datasets, tmp_path):
-    """4 clean rows with a picture, each with two text twins: 4 pictures, not 12."""
+def test_a_shared_image_is_encoded_once(checkpoint, datasets, tmp_path):
+    """4 clean rows with an image, each with two text twins: 4 images, not 12."""
     count = run("gemma3", checkpoint, datasets, tmp_path, dataset="pictures", **FROZEN)
     assert len(count.batch.labels) == 12
     assert count.vision_items == [4]

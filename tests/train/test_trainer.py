@@ -170,14 +170,14 @@ def test_the_best_model_is_loaded_whole(checkpoint, datasets, tmp_path):
 
 @pytest.mark.parametrize("method", ["pgd", "freelb", "none"])
 def test_a_step_without_a_readable_example_changes_nothing(checkpoint, tmp_path, method):
-    """The pictures vanish between tokenization and training; a batch of one example has nothing left."""
+    """The images vanish between tokenization and training; a batch of one example has nothing left."""
     data = write_datasets(tmp_path / "data")
     keys = dict(dataset="pictures", tokenized_path=str(tmp_path / "tokenized"), per_device_train_batch_size=1)
     keys |= dict(adversarial_method=method, max_steps=2, weight_decay=0.0)
     base = checkpoint("qwen2_5_vl")
     load_data(recipe(base, "qwen2_vl", data, tmp_path / "run", **keys))
-    for picture in data.glob("*.png"):
-        picture.unlink()
+    for image in data.glob("*.png"):
+        image.unlink()
 
     run_exp(recipe(base, "qwen2_vl", data, tmp_path / "run", **keys))
     lines = [json.loads(line) for line in (tmp_path / "run" / "trainer_log.jsonl").read_text().splitlines()]

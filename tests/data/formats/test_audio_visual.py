@@ -73,12 +73,12 @@ def test_one_clip_gives_two_questions_with_the_twins_that_leave_them_answerable(
     content = seen["media"]["prompt"][0]["content"]
     assert content.startswith("<video><audio>Question:\nWhat do you see in this clip?")
     assert "What do you hear in this clip?" in heard["media"]["prompt"][0]["content"]
-    for about in (seen, heard):
-        assert sorted(about["choices"]) == NAMES and about["choices"][about["answer"]] == "bell"
-        assert about["response"][0]["content"] == "bell"
-        assert (about["media"]["videos"], about["media"]["audios"]) == (["0.mp4"], ["0.wav"])
+    for record in (seen, heard):
+        assert sorted(record["choices"]) == NAMES and record["choices"][record["answer"]] == "bell"
+        assert record["response"][0]["content"] == "bell"
+        assert (record["media"]["videos"], record["media"]["audios"]) == (["0.mp4"], ["0.wav"])
 
-    twins = [{item["perturbation"]: item for item in about["variants"]} for about in (seen, heard)]
+    twins = [{item["perturbation"]: item for item in record["variants"]} for record in (seen, heard)]
     text = {"misleading_caption", "long_context"}
     assert [set(found) for found in twins] == [
         {"swapped_audio", "silence"} | text,
@@ -97,16 +97,16 @@ def test_one_clip_gives_two_questions_with_the_twins_that_leave_them_answerable(
 @given(st.lists(st.sampled_from(NAMES), min_size=2, max_size=6, unique=True), st.integers(2, 6), st.integers(0, 99))
 def test_partners_are_drawn_among_other_classes_and_offered(names: list[str], options: int, seed: int):
     rows = [clip(number, name) for number, name in enumerate(names * 3)]
-    for about in convert(rows, OWN, options=options, perturbations=SWAPS, seed=seed):
-        if about["dropped"]:  # in 64 draws no clip of another class: one in 2 ** 64
-            raise AssertionError(about["dropped"])
+    for record in convert(rows, OWN, options=options, perturbations=SWAPS, seed=seed):
+        if record["dropped"]:  # in 64 draws no clip of another class: one in 2 ** 64
+            raise AssertionError(record["dropped"])
 
-        (variant,) = about["variants"]
-        own = rows[about["clip"]]["sight"]
-        assert len(about["choices"]) == options == len(set(about["choices"]))
-        assert about["choices"][about["answer"]] == own != variant["target"]
-        assert variant["target"] in about["choices"]
-        borrowed = about["media"]["twin_videos"] or about["media"]["twin_audios"]
+        (variant,) = record["variants"]
+        own = rows[record["clip"]]["sight"]
+        assert len(record["choices"]) == options == len(set(record["choices"]))
+        assert record["choices"][record["answer"]] == own != variant["target"]
+        assert variant["target"] in record["choices"]
+        borrowed = record["media"]["twin_videos"] or record["media"]["twin_audios"]
         assert rows[int(borrowed[0].split(".")[0])]["sight"] == variant["target"]
 
 
@@ -117,21 +117,21 @@ def test_choices_depend_on_the_seed_only():
     assert first == again != other
     moved = convert(rows[6:] + rows[:6], OWN, options=3, perturbations=[])
     stayed = convert(rows, OWN, options=3, perturbations=[])
-    known = {about["key"]: about["choices"] for about in stayed}
-    assert all(known[about["key"]] == about["choices"] for about in moved)
-    assert len({tuple(about["choices"]) for about in stayed}) > 12
-    assert set(Counter(about["answer"] for about in stayed)) == {0, 1, 2}
+    known = {record["key"]: record["choices"] for record in stayed}
+    assert all(known[record["key"]] == record["choices"] for record in moved)
+    assert len({tuple(record["choices"]) for record in stayed}) > 12
+    assert set(Counter(record["answer"] for record in stayed)) == {0, 1, 2}
 
 
 def test_abstention():
     seen, heard = convert(
         [clip(0, "bell", "drum")], OWN | PARTNER, options=3, perturbations=SWAPS, drop_asked_modality=True
     )
-    for about, sense in ((seen, "videos"), (heard, "audios")):
-        assert len(about["choices"]) == 4 and {"bell", "drum", CANNOT_TELL} < set(about["choices"])
-        assert about["choices"][about["answer"]] == CANNOT_TELL == about["response"][0]["content"]
-        assert about[sense] == ["removed:row:0"]
-        assert about["variants"][0][sense] == ["removed:row:0"]
+    for record, modality in ((seen, "videos"), (heard, "audios")):
+        assert len(record["choices"]) == 4 and {"bell", "drum", CANNOT_TELL} < set(record["choices"])
+        assert record["choices"][record["answer"]] == CANNOT_TELL == record["response"][0]["content"]
+        assert record[modality] == ["removed:row:0"]
+        assert record["variants"][0][modality] == ["removed:row:0"]
 
     assert (seen["audios"], heard["videos"]) == (["row:0"], ["row:0"])
 
@@ -140,7 +140,7 @@ def test_one_modality_only():
     columns = {"videos": "video", "visual_label": "sight"}
     (seen,) = convert([clip(0, "bell")], columns, ask_about="video", perturbations=["misleading_caption"])
     assert seen["media"]["audios"] is None and seen["media"]["prompt"][0]["content"].startswith("<video>Question")
-    columns = {"videos": "video", "audio_label": "sound"}  # the clip's own sound
+    columns = {"videos": "video", "audio_label": "sound"}  # the clip's own audio
     (heard,) = convert([clip(0, "bell")], columns, ask_about="audio", perturbations=["black_frames"])
     assert heard["media"]["audios"] == ["0.mp4"] and heard["relevant"] == Modality.AUDIO.bit
     columns = {"videos": "video", "visual_label": "sight"}
@@ -204,8 +204,8 @@ def test_a_stream_has_no_other_rows_to_swap_with():
 
 def test_a_class_without_a_counterpart_is_dropped():
     rows = [clip(number, "bell") for number in range(4)]
-    for about in convert(rows, OWN, perturbations=SWAPS):
-        assert about["dropped"]["kind"] == "no clip of another class" and about["clip"] == about["row"] // 2
+    for record in convert(rows, OWN, perturbations=SWAPS):
+        assert record["dropped"]["kind"] == "no clip of another class" and record["clip"] == record["row"] // 2
 
 
 def test_a_stream_is_asked_the_same_questions():

@@ -143,7 +143,7 @@ class TestEffects:
         thickness = [thickness_at(band, at) for band in bands for at in (0.01, 0.3, 0.52, 0.99)]
         means = [line.get_xdata()[0] for line in axes.lines]
 
-        unit = thickness[6]  # 75 % of the rows in one place: the thickest band
+        unit = thickness[6]  # 75 % of the rows at one value: the thickest band
         expected = np.sqrt([2 / 3, 0, 0, 2 / 3, 1 / 3, 0, 1, 0]) * unit
         assert unit > 0.2
         assert thickness == pytest.approx(expected, abs=0.01)

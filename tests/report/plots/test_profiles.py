@@ -78,7 +78,7 @@ class TestTable:
         accuracies = [line["conditions"]["audio"]["rates"]["accuracy"]["value"] for line in lines]
         assert accuracies == pytest.approx(ACCURACY["audio"])
 
-    def test_pictures_have_none(self) -> None:
+    def test_images_have_none(self) -> None:
         assert prompt_lines(tidy_table(diagnosis())) == []
 
     @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ class TestComparison:
         assert len(shown(chromium, "svg.plot")) == 3
         assert chromium.get_log("browser") == []
 
-    def test_pictures_have_neither_table_nor_plot(self, chromium, tmp_path: Path) -> None:
+    def test_images_have_neither_table_nor_plot(self, chromium, tmp_path: Path) -> None:
         for name in "ab":
             write_results(tmp_path / name, diagnosis(), scored(correct=[True] * 4))
 
