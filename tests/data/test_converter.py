@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from modality_interference.data import schema as features
-from modality_interference.data.converter import INVALID_TEXT, PlainRow, TwinConverter, make_converter
-from modality_interference.data.records import TWINS, Reason, TwinRecord, Variant
+from modality_interference.data.converter import PlainRow, TwinConverter, make_converter
+from modality_interference.data.records import INVALID_TEXT, Reason, TwinRecord, Variant
 from modality_interference.data.row_key import row_key, seeded
 from modality_interference.data.sample import no_media
 from modality_interference.data.spec import TwinsSpec
@@ -507,7 +507,7 @@ def test_a_record_crosses_arrow():
     whole = TwinRecord("pets", 3, 1, 4, 2, ("dog", "owl"), 1, media, (variant, variant))
     records = [plain, whole, replace(plain, dropped=Reason("bad", "why"))]
     rows = Dataset.from_list(
-        [{"_twins": record.to_arrow()} for record in records], features=Features({"_twins": TWINS})
+        [{"_twins": record.to_arrow()} for record in records], features=Features({"_twins": features.TWINS})
     )
     assert [TwinRecord.from_arrow(row["_twins"]) for row in rows] == records
     stream = rows.to_iterable_dataset().map(lambda row: row, features=rows.features)

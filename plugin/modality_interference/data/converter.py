@@ -11,11 +11,10 @@ from ..messages import listed, shown, suggestion
 from ..modality import MEDIA, Modality, to_bits
 from .dataset import RawDataset, RowContext
 from .formats.audio_visual import ASKED, CLIP
-from .records import LAYOUT, Reason, TwinRecord, Variant
+from .records import INVALID_TEXT, LAYOUT, Reason, TwinRecord, Variant
 from .registry import Format, Perturbation, formats, perturbations
 from .row_key import row_key, seeded
 from .sample import ParsedRow, Sample, own_references
-from .schema import INVALID_TEXT
 from .spec import PerturbationSpec, TwinsSpec, read_relevant
 
 

@@ -7,37 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from datasets import List, Value
-
 from ..errors import Unusable
 from ..modality import MEDIA
 from .sample import Message, References, no_media
 
 
 LAYOUT = 2  # of `_twins` and of tokenized datasets; in pickles, so that `datasets` remakes caches of another layout
+INVALID_TEXT = "_invalid_text"  # the column that marks rows whose text is not UTF-8, see `schema.mark_invalid_text`
 MAX_REASON = 600  # characters of a reason's kind or detail
-MESSAGES = List({"role": Value("string"), "content": Value("string")})
-REASON = {"kind": Value("string"), "detail": Value("string")}
-_REFERENCES = {column: List(Value("string")) for column in MEDIA.values()}
-_VARIANT = {
-    "perturbation": Value("string"),
-    "prompt": MESSAGES,
-    "system": Value("string"),
-    **_REFERENCES,
-    "target": Value("string"),
-}
-TWINS = {
-    "dataset": Value("string"),
-    "row": Value("int64"),
-    "key": Value("int64"),
-    "clip": Value("int64"),
-    "relevant": Value("int64"),
-    "choices": List(Value("string")),
-    "answer": Value("int32"),
-    **_REFERENCES,
-    "variants": List(_VARIANT),
-    "dropped": REASON,
-}
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,35 @@ from datasets import ClassLabel, Dataset, Features, Image, IterableDataset, List
 from .. import __version__
 from ..errors import ModalityInterferenceError
 from ..modality import MEDIA, Modality
-from .records import MESSAGES, REASON, TWINS
+from .records import INVALID_TEXT
 
 
 AnyDataset: TypeAlias = Dataset | IterableDataset
+MESSAGES = List({"role": Value("string"), "content": Value("string")})
+REASON = {"kind": Value("string"), "detail": Value("string")}
+_REFERENCES = {column: List(Value("string")) for column in MEDIA.values()}
+_VARIANT = {  # `records.Variant`
+    "perturbation": Value("string"),
+    "prompt": MESSAGES,
+    "system": Value("string"),
+    **_REFERENCES,
+    "target": Value("string"),
+}
+TWINS = {  # `records.TwinRecord`
+    "dataset": Value("string"),
+    "row": Value("int64"),
+    "key": Value("int64"),
+    "clip": Value("int64"),
+    "relevant": Value("int64"),
+    "choices": List(Value("string")),
+    "answer": Value("int32"),
+    **_REFERENCES,
+    "variants": List(_VARIANT),
+    "dropped": REASON,
+}
 IMAGE = {"bytes": Value("binary"), "path": Value("string")}  # an image, as the converter gives those of other rows
 ALIGNED_IMAGES = List(Image(decode=False))  # one type for all datasets, or they could not be mixed
 DROPPED = {"dropped", "dropped_twins"}  # columns that no dataset has any more once its bad rows are out
-INVALID_TEXT = "_invalid_text"  # the column that marks rows whose text is not UTF-8, see `mark_invalid_text`
 
 
 def column_names(dataset: AnyDataset) -> list[str]:
