@@ -81,7 +81,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(ModalityInterferenceError, match="report.html: No space left on device.*untouched"):
+    with pytest.raises(ModalityInterferenceError, match="report.html: No space left on device.*unchanged"):
         write_text(tmp_path / "report.html", "new")
 
     assert (tmp_path / "report.html").read_text() == "old"
@@ -121,8 +121,12 @@ def test_another_schema_version_says_what_to_do(tmp_path, version):
     (tmp_path / JSON_FILE).write_text(json.dumps(content))
     with pytest.raises(
         ModalityInterferenceError, match=rf"json has schema version {version}, .* reads version 2. Run"
-    ):
+    ) as caught:
         read_diagnosis(tmp_path)
+
+    # not within another message, which would cut it
+    assert str(caught.value).startswith(f"{tmp_path / JSON_FILE} has")
+    assert str(caught.value).endswith("or read the file with the release that wrote it.")
 
 
 def test_a_bad_line_is_named(tmp_path):

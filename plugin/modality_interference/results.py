@@ -359,6 +359,8 @@ def _parse(model: type[Model], text: str, where: str) -> Model:
         content = json.loads(text)
         _check_schema(content, where)
         return model.model_validate(content)
+    except ModalityInterferenceError:  # of another schema version: the message says all
+        raise
     except (ValueError, RecursionError) as error:
         raise ModalityInterferenceError(
             f"{where} is not what a diagnosis writes ({explain(error, model)[:300]}). Run the diagnosis again."
