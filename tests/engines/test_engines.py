@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.engines.cells import CELLS, STEPS, Cell
+from helpers.engines.cells import ACCUMULATIONS, ATTACKS, CELLS, STEPS, TUNINGS, Cell
 from helpers.engines.launching import ENGINES, SINGLE, Engine, launch, logged, weights, wrappers
-from helpers.engines.table import Table
 from helpers.engines.uneven_data import BATCHES, ROWS_PER_BATCH, write_uneven
 from helpers.loading import load_data
 from safetensors.torch import load_file
@@ -25,6 +24,36 @@ POISONED = Cell("full", "none", 1, poisoned=True)
 TOGETHER = [*QUICK, POISONED]  # in one launch
 TABLE = Path(__file__).with_name("table.md")
 Train = Callable[[Engine, list[Cell]], Path]
+
+
+class Table:
+    """The largest difference of a parameter from one process, by engine and cell."""
+
+    def __init__(self) -> None:
+        self.found: dict[tuple[str, str], float] = {}
+
+    def enter(self, engine: str, cell: Cell, difference: float) -> None:
+        """Note a measured cell."""
+        self.found[engine, str(cell)] = difference
+
+    def write(self, path: Path) -> None:
+        """Write the table, once every cell of it was measured."""
+        if len(self.found) == len(ENGINES) * len(CELLS):
+            path.write_text(self.markdown())
+
+    def markdown(self) -> str:
+        """One line per engine and tuning, one column per attack and accumulation."""
+        columns = [(attack, accumulation) for attack in ATTACKS for accumulation in ACCUMULATIONS]
+        titles = [f"{'no attack' if attack == 'none' else attack}, {accumulation}" for attack, accumulation in columns]
+        lines = [f"| engine | tuning | {' | '.join(titles)} |", f"| --- | --- |{' ---: |' * len(columns)}"]
+        for name, engine in ENGINES.items():
+            for tuning in TUNINGS:
+                cells = [self.found[name, str(Cell(tuning, *column))] for column in columns]
+                lines.append(
+                    f"| {engine.title} | {tuning} | {' | '.join(f'{difference:.0e}' for difference in cells)} |"
+                )
+
+        return "\n".join(lines) + "\n"
 
 
 @pytest.fixture(scope="session")
