@@ -384,7 +384,7 @@ def test_images_inside_of_objects_stay_closed(good):
     Dataset.from_list(rows, features=features).to_parquet(good / "held.parquet")
     add(good, "held", {"file_name": "held.parquet"})
     (problem,) = problems_of(good)
-    assert problem.startswith("dataset `held`: column `held` holds pictures inside of objects.")
+    assert problem.startswith("dataset `held`: column `held` holds images inside of objects.")
 
 
 def test_an_embedded_path_is_not_opened(good, tmp_path):

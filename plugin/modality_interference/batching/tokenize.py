@@ -27,7 +27,7 @@ REMEMBERED_CLIPS = 8  # a clip's questions come one after the other, and its twi
 
 @dataclass
 class TwinProcessor(SupervisedDatasetProcessor):
-    """LLaMA-Factory's processor for SFT, for rows that bring twins.
+    """LLaMA-Factory's processor for SFT, for rows with twins.
 
     An example is one dataset row: the clean row in LLaMA-Factory's own columns, its twins in `variants`. So `val_size`,
     `max_samples`, shuffling and mixing act on whole examples, and an example's twins are always in its batch.
@@ -182,7 +182,7 @@ class TwinProcessor(SupervisedDatasetProcessor):
             raise
         except ValueError as error:  # LLaMA-Factory's mm_plugin: placeholders and media do not match
             raise Unusable("media do not match the text", str(error)[:200]) from error
-        except Exception as error:  # of clips that are odd in a new way, and of tools and calls that are no JSON
+        except Exception as error:  # for clips with unknown faults, and for tools and calls that are not JSON
             clips = media[Modality.VIDEO] or media[Modality.AUDIO]
             if not clips and not tools and all(turn["role"] != Role.FUNCTION for turn in (*prompt, *response)):
                 raise
@@ -234,7 +234,7 @@ def _load(modality: Modality, reference: str, row: dict[str, Any]) -> Any:
 
 
 def _as_dict(image: Any) -> Any:
-    return {"bytes": None, "path": image} if isinstance(image, str) else image  # a stream may bring paths
+    return {"bytes": None, "path": image} if isinstance(image, str) else image  # a stream may hold paths
 
 
 def _answer(labels: list[int]) -> list[int]:

@@ -149,11 +149,11 @@ def make_converter(
         dataset_name: in `dataset_info.json`.
         column_names: the columns that the dataset has.
         base_converter: LLaMA-Factory's converter of `formats()[formatting].base`, where that is not None.
-        dataset_dir: the folder of `dataset_info.json`, where pools lie; None without such a folder.
+        dataset_dir: the folder of `dataset_info.json`, which holds the pools; None without such a folder.
         class_names: the names of every column with a ClassLabel feature.
         other_rows: the raw rows by index, images undecoded; None for streaming.
         find_media: LLaMA-Factory's `_find_medias`.
-        media_folders: where media may lie; None where the caller looks at their paths itself.
+        media_folders: where media may be opened; None where the caller checks their paths itself.
         seed: of every random choice.
 
     Returns:
@@ -236,7 +236,7 @@ def _check_columns(dataset: RawDataset, layout: Format, column_names: Sequence[s
 
 
 def _own_cells(example: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The row without the columns that depend on other rows: its index, and whether any row's text is no UTF-8."""
+    """The row without the columns that depend on other rows: its index, and whether the text of any row is not UTF-8."""
     if CLIP not in example and INVALID_TEXT not in example:
         return example
 

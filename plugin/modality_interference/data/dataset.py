@@ -29,12 +29,12 @@ class RawDataset:
         spec: its `twins` block.
         columns: from the format's keys to the dataset's column names.
         seed: of every random choice.
-        dataset_dir: the folder that pools lie in; None where the dataset has none on this machine.
+        dataset_dir: the folder that holds the pools; None where the dataset has none on this machine.
         class_names: of every column with a ClassLabel feature.
         other_rows: the raw rows, by index; None where there is no random access (streaming).
         base_converter: LLaMA-Factory's converter, for formats that are made of its result.
         find_media: LLaMA-Factory's `_find_medias`: joins paths with `media_dir`; None for an empty list.
-        media_folders: where media may lie; None where the caller looks at their paths itself.
+        media_folders: where media may be opened; None where the caller checks their paths itself.
     """
 
     name: str
@@ -76,10 +76,10 @@ class RawDataset:
         return self.checked_media(found, modality)
 
     def checked_media(self, found: list[Any], modality: Modality) -> list[Any]:
-        """The media, once they have been looked at.
+        """The same media, after a check of their types and paths.
 
         Raises:
-            Unusable: one is no medium, or its path may not be opened.
+            Unusable: one is not a medium, or its path may not be opened.
         """
         for medium in found:
             if modality is Modality.IMAGE and not _is_image(medium):

@@ -13,12 +13,12 @@ from typing import Any
 def row_key(dataset: str, example: Mapping[str, Any]) -> int:
     """The key of a raw row: from its content, so it does not change with row order, sharding or streaming.
 
-    Columns without a value count as absent, as Arrow fills gaps with None. Of an embedded picture only the bytes
+    Columns without a value count as absent, as Arrow fills gaps with None. Of an embedded image only the bytes
     count: its path differs between a streamed and a downloaded dataset.
 
     Args:
         dataset: the dataset's name; the same row in two datasets has two keys.
-        example: the raw row: strings, numbers, bytes, dates, PIL pictures, numpy values, and lists and dicts of them.
+        example: the raw row: strings, numbers, bytes, dates, PIL images, numpy values, and lists and dicts of them.
 
     Returns:
         63 bits (so that Arrow's int64 holds it) of BLAKE2b over a canonical encoding.
@@ -30,7 +30,7 @@ def row_key(dataset: str, example: Mapping[str, Any]) -> int:
 
 
 def seeded(seed: int, dataset: str, key: int, purpose: str) -> random.Random:
-    """A generator that depends on these four only, never on Python's hash seed, the worker or the rank."""
+    """A random generator that depends on these four arguments only, not on Python's hash seed, the worker or the rank."""
     text = f"[{seed}, {_quoted(dataset)}, {key}, {_quoted(purpose)}]"  # JSON
     return random.Random(int.from_bytes(blake2b(text.encode(), digest_size=16).digest(), "big"))
 
@@ -40,7 +40,7 @@ _quoted = lru_cache(maxsize=4096)(json.dumps)  # datasets and perturbations are 
 
 def _feed(parts: list[bytes], value: Any) -> None:
     """Feed one value, as type, length and content, so that no two different values feed the same bytes."""
-    if isinstance(value, str):  # by far the most frequent
+    if isinstance(value, str):  # by far the most frequent type
         _put(parts, b"str", value.encode("utf-8", "surrogatepass"))
     elif value is None:
         _put(parts, b"none", b"")
@@ -63,7 +63,7 @@ def _feed(parts: list[bytes], value: Any) -> None:
 
 
 def _feed_mapping(parts: list[bytes], value: Mapping[str, Any]) -> None:
-    if _is_embedded_picture(value):
+    if _is_embedded_image(value):
         _feed(parts, os.path.basename(value["path"] or "") if value["bytes"] is None else value["bytes"])
         return
 
@@ -74,8 +74,8 @@ def _feed_mapping(parts: list[bytes], value: Mapping[str, Any]) -> None:
         _feed(parts, item)
 
 
-def _is_embedded_picture(value: Mapping[str, Any]) -> bool:
-    """Whether this is how `datasets` hands over an undecoded picture."""
+def _is_embedded_image(value: Mapping[str, Any]) -> bool:
+    """Whether this is how `datasets` represents an undecoded image."""
     if len(value) != 2 or set(value) != {"bytes", "path"}:
         return False
 
@@ -84,13 +84,13 @@ def _is_embedded_picture(value: Mapping[str, Any]) -> bool:
 
 def _feed_object(parts: list[bytes], value: Any) -> None:
     """Feed what `datasets` may decode a cell to, known by its methods so that nothing heavy is imported here."""
-    if hasattr(value, "mode") and hasattr(value, "tobytes"):  # a PIL picture
+    if hasattr(value, "mode") and hasattr(value, "tobytes"):  # a PIL image
         _feed(parts, [value.mode, *value.size, value.tobytes()])
     elif hasattr(value, "dtype") and hasattr(value, "tolist"):  # a numpy value
         _feed(parts, value.tolist())
     elif hasattr(value, "isoformat"):  # a date
         _feed(parts, value.isoformat())
-    else:  # anything else, a video decoder say, may repr to its address: the other columns tell the rows apart
+    else:  # the `repr` of anything else, such as a video decoder, may hold its address; the other columns distinguish the rows
         _put(parts, b"object", type(value).__qualname__.encode())
 
 

@@ -132,11 +132,11 @@ def twin_converter(
     """The converter of a dataset with a `twins` block.
 
     Args:
-        dataset: its raw rows, pictures undecoded.
+        dataset: its raw rows, images undecoded.
         dataset_attr: what `get_dataset_list` above makes of its entry.
         data_args: LLaMA-Factory's; `dataset_dir`, `media_dir` and `streaming` are read.
         seed: of every random choice.
-        media_folders: where media may lie; None where the caller looks at their paths itself.
+        media_folders: where media may be opened; None where the caller checks their paths itself.
     """
     base = _base_converter(dataset_attr, data_args)
     return make_converter(

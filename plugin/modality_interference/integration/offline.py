@@ -39,7 +39,7 @@ class LocalDataset:
     Attributes:
         name: in `dataset_info.json`.
         folder: the dataset folder.
-        rows: the raw rows, pictures undecoded.
+        rows: the raw rows, images undecoded.
         make_converter: makes what turns a raw row and its index into an aligned row.
     """
 
@@ -49,7 +49,7 @@ class LocalDataset:
     make_converter: Callable[[], Converter]
 
     def examples(self, indexes: Iterable[int]) -> Iterator[Example]:
-        """Convert rows and load their pictures; see `read_example`.
+        """Convert rows and load their images; see `read_example`.
 
         Raises:
             ModalityInterferenceError: the entry does not fit the data.
@@ -107,7 +107,7 @@ def _load(attribute: Any, data_args: Any, cache: str) -> Dataset:
     """LLaMA-Factory's own loading, up to where rows are aligned."""
     loader = require("llamafactory.data.loader", "_load_single_dataset", "align_dataset")
     model_args = SimpleNamespace(cache_dir=cache, hf_hub_token=None)
-    attribute.num_samples = None  # of all rows, as they stand in the file
+    attribute.num_samples = None  # of all rows, in the order of the file
     try:
         with _swapped(loader, "align_dataset", lambda rows, *_: rows):
             return loader._load_single_dataset(attribute, model_args, data_args, training_args=None)
@@ -128,21 +128,21 @@ def _check_rows(name: str, rows: Dataset) -> None:
         raise ModalityInterferenceError(f"dataset `{name}`: it has no rows")
 
     for column, feature in rows.features.items():
-        if _decodes_pictures(feature):  # by PIL without `PICTURE_FORMATS`, whose EPS reader starts Ghostscript
+        if _decodes_images(feature):  # by PIL without `IMAGE_FORMATS`, whose EPS reader starts Ghostscript
             raise ModalityInterferenceError(
-                f"dataset `{name}`: column `{column}` holds pictures inside of objects. Move them to a column of "
-                "their own, of pictures or lists of pictures."
+                f"dataset `{name}`: column `{column}` holds images inside of objects. Move them to a column of "
+                "their own, of images or lists of images."
             )
 
 
-def _decodes_pictures(feature: Any) -> bool:
+def _decodes_images(feature: Any) -> bool:
     if isinstance(feature, datasets.Image):
         return feature.decode
 
     if isinstance(feature, dict):
-        return any(map(_decodes_pictures, feature.values()))
+        return any(map(_decodes_images, feature.values()))
 
-    return hasattr(feature, "feature") and _decodes_pictures(feature.feature)
+    return hasattr(feature, "feature") and _decodes_images(feature.feature)
 
 
 def _converter(rows: Dataset, attribute: Any, data_args: Any, seed: int) -> Converter:
