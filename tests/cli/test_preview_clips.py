@@ -122,7 +122,7 @@ def test_the_page_shows_clean_rows_and_what_twins_change(paired, shown):
     assert swapped["captions"] == [f"Audio: {row['swapped_audio']} (another row's), 1.0 s"]
     assert silent["captions"] == ["Audio: silence, 1.0 s"]
     for card in (swapped, silent):
-        assert card["video"] == [] and "The clean row's: text, video." in card["text"]
+        assert card["video"] == [] and "Unchanged: text, video." in card["text"]
 
     assert silent["audio"][0].max() < 16
     heard = [card["audio"][0].astype(int).sum(axis=(1, 2)).argmax() for card in (clean, swapped)]
@@ -130,7 +130,7 @@ def test_the_page_shows_clean_rows_and_what_twins_change(paired, shown):
     assert (row["audio_label"], row["swapped_audio_label"]) == (low, high)
     assert (heard[0] > heard[1]) == (low == "bell")  # the first row of an image is the highest pitch
     assert cards["misleading_caption"]["captions"] == []
-    assert "The clean row's: video, audio." in cards["misleading_caption"]["text"]
+    assert "Unchanged: video, audio." in cards["misleading_caption"]["text"]
 
 
 def test_the_page_shows_frames_that_twins_change(paired, shown):
@@ -145,7 +145,7 @@ def test_the_page_shows_frames_that_twins_change(paired, shown):
         assert removed["captions"] == ["Video: black frames, 1.0 s, 64 × 64"]
         assert not removed["video"][0][:, :SIDE].any()
         for card in (other, removed):
-            assert card["audio"] == [] and "The clean row's: text, audio." in card["text"]
+            assert card["audio"] == [] and "Unchanged: text, audio." in card["text"]
 
 
 def test_the_terminal_says_the_same(paired, shown, monkeypatch):

@@ -19,9 +19,7 @@ modality-interference report saves/base saves/plain saves/plugin -o comparison -
 
 
 def run(
-    runs: Annotated[
-        list[Path], typer.Argument(metavar="RUN_DIR...", help="The output_dir of a run with a diagnosis.")
-    ],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN_DIR", help="The output_dir of a run with a diagnosis.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder for the page.")],
     names: Annotated[
         str | None, typer.Option(metavar="A,B,...", help="Names of the runs.  [default: names of their folders]")

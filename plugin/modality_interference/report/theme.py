@@ -266,6 +266,7 @@ def _svg(figure: Figure, name: str, title: str) -> Markup:
         "viewBox": f"0 0 {_rounded(width * _POINTS)} {_rounded(height * _POINTS)}",
         "width": str(round(width * _CSS_PIXELS)),
         "height": str(round(height * _CSS_PIXELS)),
+        "style": f"--width: {round(width * _CSS_PIXELS)}px",
     }
     inline = ElementTree.Element("svg", attributes)
     numbers = itertools.count(1)

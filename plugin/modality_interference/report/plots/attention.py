@@ -9,10 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.colorbar import make_axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ...results import AttentionContrast, AttentionProfile, AttentionShares
+from ..table import PROMPTS
 from ..theme import CARD, CLEAN, INK, MUTED, SERIES, VARIABLES, Plot, add_legend, label, line_style, make_plot
 
 
@@ -23,6 +25,7 @@ _COLUMNS = 5  # panels beside each other
 _PANEL = 2.2  # inches, width of a heatmap
 _LAYER = 0.14  # inches, height of a layer
 _SHORTEST = 1.3
+_GAP = 0.08  # above and below a panel: the names of tokens keep apart from the next title
 _BAR = 2.2  # height of the colour bar
 _WRITTEN = 12  # layers of which each share is written into its cell
 
@@ -69,7 +72,8 @@ def _heatmaps(profile: AttentionProfile) -> Figure:
     lines = _lines(profile.conditions)
     columns = max(map(len, lines))
     height = max(_SHORTEST, _LAYER * len(profile.conditions[0].layers)) + 0.85
-    figure = Figure(figsize=(_PANEL * columns + 1.0, height * len(lines)))
+    layout = ConstrainedLayoutEngine(h_pad=_GAP)
+    figure = Figure(figsize=(_PANEL * columns + 1.0, height * len(lines)), layout=layout)
     grid = figure.subplots(len(lines), columns, squeeze=False)
     for line, panels in zip(lines, grid):
         for axes, condition in zip(panels, line):
@@ -111,13 +115,18 @@ def _lines(conditions: Sequence[AttentionShares]) -> list[list[AttentionShares]]
 
 def _name_panel(axes: Axes, condition: AttentionShares, groups: Sequence[str], first: bool) -> None:
     axes.set_title(label(condition.perturbation, 24), loc="left", pad=16)
-    where = label(f"{condition.dataset}, {condition.kind} prompt", 34)
+    where = label(f"{condition.dataset}, {_prompt(condition.kind)} prompt", 34)
     position: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "xytext": (0, 4)}
     axes.annotate(where, (0, 1), **position, fontsize=7.5, color=MUTED, annotation_clip=False)
     axes.set_xticks(range(len(groups)), [label(group, 10) for group in groups], fontsize=7.5)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("layer" if first else "")
     axes.tick_params(labelleft=first)
+
+
+def _prompt(kind: str) -> str:
+    """As all other plots and tables name the prompts of rows of a kind."""
+    return PROMPTS.get(kind, kind)
 
 
 def _write_shares(axes: Axes, condition: AttentionShares) -> None:
@@ -136,7 +145,7 @@ def _contrasts(found: Mapping[str, Mapping[str, AttentionContrast]], modalities:
                 _draw_run(axes, line_style(index), contrasts[modality])
 
         first = next(contrasts[modality] for contrasts in found.values() if modality in contrasts)
-        title = f"To {modality} tokens: {first.asked} against {first.other} prompts"
+        title = f"To {modality} tokens: {_prompt(first.asked)} against {_prompt(first.other)} prompts"
         axes.set_title(label(title, 60), loc="left", fontsize=9)
         axes.axhline(0, color=CLEAN, linewidth=1, linestyle=":", zorder=1)
         axes.set_xlabel("layer")

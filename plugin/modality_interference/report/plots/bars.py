@@ -7,11 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
 
 from ... import modality
 from ...results import RateName
 from ..table import RATE_TITLES, names
-from ..theme import CLEAN, INK, MUTED, RowLayout, add_legend, label, series_colour
+from ..theme import CARD, CLEAN, INK, MUTED, RowLayout, add_legend, label, series_colour
 
 
 _ROW = 0.27  # inches, of a condition with one bar
@@ -64,7 +65,8 @@ def _scale(axes: Axes, rate: RateName) -> None:
 def _intervals(axes: Axes, lines: pd.DataFrame, ys: Sequence[float], rate: RateName, fontsize: float) -> None:
     """The 95 % intervals over the bars, and the figures behind them."""
     for y, value, low, high in zip(ys, lines.value, lines.low, lines.high):
-        axes.plot([low, high], [y, y], color=INK, linewidth=1, solid_capstyle="butt")
+        (line,) = axes.plot([low, high], [y, y], color=INK, linewidth=1, solid_capstyle="butt")
+        line.set_path_effects([withStroke(linewidth=2, foreground=CARD)])  # stands out from bars of any colour
         text = f"{value:.2f}" if rate == "causal_effect" else f"{100 * value:.1f}"
         style: dict[str, Any] = {"va": "center_baseline", "fontsize": fontsize, "color": MUTED, "clip_on": True}
         axes.text(max(high, value) + 0.02, y, text, **style)

@@ -37,7 +37,7 @@ def diagnosis_plots(diagnosis: Diagnosis, rows: Sequence[ScoredRow]) -> list[Plo
 
 def rates_plot(table: pd.DataFrame) -> Plot:
     """All rates with their intervals."""
-    caption = "Every figure of the table below; the thin lines are 95 % intervals."
+    caption = "Every figure of the table below; grey bars are clean rows, thin lines are 95 % intervals."
     return make_plot(RATES_FILE, "All figures", caption, lambda: bars(table, rates_present(table)))
 
 
