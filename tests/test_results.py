@@ -159,6 +159,15 @@ def test_any_value_of_any_key_is_read_or_refused(tmp_path_factory, key, value):
         assert JSON_FILE in str(error)
 
 
+def test_lone_surrogates_become_question_marks(tmp_path):
+    write_results(tmp_path, DIAGNOSIS, ROWS)
+    for file in (tmp_path / JSON_FILE, tmp_path / ROWS_FILE):
+        file.write_text(file.read_text(encoding="utf-8").replace("pets", r"a\uD800 \ud83d\ude00"), encoding="utf-8")
+
+    assert "a? \N{GRINNING FACE}" in read_diagnosis(tmp_path).datasets
+    assert {row.dataset for row in read_rows(tmp_path)} == {"a? \N{GRINNING FACE}"}
+
+
 def test_line_separators_in_answers(tmp_path):
     """Unicode's are not escaped by JSON, and break no line of a file."""
     row = ScoredRow(

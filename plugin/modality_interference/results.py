@@ -357,6 +357,9 @@ def _read_text(path: Path) -> str:
 def _parse(model: type[Model], text: str, where: str) -> Model:
     try:
         content = json.loads(text)
+        if "\\ud" in text.lower():  # escapes can bring lone surrogates, which no file can hold
+            content = json.loads(json.dumps(content, ensure_ascii=False).encode(errors="replace"))
+
         _check_schema(content, where)
         return model.model_validate(content)
     except ModalityInterferenceError:  # of another schema version: the message says all
