@@ -66,6 +66,15 @@ def press() -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.fixture
+def listens_to_ctrl_c():
+    """A shell that starts the tests in the background lets them ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listens_to_ctrl_c")
 def test_the_first_ctrl_c_sets_the_event_and_the_second_raises():
     before = signal.getsignal(signal.SIGINT)
     with deferred_ctrl_c() as asked:
@@ -78,6 +87,7 @@ def test_the_first_ctrl_c_sets_the_event_and_the_second_raises():
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.usefixtures("listens_to_ctrl_c")
 def test_a_ctrl_c_that_comes_while_an_object_dies_is_not_lost():
     class Dying:
         def __del__(self) -> None:
