@@ -208,7 +208,7 @@ def sources() -> str:
     files = [path for top in TOP if top not in ("docs",) for path in (ROOT / top).rglob("*")]
     files += [ROOT / "setup.cfg", ROOT / "pyproject.toml", ROOT / "Makefile"]
     kinds = (".py", ".yaml", ".json", ".cfg", ".toml", ".txt", ".j2")
-    own = [path for path in files if path.suffix in kinds and "work" not in path.parts]
+    own = [path for path in files if path.suffix in kinds and "work" not in path.relative_to(ROOT).parts]
     return "\n".join(path.read_text(encoding="utf-8") for path in own if path != Path(__file__))
 
 
