@@ -369,7 +369,7 @@ def test_a_truncated_embedded_image_is_dropped(keys, warnings):
     (example,) = load_data(keys("embedded_bad", overwrite_cache=True)).train
     assert example["row"] == 1
     (text,) = [text for text in warnings if "embedded_bad" in text and "dropped" in text]
-    assert "dropped 1 rows or twins of 2 rows" in text and "cannot read an embedded picture" in text
+    assert "dropped 1 rows or twins of 2 rows" in text and "cannot read an embedded image" in text
 
 
 def test_a_twin_that_is_too_long_leaves_its_row(keys, warnings):
