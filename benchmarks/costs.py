@@ -18,6 +18,7 @@ from modality_interference.arguments import PluginArguments
 from modality_interference.batching.batch import TwinBatch
 from modality_interference.train.attack import Attack
 from modality_interference.train.hooks import ModelParts
+from modality_interference.train.media_features import tensors_in
 from modality_interference.train.trainer import TwinTrainer
 
 
@@ -81,7 +82,7 @@ class _PhaseClock:
 
     def enter_with_gradient_of(self, value: Any, phase: Phase) -> None:
         """In the backward pass, begin a phase once the gradients of the tensors in `value` are there."""
-        for tensor in _tensors(value):
+        for tensor in tensors_in(value):
             if tensor.requires_grad:
                 tensor.register_hook(lambda _: self.enter(phase))
 
@@ -235,7 +236,7 @@ def _vision_once(parts: ModelParts, batch: TwinBatch) -> int:
     counter = FlopCounterMode(display=False, custom_mapping=_ATTENTION)
     with torch.enable_grad(), counter:
         features = owner.get_image_features(pixels.to(weight), grids.to(weight.device))
-        outputs = [tensor for tensor in _tensors(features.pooler_output) if tensor.requires_grad]
+        outputs = [tensor for tensor in tensors_in(features.pooler_output) if tensor.requires_grad]
         trainable = [p for tower in parts.towers for p in tower.parameters() if p.requires_grad]
         if outputs:
             torch.autograd.grad(sum(output.sum() for output in outputs), trainable, allow_unused=True)
@@ -282,17 +283,6 @@ def peak_memory(step: Callable[[], Any], device: torch.device) -> int:
         peak = max(peak, held)
 
     return peak
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _tensors(item)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _tensors(item)
 
 
 def _attention_forward(query: Any, key: Any, value: Any, *args: Any, **kwargs: Any) -> int:

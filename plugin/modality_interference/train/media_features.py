@@ -104,7 +104,7 @@ class MediaFeatures:
         outputs = self.outputs.setdefault(modality, {})
 
         def keep(module: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> None:
-            if not any(value.requires_grad for value in _tensors((args, kwargs))):
+            if not any(value.requires_grad for value in tensors_in((args, kwargs))):
                 outputs.setdefault(module, []).append(detach(output))
 
         with ExitStack() as stack:
@@ -158,12 +158,13 @@ def _frozen_modules(modules: list[nn.Module]) -> Iterator[nn.Module]:
             yield from _frozen_modules(list(module.children()))
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """The tensors of nested dictionaries, lists and tuples."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _tensors(item)
+            yield from tensors_in(item)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from _tensors(item)
+            yield from tensors_in(item)
