@@ -20,7 +20,7 @@ from .modality import Modality
 
 JSON_FILE = "interference.json"
 ROWS_FILE = "interference_rows.jsonl"
-SCHEMA = 2  # 1 was never released: it had other names of rates and of the gallery's keys
+SCHEMA = 3  # 1 and 2 were never released: they had other keys, and intervals of another kind
 ROUNDING = 1e-6
 RateName = Literal[
     "accuracy",
@@ -60,6 +60,11 @@ class ScoredRow(Result):
         misled: whether it is the target option, the wrong option that the perturbation names; None where it names none.
             The target option of another clip's frames or audio is that clip's class.
         abstained: whether it is "cannot tell", where that is the right option; None where it is not.
+        clip: the row of the data, where it is asked several questions; None where the row is one itself.
+        options: how many options the question offers; None where the answer is free.
+        right: the right answer, an option's text where the row has options.
+        target: the target option's text.
+        response: what the model wrote, as it wrote it; None where answers are scored by likelihood.
     """
 
     dataset: str
@@ -73,6 +78,16 @@ class ScoredRow(Result):
     causal_effect: float | None = None
     misled: bool | None = None
     abstained: bool | None = None
+    clip: int | None = None
+    options: int | None = None
+    right: str | None = None
+    target: str | None = None
+    response: str | None = None
+
+    @property
+    def unit(self) -> tuple[str, int]:
+        """What is drawn independently, the unit of all statistics: the example; of clips the clip, whatever it is asked."""
+        return self.dataset, self.row if self.clip is None else self.clip
 
     @property
     def identity(self) -> tuple[str, int, str]:

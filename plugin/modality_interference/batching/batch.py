@@ -47,6 +47,7 @@ class Question:
         target: the index of the option that the perturbation claims to be right, None where it claims none.
         options: for every option, where it is scored; empty where the answer is free, and in generation.
         response: the right answer as a text, for generation.
+        clip: the row of the data, where it is asked several questions; else None.
     """
 
     dataset: str
@@ -61,6 +62,7 @@ class Question:
     target: int | None = None
     options: tuple[OptionTokens, ...] = ()
     response: str = ""
+    clip: int | None = None
 
 
 @dataclass

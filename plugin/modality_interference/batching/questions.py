@@ -68,6 +68,7 @@ def question(
         target=choices.index(row.target) if row.target in choices else None,
         options=options,
         response=response,
+        clip=example.clip,
     )
 
 

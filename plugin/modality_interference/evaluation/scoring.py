@@ -126,6 +126,10 @@ def scored_row(question: Question, answer: str | None, **values: object) -> Scor
         perturbation=question.perturbation,
         answer=answer,
         abstained=None if can_tell else answer == CANNOT_TELL,
+        clip=question.clip,
+        options=len(question.choices) or None,
+        right=question.choices[question.answer] if question.answer is not None else question.response or None,
+        target=None if question.target is None else question.choices[question.target],
         **values,  # type: ignore[arg-type]
     )
 
@@ -156,6 +160,7 @@ def _score_text(question: Question, text: str, own: int | str | None, clean: int
     return scored_row(
         question,
         answer=question.choices[own] if isinstance(own, int) else (None if own is None else text.strip()),
+        response=text,
         correct=own == right,
         flipped=own != clean if _is_twin(question) else None,
         misled=None if question.target is None else own == question.target,
