@@ -129,9 +129,12 @@ class PluginArguments:
         Steps, Field(description="a whole number of at least 1 (for no attack, use `adversarial_method: none`)")
     ] = field(default=2, metadata={"help": "Ascent steps K of pgd and freelb."})
     adversarial_step_size: Positive = field(default=0.1, metadata={"help": "Step size (alpha) of pgd and freelb."})
-    adversarial_epsilon: Weight = field(
-        default=0.001,
-        metadata={"help": "Radius of the L-infinity ball of fgsm, pgd and freelb; standard deviation of gaussian."},
+    adversarial_epsilon: Annotated[Weight | None, Field(description="a finite number of at least 0")] = field(
+        default=None,
+        metadata={
+            "help": "Radius of the L-infinity ball of fgsm, pgd and freelb; standard deviation of gaussian. Unset: 0.001, and "
+            "0.05 for gaussian (the paper's)."
+        },
     )
     adversarial_update: Literal["gradient", "sign", "normalized"] = field(
         default="gradient",
@@ -220,6 +223,14 @@ class PluginArguments:
     def adversarial_on(self) -> bool:
         """Whether training rows get adversarial copies."""
         return self.adversarial_method != "none" and self.adversarial_weight > 0
+
+    @property
+    def epsilon(self) -> float:
+        """`adversarial_epsilon`, or the method's own where it is unset: those of the configurations of arXiv 2505.19616."""
+        if self.adversarial_epsilon is not None:
+            return self.adversarial_epsilon
+
+        return 0.05 if self.adversarial_method == "gaussian" else 0.001
 
     @property
     def consistency_on(self) -> bool:

@@ -22,6 +22,7 @@ from scipy.special import log_softmax, softmax
 from transformers import AutoModelForImageTextToText, GenerationMixin
 
 from modality_interference.errors import ModalityInterferenceError
+from modality_interference.evaluation.trainer import rates_in_words
 from modality_interference.media.image import load_image
 from modality_interference.results import read_diagnosis, read_rows
 
@@ -103,6 +104,30 @@ def reference(checkpoint, datasets, tmp_path_factory) -> Path:
     return folder
 
 
+def test_the_log_file_has_the_progress_and_the_rates(reference):
+    """Of 24 batches every fifth is logged, and then what the evaluation found."""
+    *progress, last = map(json.loads, (reference / "trainer_log.jsonl").read_text().splitlines())
+    assert [line["current_steps"] for line in progress] == [5, 10, 15, 20]
+    rates = {name: value for name, value in last.items() if name.startswith("eval_") and name != "eval_loss"}
+    results = json.loads((reference / "eval_results.json").read_text())
+    others = ("epoch", "eval_loss", "eval_runtime", "eval_model_preparation_time")
+    assert rates == {k: v for k, v in results.items() if k not in others and not k.endswith("_per_second")}
+    assert "eval_pictures_misleading_text_flip_rate" in rates
+
+
+def test_an_evaluation_in_one_line():
+    names = [("digits", "clean"), ("digits", "ocr_text"), ("digits", "misleading_text"), ("plain", "clean")]
+    metrics = {
+        "test_digits_clean_accuracy": 0.966,
+        "test_digits_ocr_text_accuracy": 0.306,
+        "test_digits_misleading_text_accuracy": 0.222,
+        "test_digits_misleading_text_flip_rate": 0.753,
+        "test_plain_clean_accuracy": 1.0,
+    }
+    said = "digits: clean 96.6 %, worst misleading_text 22.2 % (flips 75.3 %); plain: clean 100.0 %"
+    assert rates_in_words(metrics, names, "test") == said
+
+
 def same_rows(one: Path, other: Path) -> None:
     first, second = read_rows(one), read_rows(other)
     assert [row.identity for row in first] == [row.identity for row in second]
@@ -133,6 +158,7 @@ def test_two_processes_give_the_same_figures_as_one(checkpoint, tmp_path, rows):
     environment = os.environ | {"PATH": path, "FORCE_TORCHRUN": "1", "NPROC_PER_NODE": "2", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([cli, "train", file], env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
+    assert (done.stdout + done.stderr).count("Evaluation: pictures: clean ") == 1
     same_rows(tmp_path / "one", tmp_path / "two")
     diagnoses = [read_diagnosis(tmp_path / name) for name in ("one", "two")]
     check_same_attention(*(diagnosis.attention for diagnosis in diagnoses))

@@ -131,7 +131,7 @@ def perturbations_of(row: Row, arguments: Any, seed: tuple[int, int]) -> list[Te
     """Every delta (1, tokens, hidden) whose loss counts: one, or freelb's K."""
     mask = row.mask()
     embeds = row.embeds().detach()
-    method, epsilon = arguments.adversarial_method, arguments.adversarial_epsilon
+    method, epsilon = arguments.adversarial_method, arguments.epsilon
     noise = row_noise(mask[None], embeds.shape[-1], torch.tensor([row.key]), seed, method == "gaussian")
     if method == "gaussian":
         return [epsilon * noise]

@@ -46,7 +46,12 @@ def test_figures_reach_the_log_file_and_the_state(trained):
         )
 
     assert set(LOGGED) - {LOSS_ALIGNMENT} <= {name for entry in steps for name in entry}
-    assert not any(name in line for line in lines if "eval_loss" in line for name in LOGGED)
+    evaluated = [entry for entry in state if any(name.startswith("eval_") for name in entry)]
+    rates = [{name: value for name, value in line.items() if name.startswith("eval_")} for line in lines]
+    rates = [found for found in rates if found]
+    assert len(rates) == len(evaluated) == 4  # after steps 2 and 3, of two datasets
+    for found, entry in zip(rates, evaluated):
+        assert found.items() <= entry.items() and len(found) > 8
 
 
 @pytest.mark.parametrize("name", ["loss", *(name for name in MEANS if name != LOSS_ALIGNMENT)])

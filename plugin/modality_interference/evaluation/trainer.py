@@ -18,7 +18,7 @@ from ..batching.batch import Answers, TwinBatch
 from ..batching.collator import Purpose
 from ..compat import get_logger
 from ..errors import ModalityInterferenceError
-from ..modality import Modality
+from ..modality import CLEAN, Modality
 from ..results import Diagnosis, RunMetadata, ScoredRow
 from ..train.trainer import TwinTrainer
 from .attention_probe import AttendedRow, AttentionProbe
@@ -91,6 +91,7 @@ class DiagnosisTrainer(TwinTrainer):
             metrics = super().evaluate(*args, **kwargs)
             attended = gather_object(self._attended)
             if self._diagnosed and self.is_world_process_zero():
+                self._log_rates(metrics, kwargs.get("metric_key_prefix", "eval"))
                 self._write(self._diagnosed, attended, args[0] if args else kwargs.get("eval_dataset"))
         finally:
             self._diagnosed, self._attended = None, []
@@ -195,6 +196,11 @@ class DiagnosisTrainer(TwinTrainer):
     def _decode(self, token_ids: list[int]) -> str:
         return self.processing_class.decode(token_ids, skip_special_tokens=True).strip()
 
+    def _log_rates(self, metrics: dict[str, float], prefix: str) -> None:
+        step = f" after step {self.state.global_step}" if self.is_in_train else ""
+        names = list(dict.fromkeys((row.dataset, row.perturbation) for row in self._diagnosed or ()))
+        logger.info(f"Evaluation{step}: {rates_in_words(metrics, names, prefix)}.")
+
     def _write(self, rows: list[ScoredRow], attended: list[AttendedRow], eval_dataset: Any) -> None:
         folder = Path(self.args.output_dir)
         if self.is_in_train:
@@ -234,6 +240,32 @@ def metric_stem(prefix: str, dataset: str, perturbation: str) -> str:
     """
     stem = prefix if prefix.endswith(f"_{dataset}") else f"{prefix}_{dataset}"
     return f"{stem}_{perturbation}"
+
+
+def rates_in_words(metrics: Mapping[str, float], names: list[tuple[str, str]], prefix: str) -> str:
+    """An evaluation in one line: of every dataset the clean accuracy and the lowest under a perturbation.
+
+    Args:
+        metrics: as `named_metrics` names them.
+        names: (dataset, perturbation) of all that was scored.
+        prefix: the Trainer's.
+    """
+    found: dict[str, dict[str, float]] = {}
+    for dataset, perturbation in names:
+        accuracy = metrics.get(f"{metric_stem(prefix, dataset, perturbation)}_accuracy")
+        if accuracy is not None:
+            found.setdefault(dataset, {})[perturbation] = accuracy
+
+    parts = []
+    for dataset, accuracies in found.items():
+        parts.append(f"{dataset}: clean {100 * accuracies.pop(CLEAN):.1f} %" if CLEAN in accuracies else f"{dataset}:")
+        if accuracies:
+            worst = min(accuracies, key=lambda name: accuracies[name])
+            flips = metrics.get(f"{metric_stem(prefix, dataset, worst)}_flip_rate")
+            flipped = "" if flips is None else f" (flips {100 * flips:.1f} %)"
+            parts[-1] += f", worst {worst} {100 * accuracies[worst]:.1f} %{flipped}"
+
+    return "; ".join(parts)
 
 
 def named_metrics(rows: list[ScoredRow], prefix: str, generated: bool) -> dict[str, float]:

@@ -5,9 +5,8 @@ The report and its plots are imported when they are written: a run that only tra
 
 import json
 import os
-from collections import deque
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -16,26 +15,29 @@ from ..train.losses import COUNTS, LOGGED, MEANS
 
 
 def twin_log_callback(stock: type) -> type:
-    """LLaMA-Factory's LogCallback, which also writes `LOGGED` into `trainer_log.jsonl`."""
+    """LLaMA-Factory's LogCallback, which also writes `LOGGED` and an evaluation's rates into `trainer_log.jsonl`."""
 
     class TwinLogCallback(stock):  # type: ignore[misc, valid-type]
-        def __init__(self) -> None:
-            super().__init__()
-            # one entry for each line that the writing thread has not written yet
-            self._waiting: deque[dict[str, Any]] = deque()
-
         def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            if args.should_save and self.thread_pool is not None:
-                latest = state.log_history[-1]
-                self._waiting.append({name: latest[name] for name in LOGGED if name in latest})
+            latest = state.log_history[-1]
+            figures = {name: value for name, value in latest.items() if name in LOGGED or _is_rate(name)}
+            # a thread writes the line; what writes it is looked up now
+            self._write_log = partial(self._write_more, figures)
+            try:
+                super().on_log(args, state, control, **kwargs)
+            finally:
+                del self._write_log
 
-            super().on_log(args, state, control, **kwargs)
-
-        def _write_log(self, output_dir: str, logs: dict[str, Any]) -> None:
-            super()._write_log(output_dir, {**logs, **self._waiting.popleft()})
+        def _write_more(self, figures: dict[str, Any], output_dir: str, logs: dict[str, Any]) -> None:
+            super()._write_log(output_dir, {**logs, **figures})
 
     TwinLogCallback.__name__ = TwinLogCallback.__qualname__ = stock.__name__  # loggers name callbacks by their class
     return TwinLogCallback
+
+
+def _is_rate(name: str) -> bool:
+    """Whether a logged figure is of an evaluation, other than its duration, which stays out of the file."""
+    return name.startswith("eval_") and not name.endswith(("_runtime", "_per_second", "_preparation_time"))
 
 
 def twin_plot_loss(stock: Callable[..., None]) -> Callable[..., None]:

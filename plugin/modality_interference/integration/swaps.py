@@ -135,6 +135,6 @@ SWAPS = (
         "llamafactory.train.tuner",
         "LogCallback",
         lambda stock, run: callbacks.twin_log_callback(stock),
-        "write the plugin's losses and rates to `trainer_log.jsonl`, too",
+        "write the plugin's losses, and the rates of evaluations, to `trainer_log.jsonl`, too",
     ),
 )

@@ -77,7 +77,7 @@ def ascend(delta: Tensor, gradient: Tensor, arguments: PluginArguments) -> Tenso
     elif arguments.adversarial_update == "normalized":  # FreeLB (Zhu et al., 2020), SMART (Jiang et al., 2020)
         gradient = gradient / gradient.flatten(1).norm(dim=1).clamp(min=TINY)[:, None, None]
 
-    epsilon = arguments.adversarial_epsilon
+    epsilon = arguments.epsilon
     return (delta + arguments.adversarial_step_size * gradient).clamp(-epsilon, epsilon)
 
 
@@ -94,7 +94,7 @@ def find_perturbation(
     Returns:
         delta (rows, tokens, hidden), detached.
     """
-    epsilon = arguments.adversarial_epsilon
+    epsilon = arguments.epsilon
     if arguments.adversarial_method == "fgsm":  # Goodfellow et al., 2015: one signed step of the radius, from zero
         return torch.nan_to_num(gradient_at(torch.zeros_like(unit_noise)).sign()) * epsilon
 

@@ -33,6 +33,7 @@ from .hooks import ModelParts
 from .losses import SKIPPED_NONFINITE, RunningMeans, Totals
 from .media_features import MediaFeatures
 from .nonfinite import Patience, is_finite
+from .overview import overview
 from .step import TwinStep
 
 
@@ -87,6 +88,17 @@ class TwinTrainer(CustomSeq2SeqTrainer):
         )
         logger.info_rank0(self._sampler.summary(self.args.world_size))
         return self._sampler
+
+    def log_overview(self) -> None:
+        """Say what the run trains on and which terms of its loss can act."""
+        if not self.is_world_process_zero():
+            return
+
+        tokens = self.data_collator.modality_tokens
+        text, warnings = overview(self.train_dataset, tokens, self.finetuning_args, self.args.seed)
+        logger.info(text)
+        for warning in warnings:
+            logger.warning(warning)
 
     def start_epoch(self, epoch: int) -> None:
         """Set the epoch, on which alone everything depends that is drawn again for each epoch."""
@@ -173,7 +185,7 @@ class TwinTrainer(CustomSeq2SeqTrainer):
         attack = self._attack(model, totals)
         media_features, common = self.parts.media_features(batch.media_index), step.common(batch)
         found = attack.start(batch)
-        found.delta = found.delta * self.finetuning_args.adversarial_epsilon
+        found.delta = found.delta * self.finetuning_args.epsilon
         scale = self._loss_scale() * self.accelerator.num_processes
         for _ in range(self.finetuning_args.adversarial_steps - 1):
             idle = not len(found.rows)
@@ -262,6 +274,7 @@ class _TrainingCallback(TrainerCallback):
         self.trainer = trainer
 
     def on_train_begin(self, args: Any, state: "TrainerState", control: "TrainerControl", **kwargs: Any) -> None:
+        self.trainer.log_overview()
         if self.trainer.is_deepspeed_enabled:
             let_deepspeed_skip(deepspeed_engine(self.trainer.accelerator).optimizer)
 
