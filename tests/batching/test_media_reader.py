@@ -1,5 +1,8 @@
 """Reading videos and audio: rates and channels, what is removed, what is remembered, and that LLaMA-Factory gets its readers back."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -122,3 +125,60 @@ def test_files_that_name_other_files_stay_closed(tmp_path: Path):
                 read()
 
             assert caught.value.kind == "unsupported container"
+
+
+@pytest.mark.parametrize("container", ["flv", "mpeg", "mpegts"])
+def test_containers_whose_tracks_turn_up_late_are_read(tmp_path: Path, container: str):
+    path = tmp_path / f"clip.{container}"
+    with av.open(str(path), "w", format=container) as file:
+        track = file.add_stream("flv1" if container == "flv" else "mpeg1video", rate=25)
+        track.width = track.height = 64
+        track.pix_fmt = "yuv420p"
+        for _ in range(12):
+            file.mux(track.encode(av.VideoFrame.from_ndarray(np.full((64, 64, 3), 200, np.uint8), format="rgb24")))
+
+        file.mux(track.encode(None))
+
+    script = (
+        "import sys; from modality_interference.media.container import first_track, open_medium\n"
+        "with open_medium(sys.argv[1]) as container:\n"
+        "    print(sum(1 for _ in container.decode(first_track(container, 'video'))))"
+    )
+    # in a process of its own: PyAV crashed on such files
+    found = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout.strip()) == (0, "12"), found.stderr[-500:]
+
+
+def test_frames_given_one_by_one_are_read_as_images_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    ghostscript, started = tmp_path / "gs", tmp_path / "started"
+    ghostscript.write_text(f"#!/bin/sh\ntouch {started}\n")
+    ghostscript.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    good, eps, pipe = tmp_path / "0.png", tmp_path / "1.png", tmp_path / "2.png"
+    Image.new("RGB", (32, 32), "red").save(good)
+    eps.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n%%EndComments\nshowpage\n")
+    os.mkfifo(pipe)
+    mm_plugin = plugin()
+    with MediaReader(mm_plugin, 4).installed():
+        (frames,) = mm_plugin._regularize_videos(
+            [[str(good), {"bytes": good.read_bytes(), "path": None}]], **SETTINGS
+        )["videos"]
+        assert [frame.getpixel((0, 0)) for frame in frames] == [(255, 0, 0)] * 2
+        for frame in (eps, pipe):
+            for of in ({"bytes": None, "path": str(frame)}, str(frame)):
+                with pytest.raises(Unusable):
+                    mm_plugin._regularize_videos([[str(good), of]], **SETTINGS)
+
+                with pytest.raises(Unusable):
+                    mm_plugin._regularize_images([of], image_max_pixels=10**6, image_min_pixels=16)
+
+    assert not started.exists()
+
+
+def test_an_image_that_is_too_thin_to_scale():
+    mm_plugin = plugin()
+    thin = Image.new("RGB", (2_000_000, 1))
+    with MediaReader(mm_plugin, 4).installed(), pytest.raises(Unusable, match="2,000,000 x 1 pixels") as found:
+        mm_plugin._regularize_images([thin], image_max_pixels=10**4, image_min_pixels=16)
+
+    assert found.value.kind == "image too thin" and found.value.source is thin

@@ -90,7 +90,7 @@ def refusal(reference: str, images: list) -> str:
     return str(raised.value)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "ICO"])
 def test_truncated_images_are_refused(tmp_path: Path, kind: str):
     data = image_bytes((64, 64), kind)
     path = tmp_path / f"half.{kind.lower()}"

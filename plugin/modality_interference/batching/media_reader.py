@@ -16,6 +16,7 @@ from ..compat import IgnoresImagesArgument
 from ..errors import Unusable
 from ..media.audio import MIN_AUDIO_SECONDS, decode_audio
 from ..media.container import check_decoder, check_file, first_track, open_medium, unusable
+from ..media.image import read_image
 from ..media.reference import UnreadMedium
 
 
@@ -47,11 +48,11 @@ def remembered(store: OrderedDict, limit: int, key: Hashable, make: Callable[[],
 class MediaReader:
     """Replaces the readers of one of LLaMA-Factory's mm_plugins.
 
-    Videos are read by the mm_plugin itself, audio by PyAV with the result of LLaMA-Factory's reader, which needs
-    TorchCodec and ffmpeg.
+    Images, and frames that a row gives one by one, are read by `media.image`. Videos are read by the mm_plugin itself, audio
+    by PyAV with the result of LLaMA-Factory's reader, which needs TorchCodec and ffmpeg.
 
     Attributes:
-        mm_plugin: whose `_regularize_videos` and `_regularize_audios` are replaced while `installed`.
+        mm_plugin: whose `_regularize_images`, `_regularize_videos` and `_regularize_audios` are replaced while `installed`.
         limit: how many media are kept in memory.
         mm_inputs: whether whole results of `_get_mm_inputs` are kept too, as many; for rows that are asked about again.
     """
@@ -65,7 +66,12 @@ class MediaReader:
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Replace the mm_plugin's readers."""
-        stock_videos, stock_inputs = self.mm_plugin._regularize_videos, self.mm_plugin._get_mm_inputs
+        stock_images, stock_videos = self.mm_plugin._regularize_images, self.mm_plugin._regularize_videos
+        stock_inputs = self.mm_plugin._get_mm_inputs
+
+        def regularize_images(images: list[Any], **settings: Any) -> Result:
+            found = [_read_images(stock_images, image, settings) for image in images]
+            return _joined(found) if found else stock_images(images, **settings)
 
         def regularize_videos(videos: list[Any], **settings: Any) -> Result:
             return _joined([self._video(stock_videos, _unread(video), settings) for video in videos])
@@ -85,6 +91,7 @@ class MediaReader:
             return remembered(self._results, self.limit, key, make)
 
         replaced = {
+            "_regularize_images": regularize_images,
             "_regularize_videos": regularize_videos,
             "_regularize_audios": regularize_audios,
             "_get_mm_inputs": get_mm_inputs,
@@ -125,6 +132,17 @@ def _key(medium: Any) -> Any:
 
 def _joined(results: list[Result]) -> Result:
     return {key: [item for result in results for item in result[key]] for key in results[0]}
+
+
+def _read_images(stock: Callable[..., Result], image: Any, settings: dict[str, Any]) -> Result:
+    """One image, scaled by LLaMA-Factory."""
+    opened = image if isinstance(image, Image.Image) else read_image(image)
+    try:
+        return stock([opened], **settings)
+    except ValueError as error:  # a side of less than one pixel, once scaled
+        size = f"{opened.width:,} x {opened.height:,} pixels"
+        detail = f"{size}, which cannot be scaled to `image_max_pixels` ({error}); cut or scale it"
+        raise Unusable("image too thin", detail, image) from error
 
 
 def _read_video(stock: Callable[..., Result], source: Any, settings: dict[str, Any]) -> Result:

@@ -12,7 +12,7 @@ from .. import __version__
 from ..data.records import LAYOUT, Reason, TwinRecord
 from ..data.sample import PLACEHOLDERS, Message, References
 from ..errors import ModalityInterferenceError, Unusable
-from ..media.image import load_image
+from ..media.image import image_name, load_image
 from ..media.reference import UnreadMedium, find_medium
 from ..modality import IGNORE_LABEL, MEDIA, Modality
 from .example import TokenizedExample, TokenizedRow
@@ -135,9 +135,14 @@ class TwinProcessor(SupervisedDatasetProcessor):
                     loaded[modality, name] = _load(modality, name, row)
 
         media = {modality: [loaded[modality, name] for name in names] for modality, names in references.items()}
-        with self._reader.installed():
-            input_ids, labels = self._tokenize(prompt, response, system, row["_tools"], media)
-            counts = {modality: [self._count_tokens(modality, item) for item in media[modality]] for modality in MEDIA}
+        try:
+            with self._reader.installed():
+                input_ids, labels = self._tokenize(prompt, response, system, row["_tools"], media)
+                counts = {
+                    modality: [self._count_tokens(modality, item) for item in media[modality]] for modality in MEDIA
+                }
+        except Unusable as error:
+            raise _named(error, row, loaded) from error
 
         self._check_truncation(input_ids, labels, counts)
         prompt_start = self._prompt_start(prompt[0]["content"], system, row["_tools"], input_ids)
@@ -231,6 +236,16 @@ def _load(modality: Modality, reference: str, row: dict[str, Any]) -> Any:
         raise
     except ModalityInterferenceError as error:  # an extension's perturbation has written it
         raise Unusable("media reference not understood", str(error)) from error
+
+
+def _named(error: Unusable, row: dict[str, Any], loaded: dict[tuple[Modality, str], Any]) -> Unusable:
+    """The error, which names the image that it is about where it knows the pixels only."""
+    for (modality, reference), medium in loaded.items():
+        if modality is Modality.IMAGE and medium is error.source:
+            name = image_name(reference, row["_images"] or [], row.get("_twin_images") or [])
+            return Unusable(error.kind, f"{name}: {error.detail}", medium)
+
+    return error
 
 
 def _as_dict(image: Any) -> Any:

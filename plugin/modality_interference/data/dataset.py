@@ -177,7 +177,7 @@ def _is_missing(item: Any) -> bool:
     return item is None or (isinstance(item, str) and not item.strip())
 
 
-IMAGE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".png", ".ppm", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = tuple(".avif .bmp .gif .ico .jpeg .jpg .jp2 .png .ppm .tif .tiff .webp".split())
 
 
 def list_pool(folder: str, dataset: str, dataset_dir: str | None) -> tuple[str, ...]:

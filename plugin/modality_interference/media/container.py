@@ -30,7 +30,8 @@ def open_container(path: str | Path, formats: str = f"{VIDEO_FORMATS},{AUDIO_FOR
         ValueError: it is none of them.
         av.FFmpegError: it holds no media, or cannot be opened.
     """
-    container = av.open(str(path), metadata_errors="replace", options={"format_whitelist": formats})
+    # not `options`: those are opened for every track that is known then, and PyAV 16 crashes on tracks that turn up later
+    container = av.open(str(path), metadata_errors="replace", container_options={"format_whitelist": formats})
     # There are as many processes as cores; and threads outlive a container, and a fork that collects it waits for them.
     for track in (*container.streams.video, *container.streams.audio):
         if track.codec_context is not None:  # a track that PyAV has no decoder for

@@ -13,7 +13,7 @@ from .reference import CanvasKind, CanvasReference, FileReference, StoredReferen
 
 
 # The formats that PIL reads by itself. Others stay closed: its EPS reader, for one, starts Ghostscript.
-IMAGE_FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+IMAGE_FORMATS = tuple("AVIF BMP DIB GIF ICNS ICO JPEG JPEG2000 PNG PPM TIFF WEBP".split())
 Result = TypeVar("Result")
 
 
@@ -41,7 +41,31 @@ def load_image(reference: str, images: Sequence[Any], extra_images: Sequence[Any
 
         return canvas(found.kind, found.seed, size)
 
-    return _read(_find(found, images, extra_images), lambda image: image.convert("RGB"))  # decodes to the end
+    return read_image(_find(found, images, extra_images))
+
+
+def read_image(image: Any) -> Image.Image:
+    """Read an image, decoded to the end.
+
+    Args:
+        image: a path, a `{"bytes", "path"}` dict, bytes or a PIL image.
+
+    Returns:
+        An RGB image, as LLaMA-Factory converts it: turned as stored (EXIF is not looked at), of several frames the first.
+
+    Raises:
+        Unusable: as `load_image`.
+    """
+    return _read(image, lambda opened: opened.convert("RGB"))
+
+
+def image_name(reference: str, images: Sequence[Any], extra_images: Sequence[Any]) -> str:
+    """The image behind a reference in words, for messages; arguments and errors as those of `load_image`."""
+    found = parse(reference)
+    if isinstance(found, CanvasReference):
+        return f"a {found.kind} canvas"
+
+    return _name(_find(found, images, extra_images))
 
 
 def canvas(kind: CanvasKind, seed: int, size: tuple[int, int]) -> Image.Image:
