@@ -1,12 +1,13 @@
 """Options and answers, however a benchmark writes them."""
 
+import itertools
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modality_interference.data.options import LETTERS, parse_answer, parse_options
+from modality_interference.data.options import LETTERS, letter, letters, parse_answer, parse_options
 from modality_interference.data.sample import Unusable
 
 
@@ -51,6 +52,26 @@ def test_every_way_finds_the_same_option(words: list[str], data: st.DataObject):
         words[index].upper(),
     ):
         assert parse_answer(answer, options) == index
+
+
+def test_letters_go_on_as_columns_of_spreadsheets_do():
+    pairs = ["".join(pair) for pair in itertools.product(LETTERS, repeat=2)]
+    names = [*LETTERS, *pairs, "AAA", "AAB"]
+    assert [letter(index) for index in range(len(names))] == names == list(letters(len(names)))
+
+
+def test_options_beyond_z():
+    words = [f"as {number}" for number in range(60)]
+    options = parse_options(words)
+    for index, answer in {26: "AA", 44: "(AS)", 59: "BH."}.items():
+        assert parse_answer(answer, options) == index == parse_answer(str(index), options)
+
+    assert parse_answer("as", parse_options([*words, "AS."])) == 60  # a word of small letters is no letter
+    with pytest.raises(Unusable, match="answer not among the options"):
+        parse_answer("BI", options)
+
+    by_letter = dict(zip(letters(60), words, strict=True))
+    assert parse_options({name: by_letter[name] for name in sorted(by_letter)}).texts == tuple(words)
 
 
 @given(WORDS, st.data())
@@ -100,7 +121,7 @@ def test_a_letter_outside_the_datasets_own_labels():
         (["dog"], "fewer than two options"),
         (["dog", None], "fewer than two options"),
         ({"A": "dog", "B": None}, "fewer than two options"),
-        ([str(index) for index in range(27)], "more than 26 options"),
+        ([str(index) for index in range(1001)], "more than 1000 options"),
         (["dog", None, "owl"], "options not understood"),
         (["dog", " "], "options not understood"),
         (["dog", ["cat"]], "options not understood"),

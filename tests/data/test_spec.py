@@ -128,7 +128,7 @@ def test_unknown_format_names_the_closest():
 def test_keys_of_image_classification():
     block = {"relevant": ["image"], "options": 2, "classes": ["cat", "dog"], "question": "Which pet?"}
     assert parse(block, "image_classification_twins").classes == ("cat", "dog")
-    with pytest.raises(ModalityInterferenceError, match='whole number from 2 to 26, or "all", found 1'):
+    with pytest.raises(ModalityInterferenceError, match='whole number from 2 to 1000, or "all", found 1'):
         parse({"relevant": ["image"], "options": 1}, "image_classification_twins")
 
 

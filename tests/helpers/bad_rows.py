@@ -131,7 +131,7 @@ def _write_questions(folder: Path, bad: BadRows) -> None:
         *[("fewer than two options", {"choices": value}) for value in (None, "[]", '["red"]', "[null, null]")],
         *[("options not understood", {"choices": value}) for value in ("red, green", '[["red"], ["green"]]', "NaN")],
         *[("options not understood", {"choices": value}) for value in ('[{"a": 1}, 2]', "[" * 5000, "5", "true")],
-        *[("more than 26 options", {"choices": json.dumps(list(range(27)))})] * 2,
+        *[("more than 1000 options", {"choices": json.dumps(list(range(1001)))})] * 2,
         *[("duplicated options", {"choices": colours})] * 5,
         *[("path outside the media folder", {"images": [path]}) for path in ("../outside.png", outside, "link.png")],
         *[("path outside the media folder", {"images": ["../../../../../etc/hostname"]})] * 2,

@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ..data.options import LETTERS
+from ..data.options import letter, letters
 from ..modality import IGNORE_LABEL, kind_of
 from .batch import OptionTokens, Question
 from .example import TokenizedExample, TokenizedRow
@@ -150,7 +150,7 @@ def _answers(choices: list[str], answer: int, response: str) -> list[str] | None
     if response == choices[answer].strip():
         return [choice.strip() for choice in choices]
 
-    return list(LETTERS[: len(choices)]) if response == LETTERS[answer] else None
+    return list(letters(len(choices))) if response == letter(answer) else None
 
 
 def _one_begins_another(options: list[list[int]]) -> bool:

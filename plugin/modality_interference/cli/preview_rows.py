@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..data.options import LETTERS
+from ..data.options import letters
 from ..data.records import Reason, TwinRecord, Variant
 from ..dataset_dir.rows import Example
 from ..media.reference import CanvasKind, CanvasReference, FileReference, parse
@@ -93,7 +93,7 @@ def previewed_row(example: Example, folder: Path) -> PreviewedRow:
         prompt=prompt,
         options=[
             (letter, option, index == record.answer)
-            for index, (letter, option) in enumerate(zip(LETTERS, record.choices))
+            for index, (letter, option) in enumerate(zip(letters(len(record.choices)), record.choices, strict=True))
         ],
         answer=aligned["_response"][0]["content"],
         images=[shown[reference] for reference in record.media[Modality.IMAGE]],

@@ -5,15 +5,32 @@ import math
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from ..errors import Unusable
 from ..messages import shown
 
 
-LETTERS = string.ascii_uppercase
-MAX_OPTIONS = len(LETTERS)
+LETTERS = string.ascii_uppercase  # of the columns of `lettered_choice_twins`; `letter` names any option
+MAX_OPTIONS = 1000
 CANNOT_TELL = "cannot tell"  # the right option of a row from which what it asks about was taken away
+
+
+def letter(index: int) -> str:
+    """The letter of an option, counted from 0: A to Z, then AA, AB, ..., as spreadsheets name columns."""
+    name = ""
+    while index >= 0:
+        index, last = divmod(index, len(LETTERS))
+        name, index = LETTERS[last] + name, index - 1
+
+    return name
+
+
+@cache
+def letters(count: int) -> tuple[str, ...]:
+    """The letters of so many options, in order."""
+    return tuple(map(letter, range(count)))
 
 
 @dataclass(frozen=True)
@@ -21,7 +38,7 @@ class Options:
     """The options of a row.
 
     Attributes:
-        texts: what they say, in the order of the letters A, B, ...
+        texts: what they say, in the order of their letters, see `letter`.
         labels: the names that the dataset itself gives them ("A" or "1"), where it does.
         values: as the dataset has them, before they became texts.
     """
@@ -42,7 +59,7 @@ def parse_options(value: Any) -> Options:
         The options.
 
     Raises:
-        Unusable: `fewer than two options`, `more than 26 options`, `duplicated options`, or `options not understood`.
+        Unusable: `fewer than two options`, `more than 1000 options`, `duplicated options`, or `options not understood`.
     """
     if isinstance(value, str) and value.strip():
         value = _from_json(value)
@@ -52,8 +69,8 @@ def parse_options(value: Any) -> Options:
         labels = [str(label) for label in _as_list(value.get("label") or [])]
     elif isinstance(value, Mapping):
         pairs = [(str(label), option) for label, option in value.items() if option is not None]
-        if all(len(label) == 1 for label, _ in pairs):  # Arrow keeps the first row's order, not the letters'
-            pairs.sort()
+        if all(len(label) == 1 or label in letters(MAX_OPTIONS) for label, _ in pairs):
+            pairs.sort(key=lambda pair: (len(pair[0]), pair[0]))  # Arrow keeps the first row's order, not the letters'
 
         labels, values = [label for label, _ in pairs], [option for _, option in pairs]
     else:
@@ -146,12 +163,13 @@ def _find_text(value: str, options: Options) -> int | None:
         if value in names:
             return names.index(value)
 
-    letter = value.strip("().: ").upper()
-    if len(letter) == 1 and letter in LETTERS[: len(options.texts)]:
+    name = value.strip("().: ")
+    name = name.upper() if len(name) == 1 else name  # "as" may be a word
+    if name in letters(len(options.texts)):
         # The dataset's own letters have been looked at: where it has any, another letter names no option.
-        return None if options.labels else LETTERS.index(letter)
+        return None if options.labels else letters(len(options.texts)).index(name)
 
-    if value.isascii() and value.isdecimal() and len(value) <= 2 and not options.labels:
+    if value.isascii() and value.isdecimal() and len(value) <= 3 and not options.labels:
         return int(value) if int(value) < len(options.texts) else None
 
     return _position(_loose(value), [_loose(text) for text in options.texts])

@@ -8,7 +8,7 @@ from ...errors import Unusable
 from ...messages import shown
 from ...modality import MEDIA, Modality
 from ..dataset import RawDataset
-from ..options import LETTERS, MAX_OPTIONS, Options, parse_answer, parse_options, present
+from ..options import LETTERS, MAX_OPTIONS, Options, letter, parse_answer, parse_options, present
 from ..registry import register_format
 from ..sample import ParsedRow, Sample, own_references, without_placeholders
 
@@ -40,11 +40,11 @@ def read_multiple_choice(example: Mapping[str, Any], dataset: RawDataset, rng: r
 )
 def read_lettered_choice(example: Mapping[str, Any], dataset: RawDataset, rng: random.Random) -> ParsedRow:
     """The same with a column for every option, as MMBench and SEED-Bench have; `columns` names them by letter."""
-    letters = [letter for letter in LETTERS if dataset.columns.get(letter)]
-    options = parse_options({letter: present(dataset.cell(example, letter)) for letter in letters})
+    named = [column for column in LETTERS if dataset.columns.get(column)]
+    options = parse_options({column: present(dataset.cell(example, column)) for column in named})
     answer = dataset.cell(example, "answer")
-    if isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(letters):
-        answer = letters[answer]  # a number counts the columns, empty ones too
+    if isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(named):
+        answer = named[answer]  # a number counts the columns, empty ones too
 
     return _read_question(example, dataset, options, answer)
 
@@ -125,9 +125,9 @@ def ask_options(question: str, options: Sequence[str], answer: int, how: str) ->
         answer: the index of the right one.
         how: "letter" or "text".
     """
-    lines = [f"{LETTERS[index]}: {option}" for index, option in enumerate(options)]
+    lines = [f"{letter(index)}: {option}" for index, option in enumerate(options)]
     content = "\n".join(["Question:", question, "Option:", *lines, _INSTRUCTIONS[how]])
-    right = LETTERS[answer] if how == "letter" else options[answer]
+    right = letter(answer) if how == "letter" else options[answer]
     prompt, response = [{"role": "user", "content": content}], [{"role": "assistant", "content": right}]
     return Sample(prompt, response, choices=tuple(options), answer=answer)
 
