@@ -1,4 +1,4 @@
-"""How the consistency term of the paper's code compares with the plugin's at the same weight.
+"""What a weight of the consistency loss does: its share of the gradient, and how the paper's code differs at the same weight.
 
     make demo                            # makes the base model and the data
     python benchmarks/paper_weights.py
@@ -7,7 +7,8 @@
 Both terms are computed from the same logits: of the digits demo's base model, on batches of its fine-tuning recipe, without an
 attack. The code of arXiv 2505.19616 adds up over a row's variants, over answer positions and over the vocabulary, and divides by
 the number of clean rows; its `js` is the mean of KL(m || p) and KL(m || q) with p detached. The plugin takes means. Gradients are
-those of all trained parameters.
+those of all trained parameters. A share is the length of the weighted term's gradient over that of the whole one (the cross-entropy's
+and the term's together). The default of `consistency_weight` was chosen by it.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from modality_interference.train.losses import consistency_sum
 
 
 RECIPE = Path(__file__).resolve().parents[1] / "examples" / "digits" / "finetune_interference.yaml"
+WEIGHTS = (0.01, 0.1, 0.3, 1.0, 3.0)
 Term = Callable[[Answers, Tensor, Tensor], Tensor]
 
 
@@ -98,7 +100,7 @@ def main() -> None:
     model, found = batches(keys, count)
     parts = ModelParts.of(model)
     ratios: dict[str, list[tuple[float, float]]] = {"reverse_kl": [], "js": []}
-    shares: list[float] = []
+    shares: dict[float, list[float]] = {weight: [] for weight in WEIGHTS}
     for batch in found:
         with parts.hooked(positions=batch.answer_positions, media_features=parts.media_features(batch.media_index)):
             logits = model(**batch.inputs, use_cache=False).logits
@@ -112,9 +114,10 @@ def main() -> None:
             norms = [gradient_of(term, model).norm().item() for term in (ours, theirs)]
             measured.append((theirs.item() / ours.item(), norms[1] / norms[0]))
 
-        consistency = 0.01 * own_term("js")(answers, variants, sources)
-        whole = gradient_of(answers.cross_entropy.mean() + consistency, model).norm().item()
-        shares.append(gradient_of(consistency, model).norm().item() / whole)
+        sft = gradient_of(answers.cross_entropy.mean(), model)
+        consistency = gradient_of(own_term("js")(answers, variants, sources), model)
+        for weight, found_shares in shares.items():
+            found_shares.append((weight * consistency.norm() / (sft + weight * consistency).norm()).item())
 
     for method, measured in ratios.items():
         losses, gradients = zip(*measured)
@@ -124,9 +127,12 @@ def main() -> None:
             f"(median {statistics.median(gradients):.1f}), over {len(measured)} batches"
         )
 
-    print(
-        f"js with consistency_weight 0.01: {100 * statistics.median(shares):.2f} % of the length of the whole gradient (median)"
-    )
+    for weight, found_shares in shares.items():
+        percent = [100 * share for share in found_shares]
+        print(
+            f"js with consistency_weight {weight:g}: {min(percent):.2f} to {max(percent):.2f} % of the length of the whole "
+            f"gradient (median {statistics.median(percent):.2f} %)"
+        )
 
 
 if __name__ == "__main__":

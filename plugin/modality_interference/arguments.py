@@ -102,7 +102,7 @@ Steps = Annotated[int, Field(strict=True, ge=1, description="a whole number of a
 
 @dataclass
 class PluginArguments:
-    """Keys that the plugin adds to a LLaMA-Factory recipe. Defaults are those of arXiv 2505.19616 and its code."""
+    """Keys that the plugin adds to a LLaMA-Factory recipe. docs/configuration.md says where the defaults come from."""
 
     plugin: str | None = field(
         default=None,
@@ -115,7 +115,7 @@ class PluginArguments:
         },
     )
     consistency_weight: Weight = field(
-        default=0.01, metadata={"help": "Weight (lambda) of the consistency loss; 0 turns it off."}
+        default=1.0, metadata={"help": "Weight (lambda) of the consistency loss; 0 turns it off."}
     )
     consistency_temperature: Positive = field(
         default=1.0,

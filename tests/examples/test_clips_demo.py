@@ -154,7 +154,6 @@ def test_recipes_parse_and_differ_only_where_they_should():
         "dataset",
         "output_dir",
         "consistency_method",
-        "consistency_weight",
         "adversarial_method",
         "adversarial_steps",
         "twins_per_example",

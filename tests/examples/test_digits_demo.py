@@ -93,7 +93,6 @@ def test_recipes_parse_and_differ_in_the_plugin_only():
     keys = {
         "plugin",
         "consistency_method",
-        "consistency_weight",
         "adversarial_method",
         "adversarial_steps",
         "batch_mix",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from helpers.av_data import write_clips
-from helpers.recipes import EXAMPLES, INDEX, ROOT, Recipe, ablation
+from helpers.recipes import EXAMPLES, INDEX, ROOT, Recipe, ablation, published
 from llamafactory.extras.constants import DEFAULT_TEMPLATE, SUPPORTED_MODELS
 from llamafactory.hparams import get_train_args, read_args
 from llamafactory.train.tuner import run_exp
@@ -231,8 +231,8 @@ ABLATED = {
         "adversarial_method": "none",
     },
     "augmentation": {"consistency_method": "none", "adversarial_method": "none"},
-    "kl": {"consistency_method": "kl", "adversarial_method": "none"},
-    "js": {"adversarial_method": "none"},
+    "kl": {"adversarial_method": "none"},
+    "js": {"consistency_method": "js", "adversarial_method": "none"},
     "gaussian": {"consistency_method": "none", "adversarial_method": "gaussian", "adversarial_epsilon": 0.05},
     "pgd": {"consistency_method": "none"},
     "all": {},
@@ -244,6 +244,39 @@ def test_runs_of_the_ablation_differ_in_the_ablated_keys_only():
     base = read("ablation")
     for recipe in ABLATION:
         assert recipe.keys == base | {"output_dir": f"saves/ablation/{recipe.name}"} | ABLATED[recipe.name]
+
+
+# of the paper's `configs/model_train`: consistency, its weight, attack, steps, radius, mix (image:text:both), learning rate
+PUBLISHED = {
+    "qwen2.5-vl-7b/args_full_KL_PGD": ("KL", 0.01, "PGD", 2, 0.001, "2:2:4", 1e-5),
+    "qwen2.5-vl-7b/args_full_JS_PGD": ("JS", 0.001, "PGD", 1, 0.001, "1:1:6", 1e-5),
+    "qwen2.5-vl-7b/only_consistency/args_JS_full": ("JS", 0.01, None, None, None, "2:2:4", 1e-5),
+    "qwen2.5-vl-7b/only_consistency/args_KL_full": ("KL", 0.01, None, None, None, "1:1:6", 1e-5),
+    "qwen2.5-vl-7b/only_adversarial/args_full_PGD": (None, None, "PGD", 1, 0.001, "2:2:2", 1e-5),
+    "qwen2.5-vl-7b/only_adversarial/args_full_RG": (None, None, "RG", None, 0.05, "1:1:6", 2e-5),
+    "qwen2.5-vl-7b/vinilla/args_full": (None, None, None, None, None, "1:1:6", 1e-5),
+    "qwen2.5-vl-3b/args_full_KL_PGD": ("KL", 0.001, "PGD", 2, 0.01, "2:2:4", 1e-5),
+    "qwen2.5-vl-3b/only_consistency/args_JS_full": ("JS", 0.01, None, None, None, "2:2:4", 1e-5),
+    "qwen2.5-vl-3b/only_adversarial/args_full_PGD": (None, None, "PGD", 1, 0.01, "2:2:4", 1e-5),
+    "llava-v1.5-7b/args_full_KL_PGD": ("KL", 0.01, "PGD", 2, 0.001, "2:2:4", 2e-5),
+    "llava-v1.5-7b/only_consistency/args_KL_full": ("KL", 0.01, None, None, None, "2:2:4", 2e-5),
+}
+METHODS = {"KL": "reverse_kl", "JS": "js", "PGD": "pgd", "RG": "gaussian", None: "none"}
+
+
+def test_published_configurations_are_recipes():
+    found = {recipe.name: recipe.keys for recipe in published()}
+    assert found.keys() == PUBLISHED.keys()
+    for name, (consistency, weight, attack, steps, radius, mix, rate) in PUBLISHED.items():
+        keys, kinds = found[name], zip(("image", "text", "both"), mix.split(":"))
+        assert keys["consistency_method"] == METHODS[consistency]
+        assert weight is None or keys["consistency_weight"] == weight
+        assert keys["adversarial_method"] == METHODS[attack] and keys["adversarial_step_size"] == 0.1
+        assert steps is None or keys["adversarial_steps"] == steps
+        assert radius is None or keys["adversarial_epsilon"] == radius
+        assert keys["batch_mix"] == ",".join(f"{kind}={count}" for kind, count in kinds)
+        assert keys["per_device_train_batch_size"] == sum(map(int, mix.split(":")))
+        assert float(keys["learning_rate"]) == rate
 
 
 def test_the_ablations_base_is_the_full_recipe():

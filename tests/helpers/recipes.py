@@ -41,7 +41,7 @@ class Recipe:
 
 def table(heading: str) -> list[list[str]]:
     """The rows of the first table below a heading of examples/README.md: the text of every cell, without backticks."""
-    section = re.split(r"^## ", INDEX.split(f"\n## {heading}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
+    section = re.split(r"^##+ ", INDEX.split(f"# {heading}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
     lines = [line for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip().strip("`") for cell in line.strip("|").split("|")] for line in lines[2:]]
 
@@ -52,6 +52,14 @@ def ablation() -> list[Recipe]:
     return [
         Recipe(name, path, (f"output_dir=saves/ablation/{name}", *overrides.split()))
         for name, _, overrides in table("Ablation")
+    ]
+
+
+def published() -> list[Recipe]:
+    """The paper's configurations, by their names."""
+    return [
+        Recipe(name, EXAMPLES / f"{recipe}.yaml", tuple(overrides.split()))
+        for name, recipe, overrides in table("Published configurations")
     ]
 
 

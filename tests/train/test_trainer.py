@@ -42,7 +42,7 @@ def test_figures_reach_the_log_file_and_the_state(trained):
     for entry, line in zip(steps, logged):
         assert {name: line[name] for name in LOGGED if name in line} == {n: entry[n] for n in LOGGED if n in entry}
         assert entry["loss"] == pytest.approx(
-            entry["loss_sft"] + entry.get("loss_adversarial", 0) + 0.01 * entry.get("loss_consistency", 0), rel=1e-5
+            entry["loss_sft"] + entry.get("loss_adversarial", 0) + entry.get("loss_consistency", 0), rel=1e-5
         )
 
     assert set(LOGGED) - {LOSS_ALIGNMENT} <= {name for entry in steps for name in entry}
