@@ -292,6 +292,26 @@ class AttentionProfile(Result):
         return self
 
 
+class Tuning(Result):
+    """How the model that was diagnosed had been tuned; what is not known is None.
+
+    Attributes:
+        base: what it was tuned from, a name or a path.
+        method: `finetuning_type`.
+        adapters: paths of adapters on top of the base.
+        steps: optimizer steps.
+        folder: where the tuned weights are: the `output_dir` of the training, a checkpoint, an adapter.
+        in_this_run: whether the run that evaluated also trained.
+    """
+
+    base: str | None = None
+    method: str | None = None
+    adapters: list[str] = []
+    steps: int | None = None
+    folder: str | None = None
+    in_this_run: bool = False
+
+
 class Diagnosis(Result):
     """All of `interference.json`.
 
@@ -299,6 +319,7 @@ class Diagnosis(Result):
         schema_version: of this file's layout.
         created: when, ISO 8601 in UTC.
         model: `name_or_path`, `adapter_name_or_path`, `template` and what else describes the model.
+        tuning: how it was tuned; None where no training is known.
         data: `dataset_dir`, `eval_dataset` and what else describes the data.
         run: `output_dir`, `step`, ... of the run.
         versions: of the packages.
@@ -314,6 +335,7 @@ class Diagnosis(Result):
     schema_version: int = SCHEMA
     created: str
     model: dict[str, Any]
+    tuning: Tuning | None = None
     data: dict[str, Any]
     run: dict[str, Any]
     versions: dict[str, str]
@@ -404,6 +426,7 @@ class RunMetadata:
         run: where the run writes to.
         seed: of the twins, and of the bootstrap.
         scoring: how answers are scored.
+        tuning: how the model was tuned before the run; None where no training is known.
     """
 
     model: dict[str, Any]
@@ -411,3 +434,4 @@ class RunMetadata:
     run: dict[str, Any]
     seed: int
     scoring: Literal["likelihood", "generate"]
+    tuning: Tuning | None = None

@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from helpers.runs import recipe, write_datasets
 from llamafactory.train.tuner import run_exp
 from safetensors.torch import load_file
 
+from modality_interference.integration.metadata import tuning_of
+from modality_interference.results import Tuning, read_diagnosis
 from modality_interference.train.losses import COUNTS, LOGGED, LOSS_ALIGNMENT, MEANS
 
 
@@ -51,7 +54,7 @@ def test_figures_reach_the_log_file_and_the_state(trained):
     rates = [found for found in rates if found]
     assert len(rates) == len(evaluated) == 4  # after steps 2 and 3, of two datasets
     for found, entry in zip(rates, evaluated):
-        assert found.items() <= entry.items() and len(found) > 8
+        assert found.items() <= entry.items() and len(found) >= 8
 
 
 @pytest.mark.parametrize("name", ["loss", *(name for name in MEANS if name != LOSS_ALIGNMENT)])
@@ -73,6 +76,19 @@ def test_every_perturbation_is_evaluated(trained):
             assert 0 <= metrics[f"eval_{dataset}_{perturbation}_accuracy"] <= 1
         for perturbation in perturbations:
             assert 0 <= metrics[f"eval_{dataset}_{perturbation}_flip_rate"] <= 1
+
+
+def test_the_page_of_a_tuned_model_says_so(trained, checkpoint):
+    """Trained and diagnosed in one run, as LlamaBoard does with `val_size`; then the folder as a model of another run."""
+    base = str(checkpoint(FAMILY))
+    known = dict(base=base, steps=3, folder=str(trained))
+    assert read_diagnosis(trained).tuning == Tuning(method="full", in_this_run=True, **known)
+    page = (trained / "interference.html").read_text()
+    assert (
+        f"<strong>A tuned model</strong>: from {base} (full, 3\N{NO-BREAK SPACE}steps, in this run), saved in" in page
+    )
+    assert tuning_of(str(trained), [], SimpleNamespace(finetuning_type="full")) == Tuning(**known)
+    assert tuning_of(base, [], SimpleNamespace(finetuning_type="full")) is None
 
 
 def evaluate(checkpoint, datasets, folder, **keys):

@@ -211,10 +211,16 @@ class DiagnosisTrainer(TwinTrainer):
         datasets = list(found.values()) if isinstance(found, Mapping) else [found]
         tokens = self.data_collator.modality_tokens
         diagnosis = write_diagnosis(
-            folder, rows, attended, datasets, self.metadata, self.state.global_step, self.processing_class, tokens
+            folder, rows, attended, datasets, self.metadata, self._trained_steps, self.processing_class, tokens
         )
         page = self._write_report(folder, diagnosis, rows)
         logger.info_rank0(f"The report on modality interference is in {page}.")
+
+    @property
+    def _trained_steps(self) -> int:
+        """Optimizer steps of the model's weights; 0 where the run has not trained."""
+        best = self.state.best_global_step if self.args.load_best_model_at_end else None
+        return best or self.state.global_step
 
     def _write_curves(self, folder: Path, rows: list[ScoredRow]) -> None:
         names = list(dict.fromkeys((row.dataset, row.perturbation) for row in rows))

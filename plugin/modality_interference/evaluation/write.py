@@ -10,7 +10,7 @@ from datasets import Dataset
 
 from ..batching.tokens import ModalityTokens
 from ..modality import CLEAN
-from ..results import DatasetResult, Diagnosis, RunMetadata, ScoredRow, write_results
+from ..results import DatasetResult, Diagnosis, RunMetadata, ScoredRow, Tuning, write_results
 from .attention_probe import AttendedRow, attention_profile
 from .statistics import RESAMPLES, dataset_results
 
@@ -36,7 +36,7 @@ def write_diagnosis(
         attended: recorded attention, including rows that several ranks scored; empty without `attention_probe`.
         datasets: the tokenized evaluation datasets.
         metadata: of the run.
-        step: optimizer steps that the model has been trained for in this run.
+        step: optimizer steps that the model has been trained for in this run; 0 where it only evaluates.
         tokenizer: turns prompts back into text.
         tokens: which token ids stand for media.
 
@@ -52,6 +52,7 @@ def write_diagnosis(
     diagnosis = Diagnosis(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         model=metadata.model,
+        tuning=_tuning(metadata, step),
         data=metadata.data,
         run={**metadata.run, "step": step},
         versions={name: version(name) for name in _PACKAGES},
@@ -65,6 +66,21 @@ def write_diagnosis(
     )
     write_results(folder, diagnosis, rows)
     return diagnosis
+
+
+def _tuning(metadata: RunMetadata, step: int) -> Tuning | None:
+    """How the model was tuned, in this run or before."""
+    if not step:
+        return metadata.tuning
+
+    return Tuning(
+        base=metadata.model["name_or_path"],
+        method=metadata.model["finetuning_type"],
+        adapters=metadata.model["adapter_name_or_path"] or [],
+        steps=step,
+        folder=metadata.run["output_dir"],
+        in_this_run=True,
+    )
 
 
 def _notes(results: dict[str, DatasetResult], rows: list[ScoredRow], datasets: list[Any]) -> list[str]:

@@ -11,8 +11,8 @@ from typing import Any
 
 from ..batching.collator import TwinCollator
 from ..evaluation.trainer import DiagnosisTrainer
-from ..results import RunMetadata
 from . import callbacks, disk_errors, loading
+from .metadata import metadata_of
 
 
 @dataclass(frozen=True)
@@ -42,29 +42,6 @@ class Swap:
     why: str
 
 
-def metadata_of(run: Run) -> RunMetadata:
-    """What a reader of the report needs to repeat the run; no path but those that the recipe names."""
-    dataset_dir = run.data_args.dataset_dir
-    return RunMetadata(
-        model={
-            "name_or_path": run.model_args.model_name_or_path,
-            "adapter_name_or_path": run.model_args.adapter_name_or_path,
-            "finetuning_type": run.finetuning_args.finetuning_type,
-            "template": run.data_args.template,
-        },
-        data={
-            "dataset_dir": dataset_dir if isinstance(dataset_dir, str) else None,
-            "eval_dataset": run.data_args.eval_dataset,
-            "val_size": run.data_args.val_size,
-            "max_samples": run.data_args.max_samples,
-            "cutoff_len": run.data_args.cutoff_len,
-        },
-        run={"output_dir": run.training_args.output_dir},
-        seed=run.training_args.seed,
-        scoring=run.finetuning_args.diagnosis_scoring,
-    )
-
-
 def _preprocess(stock: Any, run: Run) -> Any:
     generates = run.training_args.predict_with_generate and run.finetuning_args.diagnosis_scoring != "generate"
     return loading.preprocess_dataset(stock, stock_evaluation=generates)
@@ -77,7 +54,7 @@ def _collator(stock: Any, run: Run) -> Any:
 def _trainer(stock: Any, run: Run) -> Any:
     return partial(
         DiagnosisTrainer,
-        metadata=metadata_of(run),
+        metadata=metadata_of(run.model_args, run.data_args, run.training_args, run.finetuning_args),
         write_report=callbacks.write_report,
         write_curves=callbacks.write_curves,
     )

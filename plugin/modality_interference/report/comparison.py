@@ -15,7 +15,7 @@ from .plots.comparison import comparison_plots
 from .summary import comparison_summary
 from .table import PROMPTS, RATE_TITLES, ConditionName, of_all, of_prompts, tidy_table
 from .templating import render
-from .text import counted, described, encodable, joined, moment
+from .text import counted, described, encodable, joined, moment, tuned
 from .theme import Plot
 
 
@@ -145,7 +145,7 @@ def _described(run: LoadedRun) -> Run:
         name=run.name,
         folder=encodable(str(run.folder)),
         created=diagnosis.created,
-        model=described(diagnosis.model),
+        model=described({**diagnosis.model, "tuned": diagnosis.tuning and tuned(diagnosis.tuning)}),
         seed=diagnosis.seed,
         scoring=diagnosis.scoring,
     )

@@ -11,7 +11,7 @@ from .plots.diagnosis import FILES, diagnosis_plots
 from .summary import diagnosis_summary
 from .table import PROMPTS, RATE_TITLES, conditions, of_all, prompt_lines, rates_present, tidy_table
 from .templating import render
-from .text import Piece, changes, described, moment, shortened
+from .text import Piece, changes, described, moment, shortened, tuned
 from .theme import Plot
 
 
@@ -51,6 +51,7 @@ def _page(diagnosis: Diagnosis, plots: Sequence[Plot]) -> str:
         "interference.html.j2",
         diagnosis=diagnosis,
         model=described(diagnosis.model).get("name_or_path", "a model"),
+        tuned=diagnosis.tuning and tuned(diagnosis.tuning),
         created=moment(diagnosis.created),
         summary=diagnosis_summary(overall),
         plots=plots,

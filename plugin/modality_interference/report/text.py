@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from difflib import SequenceMatcher
 from typing import Any
 
-from ..results import Rate
+from ..results import Rate, Tuning
 
 
 SPACE = "\N{NO-BREAK SPACE}"
@@ -135,6 +135,23 @@ def _common(one: list[str], other: list[str]) -> int:
 def described(values: Mapping[str, Any]) -> dict[str, str]:
     """Values as text; those that are not set are left out."""
     return {name: encodable(_text(value)) for name, value in values.items() if value is not None}
+
+
+def tuned(tuning: Tuning) -> str:
+    """How a model was tuned: `from models/base (lora, 600 steps, in this run), saved in saves/tuned`."""
+    details = [
+        *filter(None, [tuning.method]),
+        *([counted(tuning.steps, "step")] if tuning.steps is not None else []),
+        *(["in this run"] if tuning.in_this_run else []),
+    ]
+    parts = [f"from {tuning.base}" if tuning.base else "from a model that its folder does not name"]
+    parts += [f"with the adapter {joined(tuning.adapters)}"] if tuning.adapters else []
+    parts += [f"({', '.join(details)})"] if details else []
+    text = " ".join(parts)
+    if tuning.folder and tuning.folder not in tuning.adapters:
+        text += f", saved in {tuning.folder}"
+
+    return encodable(text)
 
 
 def encodable(text: str) -> str:
