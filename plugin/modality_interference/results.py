@@ -24,6 +24,7 @@ SCHEMA = 3  # 1 and 2 were never released: they had other keys, and intervals of
 ROUNDING = 1e-6
 RateName = Literal[
     "accuracy",
+    "accuracy_norm",
     "flip_rate",
     "causal_effect",
     "misled_rate",
@@ -54,6 +55,8 @@ class ScoredRow(Result):
         perturbation: its label, `clean` for the clean row.
         answer: the model's, an option's text where the row has options; None where it could not be parsed.
         correct: whether it is the right one.
+        correct_norm: whether the option with the highest likelihood divided by its length is the right one; None where
+            options are not scored by likelihood.
         flipped: whether it differs from the answer to the clean row; None for clean rows.
         causal_effect: Jensen-Shannon divergence between the answer distributions of the clean row and of this one, in
             bits; None for clean rows, and where answers are generated.
@@ -74,6 +77,7 @@ class ScoredRow(Result):
     perturbation: str
     correct: bool
     answer: str | None = None
+    correct_norm: bool | None = None
     flipped: bool | None = None
     causal_effect: float | None = None
     misled: bool | None = None
@@ -103,6 +107,7 @@ class ScoredRow(Result):
         """The row's share in a rate, None where it has none."""
         values: dict[RateName, float | bool | None] = {
             "accuracy": self.correct,
+            "accuracy_norm": self.correct_norm,
             "flip_rate": self.flipped,
             "causal_effect": self.causal_effect,
             "misled_rate": None if self.is_swapped else self.misled,
@@ -137,8 +142,8 @@ class PerturbationResult(Result):
 
     Attributes:
         rows: how many rows were scored.
-        rates: those of `RATES` that apply: `clean` has no flip_rate, causal_effect and misled_rate; misled_rate needs a
-            target option, and is called other_modality_rate where the target is the class of another clip's frames or
+        rates: those of `RATES` that apply: `clean` has no flip_rate, causal_effect and misled_rate; accuracy_norm needs
+            options that are scored by likelihood; misled_rate needs a target option, and is called other_modality_rate where the target is the class of another clip's frames or
             audio; abstention_rate needs rows whose right answer is "cannot tell"; causal_effect needs likelihoods;
             unparsable_rate needs generated answers.
     """
@@ -217,7 +222,7 @@ class Flip(Result):
 
 
 class AttentionShares(Result):
-    """What the position that gives the answer attends to, on average over the rows of one condition.
+    """What the position that decides the answer attends to, on average over the rows of one condition.
 
     Attributes:
         dataset: name in `dataset_info.json`.

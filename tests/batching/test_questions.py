@@ -3,11 +3,15 @@
 import json
 
 import pytest
+import torch
 from helpers.loading import load_data
-from helpers.runs import recipe, write_datasets
+from helpers.runs import recipe, write_datasets, write_turns
 from helpers.tiny_models import FAMILIES
 
-from modality_interference.batching.questions import OptionEncoder
+from modality_interference.batching.batch import OptionTokens, TwinBatch
+from modality_interference.batching.collator import Purpose
+from modality_interference.batching.example import TokenizedExample, TokenizedRow
+from modality_interference.batching.questions import OptionEncoder, answer_start, ask, beginning, common_beginning
 
 
 def spell(text: str) -> list[int]:
@@ -30,12 +34,82 @@ def spell(text: str) -> list[int]:
     ],
 )
 def test_option_ids_by_hand(choices, answer, response, expected):
-    found = OptionEncoder(spell).option_ids(choices, answer, response, spell(response.strip()))
+    found, lengths = OptionEncoder(spell).options(choices, answer, response, spell(response.strip()))
+    assert lengths == [len(text.removesuffix("|")) for text in expected]
     assert found == [spell(text[:-1]) if text.endswith("|") else [*map(ord, text)] for text in expected]
 
 
 def test_an_answer_that_depends_on_its_prompt_is_free():
-    assert OptionEncoder(spell).option_ids(["cat", "dog"], 0, "cat", [1, *spell("cat")]) == []
+    assert OptionEncoder(spell).options(["cat", "dog"], 0, "cat", [1, *spell("cat")]) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ([[1, 2], [1, 3]], 1),
+        ([[1], [2]], 0),
+        ([[1, 2], [1, 2, 3]], 1),  # one token is left of each
+        ([[1, 2], [1, 2]], 1),
+        ([[4, 5, 1], [4, 5, 2, 3], [4, 5, 2, 6]], 2),
+        ([], 0),
+    ],
+)
+def test_common_beginnings_by_hand(options, count):
+    assert common_beginning(options) == count
+
+
+def test_rows_and_places_of_options_that_begin_alike():
+    """A turn of one label (60), then a thought (8 9), "a" (3) and the right one of "a cat" 1, "a dog" 2, "a red cat" 4 1."""
+    clean = TokenizedRow([50, 60, 51, 8, 9, 3, 2, 0], [-100, 60, -100, 8, 9, 3, 2, 0])
+    example = TokenizedExample(
+        clean,
+        choices=("a cat", "a dog", "a red cat"),
+        answer=1,
+        option_ids=[[8, 9, 3, 1], [8, 9, 3, 2], [8, 9, 3, 4, 1]],
+        option_lengths=[5, 5, 9],
+    )
+    rows, examples, twin_of = [clean], [example], [0]
+    (asked,) = ask(rows, examples, twin_of, thought=(8, 9))
+    assert asked.beginning == OptionTokens(0, 3, (3,)) and asked.option_lengths == (5, 5, 9)
+    assert asked.options == (OptionTokens(0, 4, (1,)), OptionTokens(0, 4, (2,)), OptionTokens(1, 0, (4, 1)))
+    assert (len(rows), len(examples), twin_of) == (2, 2, [0, 0])
+    assert rows[1].input_ids == [50, 60, 51, 8, 9, 3, 4, 1] and rows[1].labels == [-100] * 6 + [4, 1]
+    assert beginning(clean, example, (8, 9)) == 1
+    assert answer_start(clean.labels, (8, 9)) == 5 and answer_start(clean.labels, ()) == 3
+
+
+def test_a_skipped_thought_costs_no_rows(checkpoint, tmp_path):
+    """`qwen3_vl` writes `<think>` ... `</think>` before every answer; 8 questions with 4 options of one token: 8 rows."""
+    folder = write_datasets(tmp_path / "data")
+    info = json.loads((folder / "dataset_info.json").read_text())
+    info["pictures"]["twins"] = {"relevant": ["image"], "answer": "letter"}
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    rows = {}
+    for template in ("qwen3_vl", "qwen3_vl_nothink"):
+        keys = dict(dataset="pictures", default_system="Look well.")
+        data = load_data(recipe(checkpoint("qwen3_vl"), template, folder, tmp_path / "out", **keys))
+        collator = data.collator(model=None).for_evaluation(Purpose.LIKELIHOOD)
+        batch = TwinBatch.split(collator([dict(example) for example in data.train]))
+        rows[template] = len(batch.labels)
+        decided = batch.labels[torch.arange(len(batch.labels)), batch.decision + 1]
+        assert [data.tokenizer.decode(label) for label in decided] == ["A"] * 8
+        assert {len(question.options) for question in batch.questions} == {4}
+
+    assert rows == {"qwen3_vl": 8, "qwen3_vl_nothink": 8}
+
+
+@pytest.mark.parametrize(("left", "kept"), [(4, 0), (1000, 1)])
+def test_a_twin_whose_perturbed_turn_was_cut_off_is_dropped(checkpoint, tmp_path, warnings, left, kept):
+    """Behind the first turn there is room for `left` tokens, of which the twin's second question needs more to differ."""
+    folder = write_turns(tmp_path / "data", rows=1)
+    model = checkpoint("qwen2_5_vl")
+    whole = load_data(recipe(model, "qwen2_vl", folder, tmp_path / "out", dataset="turns")).train[0]
+    pairs = list(zip(whole["labels"], whole["labels"][1:]))
+    first_turn = next(place for place, (label, after) in enumerate(pairs) if label != -100 and after == -100) + 1
+    keys = dict(dataset="turns", cutoff_len=first_turn + left)
+    (example,) = load_data(recipe(model, "qwen2_vl", folder, tmp_path / "out", **keys)).train
+    assert len(example["variants"]) == kept
+    assert any("perturbed turn truncated by cutoff_len" in text for text in warnings) == (not kept)
 
 
 @pytest.mark.parametrize("family", list(FAMILIES))

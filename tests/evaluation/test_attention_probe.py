@@ -71,7 +71,7 @@ def test_shares_are_those_of_eager_attention(family, side, implementation, check
     assert is_image.any(dim=1).tolist() == [True, False, True]
     bits = torch.where(is_image, Modality.IMAGE.bit, Modality.TEXT.bit) * attended
     rows = torch.tensor([2, 0, 1])
-    probe = ShareProbe(Queries(rows, last[rows, None], torch.ones(3, 1).bool()), group_weights(bits)[rows])
+    probe = ShareProbe(Queries(rows, last[rows, None]), group_weights(bits)[rows])
     with torch.no_grad(), ModelParts.of(model).hooked(lambda kwargs: with_listener(kwargs, probe)):
         plain = model(**inputs, use_cache=False).logits
 
@@ -93,7 +93,7 @@ def test_shares_are_not_rounded_where_training_runs_in_bfloat16(checkpoint):
     last, rows = inputs["attention_mask"].sum(dim=1) - 1, torch.arange(3)
     bits = torch.full_like(inputs["input_ids"], Modality.TEXT.bit)
     bits[:, ::3] = Modality.IMAGE.bit
-    probe = ShareProbe(Queries(rows, last[:, None], torch.ones(3, 1).bool()), group_weights(bits))
+    probe = ShareProbe(Queries(rows, last[:, None]), group_weights(bits))
     hooked = ModelParts.of(model).hooked(lambda kwargs: with_listener(kwargs, probe))
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), hooked:
         assert model(**inputs, use_cache=False).logits.dtype == torch.bfloat16
@@ -125,7 +125,7 @@ def text_inputs(**keys):
 )
 def test_what_a_query_sees(keys, position, seen):
     inputs = text_inputs(**keys)
-    queries = Queries(torch.tensor([0]), torch.tensor([[position]]), torch.ones(1, 1).bool())
+    queries = Queries(torch.tensor([0]), torch.tensor([[position]]))
     assert visible_keys(inputs, queries).expand(1, 1, 1, 4).flatten().tolist() == [bool(value) for value in seen]
     scores = attention_scores(inputs, queries)
     for head in range(2):
@@ -136,13 +136,6 @@ def test_what_a_query_sees(keys, position, seen):
             for token in range(4)
         ]
         assert scores[0, head, 0].tolist() == pytest.approx(expected, rel=1e-5)
-
-
-def test_several_queries_of_rows_with_unequal_answers():
-    where = torch.tensor([[0, 0, 0, 1, 0], [0, 1, 0, 1, 1], [1, 0, 0, 0, 0]]).bool()
-    queries = Queries.at(torch.tensor([1, 0]), where)
-    assert queries.positions.tolist() == [[1, 3, 4], [3, 3, 3]]
-    assert queries.present.tolist() == [[True, True, True], [True, False, False]]
 
 
 def test_soft_caps_and_heads_that_share_keys_and_windows():
@@ -162,7 +155,7 @@ def test_soft_caps_and_heads_that_share_keys_and_windows():
         maps = model(input_ids=ids, output_attentions=True, use_cache=False).attentions
 
     bits = torch.tensor([Modality.TEXT.bit] * 12 + [Modality.AUDIO.bit] * 8).expand(2, -1)
-    probe = ShareProbe(Queries(torch.arange(2), torch.full((2, 1), 17), torch.ones(2, 1).bool()), group_weights(bits))
+    probe = ShareProbe(Queries(torch.arange(2), torch.full((2, 1), 17)), group_weights(bits))
     handle = model.get_decoder().register_forward_pre_hook(
         lambda module, args, kwargs: (args, with_listener(kwargs, probe)), with_kwargs=True
     )
@@ -179,4 +172,4 @@ def test_keys_of_a_cache_are_refused():
     inputs = text_inputs()
     longer = AttentionInputs(**{**vars(inputs), "key": torch.cat([inputs.key, inputs.key], dim=2)})
     with pytest.raises(ModalityInterferenceError, match="4 tokens, but the model has 8 keys"):
-        attention_scores(longer, Queries(torch.tensor([0]), torch.tensor([[3]]), torch.ones(1, 1).bool()))
+        attention_scores(longer, Queries(torch.tensor([0]), torch.tensor([[3]])))

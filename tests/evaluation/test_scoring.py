@@ -18,10 +18,16 @@ CHOICES = ("cat", "dog", "red cat")
 
 def question(batch_row: int, clean: int = 0, options=(), **values) -> Question:
     """A question about two animals, at row `batch_row` of the batch."""
+    options = tuple(options)
     fields = dict(
-        dataset="pets", row=3, key=9, kind="image", perturbation="clean" if batch_row == clean else "misleading_text"
+        option_lengths=(1,) * len(options),
+        dataset="pets",
+        row=3,
+        key=9,
+        kind="image",
+        perturbation="clean" if batch_row == clean else "misleading_text",
     )
-    return Question(**{**fields, "batch_row": batch_row, "clean": clean, "options": tuple(options), **values})
+    return Question(**{**fields, "batch_row": batch_row, "clean": clean, "options": options, **values})
 
 
 def answers(lengths: list[int], logits: np.ndarray, targets: list[int] | None = None) -> Answers:
@@ -46,14 +52,58 @@ def test_option_likelihoods_are_sums_of_token_log_probabilities(table):
     found = option_likelihoods(given, answers([2, 2, 2, 2], table))
     log_p = log_softmax(table, axis=-1)
     for row, (own, extra) in enumerate(((0, 4), (2, 6))):
-        expected = log_softmax([log_p[own, 1], log_p[own, 2], log_p[extra, 4] + log_p[extra + 1, 1]])
+        expected = [log_p[own, 1], log_p[own, 2], log_p[extra, 4] + log_p[extra + 1, 1]]
         np.testing.assert_allclose(found[row].numpy(), expected, atol=1e-5)
 
 
 def test_an_offset_skips_the_labels_of_earlier_turns(table):
     given = [question(0, options=[OptionTokens(0, 2, (1,)), OptionTokens(0, 2, (5,))])]
     found = option_likelihoods(given, answers([4], table[:4]))
-    np.testing.assert_allclose(found[0].numpy(), log_softmax(log_softmax(table[2])[[1, 5]]), atol=1e-5)
+    np.testing.assert_allclose(found[0].numpy(), log_softmax(table[2])[[1, 5]], atol=1e-5)
+
+
+def acc_norm(likelihoods, choices, gold):
+    """As lm_eval/api/task.py of lm-evaluation-harness writes it."""
+    completion_len = np.array([float(len(i)) for i in choices])
+    return 1.0 if np.argmax(likelihoods / completion_len) == gold else 0.0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_accuracy_norm_is_acc_norm_of_lm_evaluation_harness(seed):
+    """Options "a cat", "a dog" and "a red cat": 3 = a, 1 = cat, 2 = dog, 4 1 = red cat, which takes a row of its own."""
+    logits = np.random.default_rng(seed).normal(size=(5, VOCABULARY)) * 2
+    choices = ("a cat", "a dog", "a red cat")
+    spans = [OptionTokens(0, 1, (1,)), OptionTokens(0, 1, (2,)), OptionTokens(1, 0, (4, 1))]
+    (row,) = score_likelihood(
+        [
+            question(
+                0,
+                options=spans,
+                beginning=OptionTokens(0, 0, (3,)),
+                choices=choices,
+                answer=2,
+                option_lengths=(5, 5, 9),
+            )
+        ],
+        answers([3, 2], logits),
+        str,
+    )
+    log_p = log_softmax(logits, axis=-1)
+    first = log_p[0, 3]
+    likelihoods = np.array([first + log_p[1, 1], first + log_p[1, 2], first + log_p[3, 4] + log_p[4, 1]])
+    assert row.answer == choices[np.argmax(likelihoods)]
+    assert row.correct_norm == (acc_norm(likelihoods, choices, 2) == 1.0)
+
+
+def test_accuracy_norm_differs_from_accuracy_and_takes_the_first_of_equal_options():
+    """Log-probabilities -1 of one character and -1.5 of three; then -1 of one and -3 of three, which tie."""
+    for second, correct_norm in ((-1.5, True), (-3.0, False)):
+        rest = np.log((1 - np.exp(-1.0) - np.exp(second)) / 4)
+        logits = np.array([[-1.0, second, *[rest] * 4]])
+        spans = [OptionTokens(0, 0, (0,)), OptionTokens(0, 0, (1,))]
+        asked = question(0, options=spans, choices=("x", "yes"), answer=1, option_lengths=(1, 3))
+        (row,) = score_likelihood([asked], Answers(torch.tensor(logits), torch.tensor([0]), torch.tensor([0]), 1), str)
+        assert (row.correct, row.correct_norm) == (False, correct_norm)
 
 
 @pytest.mark.parametrize(("right", "abstained"), [(0, None), (1, True)])
@@ -119,6 +169,27 @@ def test_free_answers(table):
     assert second.correct and second.flipped is False and second.causal_effect == pytest.approx(0, abs=1e-7)
     effects = [jensenshannon(softmax(logits[i]), softmax(logits[i + 2]), base=2) ** 2 for i in (0, 1)]
     assert first.causal_effect == pytest.approx(np.mean(effects), abs=1e-6)
+
+
+def test_free_answers_are_judged_where_the_last_turn_is(table):
+    """Two turns of one token, a skipped thought, two tokens: of what differs, only the last two tokens count."""
+    logits = np.concatenate([table[:5], table[:5]])
+    logits[[5, 7]] = -logits[[0, 2]]  # the first turn and the thought of the twin
+    greedy = logits.argmax(-1)
+    targets = [0, 0, 0, *greedy[3:5]] * 2
+    given = answers([5, 5], logits, targets)
+    given.compared = torch.tensor([False, False, False, True, True] * 2)
+    clean, twin = score_likelihood([question(0), question(1)], given, lambda ids: " ".join(map(str, ids)))
+    assert clean.correct and twin.correct and twin.flipped is False
+    assert clean.answer == twin.answer == f"{greedy[3]} {greedy[4]}"
+    assert twin.causal_effect == pytest.approx(0, abs=1e-7) and clean.correct_norm is None
+
+    logits[9] = -logits[9]
+    given = Answers(torch.tensor(logits), given.targets, given.row, 2, given.compared)
+    clean, twin = score_likelihood([question(0), question(1)], given, str)
+    effect = jensenshannon(softmax(logits[4]), softmax(logits[9]), base=2) ** 2
+    assert clean.correct and not twin.correct and twin.flipped
+    assert twin.causal_effect == pytest.approx(effect / 2, abs=1e-6)
 
 
 def test_rows_without_an_answer_are_left_out():

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.loading import load_data
-from helpers.runs import recipe, write_datasets
+from helpers.runs import recipe, write_datasets, write_turns
 from helpers.tiny_models import FAMILIES
 from llamafactory.data import SFTDataCollatorWith4DAttentionMask
 from llamafactory.train.tuner import run_exp
@@ -21,6 +21,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.special import log_softmax, softmax
 from transformers import AutoModelForImageTextToText, GenerationMixin
 
+from modality_interference.batching.collator import Purpose
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.evaluation.trainer import rates_in_words
 from modality_interference.media.image import load_image
@@ -45,14 +46,18 @@ def diagnose(checkpoint: Path, folder: Path, output: Path, **overrides) -> dict:
     return json.loads((output / "eval_results.json").read_text())
 
 
-def option_scores(data, model, example, row) -> list[float]:
-    """Log-likelihood of every option, each appended to the prompt and run alone through the model."""
+def option_scores(data, model, example, row) -> tuple[list[float], list[float]]:
+    """Log-likelihood of every option, each appended to the prompt and run alone through the model.
+
+    And that of its text, behind a skipped thought, divided by its number of characters.
+    """
+    thought = data.tokenizer.encode("<think>\n\n</think>\n\n", add_special_tokens=False)
     prompt = [token for token, label in zip(row["input_ids"], row["labels"]) if label == -100]
     images = [
         load_image(name, example["images"] or [], example["twin_images"] or []) for name in row["image_references"]
     ]
-    found = []
-    for option in example["option_ids"]:
+    found, by_length = [], []
+    for option, choice in zip(example["option_ids"], example["choices"]):
         feature = {"input_ids": prompt + option, "attention_mask": [1] * len(prompt + option), "images": images}
         feature["labels"] = [-100] * len(prompt) + option
         batch = data.collator(SFTDataCollatorWith4DAttentionMask, model=model, pad_to_multiple_of=None)([feature])
@@ -62,38 +67,98 @@ def option_scores(data, model, example, row) -> list[float]:
 
         places = [place for place in range(1, len(labels)) if labels[place] != -100]
         assert [labels[place] for place in places] == option
-        found.append(sum(log_softmax(logits[place - 1])[labels[place]] for place in places))
+        terms = [log_softmax(logits[place - 1])[labels[place]] for place in places]
+        found.append(sum(terms))
+        skipped = len(thought) if option[: len(thought)] == thought else 0
+        by_length.append(sum(terms[skipped:]) / len(choice))
 
-    return found
+    return found, by_length
 
 
-@pytest.mark.parametrize("family", ["qwen2_5_vl", "llava", "gemma3"])
-def test_figures_are_those_of_single_forwards(checkpoint, datasets, tmp_path, family):
-    template = FAMILIES[family].template
+@pytest.mark.parametrize(
+    ("family", "template"),
+    [("qwen2_5_vl", TEMPLATE), ("llava", "llava"), ("gemma3", "gemma3"), ("qwen3_vl", "qwen3_vl")],
+)
+def test_figures_are_those_of_single_forwards(checkpoint, datasets, tmp_path, family, template):
+    """The template `qwen3_vl` writes an empty thought before every answer."""
     metrics = diagnose(checkpoint(family), datasets, tmp_path / "run", template=template)
     model = AutoModelForImageTextToText.from_pretrained(checkpoint(family)).eval()
     data = load_data(keys(checkpoint(family), datasets, tmp_path / "again", template=template))
     expected: dict[str, list] = defaultdict(list)
     chosen = {}
     for example in data.evaluation:
-        clean = option_scores(data, model, example, example)
+        clean, _ = option_scores(data, model, example, example)
         for row in (example, *example["variants"]):
-            scores = clean if row is example else option_scores(data, model, example, row)
+            scores, by_length = option_scores(data, model, example, row)
             stem = f"eval_{example['dataset']}_{row.get('perturbation') or 'clean'}"
             chosen[example["dataset"], example["row"], row.get("perturbation") or "clean"] = example["choices"][
                 int(np.argmax(scores))
             ]
             expected[f"{stem}_accuracy"].append(np.argmax(scores) == example["answer"])
+            expected[f"{stem}_accuracy_norm"].append(np.argmax(by_length) == example["answer"])
             if row is not example:
                 expected[f"{stem}_flip_rate"].append(np.argmax(scores) != np.argmax(clean))
                 expected[f"{stem}_causal_effect"].append(jensenshannon(softmax(clean), softmax(scores), base=2) ** 2)
                 if row["target"]:
                     expected[f"{stem}_misled_rate"].append(example["choices"][np.argmax(scores)] == row["target"])
 
-    figures = {name: value for name, value in metrics.items() if name.endswith(("accuracy", "rate", "effect"))}
+    figures = {name: value for name, value in metrics.items() if name.endswith(("accuracy", "norm", "rate", "effect"))}
     assert figures == pytest.approx({name: np.mean(values) for name, values in expected.items()}, abs=2e-5)
     assert {f"eval_pictures_misleading_text_{name}" for name in ("misled_rate", "causal_effect")} < set(figures)
     assert {row.identity: row.answer for row in read_rows(tmp_path / "run")} == chosen
+
+
+def test_of_several_turns_the_last_one_is_the_answer(checkpoint, tmp_path):
+    """Free answers behind a skipped thought against forwards of single rows, and what generation takes for the answer."""
+    folder = write_turns(tmp_path / "data")
+    common = dict(eval_dataset="turns,talks", template="qwen3_vl", default_system="Look well.")
+    metrics = diagnose(checkpoint(FAMILY), folder, tmp_path / "run", **common)
+    found = {row.identity: row for row in read_rows(tmp_path / "run")}
+    data = load_data(keys(checkpoint(FAMILY), folder, tmp_path / "again", **common))
+    model = AutoModelForImageTextToText.from_pretrained(checkpoint(FAMILY)).eval()
+    collator = data.collator(SFTDataCollatorWith4DAttentionMask, model=model, pad_to_multiple_of=None)
+    thought = data.tokenizer.encode("<think>\n\n</think>\n\n", add_special_tokens=False)
+    spoken = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("turns", "talks")}
+    free = [example for example in data.evaluation if not example["option_ids"]]
+    assert len(free) == 6 and len(found) == 16
+    for example in free:
+        clean = None
+        said = data.tokenizer.encode(
+            spoken[example["dataset"]][example["row"]]["messages"][-1]["value"] + "<|im_end|>\n"
+        )
+        for row in (example, *example["variants"]):
+            images = [
+                load_image(name, example["images"] or [], example["twin_images"] or [])
+                for name in row["image_references"]
+            ]
+            feature = {name: row[name] for name in ("input_ids", "labels")} | {"images": images}
+            batch = collator([feature | {"attention_mask": [1] * len(row["input_ids"])}])
+            labels = batch.pop("labels")[0].tolist()
+            count, start = len(said), len(row["input_ids"]) - len(said)
+            assert (
+                labels[start - len(thought) : start + count] == thought + said
+                and labels[start - len(thought) - 1] == -100
+            )
+            with torch.no_grad():
+                logits = model(**batch).logits[0, start - 1 : start + count - 1].double().numpy()
+
+            own = found[example["dataset"], example["row"], row.get("perturbation") or "clean"]
+            answer = logits.argmax(-1)
+            assert own.answer == data.tokenizer.decode(answer, skip_special_tokens=True).strip()
+            assert own.correct == (answer.tolist() == said) and own.correct_norm is None
+            if clean is None:
+                clean, clean_answer = softmax(logits, axis=-1), answer
+            else:
+                effect = np.mean(jensenshannon(clean, softmax(logits, axis=-1), axis=1, base=2) ** 2)
+                assert own.causal_effect == pytest.approx(effect, abs=1e-5)
+                assert own.flipped == (answer != clean_answer).any()
+
+    assert metrics["eval_turns_clean_accuracy_norm"] in (0, 0.5, 1) and "eval_talks_clean_accuracy_norm" not in metrics
+    asked = data.collator(model=model).for_evaluation(Purpose.GENERATION)([dict(example) for example in free])[
+        "questions"
+    ]
+    expected = [spoken[question.dataset][question.row]["messages"][-1]["value"] for question in asked]
+    assert [question.response for question in asked] == expected
 
 
 @pytest.fixture(scope="module")

@@ -52,6 +52,40 @@ def write_datasets(folder: Path, rows: int = 8) -> Path:
     return folder
 
 
+def write_turns(folder: Path, rows: int = 4) -> Path:
+    """A dataset_dir of conversations of two turns: `turns` about an image, with options, and `talks` without.
+
+    The answer of every other row of `turns` is none of its options, so it is free. A twin of `turns` has another second
+    question, one of `talks` an image before the first.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    turns, talks = [], []
+    for index in range(rows):
+        colour, other = COLOURS[index], COLOURS[index + 1]
+        Image.new("RGB", (40, 40), colour).save(folder / f"{colour}.png")
+        answer = colour if index % 2 else f"It is {colour}."
+        said = ["<image>What is shown?", f"A {other} card.", f"Which colour is number {index}?", answer]
+        turns.append({"messages": _said(said), "images": [f"{colour}.png"], "choices": [other, colour], "answer": "B"})
+        talks.append({"messages": _said(["What is ten?", f"{index} and more.", "And five?", f"{index} and {other}."])})
+
+    texts = {"messages": "messages"}
+    of_images = {**texts, "images": "images", "choices": "choices", "answer": "answer"}
+    info = {
+        "turns": {"columns": of_images, "twins": {"relevant": ["image"], "perturbations": ["unrelated_text"]}},
+        "talks": {"columns": texts, "twins": {"relevant": ["text"], "perturbations": ["black_image"]}},
+    }
+    for name, data in (("turns", turns), ("talks", talks)):
+        (folder / f"{name}.json").write_text(json.dumps(data))
+        info[name] |= {"file_name": f"{name}.json", "formatting": "sharegpt_twins"}
+
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    return folder
+
+
+def _said(texts: list[str]) -> list[dict[str, str]]:
+    return [{"from": speaker, "value": text} for speaker, text in zip(("human", "gpt") * 2, texts)]
+
+
 def recipe(checkpoint: Path, template: str, dataset_dir: Path, output_dir: Path, **overrides: Any) -> dict[str, Any]:
     """A recipe with the plugin on and everything else as plain as possible; None removes a key."""
     keys = {

@@ -19,6 +19,7 @@ NO = -100
 TEXT, VIDEO, AUDIO, NONE = Modality.TEXT.bit, Modality.VIDEO.bit, Modality.AUDIO.bit, 0
 TOKENS = 44
 WEIGHT = 0.3
+BEGINNING = 2  # tokens of the second row's answer that all of its options begin with
 FAMILY = "qwen2_5_vl"
 CHECKED = ("qwen2_5_vl", "qwen3_vl", "llava", "internvl", "gemma3")
 
@@ -51,6 +52,7 @@ def make_batch(family=FAMILY):
 
     count = torch.arange(len(ids))
     known = {
+        "beginning": torch.tensor([0, BEGINNING, 0, 0, 0, 0, 0]),
         "token_modality": bits.to(torch.int8),
         "relevant": relevant,
         "perturbation_mask": torch.zeros_like(ids).bool(),
@@ -78,17 +80,18 @@ def reference(model, batch, layers):
         bits, relevant = batch.token_modality[index].tolist(), int(batch.relevant[index])
         wanted = [t for t, bit in enumerate(bits) if bit in (VIDEO, AUDIO) and bit & relevant]
         unwanted = [t for t, bit in enumerate(bits) if bit in (VIDEO, AUDIO) and not bit & relevant]
-        places = [t for t in range(TOKENS - 1) if batch.labels[index, t + 1] != NO]
+        place = next(t for t in range(TOKENS - 1) if batch.labels[index, t + 1] != NO) + (
+            BEGINNING if index == 1 else 0
+        )
         if not (wanted and unwanted and relevant):
             continue
 
         terms = []
         for layer in layers:
             for full in output.attentions[layer][index]:  # a head
-                for place in places:
-                    right, wrong = full[place, wanted].sum(), full[place, unwanted].sum()
-                    seen = right > 0 and wrong > 0  # not outside of a sliding window
-                    terms.append(-torch.log(right / (right + wrong)) if seen else right * 0)
+                right, wrong = full[place, wanted].sum(), full[place, unwanted].sum()
+                seen = right > 0 and wrong > 0  # not outside of a sliding window
+                terms.append(-torch.log(right / (right + wrong)) if seen else right * 0)
 
         rows.append(sum(terms) / len(terms))
 

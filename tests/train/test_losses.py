@@ -69,6 +69,17 @@ def test_sum_is_the_mean_over_variants_of_the_mean_over_positions():
     assert finite.tolist() == [0, 1, 2]
 
 
+def test_positions_that_are_not_compared_do_not_count():
+    """Row 0 of three tokens with twin 1, of which the last two are compared, and twin 2, of which the last is."""
+    values = logits(9, 6, 5)
+    compared = torch.tensor([False] * 3 + [False, True, True] + [False, False, True])
+    answers = Answers(values, torch.zeros(9, dtype=torch.long), torch.arange(9) // 3, 3, compared)
+    total, _ = consistency_sum(answers, torch.tensor([1, 2]), torch.tensor([0, 0]), "js", 1.0)
+    p = values.softmax(dim=-1).numpy()
+    distances = [jensenshannon(p[clean], p[own]) ** 2 for clean, own in ((1, 4), (2, 5), (2, 8))]
+    assert total.item() == pytest.approx(((distances[0] + distances[1]) / 2 + distances[2]) / 2)
+
+
 def test_no_variants_no_loss():
     answers = Answers(logits(2), torch.zeros(2, dtype=torch.long), torch.tensor([0, 1]), 2)
     nothing = torch.tensor([], dtype=torch.long)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from helpers.av_data import write_clips
 from helpers.clip_files import read_audio
-from helpers.runs import recipe
+from helpers.runs import recipe, write_turns
 from llamafactory.data import SFTDataCollatorWith4DAttentionMask
 from llamafactory.train.tuner import run_exp
 from PIL import Image
@@ -61,6 +61,9 @@ class Row:
         self.first_turn = first_turn(collator.tokenizer, ids)
         self.special = {token_id for name, token_id in names.items() if name.startswith("<|") and name.endswith("|>")}
         self.places = [t for t in range(len(self.labels) - 1) if self.labels[t + 1] != -100]
+        media = {getattr(model.config, f"{name}_token_id", None): name for name in ("image", "video", "audio")}
+        self.tokens = [(token, variant[f"{media[token]}_references"] if token in media else None) for token in ids]
+        self.thought = collator.tokenizer.encode("<think>\n\n</think>\n\n", add_special_tokens=False)
 
     def embeds(self) -> Tensor:
         """(1, tokens, hidden) with images merged in, by the model's own code."""
@@ -94,6 +97,17 @@ class Row:
         """(answer tokens, vocabulary)."""
         kept = {key: self.inputs[key] for key in ("attention_mask", "position_ids")}
         return self.model(inputs_embeds=embeds, **kept).logits[0, self.places].float()
+
+    def compared(self, clean: "Row", attacked: bool) -> list[int]:
+        """Which of the answer's tokens count in L_cons: those behind what differs from the clean row, without thoughts."""
+        places = [t for t, token in enumerate(self.tokens) if clean.tokens[t : t + 1] != [token]]
+        places += self.mask().nonzero()[:, 0].tolist() if attacked else []
+        labels, thoughts = self.labels.tolist(), set()
+        for t in range(1, len(labels)):
+            if labels[t - 1] == -100 and labels[t : t + len(self.thought)] == self.thought:
+                thoughts |= set(range(t, t + len(self.thought)))
+
+        return [index for index, t in enumerate(self.places) if t >= min(places) and t + 1 not in thoughts]
 
     def answer_loss(self, logits: Tensor, reduction: str) -> Tensor:
         """Cross-entropy of the answer."""
@@ -154,7 +168,7 @@ def perturbations_of(row: Row, arguments: Any, seed: tuple[int, int]) -> list[Te
 
 
 def distance(method: str, clean: Tensor, variant: Tensor, temperature: float) -> Tensor:
-    """Mean over answer positions of D(p_clean, p_variant), in terms of probabilities."""
+    """Mean over positions of D(p_clean, p_variant), in terms of probabilities."""
     p, q = (logits.div(temperature).softmax(dim=-1) for logits in (clean, variant))
     if method == "kl":
         value = (p.detach() * (p.detach() / q).log()).sum(dim=-1)
@@ -174,8 +188,7 @@ def reference_loss(groups: list[list[Row]], arguments: Any, seed: tuple[int, int
     sft, adversarial, consistency = [], [], []
     sft_tokens = adversarial_tokens = 0
     for group in groups:
-        clean_logits, variants = None, []
-        copies = []
+        clean_logits, variants, copies = None, [], []
         for row in group:
             logits = row.answer_logits(row.embeds())
             sft.append(row.answer_loss(logits, "sum"))
@@ -183,7 +196,7 @@ def reference_loss(groups: list[list[Row]], arguments: Any, seed: tuple[int, int
             if clean_logits is None:
                 clean_logits = logits
             else:
-                variants.append(logits)
+                variants.append((logits, row.compared(group[0], attacked=False)))
 
             if arguments.adversarial_method != "none" and row.mask().any():
                 deltas = perturbations_of(row, arguments, seed)
@@ -192,14 +205,17 @@ def reference_loss(groups: list[list[Row]], arguments: Any, seed: tuple[int, int
                     attacked = row.answer_logits(row.embeds() + delta * row.mask()[None, :, None])
                     losses.append(row.answer_loss(attacked, "sum"))
 
-                copies.append(attacked)
+                copies.append((attacked, row.compared(group[0], attacked=True)))
                 adversarial.append(sum(losses) / len(losses))
                 adversarial_tokens += len(row.places)
 
         if variants + copies:
             method, temperature = arguments.consistency_method, arguments.consistency_temperature
             if method != "none":
-                distances = [distance(method, clean_logits, logits, temperature) for logits in variants + copies]
+                distances = [
+                    distance(method, clean_logits[kept], logits[kept], temperature)
+                    for logits, kept in variants + copies
+                ]
                 consistency.append(sum(distances) / len(distances))
 
     loss = sum(sft) / sft_tokens
@@ -294,6 +310,16 @@ def test_loss_and_gradients_equal_the_reference(case, checkpoint, datasets, tmp_
     compare_step(
         recipe(checkpoint("qwen2_5_vl"), "qwen2_vl", datasets, tmp_path / "out", **sampling, **DEFAULTS | case)
     )
+
+
+def test_several_turns_with_skipped_thoughts(checkpoint, tmp_path):
+    """A twin's second question differs, or the image before its first; the template writes a thought into every turn."""
+    case = dict(
+        dataset="turns,talks", default_system="Look well.", consistency_weight=1.0, per_device_train_batch_size=4
+    )
+    mixed = dict(mix_strategy="interleave_under", interleave_probs="0.5,0.5")
+    folder = write_turns(tmp_path / "data")
+    compare_step(recipe(checkpoint("qwen2_5_vl"), "qwen3_vl", folder, tmp_path / "out", **mixed, **DEFAULTS | case))
 
 
 @pytest.mark.parametrize("case", CLIP_CASES, ids=name_of)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..batching.batch import TwinBatch
-from ..modality import Modality
 
 
 Integers = NDArray[np.int64]
@@ -195,19 +194,9 @@ def _answered(positions: Tensor) -> Integers:
 
 def _identities(batch: TwinBatch) -> list[NDArray]:
     """(rows, columns) arrays: two tokens are the same where all of these arrays are equal."""
-    ids = batch.inputs["input_ids"].long()
-    medium = torch.zeros_like(ids)
-    for modality in Modality:
-        if modality is not Modality.TEXT:
-            tokens = torch.nonzero((batch.token_modality == modality.bit).flatten())[:, 0]
-            index = (batch.media_index or {}).get(modality)
-            own = torch.arange(len(tokens), device=ids.device) if index is None else index
-            medium.view(-1)[tokens] = own + 1
-
     positions = batch.inputs.get("position_ids")
     axes = [] if positions is None else list(positions) if positions.dim() == 3 else [positions]
-    arrays = [((medium << 32) | ids).cpu().numpy()]
-    return arrays + [axis.expand_as(ids).cpu().numpy() for axis in axes]
+    return [value.expand_as(batch.identities).cpu().numpy() for value in (batch.identities, *axes)]
 
 
 def _common(identities: list[NDArray], first: Integers, counts: Integers) -> Integers:

@@ -18,33 +18,16 @@ class Queries:
 
     Attributes:
         rows: (chosen,) rows of the batch.
-        positions: (chosen, queries) positions of their tokens; a row with fewer than the others repeats its first.
-        present: (chosen, queries) which of them are not repeats.
+        positions: (chosen, queries) positions of their tokens.
     """
 
     rows: Tensor
     positions: Tensor
-    present: Tensor
 
     @cached_property
     def in_order(self) -> bool:
         """Whether the rows are the batch's first ones, in their order; computed once for all layers."""
         return bool((self.rows == torch.arange(len(self.rows), device=self.rows.device)).all())
-
-    @classmethod
-    def at(cls, rows: Tensor, where: Tensor) -> "Queries":
-        """Gather them.
-
-        Args:
-            rows: (chosen,) rows of the batch, each with at least one position.
-            where: (rows, tokens) booleans.
-        """
-        chosen = where[rows]
-        counts = chosen.sum(dim=1)
-        most = int(counts.max()) if len(rows) else 0
-        present = torch.arange(most, device=rows.device) < counts[:, None]
-        order = torch.argsort(~chosen, dim=1, stable=True)[:, :most]
-        return cls(rows, torch.where(present, order, order[:, :1]), present)
 
 
 def attention_scores(inputs: AttentionInputs, queries: Queries) -> Tensor:

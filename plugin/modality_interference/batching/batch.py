@@ -1,6 +1,6 @@
 """What the collator gives to the trainer: LLaMA-Factory's model inputs, and what the plugin knows about the rows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,16 +13,17 @@ from ..modality import IGNORE_LABEL, Modality
 
 
 ROW_KEYS = ("twin_of", "row_key", "perturbation_mask", "media_index", "questions", "token_modality", "relevant")
+ANSWER_KEYS = ("thought", "beginning")
 
 
 @dataclass(frozen=True)
 class OptionTokens:
-    """Where the likelihood of an option is read in a batch.
+    """Where the likelihood of tokens is read in a batch.
 
     Attributes:
-        row: the batch's row whose answer positions predict the option's tokens.
+        row: the batch's row whose answer positions predict the tokens.
         offset: the first of them among that row's answer positions.
-        tokens: those in which this option differs from the others.
+        tokens: of one option those that the options do not all begin with; or those that they do.
     """
 
     row: int
@@ -46,6 +47,9 @@ class Question:
         answer: the index of the right option, None where the answer is free.
         target: the index of the option that the perturbation claims to be right, None where it claims none.
         options: for every option, where it is scored; empty where the answer is free, and in generation.
+        beginning: the tokens that all options begin with, behind a skipped thought. They change no probability of an
+            option, but count where likelihoods are divided by lengths.
+        option_lengths: for every option, the characters of the answer that is scored.
         response: the right answer as a text, for generation.
         clip: the row of the data, where it is asked several questions; else None.
     """
@@ -61,6 +65,8 @@ class Question:
     answer: int | None = None
     target: int | None = None
     options: tuple[OptionTokens, ...] = ()
+    beginning: OptionTokens | None = None
+    option_lengths: tuple[int, ...] = ()
     response: str = ""
     clip: int | None = None
 
@@ -83,6 +89,8 @@ class TwinBatch:
             rows that hold further options of a question.
         token_modality: (rows, tokens) int8, the modality bit of every token, 0 for template tokens and padding.
         relevant: (rows,) relevant sets as bits, 0 where nothing is known.
+        thought: the tokens that the template writes for a skipped thought, where an answer has none.
+        beginning: (rows,) how many of the last answer's tokens, behind a skipped thought, all options begin with.
     """
 
     inputs: dict[str, Any]
@@ -94,12 +102,15 @@ class TwinBatch:
     questions: list[Question] | None
     token_modality: Tensor
     relevant: Tensor
+    thought: Sequence[int] = ()
+    beginning: Tensor | int = 0
 
     @classmethod
     def split(cls, inputs: dict[str, Any]) -> "TwinBatch":
         """Split a collated batch; `inputs` is not changed."""
         row_values: dict[str, Any] = {key: inputs.get(key) for key in ROW_KEYS}
-        rest = {key: value for key, value in inputs.items() if key not in ROW_KEYS and key != "labels"}
+        row_values |= {key: inputs[key] for key in ANSWER_KEYS if key in inputs}
+        rest = {key: value for key, value in inputs.items() if key not in row_values and key != "labels"}
         return cls(rest, inputs["labels"], **row_values)
 
     @cached_property
@@ -121,6 +132,78 @@ class TwinBatch:
     def answer_positions(self) -> Tensor:
         """(rows, tokens) positions whose next token is a label."""
         return answer_positions(self.labels)
+
+    @cached_property
+    def content(self) -> Tensor:
+        """(rows, tokens) answer positions, without those whose next token belongs to a skipped thought.
+
+        A template for models that reason writes an empty thought before an answer that has none: the same tokens in every
+        row, of which nothing can be learned about the answer.
+        """
+        predicted = torch.zeros_like(self.answer_positions)
+        predicted[:, :-1] = skipped_thoughts(self.labels, self.thought)[:, 1:]
+        return self.answer_positions & ~predicted
+
+    @cached_property
+    def last_answer(self) -> Tensor:
+        """(rows, tokens) the positions of `content` that predict the last turn: the answer that is scored."""
+        starts = self.answer_positions.clone()
+        starts[:, 1:] &= ~self.answer_positions[:, :-1]
+        return self.content & (self._columns >= _last(starts)[:, None])
+
+    @cached_property
+    def decision(self) -> Tensor:
+        """(rows,) the position that decides the answer: it predicts the first token in which the options differ.
+
+        Where the answer is free, it predicts the answer's first token; of a prompt alone, it is the last position.
+        """
+        first = self.last_answer.long().argmax(dim=1) + self.beginning
+        return torch.where(self.last_answer.any(dim=1), first, _last(self.inputs["attention_mask"].bool()))
+
+    @cached_property
+    def identities(self) -> Tensor:
+        """(rows, tokens) equal where tokens have the same id and are the same part of the same medium."""
+        ids = self.inputs["input_ids"].long()
+        medium = torch.zeros_like(ids)
+        for modality in Modality:
+            if modality is not Modality.TEXT:
+                tokens = torch.nonzero((self.token_modality == modality.bit).flatten())[:, 0]
+                index = (self.media_index or {}).get(modality)
+                own = torch.arange(len(tokens), device=ids.device) if index is None else index
+                medium.view(-1)[tokens] = own + 1
+
+        return (medium << 32) | ids
+
+    @cached_property
+    def differs_from(self) -> Tensor:
+        """(rows,) the column of the first token in which a row differs from its clean row; of clean rows, one too far."""
+        attended = self.inputs["attention_mask"].bool()
+        first = attended.long().argmax(dim=1)  # other than 0 where rows are padded on the left
+        last = attended.shape[1] - 1
+        aligned = self.identities.gather(1, (first[:, None] + self._columns).clamp(max=last))
+        differs = aligned != aligned[self.twin_of]
+        return torch.where(differs.any(dim=1), first + differs.long().argmax(dim=1), last + 1)
+
+    def compared(self, copies_of: Tensor) -> Tensor:
+        """The answer positions at which variants are compared with their clean rows.
+
+        They are the positions of `content` from the first token on in which the variant differs from its clean row: what is
+        before cannot differ, such as the answers of turns before the perturbed one.
+
+        Args:
+            copies_of: (copies,) the row that each adversarial copy is of.
+
+        Returns:
+            (rows + copies, tokens) booleans; none of a clean row.
+        """
+        mask, far = self.perturbation_mask, len(self._columns)
+        masked_from = torch.where(mask.any(dim=1), mask.long().argmax(dim=1), far)
+        starts = torch.cat([self.differs_from, torch.minimum(self.differs_from, masked_from)[copies_of]])
+        return torch.cat([self.content, self.content[copies_of]]) & (self._columns >= starts[:, None])
+
+    @property
+    def _columns(self) -> Tensor:
+        return torch.arange(self.labels.shape[1], device=self.labels.device)
 
     def rows_with_variants(self, adversarial: bool) -> Tensor:
         """(clean rows with a variant,) indices of clean rows that have a twin or, with `adversarial`, a copy."""
@@ -146,6 +229,36 @@ def answer_positions(labels: Tensor) -> Tensor:
     return positions
 
 
+def skipped_thoughts(labels: Tensor, thought: Sequence[int]) -> Tensor:
+    """Labels that the template has written for a skipped thought, in every turn.
+
+    Args:
+        labels: (rows, tokens).
+        thought: see `TwinBatch`.
+
+    Returns:
+        (rows, tokens) booleans.
+    """
+    found = torch.zeros_like(labels, dtype=torch.bool)
+    width = len(thought)
+    if not 0 < width <= labels.shape[1]:
+        return found
+
+    starts = labels != IGNORE_LABEL
+    starts[:, 1:] &= labels[:, :-1] == IGNORE_LABEL
+    windows = labels.unfold(1, width, 1)
+    begins = starts[:, : windows.shape[1]] & (windows == torch.tensor(thought, device=labels.device)).all(dim=-1)
+    for step in range(width):
+        found[:, step : step + windows.shape[1]] |= begins
+
+    return found
+
+
+def _last(where: Tensor) -> Tensor:
+    """(rows,) the last column in which (rows, tokens) booleans are True, 0 where none is."""
+    return torch.where(where, torch.arange(where.shape[1], device=where.device), 0).amax(dim=1)
+
+
 @dataclass
 class Answers:
     """Logits at the answer positions of some rows, flattened in row-major order.
@@ -155,16 +268,27 @@ class Answers:
         targets: (positions,) the answer tokens.
         row: (positions,) index of each position's row.
         rows: number of rows.
+        compared: (positions,) at which of them rows are compared and judged; None at all.
     """
 
     logits: Tensor
     targets: Tensor
     row: Tensor
     rows: int
+    compared: Tensor | None = None
 
     @classmethod
-    def of(cls, logits: Tensor, labels: Tensor) -> "Answers":
-        """Pair (positions, vocabulary) logits with the labels (rows, tokens) that they predict."""
+    def of(cls, logits: Tensor, labels: Tensor, compared: Tensor | None = None) -> "Answers":
+        """Pair logits with the labels that they predict.
+
+        Args:
+            logits: (positions, vocabulary).
+            labels: (rows, tokens).
+            compared: (rows, tokens) `TwinBatch.compared` or `TwinBatch.last_answer`; None for all answer positions.
+
+        Raises:
+            ModalityInterferenceError: there are not as many logits as answer positions.
+        """
         positions = answer_positions(labels)
         row = torch.nonzero(positions)[:, 0]
         if len(row) != len(logits):
@@ -173,7 +297,8 @@ class Answers:
                 "`get_decoder()` or `get_output_embeddings()` of the model does not return the module that its forward uses."
             )
 
-        return cls(logits.float(), labels[:, 1:][positions[:, :-1]], row, len(labels))
+        kept = None if compared is None else compared[positions]
+        return cls(logits.float(), labels[:, 1:][positions[:, :-1]], row, len(labels), kept)
 
     @cached_property
     def lengths(self) -> Tensor:
@@ -202,8 +327,9 @@ class Answers:
             kept: (rows,) booleans.
         """
         positions = kept[self.row]
-        numbers = kept.cumsum(0) - 1
-        return Answers(self.logits[positions], self.targets[positions], numbers[self.row[positions]], int(kept.sum()))
+        numbers = (kept.cumsum(0) - 1)[self.row[positions]]
+        compared = None if self.compared is None else self.compared[positions]
+        return Answers(self.logits[positions], self.targets[positions], numbers, int(kept.sum()), compared)
 
     def row_sums(self, values: Tensor) -> Tensor:
         """Sum (positions,) values over each row's positions: (rows,)."""
@@ -215,18 +341,20 @@ class Answers:
 
     @cached_property
     def correct(self) -> Tensor:
-        """(rows,) whether the greedy (teacher-forced) answer is the labelled one."""
-        return self.row_sums((self.logits.argmax(dim=-1) != self.targets).long()) == 0
+        """(rows,) whether the greedy (teacher-forced) answer is the labelled one, where rows are judged."""
+        wrong = self.logits.argmax(dim=-1) != self.targets
+        return self.row_sums((wrong if self.compared is None else wrong & self.compared).long()) == 0
 
     def partners(self, variants: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
-        """Match the answer positions of variants with those of their clean rows.
+        """Match the answer positions of variants at which they are compared with those of their clean rows.
 
         Args:
             variants: (variants,) row indices.
             sources: (variants,) the clean row of each.
 
         Returns:
-            two (positions of the variants,) index tensors into the flat positions: of the variants, of the clean rows.
+            two (compared positions of the variants,) index tensors into the flat positions: of the variants, of the clean
+            rows.
 
         Raises:
             ModalityInterferenceError: where a variant's answer is not as long as its clean row's.
@@ -242,10 +370,27 @@ class Answers:
         within = within - torch.repeat_interleave(lengths.cumsum(0) - lengths, lengths)
         own = torch.repeat_interleave(self.starts[variants], lengths) + within
         clean = torch.repeat_interleave(self.starts[sources], lengths) + within
-        return own, clean
+        if self.compared is None:
+            return own, clean
+
+        kept = self.compared[own]
+        return own[kept], clean[kept]
+
+    def means_over(self, own: Tensor, values: Tensor) -> Tensor:
+        """Average values of compared positions over each row's.
+
+        Args:
+            own: (compared,) their indices among the flat positions; see `partners`.
+            values: (compared,).
+
+        Returns:
+            (rows,), 0 for rows without any of the positions.
+        """
+        sums = values.new_zeros(self.rows).index_add(0, self.row[own], values)
+        return sums / torch.bincount(self.row[own], minlength=self.rows).clamp(min=1)
 
     def flips(self, variants: Tensor, sources: Tensor) -> Tensor:
-        """(variants,) whether a variant's greedy answer differs from its clean row's in any token."""
+        """(variants,) whether a variant's greedy answer differs from its clean row's where they are compared."""
         own, clean = self.partners(variants, sources)
         greedy = self.logits.argmax(dim=-1)
         differs = torch.zeros(self.rows, dtype=torch.long, device=own.device)

@@ -22,7 +22,7 @@ from ..modality import MEDIA, Modality
 from .batch import Question
 from .example import TokenizedExample, TokenizedRow
 from .media_reader import MediaReader
-from .questions import ask, last_turn_start, prompt_of, question
+from .questions import answer_start, ask, beginning, prompt_of, question
 from .rope_positions import compute_separately, interleaved, lines_of
 from .shared_media import SharedMedia
 from .tokens import modality_tokens, perturbation_mask
@@ -67,6 +67,7 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.modality_tokens = modality_tokens(self.tokenizer, self.processor, self.template)
+        self.thought = tuple(self.template.get_thought_word_ids(self.tokenizer))
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch, which decides the twins that `twins_limit` chooses."""
@@ -134,7 +135,9 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
     def _collate(
         self, rows: list[TokenizedRow], examples: list[TokenizedExample], twin_of: list[int], media: dict[int, Loaded]
     ) -> dict[str, Any]:
+        beginnings = [beginning(row, example, self.thought) for row, example in zip(rows, examples)]
         questions = self._questions(rows, examples, twin_of)
+        beginnings += [0] * (len(rows) - len(beginnings))  # rows of further options start behind it
         nothing: Loaded = {modality: {} for modality in MEDIA}
         loaded = [media.get(id(example), nothing) for example in examples]
         shared = self._share(rows, loaded) if examples[0].clean.references is not None else {}
@@ -175,6 +178,8 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
         )
         batch["media_index"] = {modality: one.token_index for modality, one in shared.items()} or None
         batch["questions"] = questions
+        batch["thought"] = self.thought
+        batch["beginning"] = torch.tensor(beginnings)
         return batch
 
     def _share(self, rows: list[TokenizedRow], loaded: list[Loaded]) -> dict[Modality, SharedMedia]:
@@ -206,7 +211,7 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
         self, rows: list[TokenizedRow], examples: list[TokenizedExample], twin_of: list[int]
     ) -> list[Question] | None:
         if self.purpose is Purpose.LIKELIHOOD:
-            return ask(rows, examples, twin_of)
+            return ask(rows, examples, twin_of, self.thought)
 
         if self.purpose is not Purpose.GENERATION:
             return None
@@ -219,7 +224,7 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
         return questions
 
     def _response(self, row: TokenizedRow) -> str:
-        answer = row.labels[last_turn_start(row.labels) :]
+        answer = row.labels[answer_start(row.labels, self.thought) :]
         return self.tokenizer.decode(answer, skip_special_tokens=True).strip()
 
     def _load_media(self, example: TokenizedExample, variants: list[TokenizedRow]) -> Loaded | None:

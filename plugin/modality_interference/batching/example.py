@@ -91,7 +91,8 @@ class TokenizedExample:
         relevant: the relevant set as bits, 0 where nothing is known.
         choices: the options, empty where the answer is free.
         answer: the index of the right option, None where the answer is free.
-        option_ids: for every option the tokens that tell it from the others; empty where the answer is free.
+        option_ids: for every option the tokens that are scored; empty where the answer is free.
+        option_lengths: for every option the characters of the answer that is scored: its text's, or 1 for its letter.
         dropped: why the row cannot be used.
         dropped_twins: why twins of it cannot be used.
     """
@@ -108,6 +109,7 @@ class TokenizedExample:
     choices: tuple[str, ...] = ()
     answer: int | None = None
     option_ids: Sequence[Sequence[int]] = ()
+    option_lengths: Sequence[int] = ()
     dropped: Reason | None = None
     dropped_twins: Sequence[Reason] = ()
 
@@ -133,6 +135,7 @@ class TokenizedExample:
             choices=tuple(value.get("choices") or ()),
             answer=None if answer == NO_ANSWER else answer,
             option_ids=value.get("option_ids") or (),
+            option_lengths=value.get("option_lengths") or (),
         )
 
     def to_arrow(self) -> dict[str, Any]:
@@ -146,6 +149,7 @@ class TokenizedExample:
             "choices": list(self.choices),
             "answer": NO_ANSWER if self.answer is None else self.answer,
             "option_ids": self.option_ids,
+            "option_lengths": self.option_lengths,
             "variants": [row.to_arrow() | name for row, name in zip(self.variants, names)],
             "relevant": self.relevant,
             "key": self.key,

@@ -1,8 +1,8 @@
 """What the diagnosis asks of a batch: its questions, the tokens that tell options apart, and the rows that bring further options."""
 
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from ..data.options import letter, letters
 from ..modality import IGNORE_LABEL, kind_of
@@ -20,22 +20,60 @@ def last_turn_start(labels: list[int]) -> int:
     return start
 
 
-def ask(rows: list[TokenizedRow], examples: list[TokenizedExample], twin_of: list[int]) -> list[Question]:
+def answer_start(labels: list[int], thought: Sequence[int]) -> int:
+    """Where the last turn's answer starts: behind the thought that the template has written there, if it has.
+
+    Args:
+        labels: of a row.
+        thought: the tokens that the template writes for a skipped thought.
+    """
+    start = last_turn_start(labels)
+    end = start + len(thought)
+    return end if thought and labels[start:end] == list(thought) else start
+
+
+def common_beginning(options: Sequence[Sequence[int]]) -> int:
+    """How many tokens all options begin with; at least one token is left of each.
+
+    The likelihood of these tokens is the same for every option, so it changes no probability among them.
+    """
+    if not options:
+        return 0
+
+    shortest = min(map(len, options)) - 1
+    return next((place for place, ids in enumerate(zip(*options)) if len(set(ids)) > 1 or place == shortest), 0)
+
+
+def beginning(row: TokenizedRow, example: TokenizedExample, thought: Sequence[int]) -> int:
+    """How many tokens of a row's answer, behind a skipped thought, all options begin with; 0 where the answer is free."""
+    skipped = answer_start(row.labels, thought) - last_turn_start(row.labels)
+    return max(common_beginning(example.option_ids) - skipped, 0)
+
+
+def ask(
+    rows: list[TokenizedRow], examples: list[TokenizedExample], twin_of: list[int], thought: Sequence[int] = ()
+) -> list[Question]:
     """Make the questions of a batch; add rows for options that the batch's own rows do not show.
 
-    A row's logits tell the likelihood of the right option, whose tokens it holds, and of all options of one token. Another
-    option of several tokens takes a row of its own, appended to all three lists.
+    Of options, the tokens that all begin with are left out: a template's empty thought, or "a " of "a cat" and "a dog". A row's
+    logits tell the likelihood of the right option, whose tokens it holds, and of all options of which one token is left.
+    Another option takes a row of its own, appended to all three lists.
 
     Args:
         rows: clean rows, each followed by its twins.
         examples: the example that each row belongs to.
         twin_of: the index of each row's clean row.
+        thought: the tokens that the template writes for a skipped thought.
 
     Returns:
         a question for every row that was there before.
     """
     return [
-        question(index, rows[index], examples[index], twin_of[index], _options(index, rows, examples, twin_of))
+        replace(
+            question(index, rows[index], examples[index], twin_of[index]),
+            beginning=_beginning(index, rows[index], examples[index], thought),
+            options=_options(index, rows, examples, twin_of),
+        )
         for index in range(len(rows))
     ]
 
@@ -50,7 +88,6 @@ def question(
     row: TokenizedRow,
     example: TokenizedExample,
     clean: int,
-    options: tuple[OptionTokens, ...] = (),
     response: str = "",
 ) -> Question:
     """What the diagnosis knows of the batch's row `index`; see `Question`."""
@@ -66,24 +103,42 @@ def question(
         choices=choices,
         answer=example.answer if example.option_ids else None,
         target=choices.index(row.target) if row.target in choices else None,
-        options=options,
+        option_lengths=tuple(example.option_lengths),
         response=response,
         clip=example.clip,
     )
 
 
+def _beginning(
+    index: int, row: TokenizedRow, example: TokenizedExample, thought: Sequence[int]
+) -> OptionTokens | None:
+    count = beginning(row, example, thought)
+    if not count:
+        return None
+
+    start = answer_start(row.labels, thought)
+    return OptionTokens(index, _labels_before(row, start), tuple(row.labels[start : start + count]))
+
+
+def _labels_before(row: TokenizedRow, start: int) -> int:
+    """How many labels a row has before a token: those of earlier turns, and of the answer's own beginning."""
+    return sum(label != IGNORE_LABEL for label in row.labels[:start])
+
+
 def _options(
     index: int, rows: list[TokenizedRow], examples: list[TokenizedExample], twin_of: list[int]
 ) -> tuple[OptionTokens, ...]:
-    row, example, start = rows[index], examples[index], last_turn_start(rows[index].labels)
-    offset = sum(label != IGNORE_LABEL for label in row.labels[:start])  # labels of earlier turns
+    row, example, common = rows[index], examples[index], common_beginning(examples[index].option_ids)
+    start = last_turn_start(row.labels) + common
+    offset = _labels_before(row, start)
     found = []
-    for option, tokens in enumerate(example.option_ids):
+    for option, ids in enumerate(example.option_ids):
+        tokens = tuple(ids[common:])
         if option == example.answer or len(tokens) == 1:
-            found.append(OptionTokens(index, offset, tuple(tokens)))
+            found.append(OptionTokens(index, offset, tokens))
             continue
 
-        found.append(OptionTokens(len(rows), 0, tuple(tokens)))
+        found.append(OptionTokens(len(rows), 0, tokens))
         rows.append(row.with_answer(start, tokens))
         examples.append(example)
         twin_of.append(twin_of[index])
@@ -106,11 +161,14 @@ class OptionEncoder:
     encode: Callable[[str], list[int]]
     _known: OrderedDict = field(default_factory=OrderedDict, repr=False)
 
-    def option_ids(self, choices: list[str], answer: int, response: str, labels: list[int]) -> list[list[int]]:
-        """The tokens that tell each option from the others.
+    def options(
+        self, choices: list[str], answer: int, response: str, labels: list[int]
+    ) -> tuple[list[list[int]], list[int]]:
+        """The tokens of each option that are scored, and how many characters they write.
 
-        They are an answer's tokens without the turn's end; where one option begins like another one ends ("1" and "10"),
-        all keep the end, which then tells them apart.
+        They are an answer's tokens without the turn's end; where one option begins another one ("1" and "10"), all keep the
+        end, which then tells them apart. A thought that the template has skipped is among the tokens, not among the
+        characters.
 
         Args:
             choices: the options.
@@ -119,22 +177,23 @@ class OptionEncoder:
             labels: the label ids of the row's last turn.
 
         Returns:
-            a list per option; nothing where the response is neither text nor letter, so that the answer is free.
+            a list of tokens and a number for every option; nothing where the response is neither text nor letter, so that
+            the answer is free.
         """
         answers = _answers(choices, answer, response.strip())
         if answers is None:
-            return []
+            return [], []
 
         full = [self._labels(text) for text in answers]
         if full[answer] != labels:  # a template that writes an answer according to its prompt
-            return []
+            return [], []
 
         end = self._end()
         short = [ids[: len(ids) - end] for ids in full]
         if not all(short):
-            return []
+            return [], []
 
-        return full if _one_begins_another(short) else short
+        return full if _one_begins_another(short) else short, [len(text) for text in answers]
 
     def _labels(self, text: str) -> list[int]:
         return remembered(self._known, _REMEMBERED, text, lambda: self.encode(text))

@@ -85,10 +85,13 @@ class TwinProcessor(SupervisedDatasetProcessor):
         """
         loaded: dict[tuple[Modality, str], Any] = {}  # by reference: a clean row and its twins share most
         clean = self._encode(row, row["_prompt"], row["_system"], record.media, loaded)
-        answer, option_ids = _answer(clean.labels), []
+        answer = _answer(clean.labels)
+        option_ids: list[list[int]] = []
+        option_lengths: list[int] = []
         if record.choices and record.answer is not None:
             response, last_turn = row["_response"][0]["content"], clean.labels[last_turn_start(clean.labels) :]
-            option_ids = self._options.option_ids(list(record.choices), record.answer, response, last_turn)
+            choices = list(record.choices)
+            option_ids, option_lengths = self._options.options(choices, record.answer, response, last_turn)
 
         twins, dropped = [], []
         for variant in record.variants:
@@ -100,10 +103,11 @@ class TwinProcessor(SupervisedDatasetProcessor):
             else:
                 twins.append(replace(twin, perturbation=variant.perturbation, target=variant.target))
 
-        return replace(example, clean=clean, option_ids=option_ids, variants=twins, dropped_twins=dropped)
+        example = replace(example, clean=clean, option_ids=option_ids, option_lengths=option_lengths)
+        return replace(example, variants=twins, dropped_twins=dropped)
 
     def _compare(self, twin: TokenizedRow, clean: TokenizedRow, answer: list[int]) -> None:
-        """Refuse a twin of which `cutoff_len` has cut off more than of its clean row."""
+        """Refuse a twin of which `cutoff_len` has cut off more than of its clean row, or all that is perturbed."""
         limit = self.data_args.cutoff_len
         if _answer(twin.labels) != answer:
             raise Unusable("answer truncated by cutoff_len", f"{limit} tokens are too few for the twin")
@@ -111,6 +115,11 @@ class TwinProcessor(SupervisedDatasetProcessor):
         # LLaMA-Factory cuts a prompt's end, the question and the assistant's header
         if len(twin.input_ids) >= limit > len(clean.input_ids):
             raise Unusable("prompt truncated by cutoff_len", f"{limit} tokens are too few for the twin")
+
+        # of several turns, it cuts off the last ones
+        same = twin.references == clean.references and _up_to_answer(twin) == _up_to_answer(clean)
+        if same and len(twin.input_ids) >= limit:
+            raise Unusable("perturbed turn truncated by cutoff_len", f"{limit} tokens are too few for the twin")
 
     def _encode_answer(self, text: str) -> list[int]:
         """The label ids of an answer."""
@@ -254,3 +263,12 @@ def _as_dict(image: Any) -> Any:
 
 def _answer(labels: list[int]) -> list[int]:
     return [label for label in labels if label != IGNORE_LABEL]
+
+
+def _up_to_answer(row: TokenizedRow) -> list[int]:
+    """The row's tokens up to its last label."""
+    end = len(row.labels)
+    while end > 0 and row.labels[end - 1] == IGNORE_LABEL:
+        end -= 1
+
+    return row.input_ids[:end]

@@ -132,6 +132,7 @@ def tokenized(dataset: AnyDataset) -> Features:
             "choices": List(Value("string")),
             "answer": Value("int32"),
             "option_ids": List(List(Value("int32"))),
+            "option_lengths": List(Value("int32")),
             "variants": List({**token_ids, **references, **tokens, **names}),
             "relevant": Value("int64"),
             "key": Value("int64"),

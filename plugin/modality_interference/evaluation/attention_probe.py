@@ -1,4 +1,4 @@
-"""Which modality the position that gives the answer attends to, and how that differs between kinds of prompts."""
+"""Which modality the position that decides the answer attends to, and how that differs between kinds of prompts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..attention.interface import with_listener
 from ..attention.scores import GROUPS, Queries, ShareProbe, group_weights
@@ -20,7 +19,7 @@ from .statistics import Group, effect_sizes
 
 @dataclass(frozen=True)
 class AttendedRow:
-    """What the position that gives a row's answer attends to.
+    """What the position that decides a row's answer attends to; see `TwinBatch.decision`.
 
     Attributes:
         dataset: the row's dataset.
@@ -54,14 +53,13 @@ class AttentionProbe:
 
     def __init__(self, batch: TwinBatch, depth: int) -> None:
         self.depth = depth
-        last = _last_prompt_token(batch)
         self.questions = [question for question in batch.questions or [] if question.dataset]
-        rows = torch.tensor([question.batch_row for question in self.questions], device=last.device, dtype=torch.long)
+        indices = [question.batch_row for question in self.questions]
+        rows = torch.tensor(indices, device=batch.labels.device, dtype=torch.long)
         groups = group_weights(batch.token_modality)[rows]
         attended = batch.inputs["attention_mask"][rows].bool()
         self.seen = (groups.bool() & attended[..., None]).any(dim=1)
-        positions = last[rows][:, None]
-        self.shares = ShareProbe(Queries(rows, positions, torch.ones_like(positions, dtype=torch.bool)), groups)
+        self.shares = ShareProbe(Queries(rows, batch.decision[rows][:, None]), groups)
 
     def edit(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The text decoder's keyword arguments; of `generate`, the first forward alone sees the whole prompt."""
@@ -90,16 +88,6 @@ class AttentionProbe:
             )
             for index, question in enumerate(self.questions)
         ]
-
-
-def _last_prompt_token(batch: TwinBatch) -> Tensor:
-    """(rows,) the position that predicts the first token of the last answer; of a prompt alone, its last position."""
-    answer = batch.answer_positions
-    starts = answer.clone()
-    starts[:, 1:] &= ~answer[:, :-1]  # of every turn's answer
-    attended = batch.inputs["attention_mask"].bool()
-    positions = torch.arange(answer.shape[1], device=answer.device)
-    return torch.where(torch.where(batch.answered[:, None], starts, attended), positions, 0).max(dim=1).values
 
 
 _DIGITS = 5  # of shares

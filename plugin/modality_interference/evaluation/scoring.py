@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..batching.batch import Answers, Question
+from ..batching.batch import Answers, OptionTokens, Question
 from ..data.options import CANNOT_TELL
 from ..results import ScoredRow
 from ..train.losses import js
@@ -18,56 +18,69 @@ def score_likelihood(
 ) -> list[ScoredRow]:
     """Score clean rows and twins by the model's likelihoods.
 
-    A row with options is answered with the option of the highest likelihood. Its causal effect is the Jensen-Shannon
-    divergence between the clean row's and its own distribution over the options (arXiv 2505.19616).
+    A row with options is answered with the option of the highest likelihood: the sum of the log-probabilities of its tokens,
+    without the turn's end (unless one option begins another). Its causal effect is the Jensen-Shannon divergence between
+    the clean row's and its own distribution over the options (arXiv 2505.19616).
 
     A row without options is answered with the most likely token at every position of the right answer (teacher forcing),
     and is right where all tokens are. Its causal effect is the mean over these positions of the Jensen-Shannon divergence
-    between the distributions over the vocabulary.
+    between the distributions over the vocabulary. Of several turns, the last one is the answer; a skipped thought is no
+    part of it.
 
     Args:
         questions: of the batch; rows without an answer are left out.
-        answers: logits at the answer positions of all its rows.
+        answers: logits at the answer positions of all its rows, compared at `TwinBatch.last_answer`.
         decode: from token ids to text.
     """
-    answered = (answers.lengths > 0).tolist()
-    free = [question for question in questions if not question.choices and answered[question.batch_row]]
+    judged = torch.ones_like(answers.row) if answers.compared is None else answers.compared.long()
+    answered = (answers.row_sums(judged) > 0).tolist()
+    free = [question for question in questions if not question.options and answered[question.batch_row]]
     likelihoods = option_likelihoods(questions, answers)
     scored = [
         _score_options(question, likelihoods[index], likelihoods[question.clean])
         for index, question in enumerate(questions)
-        if question.choices
+        if question.options
     ]
     return scored + _score_free(free, answers, decode)
 
 
 def option_likelihoods(questions: list[Question], answers: Answers) -> list[Tensor]:
-    """(options,) float64 log-probabilities over the options, for each question; empty where the answer is free."""
+    """(options,) float64 log-likelihoods of the options of each question; empty where the answer is free."""
+    beginnings = [question.beginning for question in questions if question.beginning is not None]
     options = [option for question in questions for option in question.options]
-    tokens = [token for option in options for token in option.tokens]
+    found = _log_likelihoods([*beginnings, *options], answers)
+    of_beginnings = iter(found[: len(beginnings)])
+    parts = found[len(beginnings) :].split([len(question.options) for question in questions])
+    return [
+        part if question.beginning is None else part + next(of_beginnings) for question, part in zip(questions, parts)
+    ]
+
+
+def _log_likelihoods(places: list[OptionTokens], answers: Answers) -> Tensor:
+    """(places,) float64 sums of the log-probabilities of their tokens, each given the tokens before it."""
+    tokens = [token for place in places for token in place.tokens]
     starts = answers.starts.tolist()
-    positions = [starts[option.row] + option.offset + step for option in options for step in range(len(option.tokens))]
+    positions = [starts[place.row] + place.offset + step for place in places for step in range(len(place.tokens))]
     device = answers.logits.device
     log_probabilities = torch.log_softmax(answers.logits, dim=-1)[
         torch.tensor(positions, dtype=torch.long, device=device), torch.tensor(tokens, dtype=torch.long, device=device)
     ]
-    option_of_token = torch.repeat_interleave(
-        torch.arange(len(options)), torch.tensor([len(option.tokens) for option in options], dtype=torch.long)
-    )
-    totals = torch.zeros(len(options), dtype=torch.float64).index_add(
-        0, option_of_token, log_probabilities.double().cpu()
-    )
-    return [
-        torch.log_softmax(part, dim=-1) for part in totals.split([len(question.options) for question in questions])
-    ]
+    counts = torch.tensor([len(place.tokens) for place in places], dtype=torch.long)
+    place_of_token = torch.repeat_interleave(torch.arange(len(places)), counts)
+    totals = torch.zeros(len(places), dtype=torch.float64)
+    return totals.index_add(0, place_of_token, log_probabilities.double().cpu())
 
 
 def _score_options(question: Question, own: Tensor, clean: Tensor) -> ScoredRow:
     chosen, clean_choice = int(own.argmax()), int(clean.argmax())
+    # `acc_norm` of lm-evaluation-harness: lm_eval/api/task.py divides by `len(choice)`; of equal ones the first
+    by_length = int((own / torch.tensor(question.option_lengths, dtype=own.dtype)).argmax())
+    own, clean = torch.log_softmax(own, dim=-1), torch.log_softmax(clean, dim=-1)
     return scored_row(
         question,
         answer=question.choices[chosen],
         correct=chosen == question.answer,
+        correct_norm=by_length == question.answer,
         flipped=chosen != clean_choice if _is_twin(question) else None,
         causal_effect=_bits(js(clean, own).item()) if _is_twin(question) else None,
         misled=None if question.target is None else chosen == question.target,
@@ -83,8 +96,7 @@ def _score_free(questions: list[Question], answers: Answers, decode: Callable[[l
     clean = torch.tensor([question.clean for question in questions], device=device)
     flips, effects = answers.flips(rows, clean).tolist(), _free_effects(answers, rows, clean).tolist()
     correct = answers.correct[rows].tolist()
-    greedy = answers.logits.argmax(dim=-1)
-    texts = [decode(ids.tolist()) for ids in greedy.split(answers.lengths.tolist())]
+    texts = _greedy_texts(answers, decode)
     return [
         scored_row(
             question,
@@ -98,12 +110,21 @@ def _score_free(questions: list[Question], answers: Answers, decode: Callable[[l
 
 
 def _free_effects(answers: Answers, rows: Tensor, clean: Tensor) -> Tensor:
-    """(rows,) mean over answer positions of the divergence from the clean row, in nats."""
+    """(rows,) mean over the answer's positions of the divergence from the clean row, in nats."""
     own, partner = answers.partners(rows, clean)
     log_probabilities = torch.log_softmax(answers.logits, dim=-1)
-    values = js(log_probabilities[partner], log_probabilities[own])
-    sums = torch.zeros(answers.rows, device=values.device).index_add(0, answers.row[own], values)
-    return (sums / answers.lengths.clamp(min=1))[rows]
+    return answers.means_over(own, js(log_probabilities[partner], log_probabilities[own]))[rows]
+
+
+def _greedy_texts(answers: Answers, decode: Callable[[list[int]], str]) -> list[str]:
+    """The most likely token at every position of each row's answer, as a text."""
+    found: list[list[int]] = [[] for _ in range(answers.rows)]
+    kept = torch.ones_like(answers.row) if answers.compared is None else answers.compared
+    for row, token, judged in zip(answers.row.tolist(), answers.logits.argmax(dim=-1).tolist(), kept.tolist()):
+        if judged:
+            found[row].append(token)
+
+    return [decode(ids) for ids in found]
 
 
 def _is_twin(question: Question) -> bool:

@@ -163,7 +163,7 @@ class DiagnosisTrainer(TwinTrainer):
                 ):
                     logits = model(**batch.inputs, use_cache=False).logits
 
-            answers = Answers.of(logits, batch.labels)
+            answers = Answers.of(logits, batch.labels, batch.last_answer)
             self._scored += score_likelihood(batch.questions or [], answers, self._decode)
             clean = answers.cross_entropy[torch.isin(answers.row, batch.clean_rows)]
 

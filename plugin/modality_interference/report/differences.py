@@ -82,7 +82,7 @@ def _difference(changes: np.ndarray, seed: int) -> Difference:
 
 
 SCHEMA = 1
-HIGHER_IS_BETTER = ("accuracy", "abstention_rate")  # of all other rates, less is better
+HIGHER_IS_BETTER = ("accuracy", "accuracy_norm", "abstention_rate")  # of all other rates, less is better
 
 
 class Run(Result):

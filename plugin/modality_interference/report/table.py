@@ -28,6 +28,7 @@ _TITLES = {  # in the order of the pages
 _NUMBERED = re.compile(r"(.+?)_(\d+)")  # the label of a perturbation that is not the first of its name
 RATE_TITLES: dict[RateName, str] = {
     "accuracy": "Accuracy",
+    "accuracy_norm": "Accuracy, by length",
     "flip_rate": "Flip rate",
     "causal_effect": "Causal effect",
     "misled_rate": "Misled rate",
@@ -121,6 +122,11 @@ def of_prompts(table: pd.DataFrame) -> pd.DataFrame:
 def rates_present(table: pd.DataFrame) -> list[RateName]:
     """The rates that any condition has, in the order of the pages."""
     return [rate for rate in RATE_TITLES if (table.rate == rate).any()]
+
+
+def rates_drawn(table: pd.DataFrame) -> list[RateName]:
+    """The rates that plots show: those present, without the accuracy by length, which stands in the tables."""
+    return [rate for rate in rates_present(table) if rate != "accuracy_norm"]
 
 
 def names(table: pd.DataFrame) -> list[ConditionName]:

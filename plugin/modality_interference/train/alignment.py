@@ -1,7 +1,7 @@
 """The alignment loss: an answer's attention shall fall on the modality that the answer depends on.
 
-For every row whose media tokens are partly relevant and partly not: the mean over answer positions, heads and chosen layers of
--log(attention on relevant media tokens / attention on all media tokens). The aim is that of modality alignment tuning (arXiv
+For every row whose media tokens are partly relevant and partly not: the mean over heads and chosen layers of -log(attention on
+relevant media tokens / attention on all media tokens), at the position that decides the answer (`TwinBatch.decision`). The aim is that of modality alignment tuning (arXiv
 2511.22826), whose authors measure attention but train on answers only.
 
 The loss is computed layer by layer inside the attention function (see `attention/interface.py`). Gradient checkpointing may run
@@ -54,7 +54,7 @@ class Alignment:
         relevant, irrelevant = _media_tokens(batch)
         self.rows = len(rows)
         self.layers = layers
-        self.queries = Queries.at(rows, batch.answer_positions)
+        self.queries = Queries(rows, batch.decision[rows][:, None])
         self.relevant = relevant[rows][:, None, None]
         self.media = (relevant | irrelevant)[rows][:, None, None]
         self.gradient: Tensor | None = None
@@ -108,7 +108,7 @@ class Alignment:
         return _KeepGradient.apply(logits, torch.stack(list(self._terms.values())).mean(), self)
 
     def _term(self, inputs: AttentionInputs) -> Tensor:
-        """Sum over rows of the mean over answer positions and heads."""
+        """Sum over rows of the mean over heads."""
         scores = attention_scores(inputs, self.queries)
         visible = scores > float("-inf")
         # a position whose sliding window holds relevant media only, or none, has nothing to choose between
@@ -117,9 +117,7 @@ class Alignment:
             scores.masked_fill(~tokens & choice[..., None], float("-inf")).logsumexp(dim=-1)
             for tokens in (self.relevant, self.media)
         )
-        losses = torch.where(choice, media - relevant, 0).mean(dim=1)  # over heads: (rows, queries)
-        present = self.queries.present.to(losses.dtype)
-        return ((losses * present).sum(dim=1) / present.sum(dim=1)).sum()
+        return torch.where(choice, media - relevant, 0).mean(dim=1).sum()  # of (rows, heads, 1 query)
 
 
 def _media_tokens(batch: TwinBatch) -> tuple[Tensor, Tensor]:

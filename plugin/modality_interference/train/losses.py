@@ -291,11 +291,10 @@ def consistency_sum(
 
 
 def _row_terms(answers: Answers, variants: Tensor, sources: Tensor, method: str, temperature: float) -> Tensor:
-    """(variants,) mean divergence over answer positions."""
+    """(variants,) mean divergence over the answer positions at which a variant is compared."""
     if not len(variants):
         return answers.logits.new_zeros(0)
 
     own, clean = answers.partners(variants, sources)
     values = divergence(method, answers.logits[clean], answers.logits[own], temperature)
-    sums = values.new_zeros(answers.rows).index_add(0, answers.row[own], values)[variants]
-    return sums / answers.lengths[variants].clamp(min=1)
+    return answers.means_over(own, values)[variants]

@@ -102,7 +102,8 @@ class TwinStep:
             logits, total = alignment.measured(logits)
             share = alignment_share(total, alignment.rows, totals, self.arguments, self.means)
 
-        return objective(Answers.of(logits, labels), batch, copies_of, totals, self.arguments, self.means) + share
+        answers = Answers.of(logits, labels, batch.compared(copies_of))
+        return objective(answers, batch, copies_of, totals, self.arguments, self.means) + share
 
     def ascent_loss(
         self,

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ..table import names, of_all, of_prompts, rates_present
+from ..table import names, of_all, of_prompts, rates_drawn
 from ..theme import Plot, make_plot, series_colour
 from .bars import bars
 from .profiles import profiles
@@ -25,8 +25,8 @@ def comparison_plots(table: pd.DataFrame) -> list[Plot]:
         return []
 
     overall = of_all(table)
-    caption = "Every figure of the tables below; the thin lines are 95 % intervals."
-    rates = make_plot(RATES_FILE, "All figures, side by side", caption, lambda: bars(overall, rates_present(overall)))
+    caption = "The figures of the tables below; the thin lines are 95 % intervals."
+    rates = make_plot(RATES_FILE, "All figures, side by side", caption, lambda: bars(overall, rates_drawn(overall)))
     return [*_profiles_plot(of_prompts(table)), _radar_plot(overall), rates]
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 
 from ...modality import CLEAN as CLEAN_ROWS
 from ...results import Diagnosis, ScoredRow
-from ..table import names, of_all, of_prompts, rates_present, tidy_table
+from ..table import names, of_all, of_prompts, rates_drawn, tidy_table
 from ..theme import CLEAN, SERIES, Plot, make_plot
 from .attention import CONTRASTS_FILE, SHARES_FILE, attention_plots
 from .bars import bars
@@ -37,8 +37,8 @@ def diagnosis_plots(diagnosis: Diagnosis, rows: Sequence[ScoredRow]) -> list[Plo
 
 def rates_plot(table: pd.DataFrame) -> Plot:
     """All rates with their intervals."""
-    caption = "Every figure of the table below; grey bars are clean rows, thin lines are 95 % intervals."
-    return make_plot(RATES_FILE, "All figures", caption, lambda: bars(table, rates_present(table)))
+    caption = "The figures of the table below; grey bars are clean rows, thin lines are 95 % intervals."
+    return make_plot(RATES_FILE, "All figures", caption, lambda: bars(table, rates_drawn(table)))
 
 
 def radar_plot(table: pd.DataFrame) -> Plot:
