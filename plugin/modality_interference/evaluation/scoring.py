@@ -10,7 +10,8 @@ from ..batching.batch import Answers, OptionTokens, Question
 from ..data.options import CANNOT_TELL
 from ..results import ScoredRow
 from ..train.losses import js
-from .answers import normalized, parse_choice
+from .answer_text import normalized
+from .answers import parse_choice
 
 
 def score_likelihood(

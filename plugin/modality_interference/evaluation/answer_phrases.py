@@ -1,0 +1,142 @@
+"""What stands around an option in an answer: phrases that declare it, deny it, quote it or leave it open, in English and Chinese.
+
+An option is a letter, or the code of a text (`answer_text.CODE`). No pattern may take more than linear time.
+"""
+
+import re
+
+from .answer_text import CODE, SPAN, SPAN_END
+
+
+# --- A letter or a text, and what may stand around it -----------------------------------------------------------------
+
+_LETTER = r"(?<![A-Za-z0-9°])(?<![A-Za-z]['-])([A-Za-z]{1,2})(?![A-Za-z0-9°]|['-][A-Za-z0-9])"
+NAME = re.compile(rf"{_LETTER}|({CODE})")
+_NO_ARTICLE = "because|since|as|is|was|and|or|rather|instead|not|but|if|would|should|must|seems|looks|for|due|given|it"
+ARTICLE = re.compile(rf"\s+(?!(?:{_NO_ARTICLE})\b)[a-z]")  # behind "A", which then is no letter
+PRONOUN = re.compile(rf"\s+(?:[a-z]|{CODE})|,\s")  # behind "I"
+_FILLING = (
+    "option|choice|answer|letter|number|likely|most|probably|clearly|definitely|actually|therefore|thus|simply|just|still|"
+    "indeed|only|either|both|the"
+)
+BEFORE_FIRST = re.compile(rf"(?:[ \"'(\[{{<]|\b(?:{_FILLING})\b[:-]?|选项|选){{0,20}}", re.IGNORECASE)
+BETWEEN = re.compile(
+    rf"(?:[ \"'(\[{{<)\]}}>:.,;/&-]|\b(?:and|or|{_FILLING})\b|选项|或者|还是|或|和|与|及){{0,30}}", re.IGNORECASE
+)
+GOES_ON = re.compile(  # behind another option that belongs to the same statement
+    rf"[ \"')\]}}>]*(?:$|[\n.,;:!?/&(-]|(?i:(?:and|or|because|since|as)\b)|[A-Z](?![A-Za-z0-9])|{CODE}|或|和|与|及|都|选项)"
+)
+ENDS = re.compile(  # behind a statement that says no more
+    r"[ \"')\]}>]*(?:$|\n|[.!;](?:\s|$)|[,:]\s|,?\s*(?:because|since|as|for|due|given|rather|instead|not|but)\b|选项)",
+    re.IGNORECASE,
+)
+ONLY_SIGNS = re.compile(r"[\s\"')\]}>.,:;!-]*(?:选项)?[\s\"')\]}>.,:;!-]*")
+JOINED = re.compile(r"(?:\b(?:or|and|nor)|[/&]|或者?|还是|和|与|及)[ \"'(\[]*$", re.IGNORECASE)
+
+# --- Declarations -----------------------------------------------------------------------------------------------------
+
+_LINK = (
+    r"(?:[ ,\"']{0,8}(?:[:=]|->|=>|→|(?<=\s)-(?=\s)|\b(?:is|was|be|would|should|must|could|might|may|will)\b|'s\b"
+    r"|应该是|应该为|应该选|应当是|应是|应为|应选|就是|是|为|选)\s*)+"
+)
+_NOUN = r"\b(?:answer|ans\.?|option|choice|letter|guess|pick|selection|solution)(?![A-Za-z])"
+_ANYWHERE = (  # before an option: pattern, whether a small letter counts, whether an option's text counts
+    (rf"{_NOUN}(?:[ ,]{{1,4}}(?!(?-i:[A-Z])\b)[\w']{{1,40}}){{0,8}}?{_LINK}", True, True),
+    (r"\b(?:correct|final|result|output|response|prediction|conclusion|selected)\s*:", True, True),
+    (rf"(?:答案|选项|结论){_LINK}", True, True),
+    (r"\b(?:choose|select|pick|chose|selected|picked|go(?:ing)? (?:with|for)|opt for|settle on|(?:would|'d|I) (?:say|answer|guess)"
+     r"|leaves?(?: us| me)?(?: with)?|left with)\b:?", True, True),
+    (r"\b(?:corresponds? (?:to|with)|match(?:es)?(?: with)?|lean(?:ing)? towards?|vote for|answer with)\b", True, False),
+    (r"\b(?:it|this|that|which)(?:'s| is| must be| would be| should be| has to be)\b", False, False),
+    (r"(?:选择|选|而是)\s*[是:]?", True, True),
+)  # fmt: skip
+_AT_END = (  # the same, where nothing may follow the option
+    (r"\b(?:answer|option|choice|ans\.?)\s", True, False),
+    (r"(?:\b(?:so|therefore|thus|hence|but)\b|=>|→)[,:]?", False, False),
+    (r"选项|答案", True, False),
+    (r": |\b(?:is|as)\b", False, False),
+)
+_COPULA = r"(?:is|would be|must be|should be|seems(?: to be)?|appears(?: to be)?)"
+CORRECT = re.compile(  # behind an option
+    rf"(?:{_LETTER}|(?P<text>{CODE}))[)\]\"' ]*(?:"
+    rf"(?P<copula>(?i:{_COPULA}\s+)?)(?:(?:[\w']+\s+)|{CODE}\s*){{0,3}}?(?i:answer|option|choice)\b(?!\s+(?:that|which)\s+\w+\s+not\b)"
+    rf"|(?::|(?i:{_COPULA})\s)\s*(?i:(?:clearly|definitely|the|indeed|most|also|only)\s+)*(?i:(?P<right>correct|right|best|accurate|appropriate|suitable))"
+    rf"(?=\s*(?:$|[.,;!\n)]|(?i:because|since|as|one|and)\b))"
+    rf"|(?:选项|项)?\s*(?:是|才是)?\s*(?:正确|对)(?:的|答案|选项)?)"
+)
+LEADING = re.compile(
+    rf"[{{<\[(\"' ]{{0,8}}(?i:(?:option|choice) )?[(\[\"']{{0,8}}{_LETTER}[)\]\"'}}>]*"
+    r"(?P<mark>\s*[):;,.(]|\s+-\s|\s+(?:because|since|as|rather|instead|over|not|due|given|for)\b|\s*因为)"
+)
+ITEM = re.compile(r"(?i:option |choice )?[(\[\"']*(?<![A-Za-z])([A-Z]{1,2})[)\]\"']*\s?(?:[):.,-]|$)")
+LATER_ITEM = re.compile(r"(?<![A-Za-z0-9°'])([A-Z]{1,2})[)\]\"']*[):.]\s*\S")
+SPANS = re.compile(f"{SPAN}([^{SPAN}{SPAN_END}]*){SPAN_END}")
+LINE = re.compile("\n")
+SENTENCES = re.compile(r"(?<=[.!?;])\s+|\n")
+OPTIONS_FOLLOW = re.compile(
+    r"(?:options|choices|(?:each|every|following) (?:option|choice)|选项)\W{0,3}$", re.IGNORECASE
+)
+
+# --- What is denied, quoted, asked or left open -----------------------------------------------------------------------
+
+CLAUSE = re.compile(
+    r"[.,;:!?\n()]|\s-\s|\b(?:(?<!anything )(?<!nothing )but|however|because|since|therefore|thus|hence|while|whereas|although|though|yet)\b"
+    r"|\band(?=\s+(?:not|it|the|there|this|so)\b)|但是|但|而是|所以|因此",
+    re.IGNORECASE,
+)
+SENTENCE_END = re.compile(r"[.!?](?=\s|$)|\n")
+AFFIRMED = re.compile(
+    r"\b(?:no|without(?: a)?|beyond) (?:doubt|question)\b|\bnot (?:only|just|merely)\b|\bnothing but\b|非常"
+)
+DENYING = re.compile(
+    r"\b(?:not|no|never|neither|nor|none|cannot|without|unlike|hardly|doubts?|wrong|incorrect|false|mistaken|confused|"
+    r"rather than|instead of|except|excluding|eliminat\w+|other than|apart from|as opposed to|rules? out|ruled out|"
+    r"lacks?|lacking|absence of|far from|anything but|if|whether|unless)\b|不|没|非|排除|无",
+    re.IGNORECASE,
+)
+NOT_DECLARING = re.compile(
+    r"\b(?:not|never|nor|neither|doubts?|cannot|hardly|wrong|incorrect|worst|least|misleading|false|mistaken)\b|不|没|别|非",
+    re.IGNORECASE,
+)
+DENIED = re.compile(  # behind an option's text
+    r"[^.,;:!?\n]{0,60}?\b(?:(?:is|are|was|were|do|does|did|can|could|has|have|would|should|will|may|might|seems?|looks?)\s+"
+    r"(?:\w+ly\s+)?(?:not|wrong|incorrect|false|absent|missing|impossible|unlikely|mentioned|claimed|named|suggested)|cannot)\b"
+    r"|\s*(?:选项)?(?:不|错|是错)",
+    re.IGNORECASE,
+)
+DENIED_LETTER = re.compile(
+    r"[)\]\"' ]*(?:\?|(?:is|was|are|seems?|looks?)\s+(?:\w+ly\s+|also\s+)?(?:not|wrong|incorrect|false|impossible|unlikely)\b"
+    r"|(?:only )?if\b|(?:选项)?\s*(?:不|错|是错))",
+    re.IGNORECASE,
+)
+QUOTED = re.compile(
+    r"\b(?:captions?|texts?|sentences?|statements?|hints?|prompts?|descriptions?|notes?|passages?|titles?|labels?|premise|"
+    r"context|subtitles?|messages?|users?|it)\b[^.,;!?\n]{0,40}?\b(?:says?|said|claims?|claimed|mentions?|mentioned|states?|"
+    r"stated|suggests?|suggested|names?|named|implies|imply|implied|asserts?|reads?|indicates?|tells?|describes?|calls?|"
+    r"gives?|refers? to)\b|\b(?:caption|text|sentence|statement|hint|description)'s\b"
+    r"|\b(?:in|by|from|of) the (?:caption|text|sentence|statement|hint|description)\b|(?:文字|文本|标题|说明|句子|描述|字幕|提示)[^,.;\n]{0,10}?(?:说|称|写|提到|表示|描述)",
+    re.IGNORECASE,
+)
+CONDITION = re.compile(r"\b(?:if|unless|suppose|were)\b", re.IGNORECASE)
+SUPPOSED = re.compile(r"\b(?:would|could|might)\b", re.IGNORECASE)
+LEFT_OPEN = re.compile(
+    r"\b(?:cannot|unable to|not able to|impossible to|hard to|difficult to)\s+(?:\w+\s+){0,2}?"
+    r"(?:tell|determine|identify|say|answer|decide|judge|know|help|assist)\b|\bnot (?:\w+ )?(?:sure|certain|clear)\b"
+    r"|\b(?:unsure|uncertain|unclear|sorry|no idea|no way|none of|do not know)\b|无法|不确定|不知道|不清楚",
+    re.IGNORECASE,
+)
+TAKEN_BACK = re.compile(
+    r"\b(?:wait|actually|correction|on second thoughts?|scratch that|hold on|i mean|my mistake)\b", re.IGNORECASE
+)
+MARKED = re.compile(r"(?:\b(?:option|choice|letter|answer)|选项)[ (\[\"']*$|[(\[\"']$", re.IGNORECASE)
+LETTER = re.compile(_LETTER)
+CALLED_OPTION = re.compile(r"\b(?:option|choice|answer)[ (\"']*$", re.IGNORECASE)
+NO = re.compile(r"\bno\b")
+VERDICT_ENDS = re.compile(r"\s*[,;:-]|\s+(?:because|there|it|they|the|this|that|since|as)\b", re.IGNORECASE)
+
+
+def _compiled(patterns: tuple[tuple[str, bool, bool], ...]) -> list[tuple[re.Pattern[str], bool, bool]]:
+    return [(re.compile(pattern, re.IGNORECASE), small, texts) for pattern, small, texts in patterns]
+
+
+DECLARING, DECLARING_AT_END = _compiled(_ANYWHERE), _compiled(_AT_END)
