@@ -22,7 +22,7 @@ LABELS = {"video": "visual_label", "audio": "audio_label"}
 MISALIGNED = ["swapped_audio", "swapped_video"]
 REMOVED = ["silence", "black_frames"]
 CAPTION = ["misleading_caption"]
-UNSEEN: list[Any] = [{"name": "long_context", "characters": 100}]  # tested, never trained on
+UNSEEN: list[Any] = [{"name": "long_context", "tokens": 100}]  # tested, never trained on
 
 # The same clips with and without twins.
 PERTURBATIONS: dict[str, tuple[str, list[Any]]] = {

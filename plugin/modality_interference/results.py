@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from .errors import ModalityInterferenceError
 from .files import write_text
 from .messages import explain, shown
-from .modality import Modality
+from .modality import CLEAN, Modality
 
 
 JSON_FILE = "interference.json"
@@ -30,6 +30,7 @@ RateName = Literal[
     "misled_rate",
     "other_modality_rate",
     "abstention_rate",
+    "false_abstention_rate",
     "unparsable_rate",
 ]
 RATES: tuple[RateName, ...] = get_args(RateName)
@@ -61,12 +62,15 @@ class ScoredRow(Result):
         causal_effect: Jensen-Shannon divergence between the answer distributions of the clean row and of this one, in
             bits; None for clean rows, and where answers are generated.
         misled: whether it is the target option, the wrong option that the perturbation names; None where it names none.
-            The target option of another clip's frames or audio is that clip's class.
-        abstained: whether it is "cannot tell", where that is the right option; None where it is not.
+            The target option of another clip's frames or audio is that clip's class; that of a clean row is the class of
+            the modality that is not asked about, where the clip itself shows one thing and sounds like another.
         clip: the row of the data, where it is asked several questions; None where the row is one itself.
         options: how many options the question offers; None where the answer is free.
         right: the right answer, an option's text where the row has options.
         target: the target option's text.
+        abstention: the option that says that one cannot tell; None where none is offered.
+        removed: whether black frames or silence are in place of what the answer depends on; None where they are not.
+        medium: the name of the row's first file; None where it has none.
         response: what the model wrote, as it wrote it; None where answers are scored by likelihood.
     """
 
@@ -81,12 +85,19 @@ class ScoredRow(Result):
     flipped: bool | None = None
     causal_effect: float | None = None
     misled: bool | None = None
-    abstained: bool | None = None
     clip: int | None = None
     options: int | None = None
     right: str | None = None
     target: str | None = None
     response: str | None = None
+    abstention: str | None = None
+    removed: bool | None = None
+    medium: str | None = None
+
+    @property
+    def abstained(self) -> bool | None:
+        """Whether the answer is that one cannot tell; None where that is not offered."""
+        return None if self.abstention is None else self.answer == self.abstention
 
     @property
     def unit(self) -> tuple[str, int]:
@@ -99,9 +110,9 @@ class ScoredRow(Result):
         return self.dataset, self.row, self.perturbation
 
     @property
-    def is_swapped(self) -> bool:
-        """Whether the perturbation put another clip's frames or audio in place of the row's own."""
-        return _SWAPPED.fullmatch(self.perturbation) is not None
+    def is_misaligned(self) -> bool:
+        """Whether frames and audio are of different classes: another clip's in place of the row's own, or a clip's as it is."""
+        return is_misaligned(self.perturbation, self.misled is not None)
 
     def value(self, rate: RateName) -> float | None:
         """The row's share in a rate, None where it has none."""
@@ -110,13 +121,25 @@ class ScoredRow(Result):
             "accuracy_norm": self.correct_norm,
             "flip_rate": self.flipped,
             "causal_effect": self.causal_effect,
-            "misled_rate": None if self.is_swapped else self.misled,
-            "other_modality_rate": self.misled if self.is_swapped else None,
-            "abstention_rate": self.abstained,
+            "misled_rate": None if self.is_misaligned else self.misled,
+            "other_modality_rate": self.misled if self.is_misaligned else None,
+            "abstention_rate": self.abstained if self.right == self.abstention else None,
+            "false_abstention_rate": self.abstained if self.right != self.abstention else None,
             "unparsable_rate": self.answer is None,
         }
         found = values[rate]
         return None if found is None else float(found)
+
+
+def is_misaligned(perturbation: str, has_target: bool) -> bool:
+    """Whether a row's frames and audio are of different classes.
+
+    Args:
+        perturbation: its label.
+        has_target: whether it has a target option. A clean row has one where the clip itself shows one thing and sounds like
+            another.
+    """
+    return _SWAPPED.fullmatch(perturbation) is not None or (perturbation == CLEAN and has_target)
 
 
 class Estimate(Result, Generic[Number]):
@@ -143,8 +166,10 @@ class PerturbationResult(Result):
     Attributes:
         rows: how many rows were scored.
         rates: those of `RATES` that apply: `clean` has no flip_rate, causal_effect and misled_rate; accuracy_norm needs
-            options that are scored by likelihood; misled_rate needs a target option, and is called other_modality_rate where the target is the class of another clip's frames or
-            audio; abstention_rate needs rows whose right answer is "cannot tell"; causal_effect needs likelihoods;
+            options that are scored by likelihood; misled_rate needs a target option, and is called other_modality_rate
+            where the target is the class of the frames or the audio that the question is not about; abstention_rate needs
+            rows whose right answer is that one cannot tell, and false_abstention_rate those that offer that answer beside
+            the right one; causal_effect needs likelihoods;
             unparsable_rate needs generated answers.
     """
 
@@ -159,6 +184,7 @@ class DatasetResult(Result):
         examples: number of examples.
         kind: what their answers depend on: image, text, video, audio, both or mixed.
         perturbations: results by perturbation, `clean` first.
+        removed: whether the modality that the questions ask about was removed from its rows.
         kinds: the same of the rows of each kind alone, by kind, where the dataset has several: of a dataset of clips,
             the questions about what is seen (`video`) and about what is heard (`audio`).
     """
@@ -166,6 +192,7 @@ class DatasetResult(Result):
     examples: int = Field(ge=0)
     kind: str
     perturbations: dict[str, PerturbationResult]
+    removed: bool = False
     kinds: dict[str, dict[str, PerturbationResult]] = {}
 
 

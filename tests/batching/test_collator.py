@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
         ("chats", "image", ["unrelated_text", "long_context"]),
         ("read_chats", "text", ["irrelevant_image", "black_image", "random_pixels"]),
     ):
-        items = [{"name": item, "characters": 40} if item == "long_context" else item for item in perturbations]
+        items = [{"name": item, "tokens": 40} if item == "long_context" else item for item in perturbations]
         twins = {"relevant": [relevant], "perturbations": items}
         info[name] = common | {"formatting": "sharegpt_twins", "twins": twins}
 

@@ -79,7 +79,7 @@ def flatten(examples: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[s
 
 
 def kept_clips(example: dict[str, Any], row: dict[str, Any], kind: str) -> list[str]:
-    """The paths of a row's clips; none of them may be removed."""
+    """The paths of a row's clips, which are whole ones."""
     places = [reference.split(":") for reference in row[f"{kind}_references"]]
     return [example[f"{kind}s" if place == "row" else f"twin_{kind}s"][int(index)] for place, index in places]
 
@@ -99,8 +99,9 @@ def stock_batch(data: Loaded, model: Any, rows: list[tuple[dict[str, Any], dict[
     return data.collator(SFTDataCollatorWith4DAttentionMask, model=model)(features)
 
 
-def without_removed(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    names = ("black_frames", "silence")
+def with_whole_clips(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without the twins whose clips LLaMA-Factory cannot read: removed ones, and those that are cut or padded."""
+    names = ("black_frames", "silence", "swapped_video", "swapped_audio")
     return [
         example | {"variants": [item for item in example["variants"] if item["perturbation"] not in names]}
         for example in examples
@@ -125,7 +126,7 @@ every_case = pytest.mark.parametrize(("family", "keys"), CASES, ids=name_of)
 )  # LLaMA-Factory 0.9.5 itself does not get videos through that one's processor with transformers 5
 def test_the_batch_is_llamafactorys_with_every_clip_once(loaded, family, keys):
     data, model = loaded(family, **keys)
-    examples = without_removed(list(data.train))
+    examples = with_whole_clips(list(data.train))
     rows = flatten(examples)
     theirs, ours = stock_batch(data, model, rows), data.collator(model=model)(examples)
     for key in set(theirs) - set(PER_MEDIUM) - {"video_second_per_grid"}:
@@ -211,6 +212,25 @@ def test_a_removed_modality_is_black_or_silent_and_as_long(loaded):
             assert len(alone["input_features"][0][:, :100].unique()) == 1
             assert torch.equal(alone["feature_attention_mask"], clean["feature_attention_mask"])
             assert torch.equal(alone["pixel_values_videos"], clean["pixel_values_videos"])
+
+
+def test_a_swapped_modality_is_as_long_as_the_rows_own(loaded):
+    """The partner of every clip is longer, but that of the longest, which is much shorter."""
+    data, model = loaded("qwen2_5_omni")
+    collator = data.collator(model=model)
+    for example in data.train:
+        swaps = [item for item in example["variants"] if item["perturbation"].startswith("swapped")]
+        for twin in swaps if example["dataset"] == "clips" else []:
+            kind = twin["perturbation"].removeprefix("swapped_")
+            assert twin[f"{kind}_references"] == ["extra:0:row:0"]
+            assert twin["input_ids"] == example["input_ids"]
+            clean = collator([example | {"variants": []}])
+            alone = collator([example | twin | {"variants": []}])
+            assert torch.equal(alone["position_ids"], clean["position_ids"])
+            assert torch.equal(alone["feature_attention_mask"], clean["feature_attention_mask"])
+            assert torch.equal(alone["video_second_per_grid"], clean["video_second_per_grid"])
+            assert torch.equal(alone["pixel_values_videos"], clean["pixel_values_videos"]) == (kind == "audio")
+            assert torch.equal(alone["input_features"], clean["input_features"]) == (kind == "video")
 
 
 def image_statistics(data: Loaded) -> tuple[Any, Any]:

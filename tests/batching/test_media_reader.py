@@ -81,6 +81,38 @@ def test_videos_are_llamafactorys_and_black_ones_as_long(tmp_path: Path):
     assert frames[1] == [Image.new("RGB", size).tobytes()] * len(frames[0])
 
 
+def test_audio_is_cut_or_padded_with_silence_to_the_length_of_another(tmp_path: Path):
+    short, long = (
+        str(write_audio(tmp_path / f"{name}.wav", name, seconds=seconds))
+        for name, seconds in (("horn", 1), ("bell", 1.5))
+    )
+    (short_alone, long_alone) = audios(short, long)
+    cut, padded, same, silent = audios(
+        UnreadMedium(long, like=short), UnreadMedium(short, like=long), UnreadMedium(short, like=short),
+        UnreadMedium(short, removed=True, like=long),
+    )  # fmt: skip
+    np.testing.assert_array_equal(cut, long_alone[:16000])
+    np.testing.assert_array_equal(padded, np.concatenate([short_alone, np.zeros(8000)]))
+    np.testing.assert_array_equal(same, short_alone)
+    assert silent.shape == (24000,) and not silent.any()
+
+
+def test_videos_are_cut_or_padded_with_the_last_frame(tmp_path: Path):
+    short, long = (str(write_clip(tmp_path / f"{seconds}.mp4", fps=8, seconds=seconds)) for seconds in (1, 2))
+    media = [UnreadMedium(long, like=short), UnreadMedium(short, like=long)]
+    mm_plugin = plugin()
+    with MediaReader(mm_plugin, 4).installed():
+        alone = mm_plugin._regularize_videos([short, long], **SETTINGS)
+        fitted = mm_plugin._regularize_videos(media, **SETTINGS)
+
+    for key in ("fps_per_video", "durations", "frames_indices"):
+        assert [list(np.ravel(item)) for item in fitted[key]] == [list(np.ravel(item)) for item in alone[key]]
+
+    few, many = ([frame.tobytes() for frame in video] for video in alone["videos"])
+    assert (len(few), len(many)) == (4, 8) and len(set(many)) > 4
+    assert [[frame.tobytes() for frame in video] for video in fitted["videos"]] == [many[:4], few + few[-1:] * 4]
+
+
 def test_each_is_read_once_while_it_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     paths = [str(write_audio(tmp_path / f"{index}.wav")) for index in range(3)]
     opened = []

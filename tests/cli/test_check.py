@@ -209,7 +209,7 @@ BAD_ENTRIES: dict[str, tuple[Any, list[str]]] = {
                 "perturbations": [
                     "misleading_text",
                     "misleading_txt",
-                    {"name": "long_context", "characters": 0},
+                    {"name": "long_context", "tokens": 0},
                     "black_image",
                     {"name": "ocr_text", "line": 3},
                 ],
@@ -219,7 +219,7 @@ BAD_ENTRIES: dict[str, tuple[Any, list[str]]] = {
             "`twins.answers` is no known key. Did you mean `answer`?",
             '`twins.answer` must be "letter" or "text", found \'number\'',
             "`twins.perturbations[1]` names the unknown perturbation 'misleading_txt'. Did you mean `misleading_text`?",
-            "`twins.perturbations[2].characters` must be a whole number from 1 to 1,000,000, found 0",
+            "`twins.perturbations[2].tokens` must be a whole number from 1 to 500,000, found 0",
             "`twins.perturbations[3]`: `black_image` changes image, which is relevant",
             "`twins.perturbations[4].line` is no known key. Did you mean `lines`?",
         ],

@@ -60,7 +60,7 @@ def folder(tmp_path_factory):
         ("gpt", "Red."),
     ]
     chat = [{"from": role, "value": text} for role, text in messages]
-    long = {"relevant": ["image"], "perturbations": [{"name": "long_context", "characters": 5000}]}
+    long = {"relevant": ["image"], "perturbations": [{"name": "long_context", "tokens": 5000}]}
     columns = {"messages": "conversations", "images": "images"}
     rows = [{"conversations": chat, "images": ["red_0.png"]}]
     add("chat", rows, formatting="sharegpt_twins", columns=columns, twins=long)

@@ -32,7 +32,7 @@ def paired(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_labelled(folder / "in", ["bell", "horn"], 2, seconds=1)
     clips = folder / "clips"
     prepare_folder(folder / "in", clips, Settings(size=SIDE, keep_audio=True), 2)
-    build_benchmark(clips / "clips.jsonl", None, Plan(cannot_tell=True))
+    build_benchmark(clips / "clips.jsonl", None, Plan(abstention="cannot tell"))
     info = json.loads((clips / "dataset_info.json").read_text())
     own = json.loads(json.dumps(info["audio_visual"]))
     own["columns"] = {name: own["columns"][name] for name in COLUMNS}

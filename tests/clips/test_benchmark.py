@@ -169,18 +169,21 @@ def test_rows_and_entry(clips):
 
 
 def test_settings_reach_the_entry(clips):
-    build_benchmark(clips / "clips.jsonl", None, Plan(name="x", options=2, answer="letter", cannot_tell=True))
+    build_benchmark(clips / "clips.jsonl", None, Plan(name="x", options=2, answer="letter", abstention="Neither"))
     entries = info(clips)
-    assert list(entries) == ["x", "x_removed"]
     assert (entries["x"]["twins"]["options"], entries["x"]["twins"]["answer"]) == (2, "letter")
-    removed = entries["x_removed"]
-    assert removed["file_name"] == "x.jsonl" and removed["columns"] == entries["x"]["columns"]
-    spec = TwinsSpec.parse(removed["twins"], "x_removed", removed["formatting"])
-    assert (
-        spec.drop_asked_modality
-        and not spec.perturbations
-        and not TwinsSpec.parse(entries["x"]["twins"], "x", "audio_visual_twins").drop_asked_modality
-    )
+    found = {}
+    for name, entry in entries.items():
+        assert entry["file_name"] == "x.jsonl" and entry["columns"] == entries["x"]["columns"]
+        spec = TwinsSpec.parse(entry["twins"], name, entry["formatting"])
+        found[name] = (spec.drop_asked_modality, spec.abstention, len(spec.perturbations))
+
+    assert found == {
+        "x": (False, None, len(PERTURBATIONS)),
+        "x_removed": (True, None, 0),
+        "x_removed_abstention": (True, "Neither", 0),
+        "x_abstention": (False, "Neither", 0),
+    }
 
 
 def test_parts_have_partners_of_their_own(clips):
@@ -276,13 +279,13 @@ def test_another_folder(place, prefix, clips, tmp_path):
         ({"frames": "many"}, "line 2 is not what .*`frames`: .* found 'many'"),
         ({"colour": "red"}, "line 2 is not what .*`colour` is no known key. Allowed: `source`, "),
         ({"visual_label": " BELL"}, "the classes ' BELL' and 'bell' differ in case or spaces only"),
-        ({"visual_label": "Cannot tell"}, "a class is called 'Cannot tell', which is an answer"),
+        ({"visual_label": "Cannot tell"}, "a class is called 'Cannot tell', which is what abstention says"),
     ],
 )
 def test_a_bad_line_is_named(changes, message, clips):
     edit(clips, **changes)
     with pytest.raises(ModalityInterferenceError, match=message):
-        build_benchmark(clips / "clips.jsonl", None, Plan())
+        build_benchmark(clips / "clips.jsonl", None, Plan(abstention="cannot tell"))
 
     assert not (clips / "audio_visual.jsonl").exists() and not (clips / "dataset_info.json").exists()
 
@@ -310,7 +313,7 @@ def test_too_many_options(clips):
         found.append({**one, "source": path, "video": path, "visual_label": f"c{number}", "audio_label": f"c{number}"})
 
     (clips / "clips.jsonl").write_text("".join(json.dumps(row) + "\n" for row in found))
-    for plan in (Plan(), Plan(options=1001), Plan(options=1000, cannot_tell=True)):
+    for plan in (Plan(), Plan(options=1001), Plan(options=1000, abstention="Neither")):
         with pytest.raises(ModalityInterferenceError, match=r"would offer \d+ options, and 1000 are the most"):
             build_benchmark(clips / "clips.jsonl", None, plan)
 
@@ -320,15 +323,17 @@ def test_too_many_options(clips):
 
 def test_the_command_prints_a_table(clips, capsys):
     arguments = ["clips", "pair", str(clips / "clips.jsonl"), "--split", "train=0.75,test=0.25", "--name", "av"]
-    assert main([*arguments, "--options", "2", "--answer", "letter", "--cannot-tell", "--seed", "3"]) == 0
+    assert main([*arguments, "--options", "2", "--answer", "letter", "--abstention", "Neither", "--seed", "3"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines[1:6]] == [
         *([name, "3", "/", "3", "1", "/", "1"] for name in ("bell", "drum", "horn")),
         ["clips", "9", "3"],
         ["questions", "18", "6"],
     ]
-    assert lines[6] == f"Datasets in {clips}: av_train, av_train_removed, av_test, av_test_removed"
-    assert list(info(clips)) == ["av_train", "av_train_removed", "av_test", "av_test_removed"]
+    suffixes = ("", "_removed", "_removed_abstention", "_abstention")
+    names = [f"av_{part}{suffix}" for part in ("train", "test") for suffix in suffixes]
+    assert lines[6] == f"Datasets in {clips}: {', '.join(names)}"
+    assert list(info(clips)) == names
 
 
 def test_the_command_says_which_media_dir(clips, tmp_path, capsys):

@@ -504,7 +504,7 @@ def test_a_record_crosses_arrow():
     media = no_media() | {Modality.IMAGE: ("row:0", "extra:0")}
     variant = Variant("misleading_text", [{"role": "user", "content": "?"}], "", media, "owl")
     plain = TwinRecord("pets", 3, 2**63 - 1)
-    whole = TwinRecord("pets", 3, 1, 4, 2, ("dog", "owl"), 1, media, (variant, variant))
+    whole = TwinRecord("pets", 3, 1, 4, 2, ("dog", "owl"), 1, "owl", "neither", media, (variant, variant))
     records = [plain, whole, replace(plain, dropped=Reason("bad", "why"))]
     rows = Dataset.from_list(
         [{"_twins": record.to_arrow()} for record in records], features=Features({"_twins": features.TWINS})

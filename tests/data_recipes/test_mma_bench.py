@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +35,7 @@ def info(folder: Path) -> dict[str, Any]:
 def commands(card: str) -> list[list[str]]:
     """The card's commands, without the options in brackets."""
     blocks = "".join(re.findall(r"```bash\n(.*?)```", card, flags=re.DOTALL)).replace("\\\n", " ")
-    return [re.sub(r"\[.*?\]", "", line).split()[1:] for line in blocks.splitlines() if line.strip()]
+    return [shlex.split(re.sub(r"\[.*?\]", "", line))[1:] for line in blocks.splitlines() if line.strip()]
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +94,9 @@ def test_test_rows(folder: Path, checkpoint: Callable[[str], Path], tmp_path: Pa
     found = load(folder, checkpoint("qwen2_5_omni"), tmp_path, "eval_dataset", names)
     check_rows(found[names[0]], lines(folder, "test"), TRAINING["mma_bench_twins"] | {"long_context"})
     for row in found[names[1]]:
-        assert row["choices"][row["answer"]] == "cannot tell"
-        assert sorted(row["choices"]) == sorted([*NAMES, "cannot tell"])
+        (asked, label) = ("video", "visual_label") if row["relevant"] == VIDEO else ("audio", "audio_label")
+        assert row["choices"][row["answer"]] == lines(folder, "test")[row["clip"]][label]
+        assert sorted(row["choices"]) == NAMES and row[f"{asked}_references"] == ["removed:row:0"]
         assert not row["variants"]
 
 

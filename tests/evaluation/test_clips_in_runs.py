@@ -13,7 +13,12 @@ from llamafactory.train.tuner import run_exp
 from modality_interference.results import Diagnosis, ScoredRow, read_diagnosis, read_rows
 
 
-REMOVED = {"twins": {"drop_asked_modality": True, "perturbations": []}}
+NEITHER = "None of the above"
+FORMS = {  # of the same clips: without what is asked about, with a way out, with both
+    "removed": {"drop_asked_modality": True},
+    "offered": {"abstention": NEITHER},
+    "both": {"drop_asked_modality": True, "abstention": NEITHER},
+}
 OTHER = {"swapped_audio": "swapped_audio_label", "swapped_video": "swapped_visual_label"}
 
 
@@ -23,9 +28,10 @@ def run(
 ) -> Path:
     """A diagnosed run, its data beside it."""
     folder = tmp_path_factory.mktemp("run")
-    write_clips(folder / "data", clips=6, removed=REMOVED)
+    forms = {name: {"twins": block | {"perturbations": []}} for name, block in FORMS.items()}
+    write_clips(folder / "data", clips=6, **forms)
     keys = dict(
-        do_train=False, do_eval=True, dataset=None, eval_dataset="clips,removed", max_steps=None, cutoff_len=4096,
+        do_train=False, do_eval=True, dataset=None, eval_dataset="clips,removed,offered,both", max_steps=None, cutoff_len=4096,
         per_device_eval_batch_size=3, overwrite_output_dir=True, diagnosis_scoring=request.param,
     )  # fmt: skip
     if request.param == "generate":
@@ -74,14 +80,40 @@ def test_accuracy_by_prompt_is_that_of_the_labels(run):
     assert set(by_kind["audio"]) == common | {"swapped_video", "black_frames"}
 
 
-def test_abstention_is_saying_that_one_cannot_tell(run):
-    _, rows, metrics, _ = found(run)
-    answers = [row.answer for row in rows if row.dataset == "removed"]
-    assert len(answers) == 12
-    assert metrics["eval_removed_clean_abstention_rate"] == pytest.approx(answers.count("cannot tell") / 12)
-    assert "eval_clips_clean_abstention_rate" not in metrics
+def test_removal_and_abstention_beside_their_controls(run):
+    diagnosis, rows, metrics, clips = found(run)
+    for name, block in FORMS.items():
+        asked = [row for row in rows if row.dataset == name]
+        labels = [clips[row.row // 2]["visual_label" if row.kind == "video" else "audio_label"] for row in asked]
+        right = [NEITHER] * 12 if name == "both" else labels
+        assert [row.right for row in asked] == right and len(right) == 12
+        accuracy = sum(row.answer == answer for row, answer in zip(asked, right, strict=True)) / 12
+        rates = {"accuracy": accuracy} | ({"unparsable_rate": 0} if diagnosis.scoring == "generate" else {})
+        if "abstention" in block:
+            rate = "abstention_rate" if name == "both" else "false_abstention_rate"
+            rates[rate] = sum(row.answer == NEITHER for row in asked) / 12
+
+        measured = diagnosis.datasets[name].perturbations["clean"].rates
+        assert set(measured) - {"accuracy_norm"} == set(rates) and diagnosis.datasets[name].removed == (
+            "drop_asked_modality" in block
+        )
+        for rate in set(rates) - {"unparsable_rate"}:
+            assert metrics[f"eval_{name}_clean_{rate}"] == pytest.approx(rates[rate])
+
+    assert not {rate for rate in diagnosis.datasets["clips"].perturbations["clean"].rates if "abstention" in rate}
+
+
+def test_rows_say_class_target_clip_and_file(run):
+    _, rows, _, clips = found(run)
+    for row in (row for row in rows if row.dataset == "clips"):
+        clip = clips[row.row // 2]
+        assert (row.clip, row.medium) == (row.row // 2, clip["video"])
+        assert row.right == clip["visual_label" if row.kind == "video" else "audio_label"]
+        if row.perturbation in OTHER:
+            assert row.target == clip[OTHER[row.perturbation]]
 
 
 def test_the_report_has_the_profile(run):
-    assert "Accuracy by prompt" in (run / "out" / "interference.html").read_text()
+    page = (run / "out" / "interference.html").read_text()
+    assert "Accuracy by prompt" in page and "cut to the length of the row" in page
     assert (run / "out" / "interference_profiles.png").exists()

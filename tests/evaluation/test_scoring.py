@@ -10,6 +10,7 @@ from scipy.special import log_softmax, softmax
 
 from modality_interference.batching.batch import Answers, OptionTokens, Question
 from modality_interference.evaluation.scoring import option_likelihoods, score_generated, score_likelihood
+from modality_interference.results import RATES
 
 
 VOCABULARY = 6
@@ -106,13 +107,22 @@ def test_accuracy_norm_differs_from_accuracy_and_takes_the_first_of_equal_option
         assert (row.correct, row.correct_norm) == (False, correct_norm)
 
 
-@pytest.mark.parametrize(("right", "abstained"), [(0, None), (1, True)])
-def test_abstention_where_cannot_tell_is_right(right, abstained):
+@pytest.mark.parametrize(
+    ("abstention", "right", "abstained", "rates"),
+    [
+        (None, 0, None, {}),
+        (None, 1, None, {}),
+        ("Neither", 0, True, {"false_abstention_rate": 1}),
+        ("Neither", 1, True, {"abstention_rate": 1}),
+    ],
+)
+def test_abstention_is_the_option_that_the_row_says(abstention, right, abstained, rates):
     options = [OptionTokens(0, 0, (1,)), OptionTokens(0, 0, (2,))]
-    given = [question(0, options=options, choices=("cat", "cannot tell"), answer=right)]
+    given = [question(0, options=options, choices=("cat", "Neither"), answer=right, abstention=abstention)]
     logits = np.array([[0, 1.0, 4.0, 0, 0, 0]])
     (row,) = score_likelihood(given, answers([1], logits), decode=str)
-    assert (row.answer, row.correct, row.abstained) == ("cannot tell", right == 1, abstained)
+    assert (row.answer, row.correct, row.abstained) == ("Neither", right == 1, abstained)
+    assert {name: row.value(name) for name in RATES if "abstention" in name and row.value(name) is not None} == rates
 
 
 @pytest.mark.parametrize("target", [None, 0, 1, 2])
@@ -255,10 +265,14 @@ def test_generated_free_answers_but_for_case_spaces_and_full_stop():
     assert scored[1].answer == "A blue car."
 
 
-def test_generated_abstention_where_cannot_tell_is_right():
+def test_generated_abstention():
     fields = dict(dataset="clips", row=0, key=1, kind="audio", clean=0, choices=(*PETS, "cannot tell"))
+    fields |= dict(abstention="cannot tell", removed=True, medium="3.mp4")
     asked = [Question(perturbation=f"p{index}", batch_row=index, answer=len(PETS), **fields) for index in range(3)]
     told = Question(perturbation="clean", batch_row=3, answer=0, **fields)
     scored = score_generated([*asked, told], ["Cannot tell.", "It is a cat.", "Sorry.", "cannot tell"])
-    assert [row.abstained for row in scored] == [True, False, False, None]
+    assert [row.abstained for row in scored] == [True, False, False, True]
+    assert [row.value("abstention_rate") for row in scored] == [1, 0, 0, None]
+    assert [row.value("false_abstention_rate") for row in scored] == [None, None, None, 1]
+    assert {(row.removed, row.medium) for row in scored} == {(True, "3.mp4")}
     assert [row.correct for row in scored] == [True, False, False, False]

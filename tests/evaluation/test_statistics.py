@@ -94,10 +94,16 @@ def test_the_target_of_another_clip_counts_as_the_other_modality():
     assert found["pets", "swapped_audio"]["other_modality_rate"] == 0.5
 
 
-def test_abstention_is_of_rows_whose_right_answer_is_cannot_tell():
-    rows = [scored(0, correct=True, abstained=True), scored(1, correct=False, abstained=False), scored(2)]
-    assert means(rows, generated=False)["pets", "clean"]["abstention_rate"] == 0.5
-    assert "abstention_rate" not in means([scored(2)], generated=False)["pets", "clean"]
+def test_abstention_is_right_or_false():
+    fields = dict(abstention="Neither", right="Neither")
+    rows = [scored(0, correct=True, answer="Neither", **fields), scored(1, correct=False, answer="dog", **fields)]
+    whole = [
+        scored(2 + index, answer=answer, abstention="Neither", right="dog")
+        for index, answer in enumerate(["Neither", *["dog"] * 3])
+    ]
+    found = means([*rows, *whole, scored(9)], generated=False)["pets", "clean"]
+    assert (found["abstention_rate"], found["false_abstention_rate"]) == (0.5, 0.25)
+    assert not {"abstention_rate", "false_abstention_rate"} & set(means([scored(2)], generated=False)["pets", "clean"])
 
 
 def test_figures_of_each_kind_of_a_mixed_dataset():

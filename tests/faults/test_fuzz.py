@@ -153,7 +153,7 @@ def test_any_row_is_good_or_dropped(formatting, folder, processor, data):
     outcome(converter(formatting, folder, block), processor, good | changed | {"kind": kind})
 
 
-PARAMETERS = {"template", "sentences", "characters", "lines", "size", "pool"}
+PARAMETERS = {"template", "sentences", "tokens", "lines", "size", "pool"}
 
 
 @settings(max_examples=200, deadline=None)

@@ -9,7 +9,7 @@ from helpers.clip_files import CLASSES, write_audio, write_clip
 
 NAMES = tuple(CLASSES)[:4]
 SWAPS = ["swapped_audio", "swapped_video"]
-EVERY = [*SWAPS, "silence", "black_frames", "misleading_caption", {"name": "long_context", "characters": 40}]
+EVERY = [*SWAPS, "silence", "black_frames", "misleading_caption", {"name": "long_context", "tokens": 40}]
 COLUMNS = {
     "videos": "video",
     "audios": "audio",
@@ -26,7 +26,7 @@ SEEN = {  # for models that do not hear
     "columns": dict.fromkeys(name for name in COLUMNS if name not in ("videos", "visual_label")),
     "twins": {
         "ask_about": "video",
-        "perturbations": ["misleading_caption", {"name": "long_context", "characters": 40}],
+        "perturbations": ["misleading_caption", {"name": "long_context", "tokens": 40}],
     },
 }
 

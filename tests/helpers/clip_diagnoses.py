@@ -52,8 +52,9 @@ def _row(clip: int, prompt: str, perturbation: str, right: int) -> ScoredRow:
 
 
 def _removed(clip: int, prompt: str, abstained: bool) -> ScoredRow:
-    fields = _fields(clip, prompt) | {"dataset": "clips_removed", "perturbation": "clean"}
-    return ScoredRow(correct=abstained, abstained=abstained, **fields)
+    fields = _fields(clip, prompt) | {"dataset": "clips_removed", "perturbation": "clean", "removed": True}
+    fields |= {"answer": "cannot tell" if abstained else "a dog", "right": "cannot tell", "abstention": "cannot tell"}
+    return ScoredRow(correct=abstained, **fields)
 
 
 def _fields(clip: int, prompt: str) -> dict:

@@ -87,7 +87,7 @@ def folder(tmp_path_factory):
     bad += [good | {"images": ["absent.png"]}]
     add("some_bad", [good, *bad, good | {"images": ["green_1.png"]}], **choice)
     add("all_bad", bad, **choice)
-    twins = {"relevant": ["image"], "perturbations": [{"name": "long_context", "characters": 3000}, "unrelated_text"]}
+    twins = {"relevant": ["image"], "perturbations": [{"name": "long_context", "tokens": 3000}, "unrelated_text"]}
     rows = [{"conversations": sharegpt([{"role": "user", "content": "<image>Colours?"}])} | images]
     rows[0]["images"], answer = ["red_0.png"], {"from": "gpt", "value": "red " * 200}
     rows[0]["conversations"].append(answer)

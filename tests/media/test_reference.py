@@ -12,15 +12,18 @@ from modality_interference.media.reference import (
     StoredReference,
     UnreadMedium,
     find_medium,
+    fitted_reference,
     is_removed,
     parse,
     removed_reference,
 )
 
 
-STORED = st.builds(StoredReference, st.sampled_from(["row", "extra"]), st.integers(0, 10**9), st.booleans())
+COLUMNS = st.sampled_from(["row", "extra"])
+LENGTHS = st.none() | st.builds(StoredReference, COLUMNS, st.integers(0, 10**9))
+STORED = st.builds(StoredReference, COLUMNS, st.integers(0, 10**9), st.booleans(), LENGTHS)
 FILES = st.builds(FileReference, st.text().map("/{}".format))
-IMAGES = FILES | STORED.filter(lambda reference: not reference.removed)
+IMAGES = FILES | STORED.filter(lambda reference: not reference.removed and reference.like is None)
 SIZES = st.tuples(st.integers(1, 8192), st.integers(1, 8192)) | IMAGES
 CANVASES = st.builds(CanvasReference, st.sampled_from(CanvasKind), st.integers(0, 2**63), SIZES)
 
@@ -36,6 +39,7 @@ def test_references_round_trip(reference):
         ("row:0", StoredReference("row", 0)),
         ("extra:12", StoredReference("extra", 12)),
         ("removed:extra:1", StoredReference("extra", 1, removed=True)),
+        ("extra:2:row:1", StoredReference("extra", 2, like=StoredReference("row", 1))),
         ("file:/pool/a:b.png", FileReference("/pool/a:b.png")),
         ("canvas:noise:7:32x24", CanvasReference(CanvasKind.NOISE, 7, (32, 24))),
         ("canvas:black:0:row:1", CanvasReference(CanvasKind.BLACK, 0, StoredReference("row", 1))),
@@ -49,6 +53,7 @@ def test_finding_videos_and_audio():
     assert find_medium("row:1", ["a", "b"], []) == UnreadMedium("b")
     assert find_medium("extra:0", [], ["c"]) == UnreadMedium("c")
     assert find_medium(removed_reference("row:0"), ["a"], []) == UnreadMedium("a", removed=True)
+    assert find_medium(fitted_reference("extra:0", "removed:row:1"), ["a", "b"], ["c"]) == UnreadMedium("c", like="b")
     assert removed_reference(removed_reference("row:0")) == "removed:row:0"
     assert is_removed("removed:row:0") and not is_removed("row:0")
 
@@ -66,6 +71,9 @@ def test_finding_videos_and_audio():
         ("removed:", "malformed"),
         ("removed:removed:row:0", "malformed"),
         ("removed:file:/etc/passwd", "malformed"),
+        ("row:0:row:1", "names a medium that the row does not have"),
+        ("row:0:row:0:row:0", "malformed"),
+        ("row:0:removed:row:0", "malformed"),
         ("file:/etc/passwd", "names an image"),
         ("canvas:black:0:3x3", "names an image"),
     ],
@@ -73,6 +81,11 @@ def test_finding_videos_and_audio():
 def test_references_to_nothing(reference: str, message: str):
     with pytest.raises(ModalityInterferenceError, match=message):
         find_medium(reference, ["a"], [])
+
+
+def test_only_stored_media_have_a_length():
+    with pytest.raises(ModalityInterferenceError, match="only a row's own or borrowed media have a length"):
+        fitted_reference("row:0", "file:/pool/a.png")
 
 
 def test_only_stored_media_can_be_removed():

@@ -52,6 +52,9 @@ class Question:
         option_lengths: for every option, the characters of the answer that is scored.
         response: the right answer as a text, for generation.
         clip: the row of the data, where it is asked several questions; else None.
+        abstention: the option that says that one cannot tell, where the row offers one.
+        removed: whether a modality that the answer depends on was taken away.
+        medium: the name of the row's first file; "" where it has none.
     """
 
     dataset: str
@@ -69,6 +72,9 @@ class Question:
     option_lengths: tuple[int, ...] = ()
     response: str = ""
     clip: int | None = None
+    abstention: str | None = None
+    removed: bool = False
+    medium: str = ""
 
 
 @dataclass

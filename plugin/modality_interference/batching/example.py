@@ -3,6 +3,7 @@
 `to_arrow` is the only place that writes the columns of a tokenized dataset, `from_arrow` the only one that reads them.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,7 +28,7 @@ class TokenizedRow:
             tokenized without the plugin, so that the row's media are the example's.
         media_tokens: likewise, how many tokens each medium takes.
         perturbation: the twin's label, `CLEAN` for the clean row.
-        target: the wrong option that the perturbation claims to be right.
+        target: the wrong option that the perturbation claims to be right; of a clean row, see `TwinRecord`.
     """
 
     input_ids: list[int]
@@ -91,6 +92,7 @@ class TokenizedExample:
         relevant: the relevant set as bits, 0 where nothing is known.
         choices: the options, empty where the answer is free.
         answer: the index of the right option, None where the answer is free.
+        abstention: the option that says that one cannot tell, where the row offers one.
         option_ids: for every option the tokens that are scored; empty where the answer is free.
         option_lengths: for every option the characters of the answer that is scored: its text's, or 1 for its letter.
         dropped: why the row cannot be used.
@@ -108,6 +110,7 @@ class TokenizedExample:
     relevant: int = 0
     choices: tuple[str, ...] = ()
     answer: int | None = None
+    abstention: str | None = None
     option_ids: Sequence[Sequence[int]] = ()
     option_lengths: Sequence[int] = ()
     dropped: Reason | None = None
@@ -117,6 +120,16 @@ class TokenizedExample:
     def data_row(self) -> int:
         """The row of the data: `clip` where several questions are asked about one, else `row`."""
         return self.row if self.clip is None else self.clip
+
+    @property
+    def medium(self) -> str:
+        """The name of the file of the row's first image, video or audio; "" where there is none. Files of rows are shared."""
+        for item in (item for modality in MEDIA for item in self.media.get(modality, ())):
+            path = item.get("path") if isinstance(item, Mapping) else item
+            if isinstance(path, str):
+                return os.path.basename(path)
+
+        return ""
 
     @classmethod
     def from_arrow(cls, value: Mapping[str, Any]) -> "TokenizedExample":
@@ -134,6 +147,7 @@ class TokenizedExample:
             relevant=value.get("relevant") or 0,
             choices=tuple(value.get("choices") or ()),
             answer=None if answer == NO_ANSWER else answer,
+            abstention=value.get("abstention") or None,
             option_ids=value.get("option_ids") or (),
             option_lengths=value.get("option_lengths") or (),
         )
@@ -148,6 +162,8 @@ class TokenizedExample:
             **{f"twin_{column}": list(self.borrowed[modality]) or None for modality, column in MEDIA.items()},
             "choices": list(self.choices),
             "answer": NO_ANSWER if self.answer is None else self.answer,
+            "target": self.clean.target or "",
+            "abstention": self.abstention or "",
             "option_ids": self.option_ids,
             "option_lengths": self.option_lengths,
             "variants": [row.to_arrow() | name for row, name in zip(self.variants, names)],

@@ -106,6 +106,10 @@ class MediaReader:
     def _video(self, stock: Callable[..., Result], video: UnreadMedium, settings: dict[str, Any]) -> Result:
         key = ("video", _key(video.source), repr(settings))
         read = remembered(self._media, self.limit, key, lambda: _read_video(stock, video.source, settings))
+        if video.like is not None:
+            like = self._video(stock, UnreadMedium(video.like), settings)
+            read = {**like, "videos": [_fitted_frames(read["videos"][0], len(like["videos"][0]))]}
+
         if not video.removed:
             return read
 
@@ -117,6 +121,9 @@ class MediaReader:
 
         key = ("audio", _key(audio.source), rate)
         samples = remembered(self._media, self.limit, key, lambda: _read_audio(audio.source, rate))
+        if audio.like is not None:
+            samples = _fitted_samples(samples, len(self._audio(UnreadMedium(audio.like), rate)))
+
         return np.zeros_like(samples) if audio.removed else samples
 
 
@@ -127,7 +134,18 @@ def _unread(medium: Any) -> UnreadMedium:
 def _key(medium: Any) -> Any:
     """What tells media apart."""
     unread = _unread(medium)
-    return unread.source if isinstance(unread.source, str) else repr(unread.source), unread.removed
+    sources = (source if isinstance(source, str) else repr(source) for source in (unread.source, unread.like))
+    return (*sources, unread.removed)
+
+
+def _fitted_frames(frames: list[Image.Image], length: int) -> list[Image.Image]:
+    """The first `length` frames; the last one again where there are fewer."""
+    return [*frames[:length], *[frames[-1]] * (length - len(frames))]
+
+
+def _fitted_samples(samples: NDArray[np.float32], length: int) -> NDArray[np.float32]:
+    """The first `length` samples; silence behind them where there are fewer."""
+    return np.pad(samples[:length], (0, max(0, length - len(samples))))
 
 
 def _joined(results: list[Result]) -> Result:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..data.options import letter, letters
-from ..modality import IGNORE_LABEL, kind_of
+from ..media.reference import is_removed
+from ..modality import IGNORE_LABEL, from_bits, kind_of
 from .batch import OptionTokens, Question
 from .example import TokenizedExample, TokenizedRow
 from .media_reader import remembered
@@ -106,6 +107,9 @@ def question(
         option_lengths=tuple(example.option_lengths),
         response=response,
         clip=example.clip,
+        abstention=example.abstention,
+        removed=_is_removed(row, example),
+        medium=example.medium,
     )
 
 
@@ -123,6 +127,13 @@ def _beginning(
 def _labels_before(row: TokenizedRow, start: int) -> int:
     """How many labels a row has before a token: those of earlier turns, and of the answer's own beginning."""
     return sum(label != IGNORE_LABEL for label in row.labels[:start])
+
+
+def _is_removed(row: TokenizedRow, example: TokenizedExample) -> bool:
+    """Whether black frames or silence are in place of a modality that the answer depends on."""
+    references = row.references or {}
+    names = (name for modality in from_bits(example.relevant) for name in references.get(modality, ()))
+    return any(map(is_removed, names))
 
 
 def _options(

@@ -73,7 +73,7 @@ def _identity(medium: Any) -> Hashable:
     if isinstance(medium, Image.Image):
         return medium.size, medium.mode, blake2b(medium.tobytes(), digest_size=16).digest()
 
-    if isinstance(medium, UnreadMedium) and isinstance(medium.source, str):
-        return medium.source, medium.removed
+    if isinstance(medium, UnreadMedium) and isinstance(medium.source, str) and isinstance(medium.like, str | None):
+        return medium.source, medium.removed, medium.like
 
     return id(medium)

@@ -67,6 +67,7 @@ class TwinProcessor(SupervisedDatasetProcessor):
             relevant=record.relevant,
             choices=record.choices,
             answer=record.answer,
+            abstention=record.abstention,
             dropped=record.dropped,
         )
         if record.dropped is not None:
@@ -103,6 +104,7 @@ class TwinProcessor(SupervisedDatasetProcessor):
             else:
                 twins.append(replace(twin, perturbation=variant.perturbation, target=variant.target))
 
+        clean = replace(clean, target=record.target)
         example = replace(example, clean=clean, option_ids=option_ids, option_lengths=option_lengths)
         return replace(example, variants=twins, dropped_twins=dropped)
 
@@ -220,7 +222,7 @@ class TwinProcessor(SupervisedDatasetProcessor):
         if modality not in self.media_tokens:
             return 0
 
-        key = (modality, repr(medium.source) if isinstance(medium, UnreadMedium) else medium.size)
+        key = (modality, repr((medium.source, medium.like)) if isinstance(medium, UnreadMedium) else medium.size)
         return remembered(self._tokens_of, REMEMBERED, key, lambda: self._tokens_alone(modality, medium))
 
     def _tokens_alone(self, modality: Modality, medium: Any) -> int:

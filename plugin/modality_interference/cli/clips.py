@@ -38,7 +38,7 @@ twins have the partner's audio or video, silence, black frames, a misleading cap
 NAME.jsonl and an entry in dataset_info.json, whose other entries stay."""
 PAIR_EXAMPLES = """\
 modality-interference clips pair clips/clips.jsonl
-modality-interference clips pair clips/clips.jsonl --split train=0.8,test=0.2 --options 4 --cannot-tell"""
+modality-interference clips pair clips/clips.jsonl --split train=0.8,test=0.2 --options 4 --abstention 'cannot tell'"""
 _INTERRUPTED = 130  # as shells have it
 _MIN_SIZE, _MAX_SIZE = 16, 4096  # pixels
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")  # a training recipe lists datasets with commas between them
@@ -222,14 +222,14 @@ def pair(
     split: Annotated[
         Any, typer.Option(parser=_shares, metavar="PART=SHARE,...", help="Parts, such as train=0.8,test=0.2.")
     ] = None,
-    cannot_tell: Annotated[
-        bool,
+    abstention: Annotated[
+        str | None,
         typer.Option(
-            "--cannot-tell",
-            help="Add NAME_removed, from which the modality that is asked about is removed, so that the option "
-            "`cannot tell` is right.",
+            metavar="TEXT",
+            help="Add NAME_removed, without the modality that is asked about, the same with TEXT as the right option "
+            "(NAME_removed_abstention), and NAME_abstention, whose rows are whole and offer TEXT, too.",
         ),
-    ] = False,
+    ] = None,
     seed: Annotated[int, typer.Option(metavar="SEED", help="Of the partners and the parts.")] = 42,
 ) -> int:
     """Build the benchmark, and print what is in it."""
@@ -240,7 +240,7 @@ def pair(
             f"`--name {name}` may hold letters, digits, `_`, `-` and `.`, and begins with a letter or digit."
         )
 
-    plan = Plan(name=name, options=options, answer=answer, cannot_tell=cannot_tell, shares=split or {}, seed=seed)
+    plan = Plan(name=name, options=options, answer=answer, abstention=abstention, shares=split or {}, seed=seed)
     _print_paired(build_benchmark(manifest, output, plan), manifest, output or manifest.parent)
     return 0
 

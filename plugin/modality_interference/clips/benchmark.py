@@ -35,7 +35,8 @@ class Plan:
         name: of the dataset.
         options: how many options a question offers, or `all` classes.
         answer: what the model shall answer: an option's `text` or its `letter`.
-        cannot_tell: whether to add datasets from which the asked modality is removed.
+        abstention: the option that says that one cannot tell; with it, datasets are added from which the asked modality is
+            removed, and one that offers abstention on whole rows. None for no such datasets.
         shares: of the parts; empty for a single dataset.
         seed: of the partners and the parts.
     """
@@ -43,7 +44,7 @@ class Plan:
     name: str = "audio_visual"
     options: int | str = "all"
     answer: str = "text"
-    cannot_tell: bool = False
+    abstention: str | None = None
     shares: Mapping[str, float] = field(default_factory=dict)
     seed: int = 42
 
@@ -82,7 +83,7 @@ def build_benchmark(manifest: Path, out: Path | None, plan: Plan) -> Benchmark:
     home = manifest.resolve().parent
     out = home if out is None else out.resolve()
     clips, unused = usable_clips(manifest, home)
-    classes = class_names(clips, manifest)
+    classes = class_names(clips, manifest, plan.abstention)
     _check_options(plan, classes)
     parts = _parts(clips, plan)
     rows = {name: _rows(part, plan.seed, f"dataset `{name}`", _prefix(home, out)) for name, part in parts.items()}
@@ -104,7 +105,7 @@ def build_benchmark(manifest: Path, out: Path | None, plan: Plan) -> Benchmark:
 
 def _check_options(plan: Plan, classes: list[str]) -> None:
     offered = len(classes) if plan.options == "all" else min(int(plan.options), len(classes))
-    offered += plan.cannot_tell
+    offered += plan.abstention is not None
     if offered > MAX_OPTIONS:
         raise ModalityInterferenceError(
             f"a question would offer {offered} options, and {MAX_OPTIONS} are the most. Give a smaller number, such "
@@ -156,8 +157,12 @@ def _entries(parts: list[str], classes: list[str], plan: Plan) -> dict[str, dict
     for name in parts:
         common = {"file_name": f"{name}.jsonl", "formatting": FORMAT, "columns": _columns()}
         entries[name] = common | {"twins": twins | {"perturbations": list(PERTURBATIONS)}}
-        if plan.cannot_tell:
-            entries[f"{name}_removed"] = common | {"twins": twins | {"perturbations": [], "drop_asked_modality": True}}
+        if plan.abstention is not None:
+            removed: dict[str, Any] = {"drop_asked_modality": True}
+            offered: dict[str, Any] = {"abstention": plan.abstention}
+            forms = {"removed": removed, "removed_abstention": removed | offered, "abstention": offered}
+            for suffix, keys in forms.items():
+                entries[f"{name}_{suffix}"] = common | {"twins": {**twins, "perturbations": [], **keys}}
 
     return entries
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..data.options import CANNOT_TELL
 from ..errors import ModalityInterferenceError
 from ..files import path_problem
 from ..messages import listed, shown, suggestion
@@ -214,12 +213,13 @@ def _clip(record: ClipRecord, home: Path, where: str) -> LabelledClip:
     return LabelledClip(files[0], files[1], Labels(record.visual_label, record.audio_label))
 
 
-def class_names(clips: Sequence[LabelledClip], manifest: Path) -> list[str]:
+def class_names(clips: Sequence[LabelledClip], manifest: Path, abstention: str | None = None) -> list[str]:
     """All that clips show or sound like, sorted.
 
     Args:
         clips: the clips.
         manifest: where they come from, for messages.
+        abstention: an answer that no class may be called.
 
     Raises:
         ModalityInterferenceError: there are no clips, or two names would be taken for the same answer.
@@ -231,14 +231,14 @@ def class_names(clips: Sequence[LabelledClip], manifest: Path) -> list[str]:
         )
 
     classes = sorted({name for clip in clips for name in (clip.labels.visual, clip.labels.audio) if name})
-    alike: dict[str, str] = {_folded(CANNOT_TELL): CANNOT_TELL}
+    alike: dict[str, str] = {}
     for name in classes:
-        other = alike.get(_folded(name))
-        if other == CANNOT_TELL:
+        if abstention is not None and _folded(name) == _folded(abstention):
             raise ModalityInterferenceError(
-                f"{manifest}: a class is called {shown(name)}, which is an answer. Rename it."
+                f"{manifest}: a class is called {shown(name)}, which is what abstention says. Rename it, or choose other words."
             )
 
+        other = alike.get(_folded(name))
         if other is not None:
             raise ModalityInterferenceError(
                 f"{manifest}: the classes {shown(other)} and {shown(name)} differ in case or spaces only. Use one "

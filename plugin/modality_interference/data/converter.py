@@ -73,6 +73,8 @@ class TwinConverter:
             relevant=to_bits(relevant),
             choices=sample.choices or (),
             answer=sample.answer,
+            target=sample.target,
+            abstention=sample.abstention,
             media=sample.media,
             variants=tuple(self._variants(sample, key, relevant, context)),
         )
@@ -113,7 +115,8 @@ class TwinConverter:
         self, sample: Sample, key: int, item: PerturbationSpec, perturbation: Perturbation, context: RowContext
     ) -> Sample | None:
         rng = seeded(self.dataset.seed, self.dataset.name, key, item.label)
-        twin = perturbation.function(sample, rng, context, item.parameters)
+        # a clean row's target is that of its own clip; a twin's is what its perturbation names
+        twin = perturbation.function(sample.changed(target=None), rng, context, item.parameters)
         if twin is None:
             return None
 

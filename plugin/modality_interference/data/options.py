@@ -14,7 +14,6 @@ from ..messages import shown
 
 LETTERS = string.ascii_uppercase  # of the columns of `lettered_choice_twins`; `letter` names any option
 MAX_OPTIONS = 1000
-CANNOT_TELL = "cannot tell"  # the right option of a row from which what it asks about was taken away
 
 
 def letter(index: int) -> str:

@@ -94,6 +94,9 @@ class TwinRecord:
         relevant: the relevant set as bits, 0 where nothing is known.
         choices: the options, empty where the answer is free.
         answer: the index of the right option.
+        target: the class of the modality that is not asked about, where the row's own clip shows one thing and sounds like
+            another.
+        abstention: the option that says that one cannot tell, where the row offers one.
         media: for image, video and audio, a reference for every placeholder of the prompt.
         variants: the row's twins.
         dropped: why the row cannot be used.
@@ -106,6 +109,8 @@ class TwinRecord:
     relevant: int = 0
     choices: tuple[str, ...] = ()
     answer: int | None = None
+    target: str | None = None
+    abstention: str | None = None
     media: References = field(default_factory=no_media)
     variants: tuple[Variant, ...] = ()
     dropped: Reason | None = None
@@ -126,6 +131,8 @@ class TwinRecord:
             relevant=value["relevant"],
             choices=tuple(value["choices"]),
             answer=value["answer"],
+            target=value["target"],
+            abstention=value["abstention"],
             media=_references_of(value),
             variants=tuple(map(Variant.from_arrow, value["variants"])),
             dropped=Reason.from_arrow(value["dropped"]),
@@ -141,6 +148,8 @@ class TwinRecord:
             "relevant": self.relevant,
             "choices": list(self.choices),
             "answer": self.answer,
+            "target": self.target,
+            "abstention": self.abstention,
             **_reference_columns(self.media),
             "variants": [variant.to_arrow() for variant in self.variants],
             "dropped": None if self.dropped is None else self.dropped.to_arrow(),

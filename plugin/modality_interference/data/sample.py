@@ -35,7 +35,7 @@ class Partner:
 
     Attributes:
         media: its raw video and its raw audio.
-        labels: what they show and sound like; each is one of the row's options or the row's other class.
+        labels: what they show and sound like.
     """
 
     media: dict[Modality, Any]
@@ -55,8 +55,10 @@ class Sample:
         choices: the options that the answer is among, where the row has options.
         answer: the index of the right option in `choices`.
         distractors: distractor sentences that the dataset brings.
-        target: the wrong option that a perturbation claims to be right.
+        target: the wrong option that a perturbation claims to be right; of a row without perturbation, the class of the
+            modality that is not asked about, where its clip itself shows one thing and sounds like another.
         partner: the clip to swap video or audio with, where the format chooses it.
+        abstention: the option that says that one cannot tell, where the row offers one.
     """
 
     prompt: list[Message]
@@ -69,15 +71,21 @@ class Sample:
     distractors: tuple[str, ...] = ()
     target: str | None = None
     partner: Partner | None = None
+    abstention: str | None = None
 
     @property
     def wrong_choices(self) -> tuple[str, ...]:
-        """The options that do not say the same as the right one; empty where nobody knows which is right."""
+        """The options that a perturbation can claim to be right: none that says the same as the right one, nor abstention.
+
+        Empty where nobody knows which is right.
+        """
         if self.choices is None or self.answer is None:
             return ()
 
         right = self.choices[self.answer].strip().casefold()
-        return tuple(choice for choice in self.choices if choice.strip().casefold() != right)
+        return tuple(
+            choice for choice in self.choices if choice != self.abstention and choice.strip().casefold() != right
+        )
 
     def before_question(self, text: str) -> "Sample | None":
         """The sample with `text` in front of its last user message, behind leading media so that they stay in front.

@@ -14,6 +14,7 @@ from .registry import Format, Parameters, formats, perturbations
 
 
 MAX_PERTURBATIONS = 64
+MODALITY = "{modality}"  # in a question about clips: visual, audio
 _MODALITIES = ", ".join(f'"{modality}"' for modality in Modality)
 _EXAMPLE = '{"relevant": ["image"], "perturbations": ["misleading_text"]}'
 Model = TypeVar("Model", bound=BaseModel)
@@ -51,9 +52,10 @@ class TwinsSpec(BaseModel):
         answer: what the model shall answer: an option's letter or its text.
         classes: the class names, where the label column has no ClassLabel feature.
         options: how many options a question offers (fewer where there are fewer classes), or all.
-        question: what is asked about every image.
+        question: what is asked about every image or clip, for clips also by modality; None for the format's own words.
         ask_about: which questions are asked about a clip.
-        drop_asked_modality: whether the modality that a question is about is removed, so that "cannot tell" is right.
+        drop_asked_modality: whether the modality that a question is about is removed.
+        abstention: a further option that says that one cannot tell; right where the asked modality is removed.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -70,9 +72,12 @@ class TwinsSpec(BaseModel):
     options: Annotated[int, Field(ge=2, le=MAX_OPTIONS)] | Literal["all"] = Field(
         4, description=f'a whole number from 2 to {MAX_OPTIONS}, or "all"'
     )
-    question: _Text = Field("What does this picture show?", description="a text that is not empty")
+    question: _Text | dict[Literal["video", "audio"], _Text] | None = Field(
+        None, description='a text that is not empty, or for clips an object {"video": "...", "audio": "..."}'
+    )
     ask_about: Literal["both", "video", "audio"] = Field("both", description='"both", "video" or "audio"')
     drop_asked_modality: bool = Field(False, description="true or false")
+    abstention: _Text | None = Field(None, description='a text that is not empty, such as "None of the above"')
 
     @property
     def relevant_column(self) -> str | None:
@@ -85,7 +90,7 @@ class TwinsSpec(BaseModel):
         return (Modality.VIDEO, Modality.AUDIO) if self.ask_about == "both" else (Modality(self.ask_about),)
 
     def option_count(self, classes: int) -> int:
-        """How many options a question about one of so many classes offers."""
+        """How many options a question about one of so many classes offers, abstention apart."""
         return classes if self.options == "all" else min(self.options, classes)
 
     @classmethod
@@ -110,6 +115,7 @@ class TwinsSpec(BaseModel):
         items = _parse_perturbations(block.get("perturbations", []), where)
         plain = {key: value for key, value in block.items() if key != "perturbations"}
         spec = _validate(cls, plain, where).model_copy(update={"perturbations": items})
+        _check_question(spec, layout, where)
         if layout.asks_per_modality:
             _check_ask_about(spec, where)
         else:
@@ -196,7 +202,7 @@ def _parse_perturbation(item: Any, where: str) -> tuple[str, Parameters]:
     name = item.get("name") if isinstance(item, Mapping) else item
     if not isinstance(name, str):
         raise ModalityInterferenceError(
-            f'{where}` must be a name or an object with a name, such as {{"name": "long_context", "characters": 100}},'
+            f'{where}` must be a name or an object with a name, such as {{"name": "long_context", "tokens": 100}},'
             f" found {shown(item)}."
         )
 
@@ -238,6 +244,27 @@ def _check_relevant(spec: TwinsSpec, where: str) -> None:
                 f"{where}.perturbations[{index}]`: `{item.name}` changes {item.changes}, which is relevant (`relevant` "
                 f"is {relevant}). A perturbation may only change other modalities: remove it, or correct `relevant`."
             )
+
+
+def _check_question(spec: TwinsSpec, layout: Format, where: str) -> None:
+    if not layout.asks_per_modality:
+        if isinstance(spec.question, dict):
+            raise ModalityInterferenceError(
+                f"{where}.question` must be a text that is not empty, found {shown(spec.question)}."
+            )
+
+        return
+
+    if isinstance(spec.question, dict) and (missing := set(spec.asked_modalities) - set(spec.question)):
+        raise ModalityInterferenceError(
+            f'{where}.question` has no question about {", ".join(sorted(missing))}, and `ask_about` is "{spec.ask_about}". Add it.'
+        )
+
+    if isinstance(spec.question, str) and len(spec.asked_modalities) > 1 and MODALITY not in spec.question:
+        raise ModalityInterferenceError(
+            f"{where}.question` asks the same about video and audio. Write {MODALITY} where it shall say `visual` or `audio`, or "
+            'give an object {"video": "...", "audio": "..."}.'
+        )
 
 
 def _check_ask_about(spec: TwinsSpec, where: str) -> None:

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from ..batching.batch import Answers, OptionTokens, Question
-from ..data.options import CANNOT_TELL
 from ..results import ScoredRow
 from ..train.losses import js
 from .answer_text import normalized
@@ -139,7 +138,6 @@ def _bits(nats: float) -> float | None:
 
 def scored_row(question: Question, answer: str | None, **values: object) -> ScoredRow:
     """The scored row of a question; `values` are the fields of `ScoredRow` that the question does not tell."""
-    can_tell = question.answer is None or question.choices[question.answer] != CANNOT_TELL
     return ScoredRow(
         dataset=question.dataset,
         row=question.row,
@@ -147,7 +145,9 @@ def scored_row(question: Question, answer: str | None, **values: object) -> Scor
         kind=question.kind,
         perturbation=question.perturbation,
         answer=answer,
-        abstained=None if can_tell else answer == CANNOT_TELL,
+        abstention=question.abstention,
+        removed=question.removed or None,
+        medium=question.medium or None,
         clip=question.clip,
         options=len(question.choices) or None,
         right=question.choices[question.answer] if question.answer is not None else question.response or None,

@@ -142,6 +142,7 @@ def _dataset(rows: list[ScoredRow], seed: int, generated: bool) -> DatasetResult
         examples=len({row.row for row in rows}),
         kind=kinds[0] if len(kinds) == 1 else MIXED,
         perturbations=results.pop(MIXED),
+        removed=all(row.removed for row in rows),
         kinds=results,
     )
 

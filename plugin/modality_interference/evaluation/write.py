@@ -10,7 +10,7 @@ from datasets import Dataset
 
 from ..batching.tokens import ModalityTokens
 from ..modality import CLEAN
-from ..results import DatasetResult, Diagnosis, RunMetadata, ScoredRow, Tuning, write_results
+from ..results import DatasetResult, Diagnosis, RunMetadata, ScoredRow, Tuning, is_misaligned, write_results
 from .attention_probe import AttendedRow, attention_profile
 from .statistics import RESAMPLES, dataset_results
 
@@ -95,6 +95,11 @@ def _notes(results: dict[str, DatasetResult], rows: list[ScoredRow], datasets: l
             notes.append(
                 f"{missing} of {expected} examples of {name} could not be read at evaluation; the log names them."
             )
+
+    if any(is_misaligned(row.perturbation, has_target=False) for row in rows):
+        notes.append(
+            "Another clip's frames or audio are cut to the length of the row's own, or padded with the last frame or silence."
+        )
 
     notes += [f"{name} has one example: its intervals say nothing." for name, count in scored.items() if count == 1]
     return notes

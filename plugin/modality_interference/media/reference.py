@@ -4,6 +4,7 @@
 - `extra:0`: number 0 of `_twin_images` (`_twin_videos`, `_twin_audios`), borrowed from another row;
 - `file:/absolute/path`: an image from a pool;
 - `canvas:<black|white|noise>:<seed>:<width>x<height>`, or `canvas:<kind>:<seed>:row:0` for the size of that image;
+- `extra:0:row:0`: the first, cut or padded to the length of the second, both videos or both audios;
 - `removed:row:0`: as many black frames of that size as that video has; silence as long as that audio.
 """
 
@@ -19,6 +20,9 @@ from ..errors import ModalityInterferenceError
 
 MAX_CANVAS_SIDE = 8192  # pixels
 _REMOVED = "removed:"
+_STORED = re.compile(
+    r"(?P<removed>removed:)?(?P<column>row|extra):(?P<index>\d+)(:(?P<like>row|extra):(?P<like_index>\d+))?", re.ASCII
+)
 _CANVAS_SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})", re.ASCII)
 
 
@@ -38,14 +42,17 @@ class StoredReference:
         column: `row` for the row's own media, `extra` for those borrowed from other rows.
         index: of the medium among these.
         removed: whether black frames or silence take its place.
+        like: the video or audio whose length it takes; None for its own length.
     """
 
     column: Literal["row", "extra"]
     index: int
     removed: bool = False
+    like: "StoredReference | None" = None
 
     def __str__(self) -> str:
-        return f"{_REMOVED if self.removed else ''}{self.column}:{self.index}"
+        length = "" if self.like is None else f":{self.like.column}:{self.like.index}"
+        return f"{_REMOVED if self.removed else ''}{self.column}:{self.index}{length}"
 
     def find(self, own: Sequence[Any], extra: Sequence[Any]) -> Any:
         """The medium.
@@ -112,14 +119,18 @@ def parse(text: str) -> Reference:
     if kind == "file" and os.path.isabs(rest):
         return FileReference(rest)
 
-    column, _, index = text.removeprefix(_REMOVED).partition(":")
-    if column in ("row", "extra") and index.isascii() and index.isdecimal():
-        return StoredReference(cast(Literal["row", "extra"], column), int(index), text.startswith(_REMOVED))
+    if found := _STORED.fullmatch(text):
+        like = _stored(found["like"], found["like_index"]) if found["like"] else None
+        return replace(_stored(found["column"], found["index"]), removed=bool(found["removed"]), like=like)
 
     raise ModalityInterferenceError(
         f"media reference `{text}` is malformed; allowed: `row:0`, `extra:0`, `removed:row:0`, `file:/absolute/path`, "
         "`canvas:black:0:336x336`. If a cached dataset brought it, set `overwrite_cache: true`."
     )
+
+
+def _stored(column: str, index: str) -> StoredReference:
+    return StoredReference(cast(Literal["row", "extra"], column), int(index))
 
 
 def _parse_canvas(text: str) -> CanvasReference:
@@ -140,7 +151,7 @@ def _parse_canvas(text: str) -> CanvasReference:
         return CanvasReference(CanvasKind(kind), int(seed), (width, height))
 
     image = parse(size)
-    if isinstance(image, CanvasReference) or getattr(image, "removed", False):
+    if isinstance(image, CanvasReference) or getattr(image, "removed", False) or getattr(image, "like", None):
         raise ModalityInterferenceError(f"media reference `{text}` is malformed: `{size}` is not a stored image.")
 
     return CanvasReference(CanvasKind(kind), int(seed), image)
@@ -171,6 +182,26 @@ def removed_reference(text: str) -> str:
     return str(replace(reference, removed=True))
 
 
+def fitted_reference(text: str, own: str) -> str:
+    """Reference to a video or an audio, cut or padded to the length of another one.
+
+    Args:
+        text: refers to the video or audio.
+        own: refers to the one whose length it takes, both stored in the row.
+
+    Raises:
+        ModalityInterferenceError: one of them names no medium of a row.
+    """
+    references = [parse(reference) for reference in (text, own)]
+    if not all(isinstance(reference, StoredReference) for reference in references):
+        raise ModalityInterferenceError(
+            f"media references `{text}` and `{own}`: only a row's own or borrowed media have a length."
+        )
+
+    medium, like = cast(list[StoredReference], references)
+    return str(replace(medium, like=replace(like, removed=False, like=None)))
+
+
 def is_removed(text: str) -> bool:
     """Whether a reference stands for black frames or silence."""
     return getattr(parse(text), "removed", False)
@@ -183,10 +214,13 @@ class UnreadMedium:
     Attributes:
         source: a path, a list of frames, or samples.
         removed: whether its frames shall be black, its samples silent.
+        like: likewise, the medium whose length it takes: it is cut, or padded with its last frame or with silence. None for
+            its own length.
     """
 
     source: Any
     removed: bool = False
+    like: Any = None
 
 
 def find_medium(text: str, own: Sequence[Any], extra: Sequence[Any]) -> UnreadMedium:
@@ -207,4 +241,5 @@ def find_medium(text: str, own: Sequence[Any], extra: Sequence[Any]) -> UnreadMe
             "`extra:0`, `removed:row:0`. If a cached dataset brought it, set `overwrite_cache: true`."
         )
 
-    return UnreadMedium(reference.find(own, extra), reference.removed)
+    like = None if reference.like is None else reference.like.find(own, extra)
+    return UnreadMedium(reference.find(own, extra), reference.removed, like)

@@ -146,7 +146,7 @@ class ComparedCondition(Result):
     @property
     def title(self) -> str:
         """What the paper on clips calls it."""
-        return condition_title(self.perturbation, self.has("abstention_rate"))
+        return condition_title(self.perturbation, [rate for rate in RATE_TITLES if self.has(rate)])
 
     def has(self, rate: RateName) -> bool:
         """Whether the rate applies to any run."""

@@ -36,7 +36,7 @@ def diagnosis_summary(table: pd.DataFrame) -> list[Markup]:
 
 
 def _about_clean(accuracy: pd.DataFrame) -> list[Markup]:
-    clean = accuracy[(accuracy.perturbation == CLEAN) & ~accuracy.abstention.astype(bool)]
+    clean = accuracy[(accuracy.perturbation == CLEAN) & ~(accuracy.abstention | accuracy.removed).astype(bool)]
     if clean.empty:
         return []
 

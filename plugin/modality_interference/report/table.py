@@ -4,7 +4,7 @@ Pages, plots and comparisons read from it. Prompts and conditions have the names
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 import pandas as pd
@@ -15,7 +15,10 @@ from ..results import Diagnosis, PerturbationResult, RateName
 
 PROMPTS: dict[str, str] = {Modality.VIDEO: "visual", Modality.AUDIO: "audio"}  # by the kind of the rows
 ALIGNED = "aligned"
+AS_RECORDED = "as recorded"  # clips that themselves show one thing and sound like another, all or some of them
 REMOVED = "asked modality removed"
+ABSTENTION = "abstention offered"
+_ABSTENTION_RATES = ("abstention_rate", "false_abstention_rate")
 _TITLES = {  # in the order of the pages
     CLEAN: ALIGNED,
     "swapped_video": "misaligned",
@@ -34,16 +37,18 @@ RATE_TITLES: dict[RateName, str] = {
     "misled_rate": "Misled rate",
     "other_modality_rate": "Other modality",
     "abstention_rate": "Abstention",
+    "false_abstention_rate": "False abstention",
     "unparsable_rate": "Unparsable",
 }
 ConditionName = tuple[str, str]  # dataset and perturbation
 
 
-def condition_title(perturbation: str, removed: bool = False) -> str:
+def condition_title(perturbation: str, rates: Container[str] = (), removed: bool = False) -> str:
     """The paper's name of a condition; the perturbation's own label where it is none of the paper's.
 
     Args:
         perturbation: its label.
+        rates: that the condition has; some of them tell what its rows are.
         removed: whether the modality that is asked for was taken away from the rows.
     """
     numbered = _NUMBERED.fullmatch(perturbation)
@@ -52,10 +57,13 @@ def condition_title(perturbation: str, removed: bool = False) -> str:
     else:
         title = _TITLES.get(perturbation, perturbation)
 
-    if not removed:
-        return title
+    if perturbation == CLEAN and "other_modality_rate" in rates:
+        title = AS_RECORDED
 
-    return REMOVED if perturbation == CLEAN else f"{title}, {REMOVED}"
+    if removed or "abstention_rate" in rates:
+        title = REMOVED if perturbation == CLEAN else f"{title}, {REMOVED}"
+
+    return f"{title}, {ABSTENTION}" if any(rate in rates for rate in _ABSTENTION_RATES) else title
 
 
 def condition_order(title: str) -> int:
@@ -64,7 +72,7 @@ def condition_order(title: str) -> int:
     return order.index(title) if title in order else len(order)
 
 
-CONDITION = ["dataset", "kind", "prompt", "perturbation", "condition", "rows", "abstention"]
+CONDITION = ["dataset", "kind", "prompt", "perturbation", "condition", "rows", "abstention", "removed"]
 COLUMNS = ["run", *CONDITION, "rate", "value", "low", "high"]
 
 
@@ -78,7 +86,8 @@ def tidy_table(diagnosis: Diagnosis, run: str = "this run") -> pd.DataFrame:
     Returns:
         a frame with the columns `COLUMNS`. `prompt` is "" for all rows of a dataset; datasets of clips have the questions
         about video and about audio again, apart. `condition` is the paper's title, `rows` how many rows were scored,
-        `abstention` whether "cannot tell" is the right answer, `value` the rate from `low` to `high`.
+        `abstention` whether that one cannot tell is among the answers, `removed` whether the modality that is asked for was
+        taken away, `value` the rate from `low` to `high`.
     """
     lines: list[dict[str, Any]] = []
     for dataset, result in diagnosis.datasets.items():
@@ -87,9 +96,11 @@ def tidy_table(diagnosis: Diagnosis, run: str = "this run") -> pd.DataFrame:
         parts += [(prompt, prompt, _sorted(kinds[prompt])) for prompt in PROMPTS if prompt in kinds]
         for prompt, kind, perturbations in parts:
             for perturbation, figures in perturbations.items():
-                abstention = "abstention_rate" in figures.rates
-                condition = [dataset, kind, prompt, perturbation, condition_title(perturbation, abstention)]
-                common = dict(zip(CONDITION, [*condition, figures.rows, abstention]), run=run)
+                abstention = any(rate in figures.rates for rate in _ABSTENTION_RATES)
+                removed = result.removed or "abstention_rate" in figures.rates
+                title = condition_title(perturbation, figures.rates, removed)
+                condition = [dataset, kind, prompt, perturbation, title, figures.rows, abstention, removed]
+                common = dict(zip(CONDITION, condition, strict=True), run=run)
                 lines += [
                     {**common, "rate": rate, **figures.rates[rate].model_dump()}
                     for rate in RATE_TITLES
@@ -101,10 +112,7 @@ def tidy_table(diagnosis: Diagnosis, run: str = "this run") -> pd.DataFrame:
 
 def _sorted(perturbations: Mapping[str, PerturbationResult]) -> dict[str, PerturbationResult]:
     """In the paper's order."""
-    order = sorted(
-        perturbations,
-        key=lambda name: condition_order(condition_title(name, "abstention_rate" in perturbations[name].rates)),
-    )
+    order = sorted(perturbations, key=lambda name: condition_order(condition_title(name, perturbations[name].rates)))
     return {name: perturbations[name] for name in order}
 
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from modality_interference.data.converter import make_converter
 from modality_interference.data.formats.audio_visual import ask_each
-from modality_interference.data.options import CANNOT_TELL
 from modality_interference.data.spec import TwinsSpec
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.modality import Modality
@@ -18,7 +17,7 @@ from modality_interference.modality import Modality
 
 NAMES = ["bell", "drum", "horn", "rain", "siren", "voice"]
 SWAPS = ["swapped_audio", "swapped_video"]
-EVERY = [*SWAPS, "silence", "black_frames", "misleading_caption", {"name": "long_context", "characters": 9}]
+EVERY = [*SWAPS, "silence", "black_frames", "misleading_caption", {"name": "long_context", "tokens": 9}]
 OWN = {"videos": "video", "audios": "audio", "visual_label": "sight", "audio_label": "sound"}
 PARTNER = {
     "swapped_video": "other_video",
@@ -85,11 +84,11 @@ def test_one_clip_gives_two_questions_with_the_twins_that_leave_them_answerable(
         {"swapped_video", "black_frames"} | text,
     ]
     swapped, silent = twins[0]["swapped_audio"], twins[0]["silence"]
-    assert (swapped["videos"], swapped["audios"], swapped["target"]) == (["row:0"], ["extra:0"], "drum")
+    assert (swapped["videos"], swapped["audios"], swapped["target"]) == (["row:0"], ["extra:0:row:0"], "drum")
     assert (silent["videos"], silent["audios"], silent["target"]) == (["row:0"], ["removed:row:0"], None)
     assert seen["media"]["twin_audios"] == ["o.wav"] and seen["media"]["twin_videos"] is None
     swapped, black = twins[1]["swapped_video"], twins[1]["black_frames"]
-    assert (swapped["videos"], swapped["audios"], swapped["target"]) == (["extra:0"], ["row:0"], "drum")
+    assert (swapped["videos"], swapped["audios"], swapped["target"]) == (["extra:0:row:0"], ["row:0"], "drum")
     assert (black["videos"], black["audios"]) == (["removed:row:0"], ["row:0"])
     assert heard["media"]["twin_videos"] == ["o.mp4"] and heard["media"]["twin_audios"] is None
 
@@ -123,17 +122,72 @@ def test_choices_depend_on_the_seed_only():
     assert set(Counter(record["answer"] for record in stayed)) == {0, 1, 2}
 
 
-def test_abstention():
-    seen, heard = convert(
-        [clip(0, "bell", "drum")], OWN | PARTNER, options=3, perturbations=SWAPS, drop_asked_modality=True
-    )
-    for record, modality in ((seen, "videos"), (heard, "audios")):
-        assert len(record["choices"]) == 4 and {"bell", "drum", CANNOT_TELL} < set(record["choices"])
-        assert record["choices"][record["answer"]] == CANNOT_TELL == record["response"][0]["content"]
-        assert record[modality] == ["removed:row:0"]
-        assert record["variants"][0][modality] == ["removed:row:0"]
+@pytest.mark.parametrize("abstention", [None, "None of the above"])
+@pytest.mark.parametrize("removed", [False, True])
+def test_abstention_and_its_controls(removed: bool, abstention: str | None):
+    """The way out is offered last, right where the asked modality is missing; without one, the true class stays right."""
+    block = {"drop_asked_modality": removed} | ({} if abstention is None else {"abstention": abstention})
+    perturbations = [*SWAPS, "misleading_caption"]
+    rows = [clip(number, NAMES[number % 6], NAMES[(number + 1) % 6]) for number in range(12)]
+    for record in convert(rows, OWN | PARTNER, options=3, perturbations=perturbations, **block):
+        name = rows[record["clip"]]["sight"]
+        right = abstention if removed and abstention else name
+        assert record["choices"][record["answer"]] == right == record["response"][0]["content"]
+        assert record["abstention"] == abstention and record["target"] is None
+        classes = record["choices"][:-1] if abstention else record["choices"]
+        assert {name, rows[record["clip"]]["other_sight"]} < set(classes) <= set(NAMES) and len(classes) == 3
+        assert abstention in (None, record["choices"][-1])
+        (asked, other) = ("videos", "audios") if record["relevant"] == Modality.VIDEO.bit else ("audios", "videos")
+        assert (record[asked], record[other]) == (["removed:row:0" if removed else "row:0"], ["row:0"])
+        for variant in record["variants"]:
+            assert variant[asked] == record[asked]
+            assert variant["target"] not in (right, abstention)
 
-    assert (seen["audios"], heard["videos"]) == (["row:0"], ["row:0"])
+
+def test_a_clip_whose_labels_differ_offers_both():
+    rows = [clip(0, "bell", "rain") | {"sound": "drum"}, clip(1, "horn", "rain") | {"sound": ""}]
+    seen, heard, unknown, _ = convert(rows, OWN | PARTNER, options=2, perturbations=EVERY)
+    for record, right, target in ((seen, "bell", "drum"), (heard, "drum", "bell")):
+        assert (record["choices"][record["answer"]], record["target"]) == (right, target)
+        assert set(record["choices"]) == {"bell", "drum", "rain"}
+        targets = {item["perturbation"]: item["target"] for item in record["variants"]}
+        (swapped,) = [name for name in targets if name.startswith("swapped")]
+        assert targets.pop(swapped) == "rain" and targets.pop("misleading_caption") in (
+            {"drum", "bell", "rain"} - {right}
+        )
+        assert set(targets.values()) == {None}
+
+    assert unknown["target"] is None and set(unknown["choices"]) == {"horn", "rain"}
+
+
+PUBLISHED = "Which class best describes the {modality} content of this video? Options: {options}. Answer using a single class name."
+
+
+def test_the_published_prompt():
+    seen, heard = convert(
+        [clip(0, "bell")], OWN, options="all", question=PUBLISHED, perturbations=["misleading_caption"]
+    )
+    for record, word in ((seen, "visual"), (heard, "audio")):
+        options = ", ".join(record["choices"])
+        expected = f"Which class best describes the {word} content of this video? Options: {options}. Answer using a single class name."
+        assert record["media"]["prompt"] == [{"role": "user", "content": f"<video><audio>{expected}"}]
+
+    (seen, heard) = convert(
+        [clip(0, "bell")], OWN, question={"video": "Seen?", "audio": "Heard? {options}"}, answer="letter"
+    )
+    assert "Question:\nSeen?\nOption:\nA: " in seen["media"]["prompt"][0]["content"]
+    lettered = ", ".join(f"{letter}: {name}" for letter, name in zip("ABCD", heard["choices"], strict=True))
+    assert heard["media"]["prompt"][0]["content"] == f"<video><audio>Heard? {lettered}"
+    assert heard["response"][0]["content"] == "ABCD"[heard["answer"]]
+
+
+def test_seventy_six_classes_as_options():
+    names = [f"class {number}" for number in range(76)]
+    block = {"classes": names, "options": "all", "answer": "letter"}
+    seen, _ = convert([clip(0, "class 75")], OWN, **block)
+    content = seen["media"]["prompt"][0]["content"]
+    assert sorted(seen["choices"]) == sorted(names) and f"\nBX: {seen['choices'][-1]}\n" in content
+    assert f"\n{seen['response'][0]['content']}: class 75\n" in content
 
 
 def test_one_modality_only():
@@ -168,10 +222,17 @@ def test_one_modality_only():
         (OWN, {"classes": [f"c{i}" for i in range(1001)], "options": "all"}, "A question can have 1000 options"),
         (
             OWN,
-            {"classes": [f"c{i}" for i in range(1000)], "options": "all", "drop_asked_modality": True},
+            {"classes": [f"c{i}" for i in range(1000)], "options": "all", "abstention": "Neither"},
             "give at most 999 `options`",
         ),
-        (OWN, {"classes": ["bell", CANNOT_TELL]}, "which `drop_asked_modality` adds by itself"),
+        (OWN, {"abstention": "bell"}, "and a class is called so"),
+        (OWN, {"question": "What is it?"}, "asks the same about video and audio. Write {modality}"),
+        (OWN, {"question": {"video": "What is it?"}}, "has no question about audio"),
+        (
+            OWN,
+            {"question": {"smell": "What is it?"}},
+            "`twins.question` must be a text that is not empty, or for clips",
+        ),
         (OWN, {"classes": None}, "has no class names. Give a list"),
         ({"videos": "video", "visual_label": "sight"}, {}, "`columns.audio_label` is missing, and `twins.ask_about`"),
         ({"videos": "video", "audio_label": "sound"}, {}, 'or set `ask_about` to "audio"'),

@@ -51,7 +51,7 @@ class TestTable:
 
         assert [(line["dataset"], line["title"]) for line in lines] == [
             *(("clips", title) for title in TITLES),
-            ("clips_removed", "asked modality removed"),
+            ("clips_removed", "asked modality removed, abstention offered"),
         ]
         for prompt, expected in ACCURACY.items():
             found = [line["conditions"][prompt]["rates"]["accuracy"]["value"] for line in lines[:4]]
@@ -82,16 +82,21 @@ class TestTable:
         assert prompt_lines(tidy_table(diagnosis())) == []
 
     @pytest.mark.parametrize(
-        ("perturbation", "title"),
+        ("perturbation", "rates", "removed", "title"),
         [
-            ("silence", "other modality removed"),
-            ("swapped_audio_2", "misaligned 2"),
-            ("noise_2", "noise_2"),
-            ("x", "x"),
+            ("silence", [], False, "other modality removed"),
+            ("swapped_audio_2", ["other_modality_rate"], False, "misaligned 2"),
+            ("noise_2", [], False, "noise_2"),
+            ("x", [], True, "x, asked modality removed"),
+            ("clean", [], False, "aligned"),
+            ("clean", ["other_modality_rate"], False, "as recorded"),
+            ("clean", [], True, "asked modality removed"),
+            ("clean", ["abstention_rate"], True, "asked modality removed, abstention offered"),
+            ("clean", ["false_abstention_rate"], False, "aligned, abstention offered"),
         ],
     )
-    def test_titles(self, perturbation: str, title: str) -> None:
-        assert condition_title(perturbation) == title
+    def test_titles(self, perturbation: str, rates: list[str], removed: bool, title: str) -> None:
+        assert condition_title(perturbation, rates, removed) == title
 
 
 class TestSummary:
@@ -174,7 +179,7 @@ class TestReport:
         open_page(chromium, write_report(tmp_path, clip_diagnosis(), clip_rows())[0], width=width)
 
         table = "table[aria-labelledby=prompts] tbody"
-        assert texts(chromium, f"{table} th") == [*TITLES, "asked modality removed"] or width < 500
+        assert texts(chromium, f"{table} th") == [*TITLES, "asked modality removed, abstention offered"] or width < 500
         heard = [text.replace("\N{NO-BREAK SPACE}", " ") for text in texts(chromium, f"{table} td:nth-child(4)")]
         assert [text.splitlines()[0].split(" (")[0] for text in heard] == [
             "90.0 %",

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from ...errors import Unusable
 from ...modality import Modality
 from ..dataset import TRIES, RawDataset
-from ..options import CANNOT_TELL, MAX_OPTIONS
+from ..options import MAX_OPTIONS
 from ..registry import register_format
 from ..sample import ParsedRow, Partner
-from .choice import ask_options, check_classes, classes_of, find_class, with_media
+from ..spec import MODALITY
+from .choice import ask_classes, check_classes, classes_of, find_class, with_media
 
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ _QUESTIONS = {
     Modality.AUDIO: "What do you hear in this clip? Answer from the sound, whatever you see or read.",
 }
 _ASKABLE = tuple(_QUESTIONS)
+_ADJECTIVES = {Modality.VIDEO: "visual", Modality.AUDIO: "audio"}  # for `{modality}` in questions
 _LABELS = {Modality.VIDEO: "visual_label", Modality.AUDIO: "audio_label"}
 _SWAPPED = {Modality.VIDEO: "swapped_video", Modality.AUDIO: "swapped_audio"}
 _SWAPPED_LABELS = {Modality.VIDEO: "swapped_visual_label", Modality.AUDIO: "swapped_audio_label"}
@@ -73,14 +75,14 @@ def check_clips(dataset: RawDataset) -> None:
 
         check_classes(dataset, _LABELS[modality])
         classes = classes_of(dataset, _LABELS[modality])
-        if CANNOT_TELL in classes:
+        if spec.abstention in classes:
             raise dataset.error(
-                f'`twins.classes` holds "{CANNOT_TELL}", which `drop_asked_modality` adds by itself. Remove it there.'
+                f'`twins.abstention` is "{spec.abstention}", and a class is called so. Choose other words.'
             )
 
-        if spec.drop_asked_modality and spec.option_count(len(classes)) == MAX_OPTIONS:
+        if spec.abstention is not None and spec.option_count(len(classes)) == MAX_OPTIONS:
             raise dataset.error(
-                f'`twins.drop_asked_modality` adds the option "{CANNOT_TELL}": give at most {MAX_OPTIONS - 1} `options`.'
+                f'`twins.abstention` adds the option "{spec.abstention}": give at most {MAX_OPTIONS - 1} `options`.'
             )
 
     for modality in _swaps(dataset):
@@ -91,35 +93,54 @@ def check_clips(dataset: RawDataset) -> None:
     "audio_visual_twins",
     columns=("videos",),
     optional=("audios", *_LABELS.values(), *_SWAPPED.values(), *_SWAPPED_LABELS.values(), "distractors"),
-    keys=("answer", "classes", "options", "ask_about", "drop_asked_modality"),
+    keys=("answer", "classes", "options", "question", "ask_about", "drop_asked_modality", "abstention"),
     check=check_clips,
     asks_per_modality=True,
 )
 def read_clip(example: Mapping[str, Any], dataset: RawDataset, rng: random.Random) -> ParsedRow:
     """A clip, asked what it shows or what it sounds like; a twin may take the video or audio of a clip of another class."""
-    asked = Modality(example[ASKED])
+    asked, spec = Modality(example[ASKED]), dataset.spec
     media = _media(example, dataset)
     classes = classes_of(dataset, _LABELS[asked])
     right = classes[find_class(dataset.cell(example, _LABELS[asked]), classes)]
     partner = _partner(example, dataset, rng)
-    target = partner.labels.get(_other(asked)) if partner is not None else None
-    if target == right:
+    swapped = partner.labels.get(_other(asked)) if partner is not None else None
+    if swapped == right:
         raise Unusable("swapped clip of the same class", f"both are of the class `{right}`")
 
-    options = [right] if target is None else [right, target]
+    target = _own_other_class(example, dataset, asked, right)
+    options = list(dict.fromkeys(name for name in (right, swapped, target) if name is not None))
     others = [name for name in classes if name not in options]
-    options += rng.sample(others, max(0, dataset.spec.option_count(len(classes)) - len(options)))
-    if dataset.spec.drop_asked_modality:
-        options.append(CANNOT_TELL)
-        right = CANNOT_TELL
-
+    options += rng.sample(others, max(0, spec.option_count(len(classes)) - len(options)))
     rng.shuffle(options)
-    sample = ask_options(_QUESTIONS[asked], options, options.index(right), dataset.spec.answer)
-    parsed = with_media(sample.changed(partner=partner), media, example, dataset)
-    if not dataset.spec.drop_asked_modality:
-        return parsed
+    if spec.abstention is not None:
+        options.append(spec.abstention)  # the last one: it may say "above"
+        right = spec.abstention if spec.drop_asked_modality else right
 
-    return ParsedRow(parsed.sample.with_removed(asked), parsed.media)
+    sample = ask_classes(_question(dataset, asked), options, options.index(right), spec.answer)
+    sample = sample.changed(partner=partner, target=target, abstention=spec.abstention)
+    parsed = with_media(sample, media, example, dataset)
+    return ParsedRow(parsed.sample.with_removed(asked), parsed.media) if spec.drop_asked_modality else parsed
+
+
+def _question(dataset: RawDataset, asked: Modality) -> str:
+    question = dataset.spec.question or _QUESTIONS[asked]
+    text = question if isinstance(question, str) else next(text for name, text in question.items() if name == asked)
+    return text.replace(MODALITY, _ADJECTIVES[asked])
+
+
+def _own_other_class(example: Mapping[str, Any], dataset: RawDataset, asked: Modality, right: str) -> str | None:
+    """The class of the modality that is not asked about, where the clip itself shows one thing and sounds like another."""
+    other = _other(asked)
+    if other is Modality.AUDIO and not _has_audio(dataset):
+        return None
+
+    try:
+        found = _label(example, dataset, other, _LABELS[other])
+    except Unusable:  # no label, or one that is no class: nothing is known of it
+        return None
+
+    return None if found == right else found
 
 
 def _other(modality: Modality) -> Modality:
@@ -215,9 +236,10 @@ def _given_partner(example: Mapping[str, Any], dataset: RawDataset, swaps: list[
 
 
 def _drawn_partner(example: Mapping[str, Any], dataset: RawDataset, rng: random.Random) -> Partner:
-    """A clip of the other rows that neither shows nor sounds like this one."""
+    """A clip of the other rows that neither shows nor sounds like this one; failing that, one that contradicts its answer."""
     rows, modalities = dataset.other_rows, _ASKABLE if _has_audio(dataset) else (Modality.VIDEO,)
-    own = {_label(example, dataset, modality, _LABELS[modality]) for modality in modalities}
+    own = {modality: _label(example, dataset, modality, _LABELS[modality]) for modality in modalities}
+    asked, contradicting = Modality(example[ASKED]), None
     for _ in range(TRIES if len(rows) > 1 else 0):
         other = rows[rng.randrange(len(rows))]
         try:
@@ -226,8 +248,15 @@ def _drawn_partner(example: Mapping[str, Any], dataset: RawDataset, rng: random.
         except Unusable:  # it will be dropped where its own turn comes
             continue
 
-        if own.isdisjoint(labels.values()):
-            return Partner({modality: media[modality][0] for modality in modalities}, labels)
+        partner = Partner({modality: media[modality][0] for modality in modalities}, labels)
+        if set(own.values()).isdisjoint(labels.values()):
+            return partner
+
+        if contradicting is None and labels.get(_other(asked)) != own.get(asked):
+            contradicting = partner
+
+    if contradicting is not None:
+        return contradicting
 
     raise Unusable("no clip of another class", f"{TRIES} draws from the other rows found none to swap with")
 

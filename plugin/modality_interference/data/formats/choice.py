@@ -13,6 +13,8 @@ from ..registry import register_format
 from ..sample import ParsedRow, Sample, own_references, without_placeholders
 
 
+_QUESTION = "What does this picture show?"
+OPTIONS = "{options}"  # in a question of a `twins` block
 _INSTRUCTIONS = {
     "letter": "Answer with the letter of the right option.",
     "text": "Answer with the text of the right option.",
@@ -97,7 +99,8 @@ def read_image_classification(example: Mapping[str, Any], dataset: RawDataset, r
     others = [name for index, name in enumerate(classes) if index != right]
     options = [classes[right], *rng.sample(others, dataset.spec.option_count(len(classes)) - 1)]
     rng.shuffle(options)
-    sample = ask_options(dataset.spec.question, tuple(options), options.index(classes[right]), dataset.spec.answer)
+    question = dataset.spec.question if isinstance(dataset.spec.question, str) else _QUESTION
+    sample = ask_classes(question, tuple(options), options.index(classes[right]), dataset.spec.answer)
     return with_media(sample, {Modality.IMAGE: images}, example, dataset)
 
 
@@ -125,8 +128,33 @@ def ask_options(question: str, options: Sequence[str], answer: int, how: str) ->
         answer: the index of the right one.
         how: "letter" or "text".
     """
-    lines = [f"{letter(index)}: {option}" for index, option in enumerate(options)]
+    lines = _lettered(options)
     content = "\n".join(["Question:", question, "Option:", *lines, _INSTRUCTIONS[how]])
+    return _asked(content, options, answer, how)
+
+
+def ask_classes(question: str, options: Sequence[str], answer: int, how: str) -> Sample:
+    """A question out of a `twins` block: the whole prompt where it says with `{options}` where the options go.
+
+    Args:
+        question: its words. `{options}` stands for the options with commas between them, and their letters where a letter is
+            the answer; without it, the question is put as `ask_options` puts it.
+        options: what they say.
+        answer: the index of the right one.
+        how: "letter" or "text".
+    """
+    if OPTIONS not in question:
+        return ask_options(question, options, answer, how)
+
+    items = _lettered(options) if how == "letter" else options
+    return _asked(question.replace(OPTIONS, ", ".join(items)), options, answer, how)
+
+
+def _lettered(options: Sequence[str]) -> list[str]:
+    return [f"{letter(index)}: {option}" for index, option in enumerate(options)]
+
+
+def _asked(content: str, options: Sequence[str], answer: int, how: str) -> Sample:
     right = letter(answer) if how == "letter" else options[answer]
     prompt, response = [{"role": "user", "content": content}], [{"role": "assistant", "content": right}]
     return Sample(prompt, response, choices=tuple(options), answer=answer)

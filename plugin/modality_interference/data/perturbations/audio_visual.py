@@ -5,10 +5,11 @@ Another clip's frames or audio are the semantic misalignment of arXiv 2511.22826
 
 import random
 
+from ...media.reference import fitted_reference
 from ...modality import MEDIA, Modality
 from ..dataset import RawDataset, RowContext
 from ..registry import Parameters, formats, register_perturbation
-from ..sample import Sample
+from ..sample import References, Sample
 
 
 class SwappedVideo(Parameters):
@@ -28,7 +29,7 @@ class SwappedAudio(Parameters):
 
 
 def swapped(sample: Sample, rng: random.Random, context: RowContext, modality: Modality) -> Sample | None:
-    """The sample with other media of a modality.
+    """The sample with other media of a modality, as long as its own.
 
     They are those of the sample's partner, whose class is then the target option; where the format has chosen no partner,
     those of other rows, drawn at random.
@@ -38,13 +39,18 @@ def swapped(sample: Sample, rng: random.Random, context: RowContext, modality: M
         return None
 
     if sample.partner is not None:
-        reference = context.borrow(sample.partner.media[modality], modality)
-        swapped_in = {**sample.media, modality: (reference,) * len(own)}
-        return sample.changed(media=swapped_in, target=sample.partner.labels[modality])
+        borrowed = [context.borrow(sample.partner.media[modality], modality)] * len(own)
+        return sample.changed(media=_with(sample, modality, borrowed), target=sample.partner.labels[modality])
 
     found = [context.other_row_medium(rng, modality) for _ in own]
-    references = tuple(reference for reference in found if reference is not None)
-    return sample.with_media(modality, references) if len(references) == len(own) else None
+    references = [reference for reference in found if reference is not None]
+    return sample.changed(media=_with(sample, modality, references)) if len(references) == len(own) else None
+
+
+def _with(sample: Sample, modality: Modality, references: list[str]) -> References:
+    """The sample's media, those of a modality replaced by others that are cut or padded to the length of its own."""
+    pairs = zip(references, sample.media[modality], strict=True)
+    return {**sample.media, modality: tuple(fitted_reference(reference, own) for reference, own in pairs)}
 
 
 def _check(dataset: RawDataset, modality: Modality) -> None:

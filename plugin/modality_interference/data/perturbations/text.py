@@ -15,7 +15,7 @@ from ..sample import Sample, without_placeholders
 
 MAX_SENTENCES = 32
 MAX_LINES = 64
-MAX_CHARACTERS = 1_000_000
+MAX_TOKENS = 500_000
 OPTION = "{option}"
 # Sentences for `unrelated_text`, written for this package, in several registers, one a line. None speaks of images, questions or
 # their answers, and none holds a number, so that a sentence is a distractor and never a hint; a test keeps it so.
@@ -94,12 +94,10 @@ class LongContext(Parameters):
     """Parameters of `long_context`.
 
     Attributes:
-        characters: how many letters; the default is MMA-Bench's (arXiv 2511.22826).
+        tokens: how many letters, each of which tokenizers make one token of; the default is MMA-Bench's (arXiv 2511.22826).
     """
 
-    characters: int = Field(
-        10_000, ge=1, le=MAX_CHARACTERS, description=f"a whole number from 1 to {MAX_CHARACTERS:,}"
-    )
+    tokens: int = Field(10_000, ge=1, le=MAX_TOKENS, description=f"a whole number from 1 to {MAX_TOKENS:,}")
 
 
 @register_perturbation("unrelated_text", changes=Modality.TEXT, parameters=UnrelatedText)
@@ -140,8 +138,8 @@ def ocr_text(sample: Sample, rng: random.Random, context: RowContext, parameters
 
 @register_perturbation("long_context", changes=Modality.TEXT, parameters=LongContext)
 def long_context(sample: Sample, rng: random.Random, context: RowContext, parameters: LongContext) -> Sample | None:
-    """Random letters after the question."""
-    return sample.after_question("".join(rng.choices(string.ascii_letters, k=parameters.characters)))
+    """Random small letters with spaces between them after the question."""
+    return sample.after_question(" ".join(rng.choices(string.ascii_lowercase, k=parameters.tokens)))
 
 
 def _claim_wrong_option(sample: Sample, rng: random.Random, template: str) -> Sample | None:

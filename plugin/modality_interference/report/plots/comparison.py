@@ -32,7 +32,7 @@ def comparison_plots(table: pd.DataFrame) -> list[Plot]:
 
 def _profiles_plot(table: pd.DataFrame) -> list[Plot]:
     """Accuracy by prompt and condition, a line per run; none where there are no clips."""
-    accuracy = table[(table.rate == "accuracy") & ~table.abstention.astype(bool)]
+    accuracy = table[(table.rate == "accuracy") & ~(table.abstention | table.removed).astype(bool)]
     if accuracy.empty:
         return []
 

@@ -66,7 +66,7 @@ def profiles_plot(table: pd.DataFrame) -> Plot | None:
     Args:
         table: the lines of each prompt apart.
     """
-    accuracy = table[(table.rate == "accuracy") & ~table.abstention.astype(bool)]
+    accuracy = table[(table.rate == "accuracy") & ~(table.abstention | table.removed).astype(bool)]
     if accuracy.empty:
         return None
 
