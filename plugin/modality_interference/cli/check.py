@@ -88,7 +88,7 @@ def _check_dataset(name: str, entry: Any, folder: Path, formats: set[str], rows:
 
     try:
         with open_dataset(name, entry, folder, SEED) as dataset:
-            problems = absent_column_problems(entry, dataset.rows.column_names)
+            problems = absent_column_problems(entry, dataset.columns)
             if not problems:
                 findings.notes[name], problems = _try_rows(dataset, rows)
     except ModalityInterferenceError as error:

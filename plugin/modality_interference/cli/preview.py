@@ -75,7 +75,7 @@ def preview_rows(folder: Path, name: str, rows: int, seed: int) -> tuple[list["P
 
     entry = _entry(folder, name)
     with open_dataset(name, entry, folder, seed) as dataset:
-        _refuse(name, absent_column_problems(entry, dataset.rows.column_names))
+        _refuse(name, absent_column_problems(entry, dataset.columns))
         total = len(dataset.rows)
         shown = min(rows, total)
         indexes = [number * total // shown for number in range(shown)]

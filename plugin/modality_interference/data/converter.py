@@ -19,6 +19,7 @@ from .spec import PerturbationSpec, TwinsSpec, read_relevant
 
 
 MAX_CHARACTERS = 1_000_000  # of a row's texts together: more than any model reads, and tokenizing takes a second
+_RESERVED = (ASKED, CLIP, INVALID_TEXT)  # columns that are added to raw rows
 OPTIONS_PURPOSE = "options"  # of a format's random numbers; those of perturbations are seeded with their label
 
 
@@ -173,11 +174,12 @@ def make_converter(
         )
 
     _check_columns_block(columns, dataset_name)
+    columns = dict(columns or known[formatting].defaults)
     dataset = RawDataset(
         name=dataset_name,
         formatting=formatting,
         spec=spec,
-        columns=dict(columns or known[formatting].defaults),
+        columns=columns,
         seed=seed,
         dataset_dir=dataset_dir,
         class_names={name: tuple(names) for name, names in (class_names or {}).items()},
@@ -228,6 +230,12 @@ def _check_columns(dataset: RawDataset, layout: Format, column_names: Sequence[s
         named["twins.relevant"] = dataset.spec.relevant_column
 
     for key, name in named.items():
+        if name in _RESERVED:
+            raise dataset.error(
+                f"`{key}` names the column `{name}`, a name that the plugin gives to a column of its own. Rename it in the "
+                "data, and here."
+            )
+
         if name not in column_names:
             raise dataset.error(
                 f"`{key}` names the column `{name}`, which the dataset does not have.{suggestion(name, column_names)} "
@@ -283,7 +291,7 @@ def _as_dict(image: Any) -> dict[str, Any]:
 
 @dataclass
 class PlainRow:
-    """Adds `_twins` to LLaMA-Factory's aligned rows, so that warnings and the evaluation can name them.
+    """Adds `_twins` to aligned rows of an extension's plain format, so that warnings and the evaluation can name them.
 
     Attributes:
         dataset: the dataset's name.

@@ -3,7 +3,8 @@
 Types are given, not guessed: a guess from the first thousand rows fails on a dataset whose first images come later.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -60,18 +61,40 @@ def class_names(dataset: AnyDataset) -> dict[str, list[str]]:
 
 
 def undecoded(dataset: AnyDataset) -> AnyDataset:
-    """Leave embedded images as bytes: a truncated one must not end the run where a row is read."""
+    """Leave media as bytes and paths, at every depth.
+
+    `datasets` would decode them where a row is read, with any of PIL's readers, and open whatever files and addresses they
+    name. A file says itself which of its columns are media.
+    """
     for name, feature in _known(dataset).items():
-        if isinstance(feature, Image):
-            dataset = dataset.cast_column(name, Image(decode=False))
-        elif isinstance(feature, List) and isinstance(feature.feature, Image):
-            dataset = dataset.cast_column(name, List(Image(decode=False)))
+        if (kept := _undecoded(feature)) != feature:
+            dataset = dataset.cast_column(name, kept)
 
     return dataset
 
 
+def _undecoded(feature: Any) -> Any:
+    if hasattr(feature, "decode"):  # Image, Audio, Video, Pdf, ...
+        return replace(feature, decode=False)
+
+    if isinstance(feature, dict):
+        return type(feature)({name: _undecoded(item) for name, item in feature.items()})
+
+    if isinstance(feature, list):
+        return [_undecoded(item) for item in feature]
+
+    return replace(feature, feature=_undecoded(feature.feature)) if hasattr(feature, "feature") else feature
+
+
+def only(dataset: AnyDataset, names: Collection[str]) -> AnyDataset:
+    """The rows with these columns alone; names of columns that they do not have are left out."""
+    present = column_names(dataset)
+    kept = [name for name in present if name in names]
+    return dataset if kept == present else dataset.select_columns(kept)
+
+
 def mixable(dataset: AnyDataset) -> AnyDataset:
-    """Give a plain aligned dataset the types that those with twins have, so that all can be mixed."""
+    """Give an aligned dataset of an extension's plain format the types of all others, so that they can be mixed."""
     if isinstance(dataset, Dataset):
         images = _known(dataset).get("_images")
         return dataset.cast_column("_images", ALIGNED_IMAGES) if isinstance(images, List) else dataset

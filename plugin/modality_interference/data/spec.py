@@ -124,6 +124,11 @@ class TwinsSpec(BaseModel):
         return spec
 
 
+PLAIN = TwinsSpec.model_validate(
+    {}
+)  # of datasets without a `twins` block: no twins, and nothing is known of what answers depend on
+
+
 def read_relevant(value: Any) -> frozenset[Modality]:
     """Read a cell of a `relevant` column.
 

@@ -90,12 +90,22 @@ def _data_problem(folder: Path, file: Path) -> str | None:
         return f"`file_name` {shown(name)} is no plain file; a folder of data holds nothing but data files"
 
     try:
+        if (archive := _archive(file)) is not None:
+            return f"`file_name` {shown(name)} is a {archive} archive, which would be unpacked; name the data in it"
+
         if file.suffix in _JSON and _is_deep(file):
             return f"`file_name` {shown(name)} is nested more than {MAX_DEPTH} levels deep"
     except OSError as error:
         return f"`file_name` {shown(name)} cannot be read: {error.strerror}"
 
     return None
+
+
+def _archive(file: Path) -> str | None:
+    """As what `datasets` would unpack the file, whatever its name says; a small one may hold more than the disk."""
+    from datasets.utils.extract import Extractor  # here: the other checks do without
+
+    return Extractor.infer_extractor_format(file)
 
 
 def _is_deep(file: Path) -> bool:

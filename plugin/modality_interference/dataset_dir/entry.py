@@ -1,5 +1,6 @@
 """One dataset's entry in `dataset_info.json`: its keys, its types, where its data is, its columns and its `twins` block."""
 
+import os
 import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
@@ -111,6 +112,11 @@ def _source_problems(good: dict[str, Any], entry: dict[str, Any], folder: Path) 
     for key in HUB_KEYS:
         if key in good and not _HUB_NAME.fullmatch(good[key]):
             yield f"`{key}` must be a name such as `owner/name`, found {shown(good[key])}"
+        elif key in good and os.path.exists(good[key]):
+            yield (
+                f"`{key}` {shown(good[key])} is a folder of the working directory, which would be read in place of the hub's "
+                "dataset. Start the run elsewhere, or rename the folder"
+            )
 
     if "cloud_file_name" in good and not good["cloud_file_name"].startswith(_BUCKETS):
         yield f"`cloud_file_name` must start with one of {listed(_BUCKETS)}, found {shown(good['cloud_file_name'])}"

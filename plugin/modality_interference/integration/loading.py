@@ -4,7 +4,7 @@ Each function takes LLaMA-Factory's own and returns its replacement. Plain datas
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,9 +22,10 @@ from ..data import schema
 from ..data.converter import PlainRow, TwinConverter, make_converter
 from ..data.formats.audio_visual import ask_each
 from ..data.records import TwinRecord
-from ..data.registry import formats
+from ..data.registry import Format, formats
 from ..data.schema import mark_invalid_text
-from ..data.spec import TwinsSpec
+from ..data.spec import PLAIN, TwinsSpec
+from ..dataset_dir.entry import PLAIN_COLUMNS
 from ..errors import ModalityInterferenceError
 from ..files import MediaFolders
 from ..media.reference import is_removed
@@ -53,7 +54,7 @@ def get_dataset_list(stock: Callable[..., list]) -> Callable[..., list]:
     @wraps(stock)
     def get_list(dataset_names: list[str] | None, dataset_dir: str | dict) -> list:
         if dataset_names and isinstance(dataset_dir, str) and os.path.isdir(dataset_dir):
-            refuse_unsafe(dataset_names, Path(dataset_dir))
+            refuse_unsafe(dataset_names, Path(dataset_dir), {*stock_converters.DATASET_CONVERTERS, *formats()})
 
         attributes = stock(dataset_names, dataset_dir)
         for name, attribute in zip(dataset_names or [], attributes):
@@ -91,7 +92,8 @@ def align_dataset(stock: Callable[..., AnyDataset], cache_dir: str | None) -> Ca
     def align(dataset: Any, dataset_attr: Any, data_args: Any, training_args: Any) -> AnyDataset:
         _check_stream(dataset, dataset_attr)
         dataset = schema.undecoded(dataset)
-        if dataset_attr.twins is None:
+        layout = layout_of(dataset_attr)
+        if layout is None:  # an extension's plain format, which may read any column
             aligned = schema.mixable(stock(dataset, dataset_attr, data_args, training_args))
             return aligned.map(
                 PlainRow(dataset_attr.twin_name),
@@ -100,10 +102,11 @@ def align_dataset(stock: Callable[..., AnyDataset], cache_dir: str | None) -> Ca
                 **_map_options(data_args, training_args, "Naming rows"),
             )
 
-        dataset = mark_invalid_text(dataset)
+        every = schema.column_names(dataset)
+        dataset = readable_rows(dataset, dataset_attr, layout)
         folders = _media_folders(data_args, cache_dir)
-        converter = twin_converter(dataset, dataset_attr, data_args, training_args.seed, folders)
-        if formats()[dataset_attr.formatting].asks_per_modality:
+        converter = twin_converter(dataset, every, dataset_attr, layout, data_args, training_args.seed, folders)
+        if layout.asks_per_modality:
             check_split(dataset_attr.twin_name, data_args)
             asking = _map_options(data_args, training_args, "Asking each clip its questions")
             dataset = ask_each(dataset, dataset_attr.twins.asked_modalities, **asking)
@@ -119,6 +122,39 @@ def align_dataset(stock: Callable[..., AnyDataset], cache_dir: str | None) -> Ca
     return align
 
 
+def layout_of(dataset_attr: Any) -> Format | None:
+    """The twin format that reads a dataset's rows, those without twins too; None for an extension's plain format."""
+    if dataset_attr.twins is not None:
+        return formats()[dataset_attr.formatting]
+
+    return {layout.base: layout for layout in formats().values()}.get(dataset_attr.formatting)
+
+
+def readable_rows(dataset: AnyDataset, dataset_attr: Any, layout: Format) -> AnyDataset:
+    """Raw rows that can be read: the columns that the dataset's entry names alone, and rows that are not UTF-8 empty.
+
+    Args:
+        dataset: raw rows, media undecoded.
+        dataset_attr: what `get_dataset_list` above makes of the entry.
+        layout: the format that reads them.
+    """
+    names = {getattr(dataset_attr, key) for key in PLAIN_COLUMNS} | set(_columns(dataset_attr, layout).values())
+    if dataset_attr.twins is not None:
+        names.add(dataset_attr.twins.relevant_column)
+
+    return mark_invalid_text(schema.only(dataset, names))
+
+
+def _columns(dataset_attr: Any, layout: Format) -> Mapping[str, Any]:
+    """The entry's `columns`, or those of the format where it has none."""
+    if dataset_attr.twins is not None:
+        return dataset_attr.twin_columns or layout.defaults
+
+    allowed = (*layout.columns, *layout.optional)  # others belong to other stages than fine-tuning
+    named = {key: name for key, name in dataset_attr.twin_columns.items() if key in allowed and name is not None}
+    return named or layout.defaults
+
+
 def _media_folders(data_args: Any, cache_dir: str | None) -> MediaFolders:
     """`media_dir`, `dataset_dir`, and where Hugging Face keeps the files of datasets that it has downloaded."""
     named = (data_args.media_dir, data_args.dataset_dir, cache_dir, str(config.HF_DATASETS_CACHE), HF_HUB_CACHE)
@@ -127,24 +163,33 @@ def _media_folders(data_args: Any, cache_dir: str | None) -> MediaFolders:
 
 
 def twin_converter(
-    dataset: AnyDataset, dataset_attr: Any, data_args: Any, seed: int, media_folders: MediaFolders | None = None
+    dataset: AnyDataset,
+    column_names: list[str],
+    dataset_attr: Any,
+    layout: Format,
+    data_args: Any,
+    seed: int,
+    media_folders: MediaFolders | None = None,
 ) -> TwinConverter:
-    """The converter of a dataset with a `twins` block.
+    """The converter of a dataset; without a `twins` block it makes no twins.
 
     Args:
-        dataset: its raw rows, images undecoded.
+        dataset: its raw rows, as `readable_rows` makes them.
+        column_names: all columns that the data has.
         dataset_attr: what `get_dataset_list` above makes of its entry.
+        layout: the format that reads them.
         data_args: LLaMA-Factory's; `dataset_dir`, `media_dir` and `streaming` are read.
         seed: of every random choice.
         media_folders: where media may be opened; None where the caller checks their paths itself.
     """
-    base = _base_converter(dataset_attr, data_args)
+    # its media lookup serves formats without a base, too
+    base = stock_converters.DATASET_CONVERTERS[layout.base or "alpaca"](dataset_attr, data_args)
     return make_converter(
-        formatting=dataset_attr.formatting,
-        spec=dataset_attr.twins,
-        columns=dataset_attr.twin_columns,
+        formatting=layout.name,
+        spec=dataset_attr.twins or PLAIN,
+        columns=dataset_attr.twin_columns if dataset_attr.twins else _columns(dataset_attr, layout),
         dataset_name=dataset_attr.twin_name,
-        column_names=schema.column_names(dataset),
+        column_names=column_names,
         base_converter=base,
         dataset_dir=data_args.dataset_dir if isinstance(data_args.dataset_dir, str) else None,
         class_names=schema.class_names(dataset),
@@ -161,12 +206,6 @@ def _check_stream(dataset: AnyDataset, dataset_attr: Any) -> None:
             f"Dataset {dataset_attr.twin_name}: its stream has no rows. LLaMA-Factory cuts a local file into as many "
             "parts as there are workers: set `dataloader_num_workers: 1` or more, or remove `streaming`."
         )
-
-
-def _base_converter(dataset_attr: Any, data_args: Any) -> Any:
-    """LLaMA-Factory's converter behind a twin format; its media lookup serves formats without one too."""
-    name = formats()[dataset_attr.formatting].base or "alpaca"
-    return stock_converters.DATASET_CONVERTERS[name](dataset_attr, data_args)
 
 
 def preprocess_dataset(stock: Callable[..., Any], stock_evaluation: bool) -> Callable[..., Any]:

@@ -22,7 +22,6 @@ from ..data import schema
 from ..data.converter import PlainRow
 from ..data.formats.audio_visual import ask_each
 from ..data.registry import formats
-from ..data.schema import mark_invalid_text
 from ..dataset_dir.rows import Example, read_example
 from ..errors import ModalityInterferenceError
 from . import loading
@@ -39,13 +38,15 @@ class LocalDataset:
     Attributes:
         name: in `dataset_info.json`.
         folder: the dataset folder.
-        rows: the raw rows, images undecoded.
+        rows: the raw rows, media undecoded, with the columns that the entry names.
+        columns: all that the data has.
         make_converter: makes what turns a raw row and its index into an aligned row.
     """
 
     name: str
     folder: Path
     rows: Dataset
+    columns: list[str]
     make_converter: Callable[[], Converter]
 
     def examples(self, indexes: Iterable[int]) -> Iterator[Example]:
@@ -76,13 +77,20 @@ def open_dataset(name: str, entry: dict[str, Any], folder: Path, seed: int) -> I
     with _quiet(), TemporaryDirectory(prefix="modality_interference_") as cache:
         attribute = _attribute(name, entry)
         data_args = require("llamafactory.hparams", "DataArguments").DataArguments(dataset_dir=str(folder))
-        rows = mark_invalid_text(schema.undecoded(_load(attribute, data_args, cache)))
-        _check_rows(name, rows)
-        make_converter = partial(_converter, rows, attribute, data_args, seed)
-        if attribute.twins is not None and formats()[attribute.formatting].asks_per_modality:
-            rows = ask_each(rows, attribute.twins.asked_modalities)
+        rows = schema.undecoded(_load(attribute, data_args, cache))
+        if not len(rows):
+            raise ModalityInterferenceError(f"dataset `{name}`: it has no rows")
 
-        yield LocalDataset(name, folder, rows, make_converter)
+        layout, columns = loading.layout_of(attribute), rows.column_names
+        if layout is None:
+            make_converter: Callable[[], Converter] = partial(_plain_converter, attribute, data_args)
+        else:
+            rows = loading.readable_rows(rows, attribute, layout)
+            make_converter = partial(loading.twin_converter, rows, columns, attribute, layout, data_args, seed)
+            if layout.asks_per_modality:
+                rows = ask_each(rows, attribute.twins.asked_modalities)
+
+        yield LocalDataset(name, folder, rows, columns, make_converter)
 
 
 def known_formats() -> set[str]:
@@ -123,32 +131,8 @@ def _refused(name: str, what: str, error: BaseException) -> ModalityInterference
     return ModalityInterferenceError(f"dataset `{name}`: {what}: {type(error).__name__}: {reason}")
 
 
-def _check_rows(name: str, rows: Dataset) -> None:
-    if len(rows) == 0:
-        raise ModalityInterferenceError(f"dataset `{name}`: it has no rows")
-
-    for column, feature in rows.features.items():
-        if _decodes_images(feature):  # by PIL without `IMAGE_FORMATS`, whose EPS reader starts Ghostscript
-            raise ModalityInterferenceError(
-                f"dataset `{name}`: column `{column}` holds images inside of objects. Move them to a column of "
-                "their own, of images or lists of images."
-            )
-
-
-def _decodes_images(feature: Any) -> bool:
-    if isinstance(feature, datasets.Image):
-        return feature.decode
-
-    if isinstance(feature, dict):
-        return any(map(_decodes_images, feature.values()))
-
-    return hasattr(feature, "feature") and _decodes_images(feature.feature)
-
-
-def _converter(rows: Dataset, attribute: Any, data_args: Any, seed: int) -> Converter:
-    if attribute.twins is not None:
-        return loading.twin_converter(rows, attribute, data_args, seed)
-
+def _plain_converter(attribute: Any, data_args: Any) -> Converter:
+    """Of an extension's plain format."""
     module = require("llamafactory.data.converter", "get_dataset_converter")
     converter = module.get_dataset_converter(attribute.formatting, attribute, data_args)
     name = PlainRow(attribute.twin_name)

@@ -1,15 +1,13 @@
 """Recipes and datasets that the plugin does not support: refused before anything is loaded."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from ..data.registry import formats
-from ..dataset_dir.entry import Entry, dataset_problem, entry_problems, remote_source, valid_part
+from ..dataset_dir.entry import Entry, dataset_problems
 from ..dataset_dir.info import read_info
 from ..errors import ModalityInterferenceError
-from ..files import path_problem
-from ..messages import shown
 
 
 _TEMPLATES = {
@@ -130,14 +128,15 @@ def _refuse(what: str, why: str, instead: str) -> None:
     raise ModalityInterferenceError(f"`{what}` cannot be used with `plugin: modality_interference`: {why}; {instead}.")
 
 
-def refuse_unsafe(names: list[str], folder: Path) -> None:
-    """Check `dataset_info.json`, and the entries of this run's datasets that have twins.
+def refuse_unsafe(names: list[str], folder: Path, known_formats: Collection[str]) -> None:
+    """Check `dataset_info.json`, and the entries and files of this run's datasets, as `modality-interference check` does.
 
-    LLaMA-Factory checks other datasets itself; `modality-interference check` looks at all of them, and at the data.
+    That looks at all datasets of the folder, at their first rows, at the card and at what else lies in the folder, too.
 
     Args:
         names: the datasets of the run.
         folder: `dataset_dir`.
+        known_formats: LLaMA-Factory's formats, and those of twins.
 
     Raises:
         ModalityInterferenceError: naming everything that is wrong.
@@ -145,27 +144,16 @@ def refuse_unsafe(names: list[str], folder: Path) -> None:
     info = read_info(folder)
     problems = list(info.problems)
     for name in names:
-        problems += [dataset_problem(name, problem) for problem in _problems(info.datasets.get(name), folder)]
+        entry = info.datasets.get(name)
+        if entry is not None:  # else LLaMA-Factory reports it
+            problems += dataset_problems(name, _without_notes(entry), folder, known_formats)
 
     if problems:
         raise ModalityInterferenceError(f"`{folder}` cannot be used as `dataset_dir`: " + ". ".join(problems) + ".")
 
 
-def _problems(entry: Any, folder: Path) -> list[str]:
-    if entry is None:  # LLaMA-Factory reports this
-        return []
-
-    if not isinstance(entry, dict):
-        return [f"its entry must be an object, found {shown(entry)}"]
-
-    good, _ = valid_part(entry)
-    if "twins" not in entry and good.get("formatting") not in formats():
-        return []
-
-    # LLaMA-Factory ignores unknown keys, which may be notes, and so does this
-    _, problems = valid_part({key: value for key, value in entry.items() if key in Entry.model_fields})
-    problems += entry_problems(good, entry, folder)
-    if "file_name" in good and remote_source(entry) is None and (why := path_problem(folder, good["file_name"])):
-        problems.append(f"`file_name` {why}")
-
-    return problems
+def _without_notes(entry: Any) -> Any:
+    """LLaMA-Factory ignores unknown keys, which may be notes, and so does a run."""
+    return (
+        {key: value for key, value in entry.items() if key in Entry.model_fields} if isinstance(entry, dict) else entry
+    )

@@ -1,5 +1,8 @@
-"""Complete checkpoints: a run never resumes from one that was being written when the process was killed."""
+"""Complete checkpoints: a run never resumes from one that was being written or deleted when the process was killed."""
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,10 @@ from ..errors import ModalityInterferenceError
 
 
 MARK = ".incomplete"  # a file in a checkpoint that is being written
+_DELETED = ".deleted-"  # how the name of a folder begins that is being deleted
+_OPTIMIZER = ("optimizer*", "global_step*", "pytorch_model_fsdp*")  # what engines call its state
+# what torch and safetensors say, which raise no OSError
+_WRITE_ERRORS = ("PytorchStreamWriter", "inline_container", "os error")
 
 
 def begin(folder: Path) -> None:
@@ -18,14 +25,60 @@ def begin(folder: Path) -> None:
     Raises:
         ModalityInterferenceError: the folder cannot be written.
     """
-    try:
+    with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MARK).touch()
-    except OSError as error:
+
+
+@contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Say of a checkpoint that cannot be written what to do.
+
+    Args:
+        folder: the checkpoint.
+
+    Raises:
+        ModalityInterferenceError: from an error in the body that is about writing; others pass.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not isinstance(error, OSError) and not any(words in str(error) for words in _WRITE_ERRORS):
+            raise
+
+        why = (isinstance(error, OSError) and error.strerror) or " ".join(str(error).split())[:200]
+        whole = last_complete(folder.parent)
+        continues = f"the run continues from {whole}" if whole else "no checkpoint is complete, so the run starts anew"
         raise ModalityInterferenceError(
-            f"Cannot write the checkpoint {folder}: {error.strerror or error}. Free some space or make the folder "
-            "writable, and start again: the run continues from its last complete checkpoint."
+            f"Cannot write the checkpoint {folder}: {why}. Free some space or make the folder writable, and start again: "
+            f"{continues}."
         ) from error
+
+
+def rotate(newest: Path, limit: int | None, best: str | None) -> None:
+    """Delete what `save_total_limit` leaves no room for: checkpoints of earlier runs first, then the oldest of this one.
+
+    The order is that of the steps, whatever the clock says. A folder is renamed before it is deleted, so that one that is
+    half deleted is never taken for a checkpoint.
+
+    Args:
+        newest: the checkpoint that was just written; it stays, as does the best one.
+        limit: how many may stay; None or 0 for all.
+        best: the best checkpoint so far.
+    """
+    for folder in newest.parent.glob(f"{_DELETED}*"):  # of a process that was killed
+        shutil.rmtree(folder, ignore_errors=True)
+
+    found = [Path(folder) for folder in sort_checkpoints(str(newest.parent))]
+    kept = {newest, *([Path(best)] if best else [])}
+    number = found.index(newest)
+    order = [folder for folder in (*found[number + 1 :], *found[:number]) if folder not in kept]
+    order.sort(key=is_complete)  # torn ones first
+    excess = len(found) - max(limit, len(kept)) if limit else 0
+    for folder in order[: max(excess, 0)]:
+        deleted = folder.with_name(f"{_DELETED}{folder.name}")
+        folder.rename(deleted)
+        shutil.rmtree(deleted, ignore_errors=True)
 
 
 def finish(folder: Path) -> None:
@@ -78,14 +131,18 @@ def choose_checkpoint(given: dict[str, Any] | list[str], training_args: Any) -> 
     Raises:
         ModalityInterferenceError: the user names a checkpoint that is not complete.
     """
-    chosen = training_args.resume_from_checkpoint
     if not training_args.do_train:
         return
 
-    if not chosen:
+    if training_args.resume_from_checkpoint:
+        _correct(given, training_args)
+        _warn_of_new_optimizer(training_args.resume_from_checkpoint)
+    else:
         _warn_of_overwriting(training_args)
-        return
 
+
+def _correct(given: dict[str, Any] | list[str], training_args: Any) -> None:
+    chosen = training_args.resume_from_checkpoint
     if str(chosen).lower() == "true":
         found = last_complete(Path(training_args.output_dir))
         training_args.resume_from_checkpoint = None if found is None else str(found)
@@ -96,6 +153,16 @@ def choose_checkpoint(given: dict[str, Any] | list[str], training_args: Any) -> 
         training_args.resume_from_checkpoint = None if found is None else str(found)
         logger.warning_rank0(
             f"{chosen} was not written to its end; resuming from {found if found else 'the start'} instead."
+        )
+
+
+def _warn_of_new_optimizer(checkpoint: str | None) -> None:
+    folder = Path(checkpoint or "")
+    if checkpoint and folder.is_dir() and not any(any(folder.glob(name)) for name in _OPTIMIZER):
+        logger.warning_rank0(
+            f"{folder} holds no state of the optimizer (`save_only_model: true` wrote it): the optimizer starts anew there, "
+            "and so does the learning-rate schedule, with its warm-up. Leave out `save_only_model` where runs are to be "
+            "resumed, or set `overwrite_output_dir: true` and start from the beginning."
         )
 
 

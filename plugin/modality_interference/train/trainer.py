@@ -9,7 +9,7 @@ from llamafactory.train.sft.trainer import CustomSeq2SeqTrainer
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel, TrainerCallback
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from typing_extensions import override
 
 from ..attention.packing import shares_prefixes
@@ -28,7 +28,7 @@ from ..compat import (
 from ..errors import ModalityInterferenceError
 from .alignment import chosen_layers
 from .attack import Attack, Perturbation, first_row
-from .checkpoints import begin, finish
+from .checkpoints import begin, explained, finish, rotate
 from .hooks import ModelParts
 from .losses import SKIPPED_NONFINITE, RunningMeans, Totals
 from .media_features import MediaFeatures
@@ -234,14 +234,15 @@ class TwinTrainer(CustomSeq2SeqTrainer):
         self.accelerator.wait_for_everyone()
         limit, self.args.save_total_limit = self.args.save_total_limit, None
         try:
-            super()._save_checkpoint(model, trial)
+            with explained(folder):
+                super()._save_checkpoint(model, trial)
         finally:
             self.args.save_total_limit = limit
 
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             finish(folder)
-            rotate_checkpoints(str(folder.parent), limit, self.state.best_model_checkpoint, use_mtime=True)
+            rotate(folder, limit, self.state.best_model_checkpoint)
 
     @override
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:

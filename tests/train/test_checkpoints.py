@@ -1,0 +1,116 @@
+"""Checkpoints: which are deleted, and what is said of those that cannot be written or bring no optimizer."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from modality_interference.errors import ModalityInterferenceError
+from modality_interference.train.checkpoints import begin, choose_checkpoint, explained, finish, last_complete, rotate
+
+
+def write(folder: Path, *steps: int) -> list[Path]:
+    """Complete checkpoints; the clock went backwards between them."""
+    folders = [folder / f"checkpoint-{step}" for step in steps]
+    for age, checkpoint in enumerate(folders):
+        begin(checkpoint)
+        finish(checkpoint)
+        os.utime(checkpoint, (10**9 - age, 10**9 - age))
+
+    return folders
+
+
+def steps(folder: Path) -> list[int]:
+    return sorted(int(path.name.split("-")[1]) for path in folder.glob("checkpoint-*"))
+
+
+@pytest.mark.parametrize("limit", [None, 0, 1, 2, 5])
+def test_the_newest_by_step_stay_whatever_the_clock_says(tmp_path, limit):
+    *_, newest = write(tmp_path, 2, 4, 10)
+    rotate(newest, limit, best=None)
+    assert steps(tmp_path) == ([2, 4, 10][-limit:] if limit else [2, 4, 10])
+
+
+def test_the_best_stays(tmp_path):
+    best, *_, newest = write(tmp_path, 2, 4, 6, 8)
+    rotate(newest, 1, best=str(best))
+    assert steps(tmp_path) == [2, 8]
+
+
+def test_checkpoints_of_an_earlier_run_and_torn_ones_go_first(tmp_path):
+    write(tmp_path, 4, 90)
+    begin(tmp_path / "checkpoint-6")
+    (newest,) = write(tmp_path, 8)
+    rotate(newest, 3, best=None)
+    assert steps(tmp_path) == [4, 8, 90]
+    rotate(newest, 2, best=None)
+    assert steps(tmp_path) == [4, 8]
+
+
+def test_a_deletion_that_is_cut_short_leaves_no_checkpoint(tmp_path, monkeypatch):
+    oldest, newest = write(tmp_path, 2, 4)
+    (oldest / "model.safetensors").touch()
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", lambda *_, **__: None)  # the process is killed here
+        rotate(newest, 1, best=None)
+
+    assert steps(tmp_path) == [4] and last_complete(tmp_path) == newest
+    assert list(tmp_path.glob(".deleted-*"))
+    rotate(newest, 1, best=None)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-4"]
+
+
+PROGRAM = """
+import resource, sys
+from pathlib import Path
+import torch
+from safetensors.torch import save_file
+from modality_interference.train.checkpoints import explained
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
+folder = Path(sys.argv[1])
+with explained(folder):
+    if sys.argv[2] == "torch":
+        torch.save({"weight": torch.zeros(100_000)}, folder / "optimizer.pt")
+    else:
+        save_file({"weight": torch.zeros(100_000)}, folder / "model.safetensors")
+"""
+
+
+@pytest.mark.parametrize("library", ["torch", "safetensors"])
+def test_a_disk_that_takes_no_more(tmp_path, library):
+    whole, torn = write(tmp_path, 2, 4)
+    begin(torn)
+    done = subprocess.run([sys.executable, "-c", PROGRAM, torn, library], capture_output=True, text=True, check=False)
+    *_, message = [line for line in done.stderr.splitlines() if "ModalityInterferenceError" in line]
+    assert f"Cannot write the checkpoint {torn}: " in message
+    assert f"Free some space or make the folder writable, and start again: the run continues from {whole}." in message
+
+
+def test_other_errors_pass(tmp_path):
+    with pytest.raises(RuntimeError, match="of the model"), explained(tmp_path / "checkpoint-2"):
+        raise RuntimeError("of the model")
+
+
+@pytest.mark.parametrize("state", ["optimizer.pt", "global_step2", None])
+def test_a_checkpoint_without_an_optimizer_is_said_to_start_it_anew(tmp_path, warnings, state):
+    (checkpoint,) = write(tmp_path, 2)
+    if state:
+        (checkpoint / state).touch()
+
+    arguments = SimpleNamespace(do_train=True, resume_from_checkpoint=str(checkpoint), output_dir=str(tmp_path))
+    choose_checkpoint({"output_dir": str(tmp_path)}, arguments)
+    assert arguments.resume_from_checkpoint == str(checkpoint)
+    said = [text for text in warnings if f"{checkpoint} holds no state of the optimizer" in text]
+    assert len(said) == (state is None)
+    assert all("the learning-rate schedule" in text for text in said)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "out").write_text("in the way")
+    with pytest.raises(ModalityInterferenceError, match="Cannot write the checkpoint .*: Not a directory"):
+        begin(tmp_path / "out" / "checkpoint-2")
