@@ -19,6 +19,7 @@ from modality_interference.modality import Modality
 
 RECIPE = Path(__file__).parents[2] / "data_recipes" / "mma_bench"
 NAMES = sorted(CLASSES)[:3]
+CLIPS = {"test": 2, "train": 3}  # of a class
 TRAINING = {
     "mma_bench_alignment": {"swapped_audio", "swapped_video"},
     "mma_bench_twins": {"swapped_audio", "swapped_video", "silence", "black_frames", "misleading_caption"},
@@ -43,7 +44,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the recipe, after the steps of its card."""
     home = tmp_path_factory.mktemp("mma_bench")
     copied = Path(shutil.copytree(RECIPE, home / "data_recipes" / "mma_bench"))
-    write_labelled(home / "raw", NAMES, per_class=5)
+    for part, number in CLIPS.items():
+        write_labelled(home / f"raw_{part}", NAMES, per_class=number)
+
     for words in commands((copied / "README.md").read_text(encoding="utf-8")):
         words = [str(home / word) if word.startswith(("raw", "data_recipes")) else word for word in words]
         assert main([*words, *(["--size", "64", "--workers", "1"] if "prepare" in words else [])]) == 0
@@ -100,15 +103,16 @@ def test_test_rows(folder: Path, checkpoint: Callable[[str], Path], tmp_path: Pa
         assert not row["variants"]
 
 
-def test_no_clip_is_in_both_parts(folder: Path):
-    train, test = ({clip["video"] for clip in lines(folder, part)} for part in ("train", "test"))
-    assert len(train) == 12 and len(test) == 3
-    assert not train & test
+def test_the_benchmarks_clips_are_not_trained_on(folder: Path):
+    for part, number in CLIPS.items():
+        clips = lines(folder, part)
+        assert len(clips) == 3 * number
+        assert {clip[key].split("/")[0] for clip in clips for key in ("video", "swapped_video")} == {f"clips_{part}"}
 
 
 def test_entries_are_those_that_pair_writes(folder: Path):
     shipped, written = info(RECIPE), info(folder)
-    for name in ("mma_bench_test", "mma_bench_test_removed"):
+    for name in (name for name in shipped if name not in TRAINING):
         assert written[name]["twins"].pop("classes") == NAMES
         assert written[name] == shipped[name]
 
@@ -116,6 +120,7 @@ def test_entries_are_those_that_pair_writes(folder: Path):
         assert {key: value for key, value in shipped[name].items() if key != "twins"} == {
             key: value for key, value in written["mma_bench_train"].items() if key != "twins"
         }
+        assert shipped[name]["twins"]["question"] == written["mma_bench_train"]["twins"]["question"]
 
 
 def test_check_finds_nothing_once_the_steps_are_done(folder: Path, capsys: pytest.CaptureFixture[str]):
@@ -125,7 +130,7 @@ def test_check_finds_nothing_once_the_steps_are_done(folder: Path, capsys: pytes
 def test_check_asks_for_nothing_but_the_files_to_bring(capsys: pytest.CaptureFixture[str]):
     assert main(["check", str(RECIPE)]) == 1
     problems = [line for line in capsys.readouterr().out.splitlines() if line.startswith("- ")]
-    assert len(problems) == 4
+    assert len(problems) == 6
     assert all(re.search(r"'mma_bench_(train|test)\.jsonl' does not exist", line) for line in problems)
 
 

@@ -47,6 +47,8 @@ TINY_DATASETS = {  # by the kind of the recipe's datasets
     "both": ("llava_instruct", "textcaps", "scienceqa", "mmbench", "seedbench"),
     "clips": ("mma_bench_alignment", "mma_bench_twins", "mma_bench_test"),
     "removed": ("mma_bench_test_removed",),
+    "removed_abstention": ("mma_bench_test_removed_abstention",),
+    "abstention": ("mma_bench_test_abstention",),
 }
 CONDITIONS = {  # that a diagnosis must report, by its data
     "modality_interference_eval": (
@@ -59,7 +61,9 @@ CONDITIONS = {  # that a diagnosis must report, by its data
         "clips_clean_accuracy",
         "clips_swapped_video_other_modality_rate",
         "clips_long_context_accuracy",
-        "removed_clean_abstention_rate",
+        "removed_clean_accuracy",
+        "removed_abstention_clean_abstention_rate",
+        "abstention_clean_false_abstention_rate",
     ),
 }
 
@@ -85,8 +89,10 @@ def tiny_datasets(names: str) -> str:
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset_dir with clips."""
-    removed = {"twins": {"drop_asked_modality": True, "perturbations": []}}
-    return write_clips(tmp_path_factory.mktemp("clips"), removed=removed)
+    removed, offered = {"drop_asked_modality": True}, {"abstention": "None of the above"}
+    forms = {"removed": removed, "removed_abstention": removed | offered, "abstention": offered}
+    entries = {name: {"twins": {"perturbations": []} | keys} for name, keys in forms.items()}
+    return write_clips(tmp_path_factory.mktemp("clips"), **entries)
 
 
 @pytest.fixture

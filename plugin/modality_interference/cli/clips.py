@@ -219,6 +219,12 @@ def pair(
         Any, typer.Option(parser=_options, metavar="all|N", help="Options of a question; `all`: all classes.")
     ] = "all",
     answer: Annotated[Literal["text", "letter"], typer.Option(help="What to answer.")] = "text",
+    question: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="What to ask, with {modality} and maybe {options}; see `question` in docs/data.md."
+        ),
+    ] = None,
     split: Annotated[
         Any, typer.Option(parser=_shares, metavar="PART=SHARE,...", help="Parts, such as train=0.8,test=0.2.")
     ] = None,
@@ -240,7 +246,7 @@ def pair(
             f"`--name {name}` may hold letters, digits, `_`, `-` and `.`, and begins with a letter or digit."
         )
 
-    plan = Plan(name=name, options=options, answer=answer, abstention=abstention, shares=split or {}, seed=seed)
+    plan = Plan(name, options, answer, question, abstention, split or {}, seed)
     _print_paired(build_benchmark(manifest, output, plan), manifest, output or manifest.parent)
     return 0
 

@@ -4,7 +4,7 @@ import json
 import os
 import random
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,15 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 
+from ..data import formats, perturbations  # noqa: F401  (registers what entries name)
 from ..data.options import MAX_OPTIONS
+from ..data.spec import TwinsSpec
 from ..dataset_dir.info import check_names, merge_entries
 from ..errors import ModalityInterferenceError
 from ..files import is_inside, write_text
 from .labels import LabelledClip, Labels, class_names, usable_clips
 from .manifest import JOURNAL, MANIFEST
+from .split import split
 
 
 FORMAT = "audio_visual_twins"
@@ -35,6 +38,7 @@ class Plan:
         name: of the dataset.
         options: how many options a question offers, or `all` classes.
         answer: what the model shall answer: an option's `text` or its `letter`.
+        question: what is asked, as the key of `twins` says it; None for the format's own words.
         abstention: the option that says that one cannot tell; with it, datasets are added from which the asked modality is
             removed, and one that offers abstention on whole rows. None for no such datasets.
         shares: of the parts; empty for a single dataset.
@@ -44,6 +48,7 @@ class Plan:
     name: str = "audio_visual"
     options: int | str = "all"
     answer: str = "text"
+    question: str | None = None
     abstention: str | None = None
     shares: Mapping[str, float] = field(default_factory=dict)
     seed: int = 42
@@ -94,6 +99,8 @@ def build_benchmark(manifest: Path, out: Path | None, plan: Plan) -> Benchmark:
                 f"`--name {name}` would overwrite the list of clips, {entry['file_name']}. Choose another name."
             )
 
+        TwinsSpec.parse(entry["twins"], name, FORMAT)
+
     check_names(out, entries, FORMAT)
     for name, part in rows.items():
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in part)
@@ -128,20 +135,22 @@ def _parts(clips: list[LabelledClip], plan: Plan) -> dict[str, list[LabelledClip
 
 
 def _rows(clips: list[LabelledClip], seed: int, where: str, prefix: str) -> list[dict[str, Any]]:
-    partners = assign_partners([clip.labels for clip in clips], seed, where)
-    return [_row(clip, clips[partner], prefix) for clip, partner in zip(clips, partners, strict=True)]
+    """A row per clip. A video and the audio that it is put beside are asked about in two rows: that of each of them."""
+    heard = assign_partners([clip.labels for clip in clips], seed, where)
+    seen = np.argsort(heard)  # whose partner a clip is
+    return [_row(clip, clips[seen[index]], clips[heard[index]], prefix) for index, clip in enumerate(clips)]
 
 
-def _row(clip: LabelledClip, partner: LabelledClip, prefix: str) -> dict[str, Any]:
+def _row(clip: LabelledClip, seen: LabelledClip, heard: LabelledClip, prefix: str) -> dict[str, Any]:
     return {
         "video": prefix + clip.video,
         "audio": prefix + clip.audio,
         "visual_label": clip.labels.visual,
         "audio_label": clip.labels.audio,
-        "swapped_video": prefix + partner.video,
-        "swapped_audio": prefix + partner.audio,
-        "swapped_visual_label": partner.labels.visual,
-        "swapped_audio_label": partner.labels.audio,
+        "swapped_video": prefix + seen.video,
+        "swapped_audio": prefix + heard.audio,
+        "swapped_visual_label": seen.labels.visual,
+        "swapped_audio_label": heard.labels.audio,
     }
 
 
@@ -154,6 +163,9 @@ def _prefix(home: Path, out: Path) -> str:
 def _entries(parts: list[str], classes: list[str], plan: Plan) -> dict[str, dict[str, Any]]:
     entries = {}
     twins = {"classes": classes, "options": plan.options, "answer": plan.answer, "ask_about": "both"}
+    if plan.question is not None:
+        twins["question"] = plan.question
+
     for name in parts:
         common = {"file_name": f"{name}.jsonl", "formatting": FORMAT, "columns": _columns()}
         entries[name] = common | {"twins": twins | {"perturbations": list(PERTURBATIONS)}}
@@ -171,55 +183,14 @@ def _columns() -> dict[str, str]:
     return {"videos": "video", "audios": "audio"} | {name: name for name in (*_LABEL_COLUMNS, *_PARTNER_COLUMNS)}
 
 
-def split(labels: Sequence[Labels], shares: Mapping[str, float], seed: int) -> dict[str, list[int]]:
-    """Divide clips, stratified by their visual and audio classes.
-
-    Args:
-        labels: of the clips.
-        shares: of the parts by name; they add up to 1.
-        seed: of the choice.
-
-    Returns:
-        The clips of each part, in their order. Of every class a part gets its share to within one clip, and what the
-        rounding took from a part in one class it gets in another.
-    """
-    rng = random.Random(f"split {seed}")
-    classes: defaultdict[Labels, list[int]] = defaultdict(list)
-    for index, label in enumerate(labels):
-        classes[label].append(index)
-
-    parts: dict[str, list[int]] = {name: [] for name in shares}
-    owed = dict.fromkeys(shares, 0.0)
-    for members in classes.values():
-        rng.shuffle(members)
-        counts = _counts(len(members), shares, owed)
-        for name, count in counts.items():
-            parts[name] += members[:count]
-            del members[:count]
-
-    return {name: sorted(indexes) for name, indexes in parts.items()}
-
-
-def _counts(size: int, shares: Mapping[str, float], owed: dict[str, float]) -> dict[str, int]:
-    """How many clips of a class each part gets; `owed` is what all parts lack so far, and is brought up to date."""
-    exact = {name: size * share for name, share in shares.items()}
-    counts = {name: int(value + 1e-9) for name, value in exact.items()}
-    rounded_down = [name for name in shares if exact[name] - counts[name] > 1e-9]
-    first = sorted(rounded_down, key=lambda name: counts[name] - exact[name] - owed[name])
-    for name in first[: size - sum(counts.values())]:
-        counts[name] += 1
-
-    for name in shares:
-        owed[name] += exact[name] - counts[name]
-
-    return counts
-
-
 _MIXING = 20  # exchanges tried per clip
 
 
 def assign_partners(labels: Sequence[Labels], seed: int, where: str) -> list[int]:
-    """Draw a permutation in which nobody's partner has a class in common with it.
+    """Draw a permutation: whose audio is put beside each clip's video.
+
+    Video and audio must be of different classes. Where clips themselves show one thing and sound like another, a partner
+    besides has no class in common with the clip, as far as exchanges find such partners.
 
     Args:
         labels: of the clips; both are known.
@@ -236,7 +207,11 @@ def assign_partners(labels: Sequence[Labels], seed: int, where: str) -> list[int
     partners = _some_partners(labels, rng, where)
     for _ in range(_MIXING * len(partners)):  # exchanges lead from any such permutation to others; many lead far away
         one, other = rng.randrange(len(partners)), rng.randrange(len(partners))
-        if _differ(labels[one], labels[partners[other]]) and _differ(labels[other], labels[partners[one]]):
+        now = [(labels[index], labels[partners[index]]) for index in (one, other)]
+        then = [(labels[one], labels[partners[other]]), (labels[other], labels[partners[one]])]
+        if all(_contradict(*pair) for pair in then) and sum(map(_differ, *zip(*then))) >= sum(
+            map(_differ, *zip(*now))
+        ):
             partners[one], partners[other] = partners[other], partners[one]
 
     return partners
@@ -249,9 +224,12 @@ def _some_partners(labels: Sequence[Labels], rng: random.Random, where: str) -> 
         members[label].append(index)
 
     kinds = list(members)
-    flow = _flow(kinds, [len(members[kind]) for kind in kinds])
-    if int(flow.sum()) < len(labels):
-        raise ModalityInterferenceError(_impossible(labels, int(flow.sum()), where))
+    for allowed in (_differ, _contradict):
+        flow = _flow(kinds, [len(members[kind]) for kind in kinds], allowed)
+        if int(flow.sum()) == len(labels):
+            break
+    else:
+        raise ModalityInterferenceError(_impossible(labels, where))
 
     free = {kind: rng.sample(members[kind], len(members[kind])) for kind in kinds}
     partners = [0] * len(labels)
@@ -263,7 +241,7 @@ def _some_partners(labels: Sequence[Labels], rng: random.Random, where: str) -> 
     return partners
 
 
-def _flow(kinds: list[Labels], sizes: list[int]) -> np.ndarray:
+def _flow(kinds: list[Labels], sizes: list[int], allowed: Callable[[Labels, Labels], bool]) -> np.ndarray:
     """How many clips of each kind (row) can get a partner of each kind (column): a flow from a source to a sink."""
     number = len(kinds)
     sink = 2 * number + 1
@@ -271,28 +249,36 @@ def _flow(kinds: list[Labels], sizes: list[int]) -> np.ndarray:
     for row, kind in enumerate(kinds):
         capacity[0, 1 + row] = capacity[1 + number + row, sink] = sizes[row]
         for column, other in enumerate(kinds):
-            if _differ(kind, other):
+            if allowed(kind, other):
                 capacity[1 + row, 1 + number + column] = sizes[row]
 
     flow = maximum_flow(csr_array(capacity), 0, sink).flow.toarray()
     return flow[1 : 1 + number, 1 + number : sink]
 
 
-def _differ(one: Labels, other: Labels) -> bool:
-    return {one.visual, one.audio}.isdisjoint((other.visual, other.audio))
+def _contradict(clip: Labels, partner: Labels) -> bool:
+    """Whether the video of one beside the audio of the other is misaligned."""
+    return clip.visual != partner.audio
 
 
-def _impossible(labels: Sequence[Labels], most: int, where: str) -> str:
-    counts = Counter(name for label in labels for name in {label.visual, label.audio})
-    name, number = counts.most_common(1)[0]
+def _differ(clip: Labels, partner: Labels) -> bool:
+    return {clip.visual, clip.audio}.isdisjoint((partner.visual, partner.audio))
+
+
+def _impossible(labels: Sequence[Labels], where: str) -> str:
+    """There is a permutation just where no class is seen and heard in more clips, together, than there are (Hall)."""
     total = len(labels)
-    if 2 * number > total:
+    seen, heard = Counter(label.visual for label in labels), Counter(label.audio for label in labels)
+    name = max(seen, key=lambda name: seen[name] + heard[name])
+    excess = seen[name] + heard[name] - total
+    if seen[name] == heard[name]:
         return (
-            f"{where}: the class `{name}` holds {number} of {total} clips, more than half, so that not all "
-            f"find a partner of another class. Remove {2 * number - total} of it, or add as many clips of other classes."
+            f"{where}: the class `{name}` holds {seen[name]} of {total} clips, more than half, so that not all "
+            f"find a partner of another class. Remove {excess} of it, or add as many clips of other classes."
         )
 
     return (
-        f"{where}: only {most} of {total} clips can have a partner that shares neither the seen nor the heard class "
-        "with them. Add clips of other classes, or remove some whose video and audio are of different classes."
+        f"{where}: the class `{name}` is seen in {seen[name]} and heard in {heard[name]} of {total} clips, together more than "
+        f"all, so that not all videos find the audio of another class. Remove {excess} clips in which it is seen and heard, or "
+        "add as many clips of other classes."
     )
