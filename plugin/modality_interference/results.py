@@ -29,6 +29,7 @@ RateName = Literal[
     "causal_effect",
     "misled_rate",
     "other_modality_rate",
+    "excess_misled_rate",
     "abstention_rate",
     "false_abstention_rate",
     "unparsable_rate",
@@ -114,9 +115,10 @@ class ScoredRow(Result):
         """Whether frames and audio are of different classes: another clip's in place of the row's own, or a clip's as it is."""
         return is_misaligned(self.perturbation, self.misled is not None)
 
-    def value(self, rate: RateName) -> float | None:
-        """The row's share in a rate, None where it has none."""
-        values: dict[RateName, float | bool | None] = {
+    @property
+    def shares(self) -> dict[RateName, float | bool | None]:
+        """The row's share in every rate that it tells alone, None where it has none."""
+        return {
             "accuracy": self.correct,
             "accuracy_norm": self.correct_norm,
             "flip_rate": self.flipped,
@@ -127,8 +129,6 @@ class ScoredRow(Result):
             "false_abstention_rate": self.abstained if self.right != self.abstention else None,
             "unparsable_rate": self.answer is None,
         }
-        found = values[rate]
-        return None if found is None else float(found)
 
 
 def is_misaligned(perturbation: str, has_target: bool) -> bool:
@@ -143,10 +143,10 @@ def is_misaligned(perturbation: str, has_target: bool) -> bool:
 
 
 class Estimate(Result, Generic[Number]):
-    """A value with its 95 % bootstrap interval over examples; `Number` says what its numbers may be.
+    """A value with its 95 % interval, which allows for rows that share a unit; `Number` says what its numbers may be.
 
     Attributes:
-        value: of the examples as they are.
+        value: of the rows as they are.
         low: lower end of the interval.
         high: upper end.
     """
@@ -157,7 +157,8 @@ class Estimate(Result, Generic[Number]):
 
 
 Share = Annotated[float, Field(ge=-ROUNDING, le=1 + ROUNDING)]
-Rate: TypeAlias = Estimate[Share]  # a mean over examples, or a causal effect in bits; both lie between 0 and 1
+# a share of rows, a causal effect in bits, both between 0 and 1, or an excess of a share, which may be below 0
+Rate: TypeAlias = Estimate[Annotated[float, Field(ge=-1 - ROUNDING, le=1 + ROUNDING)]]
 
 
 class PerturbationResult(Result):
@@ -169,12 +170,26 @@ class PerturbationResult(Result):
             options that are scored by likelihood; misled_rate needs a target option, and is called other_modality_rate
             where the target is the class of the frames or the audio that the question is not about; abstention_rate needs
             rows whose right answer is that one cannot tell, and false_abstention_rate those that offer that answer beside
-            the right one; causal_effect needs likelihoods;
+            the right one; excess_misled_rate is misled_rate or other_modality_rate less the share of the clean rows that
+            are answered with that option, too; causal_effect needs likelihoods;
             unparsable_rate needs generated answers.
+        clean: what the rates of twins are to be compared with: of the clean rows of these very twins the accuracy, and, as
+            misled_rate or other_modality_rate, the share that is answered with the twin's target option; empty for `clean`.
+        chance: the accuracy of guessing, the mean of 1 / options; None where an answer is free.
     """
 
     rows: int = Field(ge=0)
     rates: dict[RateName, Rate]
+    clean: dict[RateName, Rate] = {}
+    chance: float | None = Field(default=None, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _only_an_excess_is_below_0(self) -> "PerturbationResult":
+        for name, rate in [*self.rates.items(), *self.clean.items()]:
+            if name != "excess_misled_rate" and min(rate.value, rate.low, rate.high) < -ROUNDING:
+                raise ValueError(f"{name} must be between 0 and 1")
+
+        return self
 
 
 class DatasetResult(Result):
@@ -355,7 +370,7 @@ class Diagnosis(Result):
         data: `dataset_dir`, `eval_dataset` and what else describes the data.
         run: `output_dir`, `step`, ... of the run.
         versions: of the packages.
-        seed: of twins and of the bootstrap.
+        seed: of twins and of the bootstrap, which gives the intervals of causal effects.
         scoring: `likelihood` or `generate`.
         resamples: of the bootstrap.
         datasets: results by dataset.

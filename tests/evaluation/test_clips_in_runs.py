@@ -63,7 +63,7 @@ def test_the_other_modality_rate_is_of_answers_with_the_other_clips_class(run):
 
 
 def test_accuracy_by_prompt_is_that_of_the_labels(run):
-    diagnosis, rows, _, clips = found(run)
+    diagnosis, rows, metrics, clips = found(run)
     right: dict[tuple[str, str], list[bool]] = defaultdict(list)
     for row in rows:
         if row.dataset == "clips":
@@ -74,7 +74,16 @@ def test_accuracy_by_prompt_is_that_of_the_labels(run):
     figures = {
         (kind, name): result.rates["accuracy"].value for kind, of in by_kind.items() for name, result in of.items()
     }
-    assert figures == pytest.approx({key: sum(values) / len(values) for key, values in right.items()})
+    expected = {key: sum(values) / len(values) for key, values in right.items()}
+    assert figures == pytest.approx(expected)
+    for (kind, perturbation), value in expected.items():
+        assert metrics[f"eval_clips_{kind}_{perturbation}_accuracy"] == pytest.approx(value)
+
+    for kind, perturbation in (
+        ("video", "swapped_audio"),
+        ("audio", "swapped_video"),
+    ):  # asked of one prompt's rows alone
+        assert metrics[f"eval_clips_{perturbation}_clean_accuracy"] == pytest.approx(expected[kind, "clean"])
     common = {"clean", "misleading_caption", "long_context"}
     assert set(by_kind["video"]) == common | {"swapped_audio", "silence"}
     assert set(by_kind["audio"]) == common | {"swapped_video", "black_frames"}

@@ -10,7 +10,6 @@ from scipy.special import log_softmax, softmax
 
 from modality_interference.batching.batch import Answers, OptionTokens, Question
 from modality_interference.evaluation.scoring import option_likelihoods, score_generated, score_likelihood
-from modality_interference.results import RATES
 
 
 VOCABULARY = 6
@@ -122,7 +121,7 @@ def test_abstention_is_the_option_that_the_row_says(abstention, right, abstained
     logits = np.array([[0, 1.0, 4.0, 0, 0, 0]])
     (row,) = score_likelihood(given, answers([1], logits), decode=str)
     assert (row.answer, row.correct, row.abstained) == ("Neither", right == 1, abstained)
-    assert {name: row.value(name) for name in RATES if "abstention" in name and row.value(name) is not None} == rates
+    assert {name: share for name, share in row.shares.items() if "abstention" in name and share is not None} == rates
 
 
 @pytest.mark.parametrize("target", [None, 0, 1, 2])
@@ -272,7 +271,7 @@ def test_generated_abstention():
     told = Question(perturbation="clean", batch_row=3, answer=0, **fields)
     scored = score_generated([*asked, told], ["Cannot tell.", "It is a cat.", "Sorry.", "cannot tell"])
     assert [row.abstained for row in scored] == [True, False, False, True]
-    assert [row.value("abstention_rate") for row in scored] == [1, 0, 0, None]
-    assert [row.value("false_abstention_rate") for row in scored] == [None, None, None, 1]
+    assert [row.shares["abstention_rate"] for row in scored] == [1, 0, 0, None]
+    assert [row.shares["false_abstention_rate"] for row in scored] == [None, None, None, 1]
     assert {(row.removed, row.medium) for row in scored} == {(True, "3.mp4")}
     assert [row.correct for row in scored] == [True, False, False, False]

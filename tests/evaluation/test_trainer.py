@@ -99,8 +99,11 @@ def test_figures_are_those_of_single_forwards(checkpoint, datasets, tmp_path, fa
             if row is not example:
                 expected[f"{stem}_flip_rate"].append(np.argmax(scores) != np.argmax(clean))
                 expected[f"{stem}_causal_effect"].append(jensenshannon(softmax(clean), softmax(scores), base=2) ** 2)
+                expected[f"{stem}_clean_accuracy"].append(np.argmax(clean) == example["answer"])
                 if row["target"]:
-                    expected[f"{stem}_misled_rate"].append(example["choices"][np.argmax(scores)] == row["target"])
+                    answers = [example["choices"][np.argmax(found)] == row["target"] for found in (scores, clean)]
+                    expected[f"{stem}_misled_rate"].append(answers[0])
+                    expected[f"{stem}_excess_misled_rate"].append(int(answers[0]) - int(answers[1]))
 
     figures = {name: value for name, value in metrics.items() if name.endswith(("accuracy", "norm", "rate", "effect"))}
     assert figures == pytest.approx({name: np.mean(values) for name, values in expected.items()}, abs=2e-5)
@@ -262,7 +265,8 @@ def test_what_a_diagnosis_leaves_behind(reference, checkpoint):
     assert {name: result.kind for name, result in diagnosis.datasets.items()} == {
         "pictures": "image", "sums": "text", "both": "both",
     }  # fmt: skip
-    assert diagnosis.notes == ["No twins, so only clean rows are scored: both."]
+    assert diagnosis.notes[0] == "No twins, so only clean rows are scored: both."
+    assert [note.partition(" has ")[0] for note in diagnosis.notes[1:]] == ["both", "pictures", "sums"]  # few examples
     assert "misled_rate" in diagnosis.datasets["pictures"].perturbations["misleading_text"].rates
     assert "misled_rate" not in diagnosis.datasets["pictures"].perturbations["unrelated_text"].rates
     flips = [row for row in read_rows(reference) if row.flipped]
@@ -423,7 +427,9 @@ def test_plain_datasets_are_scored_clean(checkpoint, datasets, tmp_path):
     found = diagnose(checkpoint(FAMILY), datasets, tmp_path, eval_dataset="plain,pictures")
     assert "eval_plain_clean_accuracy" in found
     assert not [name for name in found if name.startswith("eval_plain_") and "clean" not in name]
-    assert read_diagnosis(tmp_path).notes == ["No twins, so only clean rows are scored: plain."]
+    notes = read_diagnosis(tmp_path).notes
+    assert notes[0] == "No twins, so only clean rows are scored: plain."
+    assert [note.partition(" has ")[0] for note in notes[1:]] == ["pictures", "plain"]  # few examples each
     assert read_diagnosis(tmp_path).datasets["plain"].kind == "plain"
 
 

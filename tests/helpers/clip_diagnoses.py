@@ -1,6 +1,6 @@
 """Scored rows of a small dataset of clips, for the tests of profiles by prompt."""
 
-from modality_interference.evaluation.statistics import dataset_results
+from modality_interference.evaluation.rates import dataset_results
 from modality_interference.results import DatasetResult, ScoredRow
 
 
@@ -59,4 +59,4 @@ def _removed(clip: int, prompt: str, abstained: bool) -> ScoredRow:
 
 def _fields(clip: int, prompt: str) -> dict:
     row = 2 * clip + (prompt == "audio")
-    return {"row": row, "key": row, "kind": prompt, "answer": "a dog"}
+    return {"row": row, "clip": clip, "key": row, "kind": prompt, "answer": "a dog"}

@@ -14,7 +14,7 @@ from ..batching.batch import TwinBatch
 from ..errors import ModalityInterferenceError
 from ..modality import CLEAN, KINDS, Modality
 from ..results import AttentionContrast, AttentionProfile, AttentionShares
-from .statistics import Group, effect_sizes
+from .statistics import effect_sizes
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class AttendedRow:
         perturbation: its label, `clean` for the clean row.
         shares: (layers, heads, groups) float32 shares of attention on `scores.GROUPS`.
         seen: (groups,) whether the row has tokens of the group.
+        clip: the row of the data, where it is asked several questions; else None.
     """
 
     dataset: str
@@ -36,6 +37,12 @@ class AttendedRow:
     perturbation: str
     shares: NDArray[Any]
     seen: NDArray[Any]
+    clip: int | None = None
+
+    @property
+    def unit(self) -> tuple[str, int]:
+        """What is drawn independently, as `ScoredRow.unit`."""
+        return self.dataset, self.row if self.clip is None else self.clip
 
     @property
     def identity(self) -> tuple[str, int, str, str]:
@@ -84,7 +91,13 @@ class AttentionProbe:
         shares, seen = self.shares.shares().float().cpu().numpy(), self.seen.cpu().numpy()
         return [
             AttendedRow(
-                question.dataset, question.row, question.kind, question.perturbation, shares[index], seen[index]
+                question.dataset,
+                question.row,
+                question.kind,
+                question.perturbation,
+                shares[index],
+                seen[index],
+                question.clip,
             )
             for index, question in enumerate(self.questions)
         ]
@@ -160,10 +173,7 @@ def _contrast(
         kind: np.stack([row.shares[..., column].mean(axis=1, dtype=np.float64) for row in members])
         for kind, members in compared.items()
     }
-    centre = np.concatenate(list(values.values())).mean(axis=0)
-    one, two = (
-        Group.of(values[kind], [(row.dataset, row.row) for row in compared[kind]], centre) for kind in (asked, other)
-    )
+    units = {kind: [row.unit for row in members] for kind, members in compared.items()}
     return AttentionContrast(
         modality=modality.value,
         asked=asked,
@@ -171,5 +181,5 @@ def _contrast(
         only_clean=only_clean,
         asked_rows=len(compared[asked]),
         other_rows=len(compared[other]),
-        layers=effect_sizes(one, two, seed),
+        layers=effect_sizes(values[asked], units[asked], values[other], units[other], seed),
     )

@@ -22,8 +22,8 @@ from ..modality import CLEAN, Modality
 from ..results import Diagnosis, RunMetadata, ScoredRow
 from ..train.trainer import TwinTrainer
 from .attention_probe import AttendedRow, AttentionProbe
+from .rates import means, unique_rows
 from .scoring import score_generated, score_likelihood
-from .statistics import means, unique_rows
 from .write import write_diagnosis
 
 
@@ -236,16 +236,17 @@ def _packed(batch: TwinBatch, all_tokens: bool) -> PackedRows:
     return CommonPrefixes(batch, all_tokens=all_tokens).pack(rows, rows[:0])
 
 
-def metric_stem(prefix: str, dataset: str, perturbation: str) -> str:
+def metric_stem(prefix: str, dataset: str, perturbation: str, kind: str = "") -> str:
     """The name of a dataset's and perturbation's metrics, without `_accuracy` and the like.
 
     Args:
         prefix: the Trainer's; it already ends in the dataset's name where each dataset is evaluated by itself.
         dataset: its name.
         perturbation: its label.
+        kind: of the only rows that are meant, where the dataset has several kinds.
     """
     stem = prefix if prefix.endswith(f"_{dataset}") else f"{prefix}_{dataset}"
-    return f"{stem}_{perturbation}"
+    return "_".join(filter(None, [stem, kind, perturbation]))
 
 
 def rates_in_words(metrics: Mapping[str, float], names: list[tuple[str, str]], prefix: str) -> str:
@@ -275,9 +276,12 @@ def rates_in_words(metrics: Mapping[str, float], names: list[tuple[str, str]], p
 
 
 def named_metrics(rows: list[ScoredRow], prefix: str, generated: bool) -> dict[str, float]:
-    """`<prefix>_<dataset>_<perturbation>_<rate>`, of `results.RATES` those that apply."""
+    """`<prefix>_<dataset>_<perturbation>_<rate>`, of `results.RATES` those that apply, and the twins' `_clean_accuracy`.
+
+    Of a dataset whose rows are of several kinds, such as clips, also `<prefix>_<dataset>_<kind>_<perturbation>_<rate>`.
+    """
     return {
-        f"{metric_stem(prefix, dataset, perturbation)}_{name}": value
-        for (dataset, perturbation), rates in means(rows, generated).items()
+        f"{metric_stem(prefix, condition.dataset, condition.perturbation, condition.kind)}_{name}": value
+        for condition, rates in means(rows, generated).items()
         for name, value in rates.items()
     }

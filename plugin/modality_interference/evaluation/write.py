@@ -1,6 +1,6 @@
 """Put a diagnosis together and write it: rates, effect sizes, gallery of flips, notes."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +12,8 @@ from ..batching.tokens import ModalityTokens
 from ..modality import CLEAN
 from ..results import DatasetResult, Diagnosis, RunMetadata, ScoredRow, Tuning, is_misaligned, write_results
 from .attention_probe import AttendedRow, attention_profile
-from .statistics import RESAMPLES, dataset_results
+from .rates import dataset_results
+from .statistics import FEW_UNITS, RESAMPLES
 
 
 _PACKAGES = ("llamafactory-modality-interference", "llamafactory", "transformers", "torch", "peft", "datasets")
@@ -101,8 +102,29 @@ def _notes(results: dict[str, DatasetResult], rows: list[ScoredRow], datasets: l
             "Another clip's frames or audio are cut to the length of the row's own, or padded with the last frame or silence."
         )
 
-    notes += [f"{name} has one example: its intervals say nothing." for name, count in scored.items() if count == 1]
-    return notes
+    return notes + _few(rows)
+
+
+def _few(rows: list[ScoredRow]) -> list[str]:
+    """A note on each dataset in which some intervals are of few examples."""
+    units: dict[tuple[str, str], set[tuple[str, int]]] = defaultdict(set)
+    for row in rows:
+        units[row.dataset, row.perturbation].add(row.unit)
+
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for (dataset, perturbation), members in units.items():
+        if len(members) < FEW_UNITS:
+            found[dataset][perturbation] = len(members)
+
+    return [
+        f"{dataset} has {_range(list(counts.values()))} examples under {', '.join(counts)}: with fewer than {FEW_UNITS}, "
+        "intervals are wide and their 95 % approximate."
+        for dataset, counts in found.items()
+    ]
+
+
+def _range(counts: list[int]) -> str:
+    return f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
 
 
 def _examples(datasets: list[Any]) -> Counter[str]:

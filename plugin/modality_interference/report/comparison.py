@@ -9,7 +9,7 @@ import pandas as pd
 from ..errors import ModalityInterferenceError
 from ..files import write_bytes, write_text
 from ..results import Diagnosis, ScoredRow, read_diagnosis, read_rows
-from .differences import ComparedCondition, Comparison, Run, RunRates, differences, pair, verdict
+from .differences import ComparedCondition, Comparison, Run, RunRates, differences, judge, pair
 from .plots.attention import COMPARED_FILE, contrast_plots
 from .plots.comparison import comparison_plots
 from .summary import comparison_summary
@@ -110,11 +110,13 @@ def compare_runs(folders: Sequence[Path], output: Path, names: Sequence[str] | N
     runs = load_runs(folders, names)
     pairs = {run.name: _pairs(runs[0], run) for run in runs[1:]}
     table = pd.concat([tidy_table(run.diagnosis, run.name) for run in runs], ignore_index=True)
+    seed = runs[0].diagnosis.seed
+    judged = judge([*_compared(of_all(table), pairs, seed), *_compared(of_prompts(table), pairs, seed)])
     comparison = Comparison(
         runs=[_described(run) for run in runs],
-        seed=runs[0].diagnosis.seed,
-        conditions=_compared(of_all(table), pairs, runs[0].diagnosis.seed),
-        prompts=_compared(of_prompts(table), pairs, runs[0].diagnosis.seed),
+        seed=seed,
+        conditions=[condition for condition in judged if not condition.prompt],
+        prompts=[condition for condition in judged if condition.prompt],
         notes=notes(runs, pairs),
     )
     probed = {run.name: run.diagnosis.attention for run in runs if run.diagnosis.attention is not None}
@@ -294,7 +296,6 @@ def comparison_page(comparison: Comparison, plots: Sequence[Plot]) -> str:
         prompts=PROMPTS,
         rates=comparison.rates,
         rate_titles=RATE_TITLES,
-        verdict=verdict,
         origin=[(run.name, _origin(run)) for run in comparison.runs],
     )
 

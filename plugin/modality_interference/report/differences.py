@@ -1,34 +1,45 @@
-"""Differences between runs with paired bootstrap intervals, and what `comparison.json` holds of them."""
+"""Paired differences between runs, what can be claimed of them, and what `comparison.json` holds of them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Literal
 
-import numpy as np
 import pandas as pd
-from pydantic import computed_field
 
-from ..evaluation.statistics import CONFIDENCE, RESAMPLES, mean_intervals
-from ..results import RATES, Estimate, Rate, RateName, Result, ScoredRow
+from ..evaluation.rates import rate_table
+from ..evaluation.statistics import (
+    CONFIDENCE,
+    RESAMPLES,
+    UnitSums,
+    difference_p,
+    mean_difference_p,
+    mean_intervals,
+    share_difference,
+)
+from ..results import Estimate, Rate, RateName, Result, ScoredRow
 from .table import RATE_TITLES, ConditionName, condition_title
 
 
-class Difference(Estimate[float | None]):
-    """A rate of one run minus the same rate of the reference, the mean over the shared examples.
+SIGNIFICANCE = 0.05  # of all claims about one run together
+THRESHOLD = 0.01  # a percentage point, or 0.01 bits: a smaller difference is of no practical use
+HIGHER_IS_BETTER = ("accuracy", "accuracy_norm", "abstention_rate")  # of all other rates, less is better
+Verdict = Literal["better", "worse", "negligible", "unclear"]
 
-    Its interval is None where one example alone allows none.
+
+class Difference(Estimate[float]):
+    """A rate of one run minus the same rate of the reference, the mean over the shared rows, with its paired interval.
 
     Attributes:
-        examples: how many both runs scored.
+        examples: how many rows both runs scored.
+        p: of no difference, of this difference alone.
+        p_holm: the same after Holm's correction over all differences between the two runs.
+        verdict: `better` or `worse` where `p_holm` is at most `SIGNIFICANCE` and the difference at least `THRESHOLD`;
+            `negligible` where it is smaller, `unclear` where `p_holm` is larger.
     """
 
-    value: float
     examples: int
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the interval excludes zero."""
-        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+    p: float
+    p_holm: float = 1.0
+    verdict: Verdict = "unclear"
 
 
 def pair(reference: Sequence[ScoredRow], other: Sequence[ScoredRow]) -> pd.DataFrame:
@@ -37,8 +48,8 @@ def pair(reference: Sequence[ScoredRow], other: Sequence[ScoredRow]) -> pd.DataF
     Rows with the same content, repeated in a dataset, are matched in their order.
 
     Returns:
-        a line per row that both runs scored, in the order of the reference: `dataset`, `perturbation`, `kind`, and of each
-        run `row`, `has_target` and the row's share in every rate (NaN where it has none); of the other run with `_other`.
+        a line per row that both runs scored, in the order of the reference: the columns of `rate_table` for the reference,
+        and with `_other` for the other run.
     """
     on = ["dataset", "perturbation", "key", "repeat"]
     return _frame(reference).merge(_frame(other), on=on, suffixes=("", "_other"))
@@ -46,43 +57,40 @@ def pair(reference: Sequence[ScoredRow], other: Sequence[ScoredRow]) -> pd.DataF
 
 def _frame(rows: Sequence[ScoredRow]) -> pd.DataFrame:
     """A line per row, sorted by index; `repeat` counts earlier rows with the same content."""
-    columns: dict[str, Any] = {
-        "dataset": [row.dataset for row in rows],
-        "perturbation": [row.perturbation for row in rows],
-        "kind": [row.kind for row in rows],
-        "row": [row.row for row in rows],
-        "key": pd.Series([str(row.key) for row in rows], dtype=object),  # text: keys need not fit 64 bits
-        "has_target": [row.misled is not None for row in rows],
-    }
-    for rate in RATES:
-        columns[rate] = pd.Series([row.value(rate) for row in rows], dtype=float)
-
-    frame = pd.DataFrame(columns).sort_values("row", kind="stable")
+    frame = rate_table(rows).sort_values("row", kind="stable")
     return frame.assign(repeat=frame.groupby(["dataset", "perturbation", "key"]).cumcount())
 
 
 def differences(pairs: pd.DataFrame, rates: Sequence[RateName], seed: int) -> dict[RateName, Difference]:
-    """The differences of those of `rates` that both runs have; the same examples are resampled for all.
+    """The differences of those of `rates` that both runs have, not yet judged.
 
     Args:
         pairs: lines that `pair` made, of one condition.
         rates: any.
         seed: of the bootstrap.
     """
-    changes = {rate: (pairs[f"{rate}_other"] - pairs[rate]).dropna().to_numpy() for rate in rates}
-    return {rate: _difference(values, seed) for rate, values in changes.items() if len(values)}
+    units = pairs.unit.factorize()[0]
+    found = {}
+    for rate in rates:
+        changes = (pairs[f"{rate}_other"] - pairs[rate]).to_numpy()
+        present = changes == changes  # not nan
+        if present.any():
+            found[rate] = _difference(rate, UnitSums.of(changes[present], units[present]), seed)
+
+    return found
 
 
-def _difference(changes: np.ndarray, seed: int) -> Difference:
-    value, low, high = mean_intervals(changes[None], seed)[:, 0].tolist()
-    if len(changes) == 1:
-        return Difference(value=value, low=None, high=None, examples=1)
+def _difference(rate: RateName, sample: UnitSums, seed: int) -> Difference:
+    if rate == "causal_effect":
+        (value, low, high), p = mean_intervals([sample], seed, lowest=-1)[0], mean_difference_p(sample)
+    else:
+        largest = 2.0 if rate == "excess_misled_rate" else 1.0
+        (value, low, high), p = share_difference(sample, largest), difference_p(sample)
 
-    return Difference(value=value, low=low, high=high, examples=len(changes))
+    return Difference(value=value, low=low, high=high, examples=int(sample.rows), p=p)
 
 
-SCHEMA = 1
-HIGHER_IS_BETTER = ("accuracy", "accuracy_norm", "abstention_rate")  # of all other rates, less is better
+SCHEMA = 2  # 1 was never released
 
 
 class Run(Result):
@@ -162,6 +170,8 @@ class Comparison(Result):
         seed: of the bootstrap, the reference's.
         resamples: of the bootstrap.
         confidence: of the intervals.
+        significance: how often a comparison of like runs may call any difference better or worse.
+        threshold: the least difference that is called so, in shares or bits.
         conditions: in the reference's order.
         prompts: those of datasets of clips again, questions about video and about audio apart.
         notes: what a reader should know, in plain words.
@@ -172,6 +182,8 @@ class Comparison(Result):
     seed: int
     resamples: int = RESAMPLES
     confidence: float = CONFIDENCE
+    significance: float = SIGNIFICANCE
+    threshold: float = THRESHOLD
     conditions: list[ComparedCondition]
     prompts: list[ComparedCondition] = []
     notes: list[str]
@@ -187,9 +199,43 @@ class Comparison(Result):
         return [rate for rate in RATE_TITLES if any(condition.has(rate) for condition in self.conditions)]
 
 
-def verdict(rate: RateName, difference: Difference) -> str:
-    """`better`, `worse`, or `unclear` where the interval includes zero."""
-    if not difference.excludes_zero:
-        return "unclear"
+def judge(conditions: Sequence[ComparedCondition]) -> list[ComparedCondition]:
+    """Give every difference its verdict: Holm's correction is over all conditions and rates of a run together.
 
-    return "better" if (difference.value > 0) == (rate in HIGHER_IS_BETTER) else "worse"
+    Args:
+        conditions: all that a page shows.
+    """
+    from statsmodels.stats.multitest import multipletests  # slow to import
+
+    verdicts: dict[tuple[int, str, RateName], Difference] = {}
+    for run in dict.fromkeys(name for condition in conditions for name in condition.figures):
+        found = {
+            (index, run, rate): difference
+            for index, condition in enumerate(conditions)
+            if run in condition.figures
+            for rate, difference in condition.figures[run].differences.items()
+        }
+        if found:
+            adjusted = multipletests([difference.p for difference in found.values()], SIGNIFICANCE, "holm")[1].tolist()
+            verdicts |= {key: _judged(key[2], found[key], p) for key, p in zip(found, adjusted)}
+
+    return [_with_verdicts(index, condition, verdicts) for index, condition in enumerate(conditions)]
+
+
+def _judged(rate: RateName, difference: Difference, p_holm: float) -> Difference:
+    verdict: Verdict = "unclear"
+    if p_holm <= SIGNIFICANCE:
+        verdict = "better" if (difference.value > 0) == (rate in HIGHER_IS_BETTER) else "worse"
+        verdict = verdict if abs(difference.value) >= THRESHOLD else "negligible"
+
+    return difference.model_copy(update={"p_holm": p_holm, "verdict": verdict})
+
+
+def _with_verdicts(
+    index: int, condition: ComparedCondition, verdicts: dict[tuple[int, str, RateName], Difference]
+) -> ComparedCondition:
+    figures = {
+        run: rates.model_copy(update={"differences": {rate: verdicts[index, run, rate] for rate in rates.differences}})
+        for run, rates in condition.figures.items()
+    }
+    return condition.model_copy(update={"figures": figures})

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from ..modality import CLEAN
 from ..results import RateName
-from .differences import ComparedCondition, Comparison, Difference, verdict
+from .differences import ComparedCondition, Comparison, Difference
 from .table import RATE_TITLES
 from .text import bits, change, ends, interval, joined, percent
 
@@ -156,7 +156,12 @@ def _about_unparsable(unparsable: pd.DataFrame) -> list[Markup]:
 
 Found = tuple[ComparedCondition, Difference]
 _RATES: tuple[RateName, ...] = ("accuracy", "flip_rate")
-_VERDICTS = {"better": "better", "worse": "worse", "unclear": "without a clear difference"}
+_VERDICTS = {
+    "better": "better",
+    "worse": "worse",
+    "negligible": "the same for practical purposes",
+    "unclear": "without a clear difference",
+}
 
 
 def comparison_summary(comparison: Comparison) -> list[Markup]:
@@ -171,7 +176,7 @@ def _about(run: str, comparison: Comparison) -> Markup:
     ]
     opening = Markup("<strong>{}</strong> against <strong>{}</strong>: {}.")
     sentences = [opening.format(run, comparison.reference.name, "; ".join(verdicts))]
-    clear = [found for found in differences["accuracy"] if found[1].excludes_zero]
+    clear = [found for found in differences["accuracy"] if found[1].verdict in ("better", "worse")]
     clear.sort(key=lambda found: found[1].value)
     if clear and clear[-1][1].value > 0:
         sentences.append(_extreme("gains most", run, comparison, clear[-1]))
@@ -192,7 +197,7 @@ def _differences(rate: RateName, run: str, comparison: Comparison) -> list[Found
 
 def _verdicts(rate: RateName, found: Sequence[Found]) -> str:
     """`better in 6 of 9 conditions, worse in 1 and without a clear difference in 2`."""
-    verdicts = [verdict(rate, difference) for _, difference in found]
+    verdicts = [difference.verdict for _, difference in found]
     counts = {words: verdicts.count(name) for name, words in _VERDICTS.items() if name in verdicts}
     if len(counts) == 1:
         return f"{next(iter(counts))} in {f'all {len(found)} conditions' if len(found) > 1 else 'the one condition'}"

@@ -36,6 +36,7 @@ RATE_TITLES: dict[RateName, str] = {
     "causal_effect": "Causal effect",
     "misled_rate": "Misled rate",
     "other_modality_rate": "Other modality",
+    "excess_misled_rate": "Excess misled",
     "abstention_rate": "Abstention",
     "false_abstention_rate": "False abstention",
     "unparsable_rate": "Unparsable",

@@ -11,7 +11,7 @@ from helpers.pages import open_page, overflow, plain, shown, texts
 from matplotlib.axes import Axes
 from PIL import Image
 
-from modality_interference.evaluation.statistics import dataset_results
+from modality_interference.evaluation.rates import dataset_results
 from modality_interference.report.comparison import compare_runs
 from modality_interference.report.page import write_report
 from modality_interference.report.plots.curves import draw_curves, read_curves
