@@ -7,6 +7,7 @@ from pathlib import Path
 from ..files import write_bytes, write_text
 from ..modality import Modality
 from ..results import Diagnosis, Flip, MediaThumbnail, ScoredRow
+from .classes import class_groups
 from .plots.diagnosis import FILES, diagnosis_plots
 from .summary import diagnosis_summary
 from .table import PROMPTS, RATE_TITLES, conditions, of_all, prompt_lines, rates_present, tidy_table
@@ -37,14 +38,14 @@ def write_report(folder: Path, diagnosis: Diagnosis, rows: Sequence[ScoredRow]) 
         write_bytes(folder / plot.file_name, plot.png)
 
     page = folder / HTML_FILE
-    write_text(page, _page(diagnosis, plots))
+    write_text(page, _page(diagnosis, rows, plots))
     for name in set(FILES) - {plot.file_name for plot in plots}:
         (folder / name).unlink(missing_ok=True)  # an earlier diagnosis's would contradict the page
 
     return [page, *(folder / plot.file_name for plot in plots)]
 
 
-def _page(diagnosis: Diagnosis, plots: Sequence[Plot]) -> str:
+def _page(diagnosis: Diagnosis, rows: Sequence[ScoredRow], plots: Sequence[Plot]) -> str:
     table = tidy_table(diagnosis)
     overall = of_all(table)
     return render(
@@ -62,6 +63,7 @@ def _page(diagnosis: Diagnosis, plots: Sequence[Plot]) -> str:
         perturbations=list(overall.perturbation.unique()),
         rates=rates_present(overall),
         rate_titles=RATE_TITLES,
+        class_groups=class_groups(rows),
         gallery=[flip_card(flip) for flip in diagnosis.gallery],
         origin=_origin(diagnosis),
     )

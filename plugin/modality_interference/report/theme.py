@@ -16,11 +16,14 @@ from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib.style
+import numpy as np
 from markupsafe import Markup
 from matplotlib import font_manager
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 
 CARD = "#ffffff"  # behind everything
@@ -71,6 +74,15 @@ def line_style(index: int) -> dict[str, Any]:
 def backdrop() -> dict[str, Any]:
     """Keywords of a text's `bbox` that keep it legible above lines."""
     return {"facecolor": CARD, "edgecolor": "none", "pad": 0.6, "alpha": 0.8}
+
+
+def paint(axes: Axes, shares: NDArray[np.float64], **keywords: Any) -> None:
+    """Draw a heatmap of shares, (lines, columns), as the opacity of one colour, so that both themes show them."""
+    colour = np.broadcast_to(to_rgb(SERIES[0]), (*shares.shape, 3))
+    cells = np.dstack([colour, np.clip(shares, 0, 1)])
+    axes.imshow(cells, aspect="auto", interpolation="none", gid=VARIABLES[SERIES[0]], **keywords)
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
 
 
 _MOST_COLUMNS = 5

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colorbar import make_axes
-from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
@@ -15,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ...results import AttentionContrast, AttentionProfile, AttentionShares
 from ..table import PROMPTS
-from ..theme import CARD, CLEAN, INK, MUTED, SERIES, VARIABLES, Plot, add_legend, label, line_style, make_plot
+from ..theme import CARD, CLEAN, INK, MUTED, Plot, add_legend, label, line_style, make_plot, paint
 
 
 SHARES_FILE = "interference_attention.png"
@@ -77,7 +76,7 @@ def _heatmaps(profile: AttentionProfile) -> Figure:
     grid = figure.subplots(len(lines), columns, squeeze=False)
     for line, panels in zip(lines, grid):
         for axes, condition in zip(panels, line):
-            _paint(axes, np.array(condition.layers))
+            paint(axes, np.array(condition.layers))
             _name_panel(axes, condition, profile.groups, first=axes is panels[0])
             if len(condition.layers) <= _WRITTEN:
                 _write_shares(axes, condition)
@@ -86,20 +85,11 @@ def _heatmaps(profile: AttentionProfile) -> Figure:
             axes.set_visible(False)
 
     bar, _ = make_axes(list(grid.flat), shrink=min(0.8, _BAR / figure.get_figheight()), aspect=20)
-    _paint(bar, np.linspace(1, 0, 64)[:, None], extent=(0, 1, 0, 1))
+    paint(bar, np.linspace(1, 0, 64)[:, None], extent=(0, 1, 0, 1))
     bar.set_xticks([])
     bar.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
     bar.yaxis.tick_right()
     return figure
-
-
-def _paint(axes: Axes, shares: np.ndarray, **keywords: Any) -> None:
-    """Draw shares `(layers, groups)` as the opacity of one colour, so that both themes show them."""
-    colour = np.broadcast_to(to_rgb(SERIES[0]), (*shares.shape, 3))
-    cells = np.dstack([colour, np.clip(shares, 0, 1)])
-    axes.imshow(cells, aspect="auto", interpolation="none", gid=VARIABLES[SERIES[0]], **keywords)
-    axes.grid(visible=False)
-    axes.spines[:].set_visible(False)
 
 
 def _lines(conditions: Sequence[AttentionShares]) -> list[list[AttentionShares]]:

@@ -6,10 +6,12 @@ import pandas as pd
 
 from ...modality import CLEAN as CLEAN_ROWS
 from ...results import Diagnosis, ScoredRow
+from ..classes import class_groups
 from ..table import names, of_all, of_prompts, rates_drawn, tidy_table
 from ..theme import CLEAN, SERIES, Plot, make_plot
 from .attention import CONTRASTS_FILE, SHARES_FILE, attention_plots
 from .bars import bars
+from .confusion import CONFUSION_FILE, confusion_plot
 from .effects import effects
 from .profiles import profiles
 from .radar import FEWEST_AXES, radar
@@ -19,7 +21,7 @@ RATES_FILE = "interference_rates.png"
 RADAR_FILE = "interference_radar.png"
 EFFECTS_FILE = "interference_effects.png"
 PROFILES_FILE = "interference_profiles.png"
-FILES = (RATES_FILE, RADAR_FILE, EFFECTS_FILE, PROFILES_FILE, SHARES_FILE, CONTRASTS_FILE)
+FILES = (RATES_FILE, RADAR_FILE, EFFECTS_FILE, PROFILES_FILE, CONFUSION_FILE, SHARES_FILE, CONTRASTS_FILE)
 
 
 def diagnosis_plots(diagnosis: Diagnosis, rows: Sequence[ScoredRow]) -> list[Plot]:
@@ -31,7 +33,8 @@ def diagnosis_plots(diagnosis: Diagnosis, rows: Sequence[ScoredRow]) -> list[Plo
     """
     table = tidy_table(diagnosis)
     overall = [radar_plot(of_all(table)), rates_plot(of_all(table))] if len(table) else []
-    found = [plot for plot in (profiles_plot(of_prompts(table)), *overall, effects_plot(rows)) if plot]
+    figures = (profiles_plot(of_prompts(table)), *overall, effects_plot(rows), confusion_plot(class_groups(rows)))
+    found = [plot for plot in figures if plot]
     return found + attention_plots(diagnosis.attention)
 
 

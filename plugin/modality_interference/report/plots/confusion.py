@@ -1,0 +1,66 @@
+"""What is taken for what: a heatmap of answers by right class, of clean rows and beside it of their twins."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from ..classes import ClassGroup
+from ..theme import CARD, INK, Plot, label, make_plot, paint
+
+
+CONFUSION_FILE = "interference_confusion.png"
+MOST_CLASSES = 30  # more are too many for a picture; the table has them
+_MOST_GROUPS = 8
+_CELL = 0.17  # inches
+_SHORTEST = 1.2  # inches, side of a panel
+_WRITTEN = 12  # classes up to which shares are written into their cells
+_NAME = 16  # characters of a class
+
+
+def confusion_plot(groups: Sequence[ClassGroup]) -> Plot | None:
+    """The plot of all datasets with few enough classes; None where there is none."""
+    few = [group for group in groups if len(group.classes) <= MOST_CLASSES][:_MOST_GROUPS]
+    if not few:
+        return None
+
+    caption = (
+        "Each line is a class: the shares of its rows that were answered with each class. Right answers are on the diagonal. "
+        "Left the clean rows, right all their twins."
+    )
+    return make_plot(CONFUSION_FILE, "What is taken for what", caption, lambda: _draw(few))
+
+
+def _draw(groups: Sequence[ClassGroup]) -> Figure:
+    columns = 1 + any(group.has_twins for group in groups)
+    sides = [
+        max(_SHORTEST, _CELL * len(group.classes) * (2 if len(group.classes) <= _WRITTEN else 1)) for group in groups
+    ]
+    height = sum(sides) + 1.5 * len(groups)
+    figure = Figure(figsize=((max(sides) + 1.6) * columns, height), layout=ConstrainedLayoutEngine(h_pad=0.1))
+    grid = figure.subplots(len(groups), columns, squeeze=False, gridspec_kw={"height_ratios": sides})
+    for group, panels in zip(groups, grid, strict=True):
+        for clean, axes in zip((True, False), panels):
+            if clean or group.has_twins:
+                _panel(axes, group, clean)
+            else:
+                axes.set_visible(False)
+
+    return figure
+
+
+def _panel(axes: Axes, group: ClassGroup, clean: bool) -> None:
+    shares, answers = group.confusion(clean)
+    paint(axes, np.nan_to_num(shares))
+    axes.set_title(label(f"{group.title}, {'clean' if clean else 'perturbed'}", 40), loc="left", fontsize=9)
+    axes.set_yticks(range(len(group.classes)), [label(name, _NAME) for name in group.classes], fontsize=7.5)
+    axes.set_xticks(range(len(answers)), [label(name, _NAME) for name in answers], fontsize=7.5, rotation=90)
+    if len(answers) > _WRITTEN:
+        return
+
+    for (line, column), share in np.ndenumerate(shares):
+        if share > 0:  # neither 0 nor nan
+            colour = CARD if share > 0.6 else INK
+            axes.text(column, line, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color=colour)
