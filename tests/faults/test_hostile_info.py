@@ -81,7 +81,7 @@ HOSTILE = [
     ),
     ({"hf_hub_url": "json"}, "`hf_hub_url` must be a name such as `owner/name`, found 'json'"),
     ({"folder": "../.."}, "`folder` '../..' leads upwards"),
-    ({"num_samples": 10**17}, "`num_samples` must be a whole number from 1 to 1,000,000,000"),
+    ({"num_samples": 10**17}, "`num_samples` must be a whole number from 1 to 10,000,000"),
     ({"columns": ["question"]}, "`columns` must be an object of column names"),
     ({"formatting": ["multiple_choice_twins"]}, "`formatting` must be the name of a format"),
     ({"formatting": "alpaca"}, "it has a `twins` block, but `formatting: alpaca` makes no twins"),

@@ -266,6 +266,36 @@ def test_max_samples_counts_examples(keys):
     assert some.to_list() == whole.select([0, 1, 2, 8, 9, 10]).to_list()
 
 
+@pytest.mark.parametrize("formatting", ["plain", "twins"])
+@pytest.mark.parametrize(
+    ("entry", "overrides"),
+    [
+        ({"num_samples": 5}, {}),
+        ({"num_samples": 1}, {}),
+        ({"num_samples": 12}, {}),
+        ({"split": "train[3:]"}, {}),
+        ({"split": "train[-3:]+train[:2]"}, {"max_samples": 4}),
+        ({"split": "train[2:]", "num_samples": 3}, {}),
+        ({}, {"streaming": True, "dataloader_num_workers": 1}),
+    ],
+    ids=str,
+)
+def test_rows_are_numbered_as_the_file_does(keys, tmp_path, formatting, entry, overrides):
+    folder = write_datasets(tmp_path / "data")
+    info = json.loads((folder / "dataset_info.json").read_text())
+    name = {"plain": "plain", "twins": "sums"}[formatting]
+    (folder / "dataset_info.json").write_text(json.dumps({name: info[name] | entry}))
+    recipe = keys(name, **overrides) | {"dataset_dir": str(folder), "media_dir": str(folder)}
+    loaded = load_data(recipe)
+    rows = json.loads((folder / f"{name}.json").read_text())
+    found = list(loaded.train)
+    assert found
+    for example in found:
+        own = rows[example["row"]]
+        prompt = loaded.tokenizer.decode(example["input_ids"])
+        assert (own["instruction"] if formatting == "plain" else own["question"]) in prompt
+
+
 def test_eval_on_each_dataset(keys, tmp_path):
     each = dict(eval_dataset="pictures,sums,few", eval_on_each_dataset=True, do_eval=True, max_samples=3)
     loaded = load_data(keys("both", **each))

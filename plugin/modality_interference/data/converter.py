@@ -11,7 +11,7 @@ from ..messages import listed, shown, suggestion
 from ..modality import MEDIA, Modality, to_bits
 from .dataset import RawDataset, RowContext
 from .formats.audio_visual import ASKED, CLIP
-from .records import INVALID_TEXT, LAYOUT, Reason, TwinRecord, Variant
+from .records import INVALID_TEXT, LAYOUT, ROW, Reason, TwinRecord, Variant
 from .registry import Format, Perturbation, formats, perturbations
 from .row_key import row_key, seeded
 from .sample import ParsedRow, Sample, own_references
@@ -19,7 +19,7 @@ from .spec import PerturbationSpec, TwinsSpec, read_relevant
 
 
 MAX_CHARACTERS = 1_000_000  # of a row's texts together: more than any model reads, and tokenizing takes a second
-_RESERVED = (ASKED, CLIP, INVALID_TEXT)  # columns that are added to raw rows
+_RESERVED = (ASKED, CLIP, INVALID_TEXT, ROW)  # columns that are added to raw rows
 OPTIONS_PURPOSE = "options"  # of a format's random numbers; those of perturbations are seeded with their label
 
 
@@ -41,7 +41,7 @@ class TwinConverter:
 
         Args:
             example: the raw row.
-            index: its index in the dataset.
+            index: its index in the dataset, which counts where the row does not say which row of the file it is.
 
         Returns:
             LLaMA-Factory's `_prompt`, `_response`, `_system`, `_tools`, `_images`, `_videos`, `_audios`, and:
@@ -51,6 +51,7 @@ class TwinConverter:
             - `_twins`: a `TwinRecord`, as Arrow holds it.
         """
         name, clip = self.dataset.name, example.get(CLIP)
+        index = index if ROW not in example or CLIP in example else example[ROW]
         key = row_key(name, _own_cells(example))
         try:
             if example.get(INVALID_TEXT):
@@ -248,10 +249,7 @@ def _check_columns(dataset: RawDataset, layout: Format, column_names: Sequence[s
 
 def _own_cells(example: Mapping[str, Any]) -> Mapping[str, Any]:
     """The row without the columns that depend on other rows: its index, and whether the text of any row is not UTF-8."""
-    if CLIP not in example and INVALID_TEXT not in example:
-        return example
-
-    return {name: value for name, value in example.items() if name not in (CLIP, INVALID_TEXT)}
+    return {name: value for name, value in example.items() if name not in (CLIP, INVALID_TEXT, ROW)}
 
 
 def _check_texts(sample: Sample) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
+import numpy as np
 import pyarrow as pa
-from datasets import ClassLabel, Dataset, Features, Image, IterableDataset, List, Value
+from datasets import ClassLabel, Dataset, Features, Image, IterableDataset, List, ReadInstruction, Value
 
 from .. import __version__
 from ..errors import ModalityInterferenceError
 from ..modality import MEDIA, Modality
-from .records import INVALID_TEXT
+from .records import INVALID_TEXT, ROW
 
 
 AnyDataset: TypeAlias = Dataset | IterableDataset
@@ -199,6 +200,28 @@ def _media(feature: Any) -> Any:
         item = Value("string")
 
     return List(item)
+
+
+def numbered(dataset: AnyDataset) -> AnyDataset:
+    """The same rows with the column `ROW`: which row of the file each is. A stream stays as it is.
+
+    Args:
+        dataset: as `datasets.load_dataset` returns it, which may be a slice of a file (`split: train[4:]`).
+    """
+    if not isinstance(dataset, Dataset):
+        return dataset
+
+    sizes = {name: split.num_examples for name, split in (dataset.info.splits or {}).items()}
+    try:
+        slices = ReadInstruction.from_spec(str(dataset.split)).to_absolute(sizes)
+    except (ValueError, KeyError):  # it does not say what it is a slice of
+        slices = []
+
+    ranges = [np.arange(part.from_ or 0, sizes[part.splitname] if part.to is None else part.to) for part in slices]
+    rows = np.concatenate(ranges) if ranges else np.arange(len(dataset))
+    rows = rows if len(rows) == len(dataset) else np.arange(len(dataset))
+    dataset = dataset.remove_columns(ROW) if ROW in dataset.column_names else dataset  # one that no entry may name
+    return dataset.add_column(ROW, rows)
 
 
 def mark_invalid_text(dataset: Dataset | IterableDataset) -> Dataset | IterableDataset:

@@ -18,7 +18,7 @@ from .contents import data_problems
 
 
 HUB_KEYS = ("hf_hub_url", "ms_hub_url", "om_hub_url")
-MAX_SAMPLES = 1_000_000_000
+MAX_SAMPLES = 10_000_000  # LLaMA-Factory repeats rows up to that number, and holds a list of them in memory
 # A bare name such as `pandas` would make `datasets` open files of this machine.
 _HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 _BUCKETS = ("s3://", "gs://", "gcs://")

@@ -21,7 +21,7 @@ from ..compat import collect_decoders, get_logger
 from ..data import schema
 from ..data.converter import PlainRow, TwinConverter, make_converter
 from ..data.formats.audio_visual import ask_each
-from ..data.records import TwinRecord
+from ..data.records import ROW, TwinRecord
 from ..data.registry import Format, formats
 from ..data.schema import mark_invalid_text
 from ..data.spec import PLAIN, TwinsSpec
@@ -80,6 +80,16 @@ def _parse_twins(name: str, attribute: Any) -> TwinsSpec | None:
     return None
 
 
+def load_dataset(stock: Callable[..., AnyDataset]) -> Callable[..., AnyDataset]:
+    """`load_dataset`, whose rows also say which rows of the file they are: `num_samples` and the like take some of them."""
+
+    @wraps(stock)
+    def load(*args: Any, **keys: Any) -> AnyDataset:
+        return schema.numbered(stock(*args, **keys))
+
+    return load
+
+
 def align_dataset(stock: Callable[..., AnyDataset], cache_dir: str | None) -> Callable[..., AnyDataset]:
     """`align_dataset`, which makes aligned rows with twins for datasets that have a `twins` block.
 
@@ -102,7 +112,7 @@ def align_dataset(stock: Callable[..., AnyDataset], cache_dir: str | None) -> Ca
                 **_map_options(data_args, training_args, "Naming rows"),
             )
 
-        every = schema.column_names(dataset)
+        every = [name for name in schema.column_names(dataset) if name != ROW]
         dataset = readable_rows(dataset, dataset_attr, layout)
         folders = _media_folders(data_args, cache_dir)
         converter = twin_converter(dataset, every, dataset_attr, layout, data_args, training_args.seed, folders)
@@ -138,7 +148,9 @@ def readable_rows(dataset: AnyDataset, dataset_attr: Any, layout: Format) -> Any
         dataset_attr: what `get_dataset_list` above makes of the entry.
         layout: the format that reads them.
     """
-    names = {getattr(dataset_attr, key) for key in PLAIN_COLUMNS} | set(_columns(dataset_attr, layout).values())
+    names = (
+        {ROW} | {getattr(dataset_attr, key) for key in PLAIN_COLUMNS} | set(_columns(dataset_attr, layout).values())
+    )
     if dataset_attr.twins is not None:
         names.add(dataset_attr.twins.relevant_column)
 

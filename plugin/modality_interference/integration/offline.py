@@ -21,6 +21,7 @@ from datasets import Dataset
 from ..data import schema
 from ..data.converter import PlainRow
 from ..data.formats.audio_visual import ask_each
+from ..data.records import ROW
 from ..data.registry import formats
 from ..dataset_dir.rows import Example, read_example
 from ..errors import ModalityInterferenceError
@@ -81,7 +82,7 @@ def open_dataset(name: str, entry: dict[str, Any], folder: Path, seed: int) -> I
         if not len(rows):
             raise ModalityInterferenceError(f"dataset `{name}`: it has no rows")
 
-        layout, columns = loading.layout_of(attribute), rows.column_names
+        layout, columns = loading.layout_of(attribute), [name for name in rows.column_names if name != ROW]
         if layout is None:
             make_converter: Callable[[], Converter] = partial(_plain_converter, attribute, data_args)
         else:
@@ -117,7 +118,10 @@ def _load(attribute: Any, data_args: Any, cache: str) -> Dataset:
     model_args = SimpleNamespace(cache_dir=cache, hf_hub_token=None)
     attribute.num_samples = None  # of all rows, in the order of the file
     try:
-        with _swapped(loader, "align_dataset", lambda rows, *_: rows):
+        with (
+            _swapped(loader, "align_dataset", lambda rows, *_: rows),
+            _swapped(loader, "load_dataset", loading.load_dataset(loader.load_dataset)),
+        ):
             return loader._load_single_dataset(attribute, model_args, data_args, training_args=None)
     except Exception as error:  # from pyarrow, pandas, json, datasets, the file system
         raise _refused(attribute.twin_name, "its data cannot be read", error.__cause__ or error) from error

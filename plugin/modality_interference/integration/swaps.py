@@ -77,6 +77,12 @@ SWAPS = (
     ),
     Swap(
         _LOADER,
+        "load_dataset",
+        lambda stock, run: loading.load_dataset(stock),
+        "number the rows as the file does",
+    ),
+    Swap(
+        _LOADER,
         "align_dataset",
         lambda stock, run: loading.align_dataset(stock, run.model_args.cache_dir),
         "make the twins of every converted row",

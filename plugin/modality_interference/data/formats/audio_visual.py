@@ -9,6 +9,7 @@ from ...errors import Unusable
 from ...modality import Modality
 from ..dataset import TRIES, RawDataset
 from ..options import MAX_OPTIONS
+from ..records import ROW
 from ..registry import register_format
 from ..sample import ParsedRow, Partner
 from ..spec import MODALITY
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
 
 ASKED = "_asked"  # the column that says which modality the row's question is about
-CLIP = "_clip"  # the column with the index of the row that the dataset itself has
+CLIP = "_clip"  # the column with the index of the row that the file has
 
 
 def ask_each(dataset: "Dataset | IterableDataset", modalities: Sequence[Modality], **options: Any) -> Any:
@@ -44,7 +45,7 @@ class _Questions:
 
     def __call__(self, rows: Mapping[str, list[Any]], indices: list[int]) -> dict[str, list[Any]]:
         repeated = {name: [value for value in values for _ in self.modalities] for name, values in rows.items()}
-        clips = [index for index in indices for _ in self.modalities]
+        clips = [index for index in rows.get(ROW, indices) for _ in self.modalities]
         return {**repeated, ASKED: list(self.modalities) * len(indices), CLIP: clips}
 
 
