@@ -24,7 +24,8 @@ from llamafactory.hparams import get_train_args
 from llamafactory.model import load_model, load_tokenizer
 from torch import Tensor, nn
 
-from modality_interference.batching.batch import Answers, TwinBatch
+from modality_interference.batching.answer_logits import Answers
+from modality_interference.batching.batch import TwinBatch
 from modality_interference.batching.collator import TwinCollator
 from modality_interference.batching.sampler import BatchMixSampler
 from modality_interference.train.hooks import ModelParts

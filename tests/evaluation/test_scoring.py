@@ -8,7 +8,8 @@ import torch
 from scipy.spatial.distance import jensenshannon
 from scipy.special import log_softmax, softmax
 
-from modality_interference.batching.batch import Answers, OptionTokens, Question
+from modality_interference.batching.answer_logits import Answers
+from modality_interference.batching.batch import OptionTokens, Question
 from modality_interference.evaluation.scoring import option_likelihoods, score_generated, score_likelihood
 
 

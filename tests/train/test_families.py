@@ -13,7 +13,8 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from modality_interference.attention.prefix import CommonPrefixes
 from modality_interference.attention.row_attention import RowAttention
-from modality_interference.batching.batch import Answers, TwinBatch
+from modality_interference.batching.answer_logits import Answers
+from modality_interference.batching.batch import TwinBatch
 from modality_interference.train.attack import Attack, Perturbation
 from modality_interference.train.hooks import perturb
 from modality_interference.train.losses import LOGGED, LOSS_ALIGNMENT

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 from torch.distributions import Categorical, kl_divergence
 
-from modality_interference.batching.batch import Answers
+from modality_interference.batching.answer_logits import Answers
 from modality_interference.train.losses import METHODS, consistency_sum, divergence
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from transformers import TrainerCallback
 
 from modality_interference.arguments import PluginArguments
-from modality_interference.batching.batch import Answers, TwinBatch
+from modality_interference.batching.answer_logits import Answers
+from modality_interference.batching.batch import TwinBatch
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.modality import IGNORE_LABEL as NO
 from modality_interference.train.checkpoints import is_complete

@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import ModalityInterferenceError
 from ..modality import IGNORE_LABEL, Modality
 
 
-ROW_KEYS = ("twin_of", "row_key", "perturbation_mask", "media_index", "questions", "token_modality", "relevant")
-ANSWER_KEYS = ("thought", "beginning")
+ROW_KEYS = (
+    "twin_of", "row_key", "perturbation_mask", "media_index", "questions", "token_modality", "relevant", "thought",
+    "beginning",
+)  # fmt: skip
+_DEFAULTS = {"thought": (), "beginning": 0}
 
 
 @dataclass(frozen=True)
@@ -114,9 +116,8 @@ class TwinBatch:
     @classmethod
     def split(cls, inputs: dict[str, Any]) -> "TwinBatch":
         """Split a collated batch; `inputs` is not changed."""
-        row_values: dict[str, Any] = {key: inputs.get(key) for key in ROW_KEYS}
-        row_values |= {key: inputs[key] for key in ANSWER_KEYS if key in inputs}
-        rest = {key: value for key, value in inputs.items() if key not in row_values and key != "labels"}
+        row_values: dict[str, Any] = {key: inputs.get(key, _DEFAULTS.get(key)) for key in ROW_KEYS}
+        rest = {key: value for key, value in inputs.items() if key not in ROW_KEYS and key != "labels"}
         return cls(rest, inputs["labels"], **row_values)
 
     @cached_property
@@ -263,142 +264,3 @@ def skipped_thoughts(labels: Tensor, thought: Sequence[int]) -> Tensor:
 def _last(where: Tensor) -> Tensor:
     """(rows,) the last column in which (rows, tokens) booleans are True, 0 where none is."""
     return torch.where(where, torch.arange(where.shape[1], device=where.device), 0).amax(dim=1)
-
-
-@dataclass
-class Answers:
-    """Logits at the answer positions of some rows, flattened in row-major order.
-
-    Attributes:
-        logits: (positions, vocabulary) float32.
-        targets: (positions,) the answer tokens.
-        row: (positions,) index of each position's row.
-        rows: number of rows.
-        compared: (positions,) at which of them rows are compared and judged; None at all.
-    """
-
-    logits: Tensor
-    targets: Tensor
-    row: Tensor
-    rows: int
-    compared: Tensor | None = None
-
-    @classmethod
-    def of(cls, logits: Tensor, labels: Tensor, compared: Tensor | None = None) -> "Answers":
-        """Pair logits with the labels that they predict.
-
-        Args:
-            logits: (positions, vocabulary).
-            labels: (rows, tokens).
-            compared: (rows, tokens) `TwinBatch.compared` or `TwinBatch.last_answer`; None for all answer positions.
-
-        Raises:
-            ModalityInterferenceError: there are not as many logits as answer positions.
-        """
-        positions = answer_positions(labels)
-        row = torch.nonzero(positions)[:, 0]
-        if len(row) != len(logits):
-            raise ModalityInterferenceError(
-                f"The model returned logits for {len(logits)} positions, but the batch has {len(row)} answer tokens: "
-                "`get_decoder()` or `get_output_embeddings()` of the model does not return the module that its forward uses."
-            )
-
-        kept = None if compared is None else compared[positions]
-        return cls(logits.float(), labels[:, 1:][positions[:, :-1]], row, len(labels), kept)
-
-    @cached_property
-    def lengths(self) -> Tensor:
-        """(rows,) answer tokens of each row."""
-        return torch.bincount(self.row, minlength=self.rows)
-
-    @cached_property
-    def starts(self) -> Tensor:
-        """(rows,) first position of each row."""
-        return self.lengths.cumsum(0) - self.lengths
-
-    @cached_property
-    def cross_entropy(self) -> Tensor:
-        """(positions,) nats."""
-        return torch.nn.functional.cross_entropy(self.logits, self.targets, reduction="none")
-
-    @cached_property
-    def finite(self) -> Tensor:
-        """(rows,) whether the cross-entropy of the row's answer is finite."""
-        return torch.isfinite(self.row_sums(self.cross_entropy.detach()))
-
-    def only(self, kept: Tensor) -> "Answers":
-        """The answers of some rows, which get new indices.
-
-        Args:
-            kept: (rows,) booleans.
-        """
-        positions = kept[self.row]
-        numbers = (kept.cumsum(0) - 1)[self.row[positions]]
-        compared = None if self.compared is None else self.compared[positions]
-        return Answers(self.logits[positions], self.targets[positions], numbers, int(kept.sum()), compared)
-
-    def row_sums(self, values: Tensor) -> Tensor:
-        """Sum (positions,) values over each row's positions: (rows,)."""
-        return torch.zeros(self.rows, dtype=values.dtype, device=values.device).index_add(0, self.row, values)
-
-    def row_means(self, values: Tensor) -> Tensor:
-        """Average (positions,) values over each row's positions: (rows,), 0 for rows without an answer."""
-        return self.row_sums(values) / self.lengths.clamp(min=1)
-
-    @cached_property
-    def correct(self) -> Tensor:
-        """(rows,) whether the greedy (teacher-forced) answer is the labelled one, where rows are judged."""
-        wrong = self.logits.argmax(dim=-1) != self.targets
-        return self.row_sums((wrong if self.compared is None else wrong & self.compared).long()) == 0
-
-    def partners(self, variants: Tensor, sources: Tensor) -> tuple[Tensor, Tensor]:
-        """Match the answer positions of variants at which they are compared with those of their clean rows.
-
-        Args:
-            variants: (variants,) row indices.
-            sources: (variants,) the clean row of each.
-
-        Returns:
-            two (compared positions of the variants,) index tensors into the flat positions: of the variants, of the clean
-            rows.
-
-        Raises:
-            ModalityInterferenceError: where a variant's answer is not as long as its clean row's.
-        """
-        lengths = self.lengths[variants]
-        if not torch.equal(lengths, self.lengths[sources]):
-            raise ModalityInterferenceError(
-                "A twin's answer does not have as many tokens as its clean row's. The tokenized dataset was not made by "
-                "this plugin, or was edited: remove `tokenized_path` and run again."
-            )
-
-        within = torch.arange(int(lengths.sum()), device=lengths.device)
-        within = within - torch.repeat_interleave(lengths.cumsum(0) - lengths, lengths)
-        own = torch.repeat_interleave(self.starts[variants], lengths) + within
-        clean = torch.repeat_interleave(self.starts[sources], lengths) + within
-        if self.compared is None:
-            return own, clean
-
-        kept = self.compared[own]
-        return own[kept], clean[kept]
-
-    def means_over(self, own: Tensor, values: Tensor) -> Tensor:
-        """Average values of compared positions over each row's.
-
-        Args:
-            own: (compared,) their indices among the flat positions; see `partners`.
-            values: (compared,).
-
-        Returns:
-            (rows,), 0 for rows without any of the positions.
-        """
-        sums = values.new_zeros(self.rows).index_add(0, self.row[own], values)
-        return sums / torch.bincount(self.row[own], minlength=self.rows).clamp(min=1)
-
-    def flips(self, variants: Tensor, sources: Tensor) -> Tensor:
-        """(variants,) whether a variant's greedy answer differs from its clean row's where they are compared."""
-        own, clean = self.partners(variants, sources)
-        greedy = self.logits.argmax(dim=-1)
-        differs = torch.zeros(self.rows, dtype=torch.long, device=own.device)
-        differs = differs.index_add(0, self.row[own], (greedy[own] != greedy[clean]).long())
-        return differs[variants] > 0

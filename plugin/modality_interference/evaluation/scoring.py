@@ -6,7 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..batching.batch import Answers, OptionTokens, Question
+from ..batching.answer_logits import Answers
+from ..batching.batch import OptionTokens, Question
 from ..results import ScoredRow
 from ..train.losses import js
 from .answer_text import normalized

@@ -14,7 +14,8 @@ from typing_extensions import override
 from ..attention.packing import shared_prefill
 from ..attention.prefix import CommonPrefixes, PackedRows
 from ..attention.row_attention import RowAttention
-from ..batching.batch import Answers, TwinBatch
+from ..batching.answer_logits import Answers
+from ..batching.batch import TwinBatch
 from ..batching.collator import Purpose
 from ..compat import get_logger
 from ..errors import ModalityInterferenceError

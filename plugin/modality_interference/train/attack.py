@@ -17,7 +17,8 @@ from torch.nn.parallel import DistributedDataParallel
 from ..arguments import PluginArguments
 from ..attention.prefix import CommonPrefixes, PackedRows
 from ..attention.row_attention import PrefixCache, RowAttention
-from ..batching.batch import Answers, TwinBatch, answer_positions
+from ..batching.answer_logits import Answers
+from ..batching.batch import TwinBatch, answer_positions
 from .decoder_inputs import almost_nothing, detach, take_rows
 from .hooks import ModelParts, attack_mode, evaluation_mode, perturb
 from .media_features import MediaFeatures

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, logaddexp
 
 from ..arguments import PluginArguments
-from ..batching.batch import Answers, TwinBatch
+from ..batching.answer_logits import Answers
+from ..batching.batch import TwinBatch
 from .alignment import aligned_rows
 
 

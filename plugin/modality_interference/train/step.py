@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from ..arguments import PluginArguments
 from ..attention.prefix import CommonPrefixes
 from ..attention.row_attention import RowAttention
-from ..batching.batch import Answers, TwinBatch
+from ..batching.answer_logits import Answers
+from ..batching.batch import TwinBatch
 from .alignment import Alignment
 from .attack import Attack, Perturbation, ascend, finite_rows
 from .decoder_inputs import append_rows, take_rows
