@@ -79,7 +79,11 @@ def _cell(rates: Mapping) -> str:
 def _effects(diagnosis: Diagnosis, modality: str) -> list[float]:
     """Cohen's d by layer."""
     assert diagnosis.attention is not None  # the recipe has `attention_probe: true`
-    (contrast,) = [contrast for contrast in diagnosis.attention.contrasts if contrast.modality == modality]
+    (contrast,) = [
+        contrast
+        for contrast in diagnosis.attention.contrasts
+        if (contrast.modality, contrast.condition) == (modality, "clean")
+    ]
     return [layer.value or 0.0 for layer in contrast.layers]
 
 

@@ -290,7 +290,8 @@ class AttentionContrast(Result):
         modality: whose tokens are attended to; of rows that have some.
         asked: kind of the prompts that ask for it.
         other: kind of the prompts that it is compared with.
-        only_clean: whether clean rows alone are compared, or twins too.
+        condition: which rows are compared: `clean` ones, of clips those whose frames and audio are of one class; `misaligned`
+            clips, where they are not; or `all`, twins too, where one kind of prompts has the modality in twins alone.
         asked_rows: how many rows of the first kind.
         other_rows: how many of the second.
         layers: Cohen's d by layer, above 0 where prompts that ask for the modality draw more attention to it; None where
@@ -300,7 +301,7 @@ class AttentionContrast(Result):
     modality: str
     asked: str
     other: str
-    only_clean: bool
+    condition: Literal["clean", "misaligned", "all"]
     asked_rows: int = Field(ge=1)
     other_rows: int = Field(ge=1)
     layers: list[Estimate[float | None]]

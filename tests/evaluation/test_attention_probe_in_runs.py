@@ -100,12 +100,7 @@ def test_shares_are_those_of_eager_attention_row_by_row(probed, checkpoint, data
 def test_images_are_contrasted_with_sums_that_have_one(probed):
     """Of sums, twins alone have an image: 2 of 8 rows each; so all rows count, 3 of each of 8 images."""
     (contrast,) = probed[1].contrasts
-    assert (contrast.modality, contrast.asked, contrast.other, contrast.only_clean) == (
-        "image",
-        "image",
-        "text",
-        False,
-    )
+    assert (contrast.modality, contrast.asked, contrast.other, contrast.condition) == ("image", "image", "text", "all")
     assert (contrast.asked_rows, contrast.other_rows) == (24, 16)
     assert all(size.low <= size.value <= size.high for size in contrast.layers) and len(contrast.layers) == 2
 
@@ -190,17 +185,21 @@ def test_clips(clips):
         assert (np.array(condition.layers) > 0).all()
 
     assert [
-        (contrast.modality, contrast.asked, contrast.other, contrast.only_clean) for contrast in clips.contrasts
+        (contrast.modality, contrast.asked, contrast.other, contrast.condition) for contrast in clips.contrasts
     ] == [
-        ("video", "video", "audio", True),
-        ("audio", "audio", "video", True),
+        ("video", "video", "audio", "clean"),
+        ("video", "video", "audio", "misaligned"),
+        ("audio", "audio", "video", "clean"),
+        ("audio", "audio", "video", "misaligned"),
     ]
+    assert {(contrast.asked_rows, contrast.other_rows) for contrast in clips.contrasts} == {(4, 4)}
 
 
-def attended(row, kind, shares, perturbation="clean", dataset="clips"):
+def attended(row, kind, shares, perturbation="clean", dataset="clips", **keys):
     """A row of one layer and head whose other attention falls on text."""
     values = np.array([[[1 - sum(shares), 0, *shares, 0]]], dtype=np.float32)
-    return AttendedRow(dataset, row, kind, perturbation, values, np.array([True, False, True, True, False]))
+    seen = np.array([True, False, True, True, False])
+    return AttendedRow(dataset, row, kind, perturbation, values, seen, **keys)
 
 
 def test_rows_that_ranks_repeat_count_once_and_d_is_that_of_hand():
@@ -217,6 +216,23 @@ def test_rows_that_ranks_repeat_count_once_and_d_is_that_of_hand():
     shares = {(found.kind, found.perturbation): found for found in profile.conditions}
     assert shares["video", "clean"].rows == 2
     assert shares["video", "clean"].layers[0] == pytest.approx([0.4, 0.5, 0.1])
+
+
+def test_misaligned_clips_have_their_own_d():
+    """The values of the test above on misaligned rows; aligned ones that do not differ, rows without what they ask about."""
+    swapped = {"video": "swapped_audio", "audio": "swapped_video"}
+    values = [(0, "video", (0.4, 0.1)), (2, "video", (0.6, 0.1)), (1, "audio", (0.1, 0.2)), (3, "audio", (0.3, 0.3))]
+    aligned = [attended(row, kind, (0.2, 0.2 + row / 100)) for row, kind, _ in values]
+    removed = [attended(row, kind, (0.9, 0.0), dataset="removed", whole=False) for row, kind, _ in values]
+    twins = [attended(*value, perturbation=swapped[value[1]], misaligned=True) for value in values]
+    recorded = [attended(*value, misaligned=True) for value in values]
+    found = attention_profile([*aligned, *removed, *twins], seed=0).contrasts
+    assert [(contrast.modality, contrast.condition) for contrast in found] == [
+        (modality, condition) for modality in ("video", "audio") for condition in ("clean", "misaligned")
+    ]
+    assert found[0].layers[0].value is None  # no spread
+    assert found[1].layers[0].value == pytest.approx(0.3 / 0.02**0.5, abs=1e-4)
+    assert [contrast.condition for contrast in attention_profile(recorded, seed=0).contrasts] == ["misaligned"] * 2
 
 
 def steps(folder):

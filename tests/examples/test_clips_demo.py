@@ -181,7 +181,7 @@ def tabled(effect):
     layers = [Estimate(value=value, low=value, high=value) for value in (effect, effect / 2)]
     contrasts = [
         AttentionContrast(
-            modality=asked, asked=asked, other=other, only_clean=True, asked_rows=10, other_rows=10, layers=layers
+            modality=asked, asked=asked, other=other, condition="clean", asked_rows=10, other_rows=10, layers=layers
         )
         for asked, other in (("video", "audio"), ("audio", "video"))
     ]

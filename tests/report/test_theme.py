@@ -29,7 +29,7 @@ PROFILE = AttentionProfile(
             modality="\x00",
             asked="image",
             other="text",
-            only_clean=True,
+            condition="clean",
             asked_rows=1,
             other_rows=1,
             layers=[Estimate(value=1, low=0, high=2), Estimate(value=None, low=None, high=None)],

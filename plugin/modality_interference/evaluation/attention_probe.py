@@ -1,8 +1,8 @@
 """Which modality the position that decides the answer attends to, and how that differs between kinds of prompts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from ..attention.scores import GROUPS, Queries, ShareProbe, group_weights
 from ..batching.batch import TwinBatch
 from ..errors import ModalityInterferenceError
 from ..modality import CLEAN, KINDS, Modality
-from ..results import AttentionContrast, AttentionProfile, AttentionShares
+from ..results import AttentionContrast, AttentionProfile, AttentionShares, is_misaligned
 from .statistics import effect_sizes
 
 
@@ -29,6 +29,8 @@ class AttendedRow:
         shares: (layers, heads, groups) float32 shares of attention on `scores.GROUPS`.
         seen: (groups,) whether the row has tokens of the group.
         clip: the row of the data, where it is asked several questions; else None.
+        misaligned: whether its frames and audio are of different classes.
+        whole: whether nothing that the question is about was taken away, and no abstention is offered.
     """
 
     dataset: str
@@ -38,6 +40,8 @@ class AttendedRow:
     shares: NDArray[Any]
     seen: NDArray[Any]
     clip: int | None = None
+    misaligned: bool = False
+    whole: bool = True
 
     @property
     def unit(self) -> tuple[str, int]:
@@ -98,6 +102,8 @@ class AttentionProbe:
                 shares[index],
                 seen[index],
                 question.clip,
+                is_misaligned(question.perturbation, question.target is not None),
+                not question.removed and question.abstention is None,
             )
             for index, question in enumerate(self.questions)
         ]
@@ -124,11 +130,11 @@ def attention_profile(rows: Sequence[AttendedRow], seed: int) -> AttentionProfil
     by_identity = {row.identity: row for row in rows}
     unique = [by_identity[identity] for identity in sorted(by_identity)]  # one order, however ranks shared the rows
     present = np.any([row.seen for row in unique], axis=0)
-    contrasts = [_contrast(unique, *names, seed) for names in _CONTRASTS]
+    contrasts = [contrast for names in _CONTRASTS for contrast in _contrasts(unique, *names, seed)]
     return AttentionProfile(
         groups=[group for group, there in zip(GROUPS, present) if there],
         conditions=_conditions(unique, np.flatnonzero(present)),
-        contrasts=[contrast for contrast in contrasts if contrast is not None],
+        contrasts=contrasts,
     )
 
 
@@ -157,29 +163,33 @@ def _shares(key: tuple[str, str, str], rows: Sequence[AttendedRow], columns: np.
     )
 
 
-def _contrast(
+def _contrasts(
     rows: Sequence[AttendedRow], modality: Modality, asked: str, other: str, seed: int
-) -> AttentionContrast | None:
-    """Compare clean rows; where one of the kinds has the modality in twins alone, all rows."""
+) -> Iterator[AttentionContrast]:
+    """Compare clean rows, and misaligned ones; where one of the kinds has the modality in twins alone, all rows."""
     column = GROUPS.index(modality.value)
-    kinds = {kind: [row for row in rows if row.kind == kind and row.seen[column]] for kind in (asked, other)}
-    clean = {kind: [row for row in members if row.perturbation == CLEAN] for kind, members in kinds.items()}
-    only_clean = all(clean.values())
-    compared = clean if only_clean else kinds
-    if not all(compared.values()):
-        return None
-
-    values = {
-        kind: np.stack([row.shares[..., column].mean(axis=1, dtype=np.float64) for row in members])
-        for kind, members in compared.items()
+    present = [row for row in rows if row.kind in (asked, other) and row.seen[column] and row.whole]
+    conditions: dict[Literal["clean", "misaligned", "all"], list[AttendedRow]] = {
+        "clean": [row for row in present if row.perturbation == CLEAN and not row.misaligned],
+        "misaligned": [row for row in present if row.misaligned],
+        "all": present,
     }
-    units = {kind: [row.unit for row in members] for kind, members in compared.items()}
-    return AttentionContrast(
-        modality=modality.value,
-        asked=asked,
-        other=other,
-        only_clean=only_clean,
-        asked_rows=len(compared[asked]),
-        other_rows=len(compared[other]),
-        layers=effect_sizes(values[asked], units[asked], values[other], units[other], seed),
-    )
+    found = False
+    for condition, members in conditions.items():
+        one, two = ([row for row in members if row.kind == kind] for kind in (asked, other))
+        if not one or not two or (condition == "all" and found):
+            continue
+
+        found = True
+        of_one, of_two = (
+            np.stack([row.shares[..., column].mean(axis=1, dtype=np.float64) for row in part]) for part in (one, two)
+        )
+        yield AttentionContrast(
+            modality=modality.value,
+            asked=asked,
+            other=other,
+            condition=condition,
+            asked_rows=len(one),
+            other_rows=len(two),
+            layers=effect_sizes(of_one, [row.unit for row in one], of_two, [row.unit for row in two], seed),
+        )

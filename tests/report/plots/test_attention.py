@@ -9,6 +9,7 @@ from PIL import Image
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.report.comparison import compare_runs
 from modality_interference.report.page import write_report
+from modality_interference.report.plots.attention import contrast_plots
 from modality_interference.results import (
     JSON_FILE,
     AttentionContrast,
@@ -18,6 +19,34 @@ from modality_interference.results import (
     read_diagnosis,
     write_results,
 )
+
+
+def clip_profile(effects):
+    """A profile of clips with these effects in the second of two layers, by condition and modality."""
+    shares = dict(rows=4, layers=[[0.5, 0.5]] * 2, heads=[[[0.5, 0.5]]] * 2)
+    contrasts = []
+    for (condition, modality), value in effects.items():
+        sizes = [Estimate(value=size, low=size - 0.5, high=size + 0.5) for size in (0.1, value)]
+        other = "audio" if modality == "video" else "video"
+        fields = dict(asked=modality, other=other, asked_rows=4, other_rows=4)
+        contrasts.append(AttentionContrast(modality=modality, condition=condition, layers=sizes, **fields))
+
+    conditions = [AttentionShares(dataset="clips", kind="video", perturbation="clean", **shares)]
+    return AttentionProfile(groups=["text", "video"], conditions=conditions, contrasts=contrasts)
+
+
+def test_misaligned_clips_beside_aligned_ones_before_and_after():
+    keys = [(condition, modality) for modality in ("video", "audio") for condition in ("clean", "misaligned")]
+    before, after = (
+        clip_profile(dict(zip(keys, values, strict=True))) for values in ((0.6, 0.4, 0.5, -0.7), (1.6, 1.4, 1, 0.9))
+    )
+    (plot,) = contrast_plots({"before": before, "after": after}, "x.png")
+    assert "video tokens, misaligned clips, before: 0.40 (-0.10 to 0.90) in layer 1" in plot.caption
+    assert "audio tokens, misaligned clips, before: -0.70 (-1.20 to -0.20) in layer 1" in plot.caption
+    assert "video tokens, after: 1.60 (1.10 to 2.10) in layer 1" in plot.caption
+    assert plot.svg.count("misaligned clips") == 2 and plot.svg.count("prompts<") == 2
+    (alone,) = contrast_plots({"this run": clip_profile({("misaligned", "video"): 0.4})}, "x.png")
+    assert "The largest by layer: video tokens, misaligned clips: 0.40" in alone.caption
 
 
 def profile(depth=3, undefined=False):
@@ -33,7 +62,7 @@ def profile(depth=3, undefined=False):
         ],
         contrasts=[
             AttentionContrast(
-                modality="image", asked="image", other="text", only_clean=False, asked_rows=4, other_rows=4,
+                modality="image", asked="image", other="text", condition="all", asked_rows=4, other_rows=4,
                 layers=[size] * depth,
             )
         ],

@@ -1,8 +1,8 @@
 """The plots of the white-box profile: where the model looks, and how much the prompt moves its gaze."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,6 +20,8 @@ from ..theme import CARD, CLEAN, INK, MUTED, Plot, add_legend, label, line_style
 SHARES_FILE = "interference_attention.png"
 CONTRASTS_FILE = "interference_attention_contrasts.png"
 COMPARED_FILE = "comparison_attention_contrasts.png"
+Contrasts: TypeAlias = Mapping[tuple[str, str], AttentionContrast]  # of a run, by condition and modality
+_CONDITIONS = {"clean": "", "misaligned": ", misaligned clips", "all": ", clean rows and twins"}
 _COLUMNS = 5  # panels beside each other
 _PANEL = 2.2  # inches, width of a heatmap
 _LAYER = 0.14  # inches, height of a layer
@@ -51,20 +53,36 @@ def contrast_plots(profiles: Mapping[str, AttentionProfile], file_name: str) -> 
         profiles: by run.
         file_name: of the PNG.
     """
-    found = {
-        run: {contrast.modality: contrast for contrast in profile.contrasts if contrast.layers}
+    found: dict[str, Contrasts] = {
+        run: {(contrast.condition, contrast.modality): contrast for contrast in profile.contrasts if contrast.layers}
         for run, profile in profiles.items()
     }
-    modalities = list(dict.fromkeys(modality for contrasts in found.values() for modality in contrasts))
-    if not modalities:
+    if not any(found.values()):
         return []
 
     caption = (
         "Cohen's d between the attention that prompts which ask for a modality draw to its tokens and the attention that the "
         "other prompts draw to them. Above 0 the model looks where the question points; bands are 95 % intervals."
     )
+    if largest := "; ".join(_largest(found)):
+        caption += f" The largest by layer: {largest}."
+
     title = "Does the prompt direct attention?"
-    return [make_plot(file_name, title, caption, lambda: _contrasts(found, modalities))]
+    return [make_plot(file_name, title, caption, lambda: _contrasts(found))]
+
+
+def _largest(found: Mapping[str, Contrasts]) -> Iterator[str]:
+    """The largest effect of each run, modality and condition, in words."""
+    for run, contrasts in found.items():
+        for (condition, modality), contrast in contrasts.items():
+            sizes = {layer: size for layer, size in enumerate(contrast.layers) if size.value is not None}
+            if not sizes:
+                continue
+
+            layer = max(sizes, key=lambda layer: abs(sizes[layer].value or 0))
+            size = sizes[layer]
+            which = _CONDITIONS[condition] + (f", {run}" if len(found) > 1 else "")
+            yield f"{modality} tokens{which}: {size.value:.2f} ({size.low:.2f} to {size.high:.2f}) in layer {layer}"
 
 
 def _heatmaps(profile: AttentionProfile) -> Figure:
@@ -126,26 +144,38 @@ def _write_shares(axes: Axes, condition: AttentionShares) -> None:
             axes.text(group, layer, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color=colour)
 
 
-def _contrasts(found: Mapping[str, Mapping[str, AttentionContrast]], modalities: Sequence[str]) -> Figure:
-    figure = Figure(figsize=(4.0 * len(modalities) + 0.4, 2.8))
-    panels = figure.subplots(1, len(modalities), sharey=True, squeeze=False)[0]
-    for axes, modality in zip(panels, modalities):
-        for index, contrasts in enumerate(found.values()):
-            if modality in contrasts:
-                _draw_run(axes, line_style(index), contrasts[modality])
+def _contrasts(found: Mapping[str, Contrasts]) -> Figure:
+    keys = list(dict.fromkeys(key for contrasts in found.values() for key in contrasts))
+    modalities = list(dict.fromkeys(modality for _, modality in keys))
+    conditions = [condition for condition in _CONDITIONS if any(condition == other for other, _ in keys)]
+    figure = Figure(figsize=(4.0 * len(modalities) + 0.4, 2.8 * len(conditions)))
+    grid = figure.subplots(len(conditions), len(modalities), sharey=True, squeeze=False)
+    for condition, panels in zip(conditions, grid):
+        for modality, axes in zip(modalities, panels):
+            drawn = {
+                index: runs[condition, modality]
+                for index, runs in enumerate(found.values())
+                if (condition, modality) in runs
+            }
+            axes.set_visible(bool(drawn))
+            for index, contrast in drawn.items():
+                _draw_run(axes, line_style(index), contrast)
+                _name_contrast(axes, contrast)
 
-        first = next(contrasts[modality] for contrasts in found.values() if modality in contrasts)
-        title = f"To {modality} tokens: {_prompt(first.asked)} against {_prompt(first.other)} prompts"
-        axes.set_title(label(title, 60), loc="left", fontsize=9)
-        axes.axhline(0, color=CLEAN, linewidth=1, linestyle=":", zorder=1)
-        axes.set_xlabel("layer")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        panels[0].set_ylabel("Cohen's d")
 
-    panels[0].set_ylabel("Cohen's d")
     if len(found) > 1:
         add_legend(figure, [Line2D([], [], label=label(run), **line_style(index)) for index, run in enumerate(found)])
 
     return figure
+
+
+def _name_contrast(axes: Axes, contrast: AttentionContrast) -> None:
+    prompts = f"{_prompt(contrast.asked)} against {_prompt(contrast.other)} prompts{_CONDITIONS[contrast.condition]}"
+    axes.set_title(label(f"To {contrast.modality} tokens: {prompts}", 76), loc="left", fontsize=8.5)
+    axes.axhline(0, color=CLEAN, linewidth=1, linestyle=":", zorder=1)
+    axes.set_xlabel("layer")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _draw_run(axes: Axes, style: dict[str, Any], contrast: AttentionContrast) -> None:
