@@ -243,6 +243,8 @@ class Flip(Result):
         right_answer: what would have been right.
         clean_answer: what the model said to the clean row.
         perturbed_answer: what it said to the twin.
+        clean_response: what it wrote to the clean row, where answers are generated.
+        perturbed_response: what it wrote to the twin.
         target: the wrong option that the perturbation names.
         causal_effect: in bits.
     """
@@ -259,8 +261,28 @@ class Flip(Result):
     right_answer: str
     clean_answer: str | None
     perturbed_answer: str | None
+    clean_response: str | None = None
+    perturbed_response: str | None = None
     target: str | None = None
     causal_effect: float | None = None
+
+
+class UnparsableAnswer(Result):
+    """A generated answer that names no option, or several.
+
+    Attributes:
+        dataset: its dataset.
+        row: its index there.
+        perturbation: its label, `clean` for a clean row.
+        right: what would have been right.
+        response: what the model wrote, as it wrote it.
+    """
+
+    dataset: str
+    row: int
+    perturbation: str
+    right: str | None
+    response: str
 
 
 class AttentionShares(Result):
@@ -377,6 +399,7 @@ class Diagnosis(Result):
         datasets: results by dataset.
         notes: what a reader should know, in plain words.
         gallery: the worst flips, worst first.
+        unparsable: some generated answers that could not be parsed.
         attention: what the model attends to; None without `attention_probe`.
     """
 
@@ -393,6 +416,7 @@ class Diagnosis(Result):
     datasets: dict[str, DatasetResult]
     notes: list[str] = []
     gallery: list[Flip] = []
+    unparsable: list[UnparsableAnswer] = []
     attention: AttentionProfile | None = None
 
 

@@ -137,7 +137,7 @@ def test_options_of_every_template(checkpoint, family, tmp_path):
 
 
 def test_chats_with_options_and_letters(checkpoint, tmp_path):
-    """alpaca_twins with choices: the response is a letter, a text, or neither."""
+    """alpaca_twins with choices: the response is a letter, a text, or neither; questions keep the options."""
     folder = write_datasets(tmp_path / "data")
     rows = [
         {"instruction": f"Sum {index}?", "input": "", "output": output, "choices": ["12", "34"], "answer": "B"}
@@ -155,3 +155,8 @@ def test_chats_with_options_and_letters(checkpoint, tmp_path):
     )
     texts = [[data.tokenizer.decode(option) for option in example["option_ids"]] for example in data.train]
     assert texts == [["A", "B"], ["12", "34"], []]
+    collator = data.collator(model=None).for_evaluation(Purpose.GENERATION)
+    asked = collator([dict(example) for example in data.train])["questions"]
+    assert [(question.choices, question.answer, question.response) for question in asked] == [
+        (("12", "34"), 1, response) for response in ("B", "34", "It is 34.")
+    ]

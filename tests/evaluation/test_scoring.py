@@ -10,7 +10,7 @@ from scipy.special import log_softmax, softmax
 
 from modality_interference.batching.answer_logits import Answers
 from modality_interference.batching.batch import OptionTokens, Question
-from modality_interference.evaluation.scoring import option_likelihoods, score_generated, score_likelihood
+from modality_interference.evaluation.scoring import option_likelihoods, score_likelihood
 
 
 VOCABULARY = 6
@@ -228,51 +228,10 @@ def test_logits_that_are_not_finite_have_no_effect(table):
         assert [row.causal_effect for row in found] == [None, None]
 
 
-PETS = ("cat", "dog", "red cat", "horse")
-
-
-def test_generated_answers_by_hand():
-    """The clean answer is right; one twin is misled, one cannot be parsed, one agrees."""
-    fields = dict(dataset="pets", row=0, key=1, kind="image", clean=0, choices=PETS, answer=1, response="B")
-    asked = [
-        Question(perturbation=name, batch_row=index, target=target, **fields)
-        for index, (name, target) in enumerate(
-            [("clean", None), ("misleading_text", 0), ("misleading_text_2", 0), ("unrelated_text", None)]
-        )
-    ]
-    clean, misled, unparsable, same = score_generated(asked, ["B", "It is a cat.", "Sorry.", "dog"])
-    assert (clean.answer, clean.correct, clean.flipped, clean.misled) == ("dog", True, None, None)
-    assert (misled.answer, misled.correct, misled.flipped, misled.misled) == ("cat", False, True, True)
-    assert (unparsable.answer, unparsable.correct, unparsable.flipped, unparsable.misled) == (None, False, True, False)
-    assert (same.answer, same.correct, same.flipped, same.misled) == ("dog", True, False, None)
-    assert all(row.causal_effect is None for row in (clean, misled, unparsable, same))
-
-
-def test_two_unparsable_answers_are_no_flip():
-    fields = dict(dataset="pets", row=0, key=1, kind="image", clean=0, choices=PETS, answer=1)
-    asked = [
-        Question(perturbation=name, batch_row=index, **fields) for index, name in enumerate(["clean", "ocr_text"])
-    ]
-    assert [row.flipped for row in score_generated(asked, ["Sorry.", "No."])] == [None, False]
-
-
-def test_generated_free_answers_but_for_case_spaces_and_full_stop():
-    fields = dict(dataset="captions", row=0, key=1, kind="image", clean=0, response="A red car.")
-    asked = [Question(perturbation=f"p{index}", batch_row=index, **fields) for index in range(3)]
-    scored = score_generated(asked, ["a red  car", "A blue car.", "A red car"])
-    assert [row.correct for row in scored] == [True, False, True]
-    assert [row.flipped for row in scored] == [None, True, False]
-    assert scored[1].answer == "A blue car."
-
-
-def test_generated_abstention():
-    fields = dict(dataset="clips", row=0, key=1, kind="audio", clean=0, choices=(*PETS, "cannot tell"))
-    fields |= dict(abstention="cannot tell", removed=True, medium="3.mp4")
-    asked = [Question(perturbation=f"p{index}", batch_row=index, answer=len(PETS), **fields) for index in range(3)]
-    told = Question(perturbation="clean", batch_row=3, answer=0, **fields)
-    scored = score_generated([*asked, told], ["Cannot tell.", "It is a cat.", "Sorry.", "cannot tell"])
-    assert [row.abstained for row in scored] == [True, False, False, True]
-    assert [row.shares["abstention_rate"] for row in scored] == [1, 0, 0, None]
-    assert [row.shares["false_abstention_rate"] for row in scored] == [None, None, None, 1]
-    assert {(row.removed, row.medium) for row in scored} == {(True, "3.mp4")}
-    assert [row.correct for row in scored] == [True, False, False, False]
+def test_options_beside_a_sentence_are_scored_as_a_free_answer(table):
+    """The response is neither an option's text nor its letter, so that there is nothing to compare; the row says what is right."""
+    fields = dict(choices=CHOICES, answer=1)
+    given = [question(0, **fields), question(1, target=0, **fields)]
+    clean, twin = score_likelihood(given, answers([2, 2], table[:4]), lambda ids: "a dog")
+    assert (clean.answer, clean.right, clean.target, clean.options) == ("a dog", "dog", None, None)
+    assert (twin.answer, twin.right, twin.target, twin.options, twin.misled) == ("a dog", "dog", "cat", None, None)

@@ -1,5 +1,6 @@
 """The diagnosis through the real `run_exp`: its figures against forwards of single rows, and what a run leaves behind."""
 
+import importlib.metadata
 import json
 import math
 import os
@@ -420,7 +421,10 @@ def test_all_answers_unparsable(checkpoint, datasets, tmp_path):
         assert found[f"eval_pictures_{perturbation}_accuracy"] == 0
 
     assert found["eval_pictures_misleading_text_flip_rate"] == found["eval_pictures_misleading_text_misled_rate"] == 0
-    assert (tmp_path / "run" / "interference.html").exists()
+    page = (tmp_path / "run" / "interference.html").read_text()
+    assert "Answers that could not be read" in page and "(nothing)" in page
+    assert "No perturbation changed any answer" not in page and "never chose it" not in page
+    assert {row.response for row in read_rows(tmp_path / "run")} == {""}
 
 
 def test_plain_datasets_are_scored_clean(checkpoint, datasets, tmp_path):
@@ -480,8 +484,27 @@ def test_metrics_steer_training(checkpoint, datasets, tmp_path):
     assert set(read_diagnosis(tmp_path).datasets) == {"pictures", "sums"}
 
 
+def without_packages(monkeypatch, *names: str) -> None:
+    """As if packages were not installed."""
+    stock = importlib.metadata.version
+
+    def version(name: str) -> str:
+        if name in names:
+            raise importlib.metadata.PackageNotFoundError(name)
+
+        return stock(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    for name in names:
+        monkeypatch.setitem(sys.modules, name, None)
+
+
 def test_generation_settings_hold_for_every_dataset(checkpoint, datasets, tmp_path, monkeypatch):
-    """The Trainer forgets them where it evaluates several datasets, and would generate up to `cutoff_len`."""
+    """The Trainer forgets them where it evaluates several datasets, and would generate up to `cutoff_len`.
+
+    LLaMA-Factory's packages for ROUGE and BLEU, which this scoring does not need, are not installed here.
+    """
+    without_packages(monkeypatch, "jieba", "nltk", "rouge-chinese", "rouge_chinese")
     asked, stock = [], GenerationMixin.generate
 
     def generate(self, *args, **kwargs):

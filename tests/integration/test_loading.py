@@ -527,10 +527,10 @@ def test_a_function_call_that_is_no_json_is_dropped(keys, warnings):
 
 
 def test_llamafactorys_own_generation_leaves_bad_rows_out(keys, tmp_path, warnings):
-    entry = dict(do_train=False, do_eval=True, max_steps=None, predict_with_generate=True, max_new_tokens=2)
+    entry = dict(do_train=False, do_predict=True, max_steps=None, predict_with_generate=True, max_new_tokens=2)
     entry |= dict(eval_dataset="some_bad", cutoff_len=160, overwrite_cache=True, per_device_eval_batch_size=2)
     run_exp(keys(None, **entry))
-    assert "eval_rouge-1" in json.loads((tmp_path / "out" / "eval_results.json").read_text())
+    assert "predict_rouge-1" in json.loads((tmp_path / "out" / "predict_results.json").read_text())
     assert any(text.startswith("Dataset some_bad: dropped 6 rows or twins of 8 rows: ") for text in warnings)
 
 

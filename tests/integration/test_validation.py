@@ -16,3 +16,19 @@ def test_templates_are_refused_by_name(template, reason):
     recipe = [SimpleNamespace(), SimpleNamespace(template=template), SimpleNamespace(), SimpleNamespace(stage="sft")]
     with pytest.raises(ModalityInterferenceError, match=f"`template: {template}`.*{reason}.*README"):
         check_recipe(*recipe)
+
+
+def test_metrics_of_generated_answers_beside_likelihoods_are_refused():
+    """They would replace the diagnosis; prediction, which has no diagnosis, is not."""
+    training = SimpleNamespace(
+        predict_with_generate=True, do_eval=True, accelerator_config=None, fsdp=None, fsdp_config=None
+    )
+    finetuning = SimpleNamespace(stage="sft", diagnosis_scoring="likelihood", batch_mix=None)
+    recipe = [SimpleNamespace(), SimpleNamespace(template="qwen2_vl"), training, finetuning]
+    with pytest.raises(
+        ModalityInterferenceError, match="`predict_with_generate: true`.*`diagnosis_scoring: generate`"
+    ):
+        check_recipe(*recipe)
+
+    training.do_eval = False
+    check_recipe(*recipe)

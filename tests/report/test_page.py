@@ -84,6 +84,15 @@ class TestSummary:
             diagnosis_summary(tidy_table(diagnosis({"sums": figures})))
         )
 
+    def test_says_nothing_of_answers_that_nobody_could_read(self) -> None:
+        rates = dict(accuracy=0.0, flip_rate=0.0, misled_rate=0.0, unparsable_rate=1.0)
+        figures = {"clean": result(accuracy=0.0, unparsable_rate=1.0), "a": result(**rates)}
+
+        words = plain(diagnosis_summary(tidy_table(diagnosis({"sums": figures}, scoring="generate"))))
+
+        assert "No perturbation" not in words and "never chose" not in words
+        assert "100.0 % of the generated answers could not be parsed" in words
+
     def test_equal_flip_rates_are_not_ranked(self) -> None:
         figures = {name: result(accuracy=0.5, flip_rate=0.4) for name in ("a", "b")}
 
@@ -282,6 +291,8 @@ class TestBrowser:
             right_answer=HOSTILE,
             clean_answer=HOSTILE,
             perturbed_answer=HOSTILE,
+            clean_response=HOSTILE,
+            perturbed_response=HOSTILE,
             target=HOSTILE,
             images=[
                 'data:image/png;base64,"><script>window.hacked=1</script>',
@@ -296,6 +307,8 @@ class TestBrowser:
             "data": {HOSTILE: [HOSTILE]},
             "notes": [HOSTILE],
         }
+        unread = {"dataset": HOSTILE, "row": 0, "perturbation": HOSTILE, "right": HOSTILE, "response": HOSTILE}
+        texts_of["unparsable"] = [unread]
         hostile = diagnosis({HOSTILE: figures}, [evil], created=HOSTILE, run={"x": {"y": HOSTILE}}, **texts_of)
         page = write_report(tmp_path, hostile, scored(HOSTILE, HOSTILE, [True], causal_effect=[0.5]))[0]
         if not with_policy:  # escaping must hold by itself
@@ -307,7 +320,19 @@ class TestBrowser:
         assert chromium.find_elements(By.CSS_SELECTOR, "img[src='x'], [onerror], [onload], svg:not(.plot)") == []
         assert len(chromium.find_elements(By.TAG_NAME, "script")) == 2
         assert chromium.title == f"Modality interference of {HOSTILE}"
-        for selector in ("td", "th[scope=row]", ".prompt", "dd", "dt", "li", ".flip h3", "option", "figcaption"):
+        for selector in (
+            "td",
+            "th[scope=row]",
+            ".prompt",
+            "td.written",
+            "dd.written",
+            "dd",
+            "dt",
+            "li",
+            ".flip h3",
+            "option",
+            "figcaption",
+        ):
             assert any(HOSTILE in text for text in texts(chromium, selector)), selector
 
     @pytest.mark.parametrize("width", [360, 1280])

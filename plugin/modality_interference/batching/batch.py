@@ -45,10 +45,11 @@ class Question:
         perturbation: its label, `CLEAN` for the clean row.
         batch_row: the row's index in the batch.
         clean: the index of its clean row's question among the batch's questions.
-        choices: the options, empty where the answer is free.
-        answer: the index of the right option, None where the answer is free.
+        choices: the options, empty where there are none.
+        answer: the index of the right option, None where there are no options.
         target: the index of the option that the perturbation claims to be right, None where it claims none.
-        options: for every option, where it is scored; empty where the answer is free, and in generation.
+        options: for every option, where it is scored; empty in generation, and where the answer is free: without options, or
+            with a response that is neither an option's text nor its letter.
         beginning: the tokens that all options begin with, behind a skipped thought. They change no probability of an
             option, but count where likelihoods are divided by lengths.
         option_lengths: for every option, the characters of the answer that is scored.

@@ -90,10 +90,11 @@ class TokenizedExample:
         clip: the index of the row of the data, where it is asked several questions.
         key: the row's key.
         relevant: the relevant set as bits, 0 where nothing is known.
-        choices: the options, empty where the answer is free.
-        answer: the index of the right option, None where the answer is free.
+        choices: the options, empty where there are none.
+        answer: the index of the right option, None where there are no options.
         abstention: the option that says that one cannot tell, where the row offers one.
-        option_ids: for every option the tokens that are scored; empty where the answer is free.
+        option_ids: for every option the tokens that are scored; empty where the answer is free: without options, or with a
+            response that is neither an option's text nor its letter.
         option_lengths: for every option the characters of the answer that is scored: its text's, or 1 for its letter.
         dropped: why the row cannot be used.
         dropped_twins: why twins of it cannot be used.

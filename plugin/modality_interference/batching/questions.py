@@ -92,7 +92,7 @@ def question(
     response: str = "",
 ) -> Question:
     """What the diagnosis knows of the batch's row `index`; see `Question`."""
-    choices = example.choices if example.option_ids else ()
+    choices = example.choices
     return Question(
         dataset=example.dataset,
         row=example.row,
@@ -102,7 +102,7 @@ def question(
         batch_row=index,
         clean=clean,
         choices=choices,
-        answer=example.answer if example.option_ids else None,
+        answer=example.answer,
         target=choices.index(row.target) if row.target in choices else None,
         option_lengths=tuple(example.option_lengths),
         response=response,

@@ -62,9 +62,11 @@ class Gallery:
             perturbed_images=_thumbnails(example, twin["image_references"]),
             clips=[clip for modality in CLIP_MODALITIES for clip in _clips(example, modality, example)],
             perturbed_clips=[clip for modality in _changed(example, twin) for clip in _clips(twin, modality, example)],
-            right_answer=self._right_answer(example),
+            right_answer=row.right if row.right is not None and row.options else self._right_answer(example),
             clean_answer=clean.answer,
             perturbed_answer=row.answer,
+            clean_response=clean.response,
+            perturbed_response=row.response,
             target=twin["target"] or None,
             causal_effect=row.causal_effect,
         )
@@ -81,9 +83,6 @@ class Gallery:
         return "".join(parts).strip()
 
     def _right_answer(self, example: Example) -> str:
-        if example["option_ids"]:
-            return example["choices"][example["answer"]]
-
         answer = example["labels"][last_turn_start(example["labels"]) :]
         return self.tokenizer.decode(answer, skip_special_tokens=True).strip()
 

@@ -1,4 +1,4 @@
-"""Score a batch: by the likelihood of options or of free answers, or by what the model wrote."""
+"""Score a batch by the likelihood of options or of free answers."""
 
 import math
 from collections.abc import Callable
@@ -10,8 +10,6 @@ from ..batching.answer_logits import Answers
 from ..batching.batch import OptionTokens, Question
 from ..results import ScoredRow
 from ..train.losses import js
-from .answer_text import normalized
-from .answers import parse_choice
 
 
 def score_likelihood(
@@ -23,7 +21,7 @@ def score_likelihood(
     without the turn's end (unless one option begins another). Its causal effect is the Jensen-Shannon divergence between
     the clean row's and its own distribution over the options (arXiv 2505.19616).
 
-    A row without options is answered with the most likely token at every position of the right answer (teacher forcing),
+    A row without options, or whose response is neither an option nor its letter, is answered with the most likely token at every position of the right answer (teacher forcing),
     and is right where all tokens are. Its causal effect is the mean over these positions of the Jensen-Shannon divergence
     between the distributions over the vocabulary. Of several turns, the last one is the answer; a skipped thought is no
     part of it.
@@ -102,6 +100,7 @@ def _score_free(questions: list[Question], answers: Answers, decode: Callable[[l
         scored_row(
             question,
             answer=texts[question.batch_row],
+            free=True,
             correct=bool(correct[index]),
             flipped=flips[index] if _is_twin(question) else None,
             causal_effect=_bits(effects[index]) if _is_twin(question) else None,
@@ -137,8 +136,15 @@ def _bits(nats: float) -> float | None:
     return max(nats, 0.0) / math.log(2) if math.isfinite(nats) else None  # rounding may leave equal ones below 0
 
 
-def scored_row(question: Question, answer: str | None, **values: object) -> ScoredRow:
-    """The scored row of a question; `values` are the fields of `ScoredRow` that the question does not tell."""
+def scored_row(question: Question, answer: str | None, free: bool = False, **values: object) -> ScoredRow:
+    """The scored row of a question.
+
+    Args:
+        question: what is asked.
+        answer: the model's.
+        free: whether it is scored as a free answer, though the question may have options.
+        values: the fields of `ScoredRow` that the question does not tell.
+    """
     return ScoredRow(
         dataset=question.dataset,
         row=question.row,
@@ -146,45 +152,12 @@ def scored_row(question: Question, answer: str | None, **values: object) -> Scor
         kind=question.kind,
         perturbation=question.perturbation,
         answer=answer,
-        abstention=question.abstention,
+        abstention=None if free else question.abstention,
         removed=question.removed or None,
         medium=question.medium or None,
         clip=question.clip,
-        options=len(question.choices) or None,
+        options=None if free else len(question.choices) or None,
         right=question.choices[question.answer] if question.answer is not None else question.response or None,
         target=None if question.target is None else question.choices[question.target],
         **values,  # type: ignore[arg-type]
-    )
-
-
-def score_generated(questions: list[Question], texts: list[str]) -> list[ScoredRow]:
-    """Score what a model wrote.
-
-    With options, an answer is right where it names the right option; an answer that cannot be parsed is wrong, and differs
-    from one that can be parsed. Without options, an answer is right where it is the expected text, case, spaces and a full
-    stop apart.
-
-    Args:
-        questions: clean rows and twins.
-        texts: the model's answer to each.
-    """
-    parsed = [
-        parse_choice(text, question.choices) if question.choices else normalized(text)
-        for question, text in zip(questions, texts)
-    ]
-    return [
-        _score_text(question, text, own, parsed[question.clean])
-        for question, text, own in zip(questions, texts, parsed)
-    ]
-
-
-def _score_text(question: Question, text: str, own: int | str | None, clean: int | str | None) -> ScoredRow:
-    right = question.answer if question.choices else normalized(question.response)
-    return scored_row(
-        question,
-        answer=question.choices[own] if isinstance(own, int) else (None if own is None else text.strip()),
-        response=text,
-        correct=own == right,
-        flipped=own != clean if _is_twin(question) else None,
-        misled=None if question.target is None else own == question.target,
     )

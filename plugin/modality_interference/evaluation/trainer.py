@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor, nn
+from transformers import EvalPrediction
 from typing_extensions import override
 
 from ..attention.packing import shared_prefill
@@ -19,19 +21,21 @@ from ..batching.batch import TwinBatch
 from ..batching.collator import Purpose
 from ..compat import get_logger
 from ..errors import ModalityInterferenceError
-from ..modality import CLEAN, Modality
+from ..modality import CLEAN, IGNORE_LABEL, Modality
 from ..results import Diagnosis, RunMetadata, ScoredRow
 from ..train.trainer import TwinTrainer
 from .attention_probe import AttendedRow, AttentionProbe
+from .generation import GeneratedText, score_generated
 from .rates import means, unique_rows
-from .scoring import score_generated, score_likelihood
-from .write import write_diagnosis
+from .scoring import score_likelihood
+from .write import free_answers, write_diagnosis
 
 
 if TYPE_CHECKING:
     from transformers.trainer_utils import EvalLoopOutput
 
 logger = get_logger(__name__)
+Predicted: TypeAlias = tuple[tuple[str, int], list[int], list[int]]  # of an example: greedy tokens and labels
 WriteReport: TypeAlias = Callable[[Path, Diagnosis, list[ScoredRow]], Path]
 WriteCurves: TypeAlias = Callable[[Path, list[dict[str, Any]], list[tuple[str, str]]], Any]
 
@@ -57,7 +61,9 @@ class DiagnosisTrainer(TwinTrainer):
         self._draw_curves = write_curves
         # LLaMA-Factory's keywords of `generate`; the Trainer forgets them in an evaluation that is given none
         self._generation = dict(kwargs.get("gen_kwargs") or {})
+        self._text = GeneratedText(self.processing_class, self._evaluation_collator.template.thought_words)
         self._scored: list[ScoredRow] = []  # of the dataset that is being evaluated, by this rank
+        self._predicted: list[Predicted] = []  # likewise, for `compute_accuracy`
         self._attended: list[AttendedRow] = []  # of all datasets, by this rank
         self._diagnosed: list[ScoredRow] | None = None  # of all datasets, by all ranks; None outside of `evaluate`
 
@@ -67,8 +73,7 @@ class DiagnosisTrainer(TwinTrainer):
         if self.finetuning_args.diagnosis_scoring == "generate":
             return Purpose.GENERATION
 
-        stock = self.args.predict_with_generate or self.compute_metrics is not None
-        return Purpose.STOCK if stock else Purpose.LIKELIHOOD
+        return Purpose.STOCK if self.args.predict_with_generate else Purpose.LIKELIHOOD
 
     @override
     def _get_dataloader(self, *args: Any, is_training: bool = False, **kwargs: Any) -> torch.utils.data.DataLoader:
@@ -101,12 +106,17 @@ class DiagnosisTrainer(TwinTrainer):
 
     @override
     def evaluation_loop(self, *args: Any, **kwargs: Any) -> "EvalLoopOutput":
-        self._scored = []
+        self._scored, self._predicted = [], []
         output = super().evaluation_loop(*args, **kwargs)
         scored = gather_object(self._scored)
         rows = unique_rows(row for row in scored if row.dataset)  # "": tokenized without the plugin
         generated = self.purpose is Purpose.GENERATION
-        output.metrics.update(named_metrics(rows, kwargs.get("metric_key_prefix", "eval"), generated))
+        prefix = kwargs.get("metric_key_prefix", "eval")
+        output.metrics.update(named_metrics(rows, prefix, generated))
+        if self.compute_metrics is not None and self.purpose is Purpose.LIKELIHOOD:
+            found = stock_metrics(self.compute_metrics, gather_object(self._predicted))
+            output.metrics.update({f"{prefix}_{name}": value for name, value in found.items()})
+
         if self._diagnosed is not None:
             self._diagnosed += rows
 
@@ -140,12 +150,17 @@ class DiagnosisTrainer(TwinTrainer):
         if gen_kwargs.get("max_new_tokens") is not None:
             gen_kwargs.pop("max_length", None)  # the Trainer's, of prompt and answer together
 
+        if isinstance(gen_kwargs.get("eos_token_id"), list):
+            gen_kwargs["eos_token_id"] = self._text.stops(gen_kwargs["eos_token_id"])
+
         greedy = {**gen_kwargs, "do_sample": False, "num_beams": 1}  # a flip must come from the perturbation
         with self._probe_attention(batch) as edit, self.parts.hooked(edit), self._share_prompts(batch):
             _, generated, _ = super().prediction_step(model, inputs, prediction_loss_only=False, **greedy)
 
-        texts = self.processing_class.batch_decode(generated, skip_special_tokens=True)
-        self._scored += score_generated(batch.questions or [], texts)
+        opened = self._text.opened(batch.inputs["input_ids"])
+        self._scored += score_generated(
+            batch.questions or [], self._text.texts(generated), self._text.thought_words, opened
+        )
 
     def _media_types(self, input_ids: Tensor) -> Tensor:
         """(rows, tokens) 1 on image tokens, 2 on video tokens, as transformers' processors say it."""
@@ -166,6 +181,9 @@ class DiagnosisTrainer(TwinTrainer):
 
             answers = Answers.of(logits, batch.labels, batch.last_answer)
             self._scored += score_likelihood(batch.questions or [], answers, self._decode)
+            if self.compute_metrics is not None:
+                self._predicted += clean_predictions(batch, answers)
+
             clean = answers.cross_entropy[torch.isin(answers.row, batch.clean_rows)]
 
         return clean.mean() if len(clean) else clean.sum()
@@ -214,6 +232,9 @@ class DiagnosisTrainer(TwinTrainer):
         diagnosis = write_diagnosis(
             folder, rows, attended, datasets, self.metadata, self._trained_steps, self.processing_class, tokens
         )
+        for name, words in free_answers(rows, self.metadata.scoring).items():
+            logger.info_rank0(f"{name}: {words}")
+
         page = self._write_report(folder, diagnosis, rows)
         logger.info_rank0(f"The report on modality interference is in {page}.")
 
@@ -274,6 +295,42 @@ def rates_in_words(metrics: Mapping[str, float], names: list[tuple[str, str]], p
             parts[-1] += f", worst {worst} {100 * accuracies[worst]:.1f} %{flipped}"
 
     return "; ".join(parts)
+
+
+def clean_predictions(batch: TwinBatch, answers: Answers) -> list[Predicted]:
+    """The greedy tokens and the labels of every clean row.
+
+    Args:
+        batch: with its questions.
+        answers: of its rows.
+    """
+    greedy = answers.logits.argmax(dim=-1)
+    found: list[Predicted] = []
+    for question in batch.questions or []:
+        own = answers.row == question.batch_row
+        if question.batch_row == question.clean and own.any():
+            example = (question.dataset, question.row)
+            found.append((example, greedy[own].tolist(), answers.targets[own].tolist()))
+
+    return found
+
+
+def stock_metrics(compute: Callable[[EvalPrediction], Any], predicted: list[Predicted]) -> dict[str, float]:
+    """What LLaMA-Factory's own metric (`compute_accuracy`) makes of clean rows.
+
+    Args:
+        compute: the metric, of predictions (rows, tokens) that are compared with the labels one place further on.
+        predicted: of every rank; several may have the same row.
+    """
+    # "": tokenized without the plugin
+    by_example = {example if example[0] else index: row for index, (example, *row) in enumerate(predicted)}
+    rows = list(by_example.values())
+    width = 1 + max((len(right) for _, right in rows), default=0)
+    predictions, labels = np.zeros((len(rows), width), dtype=int), np.full((len(rows), width), IGNORE_LABEL)
+    for index, (greedy, right) in enumerate(rows):
+        predictions[index, : len(greedy)], labels[index, 1 : len(right) + 1] = greedy, right
+
+    return compute(EvalPrediction(predictions, labels)) if rows else {}
 
 
 def named_metrics(rows: list[ScoredRow], prefix: str, generated: bool) -> dict[str, float]:

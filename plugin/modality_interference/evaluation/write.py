@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,22 @@ from datasets import Dataset
 
 from ..batching.tokens import ModalityTokens
 from ..modality import CLEAN
-from ..results import DatasetResult, Diagnosis, RunMetadata, ScoredRow, Tuning, is_misaligned, write_results
+from ..results import (
+    DatasetResult,
+    Diagnosis,
+    RunMetadata,
+    ScoredRow,
+    Tuning,
+    UnparsableAnswer,
+    is_misaligned,
+    write_results,
+)
 from .attention_probe import AttendedRow, attention_profile
 from .rates import dataset_results
 from .statistics import FEW_UNITS, RESAMPLES
 
 
+_SHOWN = 12  # unparsable answers on the page
 _PACKAGES = ("llamafactory-modality-interference", "llamafactory", "transformers", "torch", "peft", "datasets")
 
 
@@ -61,8 +72,9 @@ def write_diagnosis(
         scoring=metadata.scoring,
         resamples=RESAMPLES,
         datasets=results,
-        notes=_notes(results, rows, datasets),
+        notes=[*_notes(results, rows, datasets), *_about_free_answers(rows, metadata.scoring)],
         gallery=Gallery(tokenizer, tokens).flips(rows, datasets),
+        unparsable=unparsable_answers(rows),
         attention=attention_profile(attended, metadata.seed),
     )
     write_results(folder, diagnosis, rows)
@@ -125,6 +137,47 @@ def _few(rows: list[ScoredRow]) -> list[str]:
 
 def _range(counts: list[int]) -> str:
     return f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+
+
+def free_answers(rows: list[ScoredRow], scoring: str) -> dict[str, str]:
+    """By dataset with options that likelihoods score as free answers: how many of its clean rows, and what to do.
+
+    Args:
+        rows: all scored rows.
+        scoring: how they are scored.
+    """
+    clean = [row for row in rows if row.perturbation == CLEAN and scoring == "likelihood"]
+    total = Counter(row.dataset for row in clean)
+    free = Counter(row.dataset for row in clean if row.options is None and row.right is not None)
+    return {
+        name: f"{count} of {total[name]} examples have options but are scored as free answers, as their responses are neither "
+        "an option's text nor its letter; `diagnosis_scoring: generate` reads options from sentences."
+        for name, count in free.items()
+    }
+
+
+def _about_free_answers(rows: list[ScoredRow], scoring: str) -> list[str]:
+    return [f"{name}: {words}" for name, words in free_answers(rows, scoring).items()]
+
+
+def unparsable_answers(rows: list[ScoredRow]) -> list[UnparsableAnswer]:
+    """Some generated answers that could not be parsed, taken from every dataset and perturbation in turn."""
+    groups: dict[tuple[str, str], list[ScoredRow]] = defaultdict(list)
+    for row in rows:
+        if row.answer is None and row.response is not None:
+            groups[row.dataset, row.perturbation].append(row)
+
+    ordered = (row for turn in zip_longest(*groups.values()) for row in turn if row is not None)
+    return [
+        UnparsableAnswer(
+            dataset=row.dataset,
+            row=row.row,
+            perturbation=row.perturbation,
+            right=row.right,
+            response=row.response or "",
+        )
+        for row in islice(ordered, _SHOWN)
+    ]
 
 
 def _examples(datasets: list[Any]) -> Counter[str]:

@@ -6,6 +6,7 @@ LLaMA-Factory's own objects back, so that a run without the flag uses nothing el
 """
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial, wraps
 from importlib.metadata import entry_points, version
@@ -19,6 +20,7 @@ from .validation import check_recipe
 
 SUPPORTED = "0.9.5"
 EXTENSION_GROUP = "modality_interference.extensions"  # entry points of third-party perturbations and formats
+_CHECK_PACKAGES = "_check_extra_dependencies"
 _stock: dict[tuple[Any, str], Any] = {}  # LLaMA-Factory's objects that `activate` has replaced
 
 
@@ -60,7 +62,7 @@ def install(parser: ModuleType) -> None:
     Raises:
         ModalityInterferenceError: if this is a LLaMA-Factory that the plugin does not know.
     """
-    names = ("FinetuningArguments", "get_train_args", "read_args", "_TRAIN_ARGS", "_TRAIN_MCA_ARGS")
+    names = ("FinetuningArguments", "get_train_args", "read_args", "_TRAIN_ARGS", "_TRAIN_MCA_ARGS", _CHECK_PACKAGES)
     module = require(parser.__name__, *names)
     stock_arguments, stock_get = module.FinetuningArguments, module.get_train_args
     extended: Any = dataclass(type(stock_arguments.__name__, (PluginArguments, stock_arguments), {}))
@@ -86,6 +88,24 @@ def install(parser: ModuleType) -> None:
         return parsed
 
     module.get_train_args = get_train_args
+    setattr(module, _CHECK_PACKAGES, _without_similarity(getattr(module, _CHECK_PACKAGES)))
+
+
+def _without_similarity(stock: Callable[..., None]) -> Callable[..., None]:
+    """The check of needed packages, which asks for those of LLaMA-Factory's ROUGE and BLEU only where they are computed."""
+
+    @wraps(stock)
+    def check(model_args: Any, finetuning_args: Any, training_args: Any = None) -> None:
+        if training_args is None or finetuning_args.plugin is None or finetuning_args.diagnosis_scoring != "generate":
+            return stock(model_args, finetuning_args, training_args)
+
+        generates, training_args.predict_with_generate = training_args.predict_with_generate, False
+        try:
+            return stock(model_args, finetuning_args, training_args)
+        finally:
+            training_args.predict_with_generate = generates
+
+    return check
 
 
 def activate(model_args: Any, data_args: Any, training_args: Any, finetuning_args: Any) -> None:

@@ -74,6 +74,13 @@ def check_recipe(model_args: Any, data_args: Any, training_args: Any, finetuning
     _check_fsdp(training_args)
     if finetuning_args.diagnosis_scoring == "generate":
         _check_generation(training_args, finetuning_args)
+    elif training_args.predict_with_generate and training_args.do_eval:
+        _refuse(
+            "predict_with_generate: true",
+            "`diagnosis_scoring: likelihood` evaluates by the likelihoods of clean rows and twins, beside which "
+            "LLaMA-Factory's metrics of generated answers cannot be computed",
+            "use `diagnosis_scoring: generate`, or remove it; for ROUGE and BLEU use `do_predict: true` without `do_eval`",
+        )
 
     if finetuning_args.batch_mix is not None and training_args.do_train:
         _check_batch_mix(data_args, training_args, finetuning_args)

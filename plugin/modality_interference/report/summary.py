@@ -23,16 +23,24 @@ def diagnosis_summary(table: pd.DataFrame) -> list[Markup]:
     Args:
         table: lines of the tidy table, of all rows of each dataset.
     """
+    told = table[~_says_nothing(table)]
     rates = {rate: table[table.rate == rate] for rate in RATE_TITLES}
     return [
         *_about_clean(rates["accuracy"]),
-        *_about_vulnerability(table, rates["flip_rate"]),
-        *_about_targets(rates["misled_rate"]),
-        *_about_the_other_modality(rates["other_modality_rate"]),
+        *_about_vulnerability(table, told[told.rate == "flip_rate"]),
+        *_about_targets(told[told.rate == "misled_rate"]),
+        *_about_the_other_modality(told[told.rate == "other_modality_rate"]),
         *_about_clean_only(table, rates["flip_rate"]),
         *_about_abstention(rates["abstention_rate"]),
         *_about_unparsable(rates["unparsable_rate"]),
     ]
+
+
+def _says_nothing(table: pd.DataFrame) -> pd.Series:
+    """The lines that are 0 because no answer of their condition could be parsed."""
+    names = ["dataset", "perturbation"]
+    unread = table[(table.rate == "unparsable_rate") & (table.value == 1)]
+    return (table.value == 0) & pd.MultiIndex.from_frame(table[names]).isin(pd.MultiIndex.from_frame(unread[names]))
 
 
 def _about_clean(accuracy: pd.DataFrame) -> list[Markup]:

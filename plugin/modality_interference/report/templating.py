@@ -44,7 +44,11 @@ def _environment() -> Environment:
         content_security_policy=_content_security_policy(),
     )
     environment.filters.update(
-        percent=wording.percent, bits=wording.bits, change=wording.change, counted=wording.counted
+        percent=wording.percent,
+        bits=wording.bits,
+        change=wording.change,
+        counted=wording.counted,
+        shortened=wording.shortened,
     )
     return environment
 
