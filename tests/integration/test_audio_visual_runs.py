@@ -101,7 +101,9 @@ def test_a_stream_gives_the_same_twins(checkpoint, clips, tmp_path):
 def test_llamafactorys_own_generation_needs_no_torchcodec(checkpoint, clips, tmp_path):
     keys = dict(predict_with_generate=True, do_eval=False, do_predict=True)
     assert "predict_rouge-1" in diagnose(checkpoint("qwen2_5_omni"), clips, tmp_path, max_new_tokens=3, **keys)
-    removed = write_clips(tmp_path / "data", removed={"twins": {"drop_asked_modality": True, "options": 3}})
+    removed = write_clips(
+        tmp_path / "data", removed={"twins": {"drop_asked_modality": True, "abstention": "neither", "options": 3}}
+    )
     with pytest.raises(ModalityInterferenceError, match="diagnosis_scoring"):
         diagnose(checkpoint("qwen2_5_omni"), removed, tmp_path / "out", eval_dataset="removed", **keys)
 

@@ -97,6 +97,19 @@ def test_alignment_on_images_and_texts_is_warned_of(data, tokens):
     assert warned(clips, alignment_weight=0.1) == []
 
 
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [((2, 2), "All 2 examples that offer an abstention, such as 'Neither', have it"), ((2, 0), None)],
+)
+def test_abstention_without_its_control_is_warned_of(tokens, answers, said):
+    rows = [{"abstention": "Neither", "choices": ["a", "b", "Neither"], "answer": answer} for answer in answers]
+    rows += [{"abstention": "", "choices": ["a", "b"], "answer": 0}, {"abstention": None, "choices": [], "answer": -1}]
+    plain = {"input_ids": [1, 2], "labels": [-100, 2]}
+    _, warnings = overview(Dataset.from_list([row | plain for row in rows]), tokens, PluginArguments(), seed=0)
+    found = [warning for warning in warnings if "abstention" in warning]
+    assert found == [] if said is None else len(found) == 1 and found[0].startswith(said)
+
+
 def test_of_a_stream_nothing_is_known(data, tokens):
     text, warnings = overview(data.train.to_iterable_dataset(), tokens, PluginArguments(alignment_weight=1.0), seed=0)
     assert text.startswith("Trains on a stream") and text.count("unknown") == 3

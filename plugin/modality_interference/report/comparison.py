@@ -170,6 +170,7 @@ def _compared(table: pd.DataFrame, pairs: Mapping[str, pd.DataFrame], seed: int)
             kind=lines.kind.iloc[0],
             perturbation=perturbation,
             prompt=prompt,
+            removed=bool(lines.removed.any()),
             figures={
                 run: _rates_of(own, _shared(pairs[run], dataset, prompt, perturbation) if run in pairs else None, seed)
                 for run, own in lines.groupby("run", sort=False)

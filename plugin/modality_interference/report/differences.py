@@ -138,12 +138,14 @@ class ComparedCondition(Result):
         perturbation: its label, `clean` for the clean rows.
         figures: by run, of those that scored it.
         prompt: the kind of the only rows that are meant, `video` or `audio`; "" for all.
+        removed: whether the modality that is asked for was taken away from the rows.
     """
 
     dataset: str
     kind: str
     perturbation: str
     prompt: str = ""
+    removed: bool = False
     figures: dict[str, RunRates]
 
     @property
@@ -154,7 +156,7 @@ class ComparedCondition(Result):
     @property
     def title(self) -> str:
         """What the paper on clips calls it."""
-        return condition_title(self.perturbation, [rate for rate in RATE_TITLES if self.has(rate)])
+        return condition_title(self.perturbation, [rate for rate in RATE_TITLES if self.has(rate)], self.removed)
 
     def has(self, rate: RateName) -> bool:
         """Whether the rate applies to any run."""

@@ -84,14 +84,34 @@ def overview(dataset: Any, tokens: ModalityTokens, arguments: PluginArguments, s
         seed: of the examples that are read.
 
     Returns:
-        two tables as one text, and a warning for each term that cannot act.
+        two tables as one text, a warning for each term that cannot act, and one where abstention is always right.
     """
     kinds = count_kinds(dataset, tokens, arguments.twins_limit, seed) if isinstance(dataset, Dataset) else None
     terms = loss_terms(kinds, arguments)
     rows = [["term of the loss", "weight", "can act", ""]]
     rows += [[term.name, f"{term.weight:g}", _ACTS[term.acts] if term.weight else "off", term.why] for term in terms]
     text = "\n".join([_described(kinds, arguments), *_aligned_columns(rows)])
-    return text, [term.warning for term in terms if term.warning is not None]
+    always = abstention_always_right(dataset) if isinstance(dataset, Dataset) else None
+    return text, [warning for warning in (*(term.warning for term in terms), always) if warning is not None]
+
+
+def abstention_always_right(dataset: Dataset) -> str | None:
+    """What is said where every example that offers an abstention has it as its answer; None where one has not."""
+    names = ["abstention", "choices", "answer"]
+    if not set(names) <= set(dataset.column_names):
+        return None
+
+    offered = dataset.select_columns(names).select(
+        [index for index, wording in enumerate(dataset["abstention"]) if wording]
+    )
+    if not len(offered) or any(row["choices"][row["answer"]] != row["abstention"] for row in offered):
+        return None
+
+    return (
+        f"All {len(offered):,} examples that offer an abstention, such as {offered[0]['abstention']!r}, have it as their answer: the "
+        "model learns to abstain wherever it can. Train on answerable examples that offer it, too: a dataset with `abstention` "
+        "and without `drop_asked_modality`."
+    )
 
 
 _ACTS = {True: "yes", False: "no", None: "unknown"}

@@ -44,7 +44,7 @@ def test_misaligned_clips_beside_aligned_ones_before_and_after():
     assert "video tokens, misaligned clips, before: 0.40 (-0.10 to 0.90) in layer 1" in plot.caption
     assert "audio tokens, misaligned clips, before: -0.70 (-1.20 to -0.20) in layer 1" in plot.caption
     assert "video tokens, after: 1.60 (1.10 to 2.10) in layer 1" in plot.caption
-    assert plot.svg.count("misaligned clips") == 2 and plot.svg.count("prompts<") == 2
+    assert plot.svg.count("misaligned clips") == 2 and plot.svg.count("prompts<") == 4
     (alone,) = contrast_plots({"this run": clip_profile({("misaligned", "video"): 0.4})}, "x.png")
     assert "The largest by layer: video tokens, misaligned clips: 0.40" in alone.caption
 

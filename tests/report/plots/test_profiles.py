@@ -13,6 +13,7 @@ from PIL import Image
 
 from modality_interference.evaluation.rates import dataset_results
 from modality_interference.report.comparison import compare_runs
+from modality_interference.report.differences import ComparedCondition
 from modality_interference.report.page import write_report
 from modality_interference.report.plots.curves import draw_curves, read_curves
 from modality_interference.report.plots.profiles import profiles
@@ -97,6 +98,8 @@ class TestTable:
     )
     def test_titles(self, perturbation: str, rates: list[str], removed: bool, title: str) -> None:
         assert condition_title(perturbation, rates, removed) == title
+        compared = ComparedCondition(dataset="x", kind="video", perturbation=perturbation, removed=removed, figures={})
+        assert compared.title == title or rates
 
 
 class TestSummary:

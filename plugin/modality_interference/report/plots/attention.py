@@ -171,8 +171,9 @@ def _contrasts(found: Mapping[str, Contrasts]) -> Figure:
 
 
 def _name_contrast(axes: Axes, contrast: AttentionContrast) -> None:
-    prompts = f"{_prompt(contrast.asked)} against {_prompt(contrast.other)} prompts{_CONDITIONS[contrast.condition]}"
-    axes.set_title(label(f"To {contrast.modality} tokens: {prompts}", 76), loc="left", fontsize=8.5)
+    title = f"To {contrast.modality} tokens: {_prompt(contrast.asked)} against {_prompt(contrast.other)} prompts"
+    lines = [label(title, 60), *filter(None, [_CONDITIONS[contrast.condition].removeprefix(", ")])]
+    axes.set_title("\n".join(lines), loc="left", fontsize=9)
     axes.axhline(0, color=CLEAN, linewidth=1, linestyle=":", zorder=1)
     axes.set_xlabel("layer")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
