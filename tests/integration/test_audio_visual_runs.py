@@ -107,9 +107,6 @@ def test_llamafactorys_own_generation_needs_no_torchcodec(checkpoint, clips, tmp
     with pytest.raises(ModalityInterferenceError, match="diagnosis_scoring"):
         diagnose(checkpoint("qwen2_5_omni"), removed, tmp_path / "out", eval_dataset="removed", **keys)
 
-    abstained = diagnose(checkpoint("qwen2_5_omni"), removed, tmp_path / "likely", eval_dataset="removed")
-    assert 0 <= abstained["eval_removed_clean_abstention_rate"] <= 1
-
 
 def test_qwen3_omni_runs(checkpoint, clips, tmp_path):
     keys = {"dataset": "clips", "batch_mix": "video=1,audio=1", "do_eval": True, "eval_dataset": "clips"}

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Callable
+from typing import TypeAlias
 
 from ..data.options import letters
 
@@ -92,13 +93,24 @@ def plain(text: str) -> str:
 
 CODE = "[\U000f0000-\U000ffffd]"  # private-use characters, each in place of an option's text
 _FIRST_CODE = 0xF0000
-_WORD = r"[^\W\u2e80-\u9fff\uac00-\ud7af]"  # Chinese, Japanese and Korean put no spaces between words
-_NO_ENDS = r"(?=\s*(?:[^\w\s]|$)|\s+(?:there|it|they|the|this|that|he|she|we|because|since|as|or|and|is)\b)"
+_NUMBER = r"\d+(?:[.,:/-]\d+)*"
+_CJK = r"\u2e80-\u9fff\uac00-\ud7af"  # Chinese, Japanese and Korean put no spaces between words
+_TOKEN = re.compile(rf"(?<![\w)])-?{_NUMBER}|(?<!\w)\.\d+|{_NUMBER}|[{_CJK}]|[^\W\d{_CJK}]+|[^\w\s-]")
+_SPACE = re.compile(r"\s+")
+_ARTICLES = ("a", "an", "the")
 _VERDICTS = ("yes", "no", "true", "false", "是", "否")
+_PARTS_OF_WORDS = ("是", "否", "有", "对", "错")
+_NO_ENDS = re.compile(
+    r"\s*(?:[^\w\s]|$)|\s+(?:there|it|they|the|this|that|he|she|we|because|since|as|or|and|is)\b", re.I
+)
+_ALONE_BEFORE, _ALONE_AFTER = re.compile(r"(?:(?<!\w)|(?<=案是)|(?<=案为))"), re.compile(r"的?(?!\w)")
+Words: TypeAlias = tuple[str, ...]
 
 
 class OptionTexts:
     """Finds the texts of a question's options in answers.
+
+    A text is a run of words, numbers and signs; spaces, hyphens and (in a plain text) underscores between them do not count.
 
     Args:
         choices: the options.
@@ -111,20 +123,19 @@ class OptionTexts:
     def __init__(self, choices: tuple[str, ...]) -> None:
         self._normalized = [normalized(choice) for choice in choices]
         self.letters: dict[str, frozenset[int]] = {}
-        words: dict[tuple[str, ...], frozenset[int]] = {}  # equal ones cannot be told apart
+        options: dict[Words, frozenset[int]] = {}  # equal ones cannot be told apart
         for index, text in enumerate(_without_letters([_bare(choice) for choice in choices])):
             if re.fullmatch("[A-Za-z]", text):
                 self.letters[text.upper()] = self.letters.get(text.upper(), frozenset()) | {index}
-            elif found := _words(text):
-                words[found] = words.get(found, frozenset()) | {index}
+            elif words := _words(text):
+                options[words] = options.get(words, frozenset()) | {index}
 
-        longest_first = sorted(words, key=lambda found: len("".join(found)), reverse=True)  # "red cat" before "cat"
-        self._options = [words[found] for found in longest_first]
-        self.verdicts = {
-            chr(_FIRST_CODE + code) for code, (first, *_) in enumerate(longest_first) if first in _VERDICTS
-        }
-        patterns = "|".join(f"({_pattern(found)})" for found in longest_first) or "(?!)"
-        self._pattern = re.compile(rf"(?<!{_WORD})(?:(?:an?|the)\s+)?(?:{patterns})", re.IGNORECASE)
+        self._options = list(options.values())
+        self._codes = {words: chr(_FIRST_CODE + code) for code, words in enumerate(options)}
+        self.verdicts = {code for words, code in self._codes.items() if words[0] in _VERDICTS}
+        self._by_first: dict[str, list[Words]] = {}
+        for words in sorted(options, key=len, reverse=True):  # "red light" before "red"
+            self._by_first.setdefault(words[0], []).append(words)
 
     def exact(self, answer: str) -> int | None:
         """The option that is just this answer."""
@@ -132,12 +143,65 @@ class OptionTexts:
         return self._normalized.index(answer) if self._normalized.count(answer) == 1 else None
 
     def coded(self, answer: str) -> str:
-        """A plain answer with a code in place of every option's text."""
-        return self._pattern.sub(lambda match: chr(_FIRST_CODE + (match.lastindex or 1) - 1), plain(answer))
+        """A plain answer with a code in place of every option's text, and of the article before it."""
+        text = plain(answer)
+        tokens = [(match[0].casefold(), match.start(), match.end()) for match in _TOKEN.finditer(text)]
+        pieces, end, place = [], 0, 0
+        while place < len(tokens):
+            words = self._option_at(text, tokens, place)
+            if words is None:
+                place += 1
+                continue
+
+            start = tokens[place][1]
+            if place and tokens[place - 1][0] in _ARTICLES and _SPACE.fullmatch(text, tokens[place - 1][2], start):
+                start = max(end, tokens[place - 1][1])
+
+            place += len(words)
+            pieces += [text[end:start], self._codes[words]]
+            end = tokens[place - 1][2]
+            if words[0] in _PARTS_OF_WORDS and len(words) == 1:
+                end = _ALONE_AFTER.match(text, end).end()  # type: ignore[union-attr]
+
+        return "".join([*pieces, text[end:]])
 
     def of(self, code: str) -> frozenset[int]:
         """The indices of a code's options: several where their texts are alike."""
         return self._options[ord(code) - _FIRST_CODE]
+
+    def _option_at(self, text: str, tokens: list[tuple[str, int, int]], place: int) -> Words | None:
+        for words in self._by_first.get(tokens[place][0], ()):
+            found = tokens[place : place + len(words)]
+            if len(found) == len(words) and all(word == token for word, (token, *_) in zip(words, found)):
+                start, end = found[0][1], found[-1][2]
+                if (
+                    not _inside_word(text, start)
+                    and not _inside_word(text, end)
+                    and _stands_alone(text, words, start, end)
+                ):
+                    return words
+
+        return None
+
+
+def _inside_word(text: str, place: int) -> bool:
+    """Whether a word goes on at a place: "cat" in "cats", "10" in "10th"."""
+    return 0 < place < len(text) and _is_word(text[place - 1]) and _is_word(text[place])
+
+
+def _is_word(character: str) -> bool:
+    return character.isalnum() and not re.match(f"[{_CJK}]", character)
+
+
+def _stands_alone(text: str, words: Words, start: int, end: int) -> bool:
+    """Whether an option that may be an article or a part of other words is none here."""
+    if words == ("no",):
+        return _NO_ENDS.match(text, end) is not None
+
+    if words[0] in _PARTS_OF_WORDS and len(words) == 1:
+        return _ALONE_BEFORE.match(text, start) is not None and _ALONE_AFTER.match(text, end) is not None
+
+    return True
 
 
 def _bare(option: str) -> str:
@@ -153,29 +217,6 @@ def _without_letters(texts: list[str]) -> list[str]:
     return [text[match.end() :] for match, text in zip(found, texts) if match]
 
 
-def _words(text: str) -> tuple[str, ...]:
-    """The words of an option, without article; the sign of a number belongs to it, its unit does not."""
-    sign = "-" if re.match(r"-\d", text) else ""
-    words = [word for word in re.split(r"[\s-]+", text.casefold()) if word]
-    if len(words) > 1 and words[0] in ("a", "an", "the"):
-        words = words[1:]
-
-    parts = [part for word in words for part in re.split(r"(?<=\d)(?=[^\W\d_])", word)]
-    return (sign + parts[0], *parts[1:]) if parts else ()
-
-
-def _pattern(words: tuple[str, ...]) -> str:
-    """The pattern of an option: spaces, underscores or hyphens between its words, nothing of a word or number around it."""
-    if words == ("no",):  # which is an article, too
-        return "no" + _NO_ENDS
-
-    if words[0] in ("是", "否", "有", "对", "错"):  # which are parts of other words
-        return rf"(?:(?<!\w)|(?<=案是)|(?<=案为)){words[0]}的?(?!\w)"
-
-    first, last = words[0][0], words[-1][-1]
-    before = r"(?<![-.])(?<!\d[,:/])" if first.isdigit() else ""
-    after = (rf"(?!{_WORD})" if re.match(_WORD, last) else "") + (r"(?![.,:/-]\d)" if last.isdigit() else "")
-    spaces = [
-        r"[\s-]*" if one[-1].isdigit() and other[0].isalpha() else r"[\s-]+" for one, other in zip(words, words[1:])
-    ]
-    return before + "".join(re.escape(word) + space for word, space in zip(words, [*spaces, ""])) + after
+def _words(text: str) -> Words:
+    words = tuple(match[0].casefold() for match in _TOKEN.finditer(text))
+    return words[1:] if len(words) > 1 and words[0] in _ARTICLES else words
