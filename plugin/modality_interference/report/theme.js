@@ -6,7 +6,7 @@
   let chosen = null;
 
   const isDark = () => (chosen === null ? system.matches : chosen === "dark");
-  const show = () => button.setAttribute("aria-pressed", String(isDark()));
+  const show = () => { button.textContent = isDark() ? "Switch to light" : "Switch to dark"; };
 
   button.addEventListener("click", () => {
     chosen = isDark() ? "light" : "dark";

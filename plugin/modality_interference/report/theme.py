@@ -23,6 +23,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 
@@ -37,6 +38,7 @@ VARIABLES = {CARD: "--card", INK: "--ink", MUTED: "--muted", LINE: "--line", CLE
 }  # of `style.css`, by colour of the light theme
 _MARKERS = "os^Dv<>P"
 _DASHES = ("-", "--", "-.", ":")
+PAGE, PHONE = 11.8, 3.5  # inches that a plot has on a page and on a phone
 _DPI = 144
 _CSS_PIXELS = 96  # per inch
 _POINTS = 72
@@ -76,10 +78,13 @@ def backdrop() -> dict[str, Any]:
     return {"facecolor": CARD, "edgecolor": "none", "pad": 0.6, "alpha": 0.8}
 
 
+_STRONGEST = 0.55  # opacity of 100 %: figures stay legible on it in both themes
+
+
 def paint(axes: Axes, shares: NDArray[np.float64], **keywords: Any) -> None:
     """Draw a heatmap of shares, (lines, columns), as the opacity of one colour, so that both themes show them."""
     colour = np.broadcast_to(to_rgb(SERIES[0]), (*shares.shape, 3))
-    cells = np.dstack([colour, np.clip(shares, 0, 1)])
+    cells = np.dstack([colour, _STRONGEST * np.clip(shares, 0, 1)])
     axes.imshow(cells, aspect="auto", interpolation="none", gid=VARIABLES[SERIES[0]], **keywords)
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
@@ -106,6 +111,7 @@ def add_legend(figure: Figure, handles: Sequence[Artist]) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
+_TITLE = 0.4  # inches, of a file
 _HEADING = 0.27  # inches
 _GAP = 0.09  # between datasets
 
@@ -187,6 +193,7 @@ class Plot:
         caption: what is drawn, and how to read it.
         png: the file's content, in the light theme.
         svg: an element for a page that has `style.css`; text in it is escaped, and it refers to nothing outside of it.
+        narrow: the same plot for a phone, which the page shows in its place.
     """
 
     file_name: str
@@ -194,26 +201,29 @@ class Plot:
     caption: str
     png: bytes
     svg: Markup
+    narrow: Markup
 
 
-def make_plot(file_name: str, title: str, caption: str, draw: Callable[[], Figure]) -> Plot:
+def make_plot(file_name: str, title: str, caption: str, draw: Callable[[float], Figure]) -> Plot:
     """Draw a figure for a file and a page.
 
     Args:
         file_name: of the PNG; its stem makes the SVG's ids unique on the page.
-        title: its heading.
+        title: its heading, with the unit; the file carries it, too.
         caption: what is drawn, and how to read it.
-        draw: makes the figure, of which every text from data passed `label`.
+        draw: makes the figure for a width in inches, `PAGE` or `PHONE`; every text from data in it passed `label`.
     """
+    stem = file_name.partition(".")[0]
     with _settings(hashsalt=file_name):
-        figure = draw()
-        return Plot(file_name, title, caption, _png(figure), _svg(figure, file_name.partition(".")[0], title))
+        figure = draw(PAGE)
+        svg, narrow = _svg(figure, f"{stem}", title, "wide"), _svg(draw(PHONE), f"{stem}-narrow", title, "narrow")
+        return Plot(file_name, title, caption, _png(figure, title), svg, narrow)
 
 
-def draw_png(draw: Callable[[], Figure]) -> bytes:
+def draw_png(title: str, draw: Callable[[float], Figure]) -> bytes:
     """Draw a figure for a file alone."""
     with _settings():
-        return _png(draw())
+        return _png(draw(PAGE), title)
 
 
 def _settings(hashsalt: str = "") -> Any:
@@ -250,9 +260,25 @@ def _settings(hashsalt: str = "") -> Any:
     return matplotlib.style.context(settings, after_reset=True)
 
 
-def _png(figure: Figure) -> bytes:
+def _png(figure: Figure, title: str) -> bytes:
+    """The figure as a file, its title above it.
+
+    Args:
+        figure: whose layout stays as it is where it was drawn before.
+        title: above everything, "" for none.
+    """
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+
+    width, height = figure.get_size_inches()
+    if title:
+        text = label(title, int(width / _CHARACTER))
+        figure.text(0.1 / width, 1 + 0.14 / height, text, fontsize=11, fontweight="bold", va="bottom")
+
+    box = Bbox([[0, 0], [width, height + (_TITLE if title else 0)]])
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=min(_DPI, _MOST_PIXELS / max(figure.get_size_inches())))
+    figure.savefig(buffer, format="png", dpi=min(_DPI, _MOST_PIXELS / max(box.size)), bbox_inches=box)
     return buffer.getvalue()
 
 
@@ -260,32 +286,37 @@ _NUMBER = re.compile(r"-?\d+\.\d+")
 _COLOUR = re.compile(r"#[0-9a-f]{6}")
 
 
-def _svg(figure: Figure, name: str, title: str) -> Markup:
+def _svg(figure: Figure, name: str, title: str, kind: str) -> Markup:
     """An SVG element in which colours are variables, without ids, styles and metadata that a page does not need.
 
     Args:
         figure: in the colours of the light theme.
         name: begins every id.
         title: says to screen readers what the plot is.
+        kind: its class in `style.css`.
     """
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    figure.set_layout_engine("none")  # a second drawing finds everything in its place
     width, height = figure.get_size_inches()
     attributes = {
-        "class": "plot",
+        "class": f"plot {kind}",
         "role": "img",
         "aria-label": f"{title}; the figures are in the tables of this page",
         "viewBox": f"0 0 {_rounded(width * _POINTS)} {_rounded(height * _POINTS)}",
         "width": str(round(width * _CSS_PIXELS)),
         "height": str(round(height * _CSS_PIXELS)),
-        "style": f"--width: {round(width * _CSS_PIXELS)}px",
     }
     inline = ElementTree.Element("svg", attributes)
     numbers = itertools.count(1)
     inline.extend(
         made for child in ElementTree.fromstring(buffer.getvalue()) for made in _inline(child, name, numbers)
     )
-    return Markup(ElementTree.tostring(inline, encoding="unicode"))
+    # matplotlib's ids are hashes, also of what a layout leaves to rounding: numbers make the same figure the same text
+    ids: dict[str, str] = {}
+    hashed = re.compile(rf"{re.escape(name)}-[a-z][0-9a-f]{{10}}\b")
+    text = ElementTree.tostring(inline, encoding="unicode")
+    return Markup(hashed.sub(lambda found: ids.setdefault(found[0], f"{name}-i{len(ids)}"), text))
 
 
 def _inline(element: ElementTree.Element, name: str, numbers: Iterator[int]) -> Iterator[ElementTree.Element]:

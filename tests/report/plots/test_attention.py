@@ -77,7 +77,7 @@ def test_plots_of_shallow_and_deep_models(tmp_path, depth, undefined):
     assert {"interference_attention.png", "interference_attention_contrasts.png"} <= names
     with Image.open(tmp_path / "interference_attention.png") as plot:
         shallow = 1.3 if depth < 10 else 0.14 * depth  # inches of a heatmap
-        assert plot.height == pytest.approx(144 * 2 * (shallow + 0.85), abs=2)  # a line of panels per dataset
+        assert plot.height == pytest.approx(144 * (0.4 + 2 * (shallow + 0.85)), abs=2)  # a line of panels per dataset
 
     assert "Where the model looks" in (tmp_path / "interference.html").read_text()
 

@@ -13,17 +13,18 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers.diagnoses import diagnosis, rate, result, scored
-from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
+from matplotlib.lines import Line2D
 from matplotlib.projections.polar import PolarAxes
 from PIL import Image
+from scipy.stats import ecdf
 
 from modality_interference.report.plots.bars import bars
 from modality_interference.report.plots.diagnosis import effects_plot, radar_plot, rates_plot
 from modality_interference.report.plots.effects import effects
-from modality_interference.report.plots.radar import radar
+from modality_interference.report.plots.radar import fits, radar
 from modality_interference.report.table import tidy_table
-from modality_interference.report.theme import CARD, SERIES, label, make_plot
+from modality_interference.report.theme import CARD, PAGE, PHONE, SERIES, label, make_plot
 
 
 DATASETS = {
@@ -54,12 +55,10 @@ def pixels(data: bytes) -> np.ndarray:
     return np.asarray(Image.open(BytesIO(data)).convert("RGB"))
 
 
-def thickness_at(band: PolyCollection, place: float) -> float:
-    """How much of a vertical line through a band lies in it."""
-    (outline,) = band.get_paths()
-    heights, step = np.linspace(0, 3, 3001, retstep=True)
-    points = np.column_stack([np.full_like(heights, place), heights])
-    return float(outline.contains_points(points).sum() * step)
+def ends(line: Line2D) -> tuple[float, float]:
+    """Where a line begins and ends on the x axis."""
+    places = np.asarray(line.get_xdata())
+    return places[0], places[-1]
 
 
 class TestBars:
@@ -100,8 +99,9 @@ class TestBars:
 class TestRadar:
     def test_corners_lie_at_the_accuracies(self) -> None:
         (axes,) = radar(TABLE[TABLE.rate == "accuracy"], {"run": SERIES[0]}, filled=["run"]).axes
+        (line,) = [line for line in axes.lines if line.get_label() == "run"]
 
-        angles, radii = axes.lines[0].get_data()
+        angles, radii = line.get_data()
 
         assert isinstance(axes, PolarAxes)
         assert list(radii) == [0.97, 0.16, 0.5, 0.97]  # closed
@@ -113,41 +113,48 @@ class TestRadar:
         figures |= {f"p{index}": result(accuracy=0.5, flip_rate=0.5) for index in range(perturbed)}
         found = tidy_table(diagnosis({"sums": figures}))
 
-        as_bars = make_plot("", "", "", lambda: bars(found, ["accuracy"]))
+        title = "Accuracy in %, clean and perturbed"
+        as_bars = make_plot("", title, "", lambda width: bars(found, ["accuracy"], width))
 
         assert (radar_plot(found).png != as_bars.png) == is_radar
 
-    def test_many_axes_are_spread_over_several(self) -> None:
-        names = [(f"d{dataset}", f"p{index}") for dataset in range(12) for index in range(10)]
+    def test_any_number_of_axes_is_one_circle_with_an_arc_over_each_dataset(self) -> None:
+        sizes = {"small": 1, "large": 14, "third": 5}
+        names = [(dataset, f"p{index}") for dataset, size in sizes.items() for index in range(size)]
 
-        panels = radar(accuracies(names), {"run": SERIES[0]}, filled=[]).axes
+        (axes,) = radar(accuracies(names), {"run": SERIES[0]}, filled=[]).axes
 
-        assert [panel.get_title() for panel in panels] == [f"d{dataset}" for dataset in range(12)]
-        assert {len(panel.lines[0].get_xdata()) for panel in panels} == {11}
+        *arcs, line = axes.lines
+        step = 2 * np.pi / 20
+        inside = [[name for name in range(20) if low < name * step < high] for low, high in map(ends, arcs)]
+        assert inside == [[0], list(range(1, 15)), list(range(15, 20))]
+        assert len(line.get_xdata()) == 21
+        assert {text.get_text() for text in axes.texts if text.get_fontweight() == "bold"} == set(sizes)
 
-    def test_unequal_datasets_are_split_evenly(self) -> None:
-        names = [("small", "p0"), *(("large", f"p{index}") for index in range(14))]
-
-        panels = radar(accuracies(names), {"run": SERIES[0]}, filled=[]).axes
-
-        assert sorted(len(panel.lines[0].get_xdata()) - 1 for panel in panels) == [7, 8]
+    @pytest.mark.parametrize(("axes", "width", "expected"), [(2, PAGE, False), (30, PAGE, True), (9, PHONE, False)])
+    def test_a_phone_shows_bars_where_a_radar_would_be_crowded(self, axes: int, width: float, expected: bool) -> None:
+        assert fits([("d", f"p{index}") for index in range(axes)], width) == expected
 
 
 class TestEffects:
-    def test_bands_are_mirrored_histograms(self) -> None:
-        found = {"black_image": [0.0] * 50 + [1.0] * 50, "white_image": [0.0] * 25 + [0.51] * 75}
+    def test_lines_are_the_empirical_survival_functions(self) -> None:
+        rng = np.random.default_rng(0)
+        found = {"black_image": rng.beta(0.5, 0.5, 40).round(2), "white_image": np.array([0.0] * 5 + [0.5] * 15)}
         lines = [("sums", name, effect) for name, values in found.items() for effect in values]
         (axes,) = effects(pd.DataFrame(lines, columns=["dataset", "perturbation", "effect"])).axes
 
-        bands = [collection for collection in axes.collections if isinstance(collection, PolyCollection)]
-        thickness = [thickness_at(band, at) for band in bands for at in (0.01, 0.3, 0.52, 0.99)]
-        means = [line.get_xdata()[0] for line in axes.lines]
+        for line, values in zip(axes.lines, found.values(), strict=True):
+            at, shares = line.get_data()
+            survival = 1 - ecdf(values).cdf.evaluate(np.asarray(at) - 0.005)  # at least, on a grid of 0.01
+            assert shares == pytest.approx(100 * survival)
 
-        unit = thickness[6]  # 75 % of the rows at one value: the thickest band
-        expected = np.sqrt([2 / 3, 0, 0, 2 / 3, 1 / 3, 0, 1, 0]) * unit
-        assert unit > 0.2
-        assert thickness == pytest.approx(expected, abs=0.01)
-        assert means == pytest.approx([0.5, 0.3825])
+    def test_datasets_that_do_not_fit_beside_each_other_are_below_each_other(self) -> None:
+        table = pd.DataFrame({"dataset": list("abc"), "perturbation": "p", "effect": 0.5})
+
+        assert [len({axes.get_position().x0 for axes in effects(table, width).axes}) for width in (PAGE, PHONE)] == [
+            3,
+            1,
+        ]
 
     def test_there_is_no_plot_without_effects(self) -> None:
         assert effects_plot(scored(correct=[True, False])) is None
@@ -157,8 +164,8 @@ class TestEffects:
 
 
 class TestAnyNumberAndName:
-    @pytest.mark.parametrize("datasets", [1, 12])
-    @pytest.mark.parametrize("perturbations", [1, 10])
+    @pytest.mark.parametrize("datasets", [1, 8])
+    @pytest.mark.parametrize("perturbations", [1, 6])
     def test_draws_without_a_warning(self, datasets: int, perturbations: int) -> None:
         figures = {"clean": result(accuracy=1.0)}
         names = [f"a_perturbation_with_a_long_name_{index}" for index in range(perturbations)]
@@ -178,7 +185,9 @@ class TestAnyNumberAndName:
             assert max(image.size) <= 16_000
             svg = ElementTree.fromstring(plot.svg)
             width, height = int(svg.attrib["width"]), int(svg.attrib["height"])
-            assert image.size[0] * height == pytest.approx(image.size[1] * width, rel=0.01)
+            title = 0.4 * 96  # pixels, of the file alone
+            assert image.size[0] * (height + title) == pytest.approx(image.size[1] * width, rel=0.01)
+            assert int(ElementTree.fromstring(plot.narrow).attrib["width"]) <= PHONE * 96
 
     def test_odd_names_are_drawn_as_they_are_without_a_warning(self) -> None:
         names = [(name, name) for name in ODD_NAMES]
@@ -187,9 +196,14 @@ class TestAnyNumberAndName:
 
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            make_plot("bars.png", "", "", lambda: bars(table, ["accuracy"]))
-            make_plot("radar.png", "", "", lambda: radar(table, dict.fromkeys(ODD_NAMES, SERIES[0]), filled=[]))
-            make_plot("effects.png", "", "", lambda: effects(lines))
+            make_plot("bars.png", "", "", lambda width: bars(table, ["accuracy"], width))
+            make_plot(
+                "radar.png",
+                "",
+                "",
+                lambda width: radar(table, dict.fromkeys(ODD_NAMES, SERIES[0]), filled=[], width=width),
+            )
+            make_plot("effects.png", "", "", lambda width: effects(lines, width))
 
     def test_labels(self) -> None:
         assert label("misleading_text") == "misleading_text"
@@ -222,6 +236,6 @@ class TestProcess:
         assert (tmp_path / "interference_effects.png").exists()
 
     def test_files_are_in_the_light_theme(self) -> None:
-        drawn = make_plot("a.png", "", "", lambda: bars(TABLE, ["accuracy"]))
+        drawn = make_plot("a.png", "", "", lambda width: bars(TABLE, ["accuracy"]))
 
         assert np.allclose(pixels(drawn.png)[0, 0] / 255, to_rgb(CARD), atol=0.003)

@@ -195,7 +195,7 @@ class TestReport:
         assert overflow(chromium) <= 0
         assert chromium.get_log("browser") == []
         titles = texts(chromium, "h2")
-        assert titles.index("Accuracy by prompt") == titles.index("Robustness profiles") + 1
+        assert titles.index("Accuracy by prompt") == titles.index("Robustness profiles: accuracy in %") + 1
 
 
 class TestComparison:

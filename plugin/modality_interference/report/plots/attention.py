@@ -1,5 +1,6 @@
 """The plots of the white-box profile: where the model looks, and how much the prompt moves its gaze."""
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, TypeAlias
@@ -14,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ...results import AttentionContrast, AttentionProfile, AttentionShares
 from ..table import PROMPTS
-from ..theme import CARD, CLEAN, INK, MUTED, Plot, add_legend, label, line_style, make_plot, paint
+from ..theme import CLEAN, INK, MUTED, PAGE, Plot, add_legend, label, line_style, make_plot, paint
 
 
 SHARES_FILE = "interference_attention.png"
@@ -28,6 +29,10 @@ _LAYER = 0.14  # inches, height of a layer
 _SHORTEST = 1.3
 _GAP = 0.08  # above and below a panel: the names of tokens keep apart from the next title
 _BAR = 2.2  # height of the colour bar
+_BARS = 1.0  # its width, with its labels
+_CURVE = (4.2, 2.8)  # a panel of contrasts
+_LETTER = 0.077  # inches, of a title
+_TINT = 0.2  # opacity of the intervals of one or two runs
 _WRITTEN = 12  # layers of which each share is written into its cell
 
 
@@ -41,7 +46,9 @@ def attention_plots(profile: AttentionProfile | None) -> list[Plot]:
         "heads and rows, by layer (0 is the first). A panel for every dataset, kind of prompt and perturbation."
     )
     return [
-        make_plot(SHARES_FILE, "Where the model looks", caption, lambda: _heatmaps(profile)),
+        make_plot(
+            SHARES_FILE, "Where the model looks, % of its attention", caption, lambda width: _heatmaps(profile, width)
+        ),
         *contrast_plots({"this run": profile}, CONTRASTS_FILE),
     ]
 
@@ -67,8 +74,8 @@ def contrast_plots(profiles: Mapping[str, AttentionProfile], file_name: str) -> 
     if largest := "; ".join(_largest(found)):
         caption += f" The largest by layer: {largest}."
 
-    title = "Does the prompt direct attention?"
-    return [make_plot(file_name, title, caption, lambda: _contrasts(found))]
+    title = "Does the prompt direct attention? Cohen's d"
+    return [make_plot(file_name, title, caption, lambda width: _contrasts(found, width))]
 
 
 def _largest(found: Mapping[str, Contrasts]) -> Iterator[str]:
@@ -85,12 +92,12 @@ def _largest(found: Mapping[str, Contrasts]) -> Iterator[str]:
             yield f"{modality} tokens{which}: {size.value:.2f} ({size.low:.2f} to {size.high:.2f}) in layer {layer}"
 
 
-def _heatmaps(profile: AttentionProfile) -> Figure:
-    lines = _lines(profile.conditions)
+def _heatmaps(profile: AttentionProfile, width: float) -> Figure:
+    lines = _lines(profile.conditions, max(1, min(_COLUMNS, int((width - _BARS) / _PANEL))))
     columns = max(map(len, lines))
     height = max(_SHORTEST, _LAYER * len(profile.conditions[0].layers)) + 0.85
     layout = ConstrainedLayoutEngine(h_pad=_GAP)
-    figure = Figure(figsize=(_PANEL * columns + 1.0, height * len(lines)), layout=layout)
+    figure = Figure(figsize=(min(width, _PANEL * columns + _BARS), height * len(lines)), layout=layout)
     grid = figure.subplots(len(lines), columns, squeeze=False)
     for line, panels in zip(lines, grid):
         for axes, condition in zip(panels, line):
@@ -102,6 +109,9 @@ def _heatmaps(profile: AttentionProfile) -> Figure:
         for axes in panels[len(line) :]:
             axes.set_visible(False)
 
+    if width < PAGE and len(profile.conditions[0].layers) <= _WRITTEN:
+        return figure  # every share is written into its cell
+
     bar, _ = make_axes(list(grid.flat), shrink=min(0.8, _BAR / figure.get_figheight()), aspect=20)
     paint(bar, np.linspace(1, 0, 64)[:, None], extent=(0, 1, 0, 1))
     bar.set_xticks([])
@@ -110,12 +120,12 @@ def _heatmaps(profile: AttentionProfile) -> Figure:
     return figure
 
 
-def _lines(conditions: Sequence[AttentionShares]) -> list[list[AttentionShares]]:
+def _lines(conditions: Sequence[AttentionShares], most: int) -> list[list[AttentionShares]]:
     """Panels line by line: every dataset and kind of prompt begins a new one."""
     lines: list[list[AttentionShares]] = []
     for _, members in groupby(conditions, key=lambda condition: (condition.dataset, condition.kind)):
         own = list(members)
-        columns = -(-len(own) // -(-len(own) // _COLUMNS))  # lines of equal length
+        columns = -(-len(own) // -(-len(own) // most))  # lines of equal length
         lines += [own[start : start + columns] for start in range(0, len(own), columns)]
 
     return lines
@@ -140,16 +150,18 @@ def _prompt(kind: str) -> str:
 def _write_shares(axes: Axes, condition: AttentionShares) -> None:
     for layer, shares in enumerate(condition.layers):
         for group, share in enumerate(shares):
-            colour = CARD if share > 0.6 else INK
-            axes.text(group, layer, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color=colour)
+            axes.text(group, layer, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color=INK)
 
 
-def _contrasts(found: Mapping[str, Contrasts]) -> Figure:
+def _contrasts(found: Mapping[str, Contrasts], width: float) -> Figure:
     keys = list(dict.fromkeys(key for contrasts in found.values() for key in contrasts))
     modalities = list(dict.fromkeys(modality for _, modality in keys))
     conditions = [condition for condition in _CONDITIONS if any(condition == other for other, _ in keys)]
-    figure = Figure(figsize=(4.0 * len(modalities) + 0.4, 2.8 * len(conditions)))
-    grid = figure.subplots(len(conditions), len(modalities), sharey=True, squeeze=False)
+    beside = _CURVE[0] * len(modalities) <= width
+    shape = (len(conditions), len(modalities)) if beside else (len(conditions) * len(modalities), 1)
+    figure = Figure(figsize=(min(width, _CURVE[0] * shape[1]), _CURVE[1] * shape[0]))
+    grid = figure.subplots(*shape, sharey=True, squeeze=False).reshape(len(conditions), len(modalities))
+    room = int(figure.get_figwidth() / shape[1] / _LETTER)
     for condition, panels in zip(conditions, grid):
         for modality, axes in zip(modalities, panels):
             drawn = {
@@ -159,8 +171,8 @@ def _contrasts(found: Mapping[str, Contrasts]) -> Figure:
             }
             axes.set_visible(bool(drawn))
             for index, contrast in drawn.items():
-                _draw_run(axes, line_style(index), contrast)
-                _name_contrast(axes, contrast)
+                _draw_run(axes, line_style(index), contrast, tint=_TINT / max(1, len(found) - 1))
+                _name_contrast(axes, contrast, room)
 
         panels[0].set_ylabel("Cohen's d")
 
@@ -170,20 +182,20 @@ def _contrasts(found: Mapping[str, Contrasts]) -> Figure:
     return figure
 
 
-def _name_contrast(axes: Axes, contrast: AttentionContrast) -> None:
+def _name_contrast(axes: Axes, contrast: AttentionContrast, room: int) -> None:
     title = f"To {contrast.modality} tokens: {_prompt(contrast.asked)} against {_prompt(contrast.other)} prompts"
-    lines = [label(title, 60), *filter(None, [_CONDITIONS[contrast.condition].removeprefix(", ")])]
-    axes.set_title("\n".join(lines), loc="left", fontsize=9)
+    lines = [*textwrap.wrap(title, room), *filter(None, [_CONDITIONS[contrast.condition].removeprefix(", ")])]
+    axes.set_title("\n".join(label(line, room) for line in lines), loc="left", fontsize=8.5)
     axes.axhline(0, color=CLEAN, linewidth=1, linestyle=":", zorder=1)
     axes.set_xlabel("layer")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _draw_run(axes: Axes, style: dict[str, Any], contrast: AttentionContrast) -> None:
+def _draw_run(axes: Axes, style: dict[str, Any], contrast: AttentionContrast, tint: float) -> None:
     values, lows, highs = (
         np.array([getattr(size, end) if size.value is not None else np.nan for size in contrast.layers], dtype=float)
         for end in ("value", "low", "high")
     )
     layers = np.arange(len(values))
-    axes.fill_between(layers, lows, highs, color=style["color"], alpha=0.2, linewidth=0)
+    axes.fill_between(layers, lows, highs, color=style["color"], alpha=tint, linewidth=0)
     axes.plot(layers, values, **style)

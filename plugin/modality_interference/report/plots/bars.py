@@ -6,13 +6,14 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
 from ... import modality
 from ...results import RateName
 from ..table import RATE_TITLES, names
-from ..theme import CARD, CLEAN, INK, MUTED, RowLayout, add_legend, label, series_colour
+from ..theme import CARD, CLEAN, INK, MUTED, PAGE, RowLayout, add_legend, label, series_colour
 
 
 _ROW = 0.27  # inches, of a condition with one bar
@@ -20,37 +21,56 @@ _BAR = 0.15  # of each of several bars
 _PANEL = 2.15
 _NAMES = 2.4
 _MARGIN = 0.8
+_GAP = 0.06  # above and below a band
 
 
-def bars(table: pd.DataFrame, rates: Sequence[RateName]) -> Figure:
-    """Draw the rates of some conditions.
+def bars(table: pd.DataFrame, rates: Sequence[RateName], width: float = PAGE) -> Figure:
+    """Draw the rates of some conditions; where the panels do not all fit beside each other, in several bands.
 
     Args:
         table: lines of the tidy table, those of a dataset together; with one run, clean rows have a colour of their own.
         rates: one panel each.
+        width: inches that there are.
     """
     runs = list(table.run.unique())
-    layout = RowLayout.of(names(table), _ROW if len(runs) == 1 else _BAR * len(runs) + 0.1)
-    figure = Figure(figsize=(_NAMES + _PANEL * len(rates), layout.height + _MARGIN))
-    panels = figure.subplots(1, len(rates), sharey=True, squeeze=False)[0]
-    for panel, (axes, rate) in enumerate(zip(panels, rates)):
-        _scale(axes, rate)
-        for index, run in enumerate(runs):
-            lines = table[(table.run == run) & (table.rate == rate)]
-            y = [layout.centres[name] + (index - (len(runs) - 1) / 2) * _BAR for name in names(lines)]
-            if len(runs) == 1:
-                colours = [CLEAN if name == modality.CLEAN else series_colour(panel) for name in lines.perturbation]
-                axes.barh(y, lines.value, height=0.62 * _ROW, color=colours)
-            else:
-                axes.barh(y, lines.value, height=0.84 * _BAR, color=series_colour(index))
+    columns = max(1, min(len(rates), int((width - _NAMES) / _PANEL)))
+    bands = [rates[start : start + columns] for start in range(0, len(rates), columns)]
+    row = _ROW if len(runs) == 1 else _BAR * len(runs) + 0.1
+    layouts = [RowLayout.of(names(table[table.rate.isin(band)]), row) for band in bands]
+    heights = [layout.height + _MARGIN for layout in layouts]
+    figure = Figure(
+        figsize=(min(width, _NAMES + _PANEL * columns), sum(heights)), layout=ConstrainedLayoutEngine(h_pad=_GAP)
+    )
+    grid = figure.subplots(len(bands), columns, sharey="row", squeeze=False, height_ratios=heights)
+    for band, layout, panels in zip(bands, layouts, grid):
+        for axes, rate in zip(panels, band):
+            _scale(axes, rate)
+            _draw(axes, table[table.rate == rate], runs, layout, series_colour(rates.index(rate)))
 
-            _intervals(axes, lines, y, rate, fontsize=7.5 if len(runs) == 1 else 7)
+        for axes in panels[len(band) :]:
+            axes.set_axis_off()
 
-    layout.name_rows(panels[0])
+        layout.name_rows(panels[0])
+
     if len(runs) > 1:
         add_legend(figure, [Patch(color=series_colour(index), label=label(run)) for index, run in enumerate(runs)])
 
     return figure
+
+
+def _draw(axes: Axes, table: pd.DataFrame, runs: Sequence[str], layout: RowLayout, colour: str) -> None:
+    """One rate of all runs; the only run has one colour, and another one for its clean rows."""
+    rate = table.rate.iloc[0]
+    for index, run in enumerate(runs):
+        lines = table[table.run == run]
+        y = [layout.centres[name] + (index - (len(runs) - 1) / 2) * _BAR for name in names(lines)]
+        if len(runs) == 1:
+            colours = [CLEAN if name == modality.CLEAN else colour for name in lines.perturbation]
+            axes.barh(y, lines.value, height=0.62 * _ROW, color=colours)
+        else:
+            axes.barh(y, lines.value, height=0.84 * _BAR, color=series_colour(index))
+
+        _intervals(axes, lines, y, rate, fontsize=7.5 if len(runs) == 1 else 7)
 
 
 def _scale(axes: Axes, rate: RateName) -> None:

@@ -1,12 +1,13 @@
 """The plots of a comparison."""
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from ..table import names, of_all, of_prompts, rates_drawn
-from ..theme import Plot, make_plot, series_colour
+from ..theme import PAGE, Plot, make_plot, series_colour
 from .bars import bars
 from .profiles import profiles
-from .radar import FEWEST_AXES, radar
+from .radar import fits, radar
 
 
 RATES_FILE = "comparison_rates.png"
@@ -26,7 +27,9 @@ def comparison_plots(table: pd.DataFrame) -> list[Plot]:
 
     overall = of_all(table)
     caption = "The figures of the tables below; the thin lines are 95 % intervals."
-    rates = make_plot(RATES_FILE, "All figures, side by side", caption, lambda: bars(overall, rates_drawn(overall)))
+    rates = make_plot(
+        RATES_FILE, "All figures, side by side", caption, lambda width: bars(overall, rates_drawn(overall), width)
+    )
     return [*_profiles_plot(of_prompts(table)), _radar_plot(overall), rates]
 
 
@@ -40,19 +43,31 @@ def _profiles_plot(table: pd.DataFrame) -> list[Plot]:
         "Accuracy of all runs under every condition, the questions about what is seen and about what is heard apart. "
         "The vertical lines are 95 % intervals; a robust model's line is flat."
     )
-    return [make_plot(PROFILES_FILE, "Robustness profiles", caption, lambda: profiles(accuracy))]
+    return [
+        make_plot(
+            PROFILES_FILE, "Robustness profiles: accuracy in %", caption, lambda width: profiles(accuracy, width)
+        )
+    ]
 
 
 def _radar_plot(table: pd.DataFrame) -> Plot:
     """Accuracy in the conditions that all runs have; bars where there are too few for a radar."""
-    title = "Accuracy of all runs"
+    title = "Accuracy of all runs in %"
     runs = list(table.run.unique())
     accuracy = table[table.rate == "accuracy"]
     shared = accuracy[accuracy.groupby(["dataset", "perturbation"]).run.transform("nunique") == len(runs)]
-    if len(names(shared)) < FEWEST_AXES:
-        return make_plot(RADAR_FILE, title, "The thin lines are 95 % intervals.", lambda: bars(table, ["accuracy"]))
+
+    def as_bars(width: float) -> Figure:
+        return bars(table, ["accuracy"], width)
+
+    if not fits(names(shared), PAGE):
+        return make_plot(RADAR_FILE, title, "The thin lines are 95 % intervals.", as_bars)
 
     colours = {run: series_colour(index) for index, run in enumerate(runs)}
     filled = runs if len(runs) <= _MOST_FILLED else []
     caption = "Accuracy in % in every condition that all runs have; a larger shape is better."
-    return make_plot(RADAR_FILE, title, caption, lambda: radar(shared, colours, filled))
+
+    def draw(width: float) -> Figure:
+        return radar(shared, colours, filled, width) if fits(names(shared), width) else as_bars(width)
+
+    return make_plot(RADAR_FILE, title, caption, draw)

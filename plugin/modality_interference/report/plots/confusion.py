@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from ..classes import ClassGroup
-from ..theme import CARD, INK, Plot, label, make_plot, paint
+from ..theme import INK, Plot, label, make_plot, paint
 
 
 CONFUSION_FILE = "interference_confusion.png"
@@ -18,6 +18,7 @@ _CELL = 0.17  # inches
 _SHORTEST = 1.2  # inches, side of a panel
 _WRITTEN = 12  # classes up to which shares are written into their cells
 _NAME = 16  # characters of a class
+_LABELS = 1.6  # inches, room of the names beside a panel
 
 
 def confusion_plot(groups: Sequence[ClassGroup]) -> Plot | None:
@@ -30,37 +31,41 @@ def confusion_plot(groups: Sequence[ClassGroup]) -> Plot | None:
         "Each line is a class: the shares of its rows that were answered with each class. Right answers are on the diagonal. "
         "Left the clean rows, right all their twins."
     )
-    return make_plot(CONFUSION_FILE, "What is taken for what", caption, lambda: _draw(few))
+    return make_plot(CONFUSION_FILE, "What is taken for what, % of a class", caption, lambda width: _draw(few, width))
 
 
-def _draw(groups: Sequence[ClassGroup]) -> Figure:
-    columns = 1 + any(group.has_twins for group in groups)
+def _draw(groups: Sequence[ClassGroup], width: float) -> Figure:
+    panels_of_a_group = 1 + any(group.has_twins for group in groups)
     sides = [
         max(_SHORTEST, _CELL * len(group.classes) * (2 if len(group.classes) <= _WRITTEN else 1)) for group in groups
     ]
-    height = sum(sides) + 1.5 * len(groups)
-    figure = Figure(figsize=((max(sides) + 1.6) * columns, height), layout=ConstrainedLayoutEngine(h_pad=0.1))
-    grid = figure.subplots(len(groups), columns, squeeze=False, gridspec_kw={"height_ratios": sides})
-    for group, panels in zip(groups, grid, strict=True):
+    columns = panels_of_a_group if (max(sides) + _LABELS) * panels_of_a_group <= width else 1
+    bands = panels_of_a_group // columns  # of a group, below each other
+    heights = [side for side in sides for _ in range(bands)]
+    size = (min(width, (max(sides) + _LABELS) * columns), sum(heights) + 1.5 * len(heights))
+    figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(h_pad=0.1))
+    grid = figure.subplots(len(heights), columns, squeeze=False, gridspec_kw={"height_ratios": heights})
+    for group, panels in zip(groups, grid.reshape(len(groups), panels_of_a_group), strict=True):
         for clean, axes in zip((True, False), panels):
             if clean or group.has_twins:
-                _panel(axes, group, clean)
+                _panel(axes, group, clean, narrow=columns < panels_of_a_group)
             else:
                 axes.set_visible(False)
 
     return figure
 
 
-def _panel(axes: Axes, group: ClassGroup, clean: bool) -> None:
+def _panel(axes: Axes, group: ClassGroup, clean: bool, narrow: bool) -> None:
     shares, answers = group.confusion(clean)
     paint(axes, np.nan_to_num(shares))
-    axes.set_title(label(f"{group.title}, {'clean' if clean else 'perturbed'}", 40), loc="left", fontsize=9)
+    axes.set_title(
+        label(f"{group.title}, {'clean' if clean else 'perturbed'}", 26 if narrow else 40), loc="left", fontsize=9
+    )
     axes.set_yticks(range(len(group.classes)), [label(name, _NAME) for name in group.classes], fontsize=7.5)
     axes.set_xticks(range(len(answers)), [label(name, _NAME) for name in answers], fontsize=7.5, rotation=90)
-    if len(answers) > _WRITTEN:
+    if len(answers) > (_WRITTEN // 2 if narrow else _WRITTEN):
         return
 
     for (line, column), share in np.ndenumerate(shares):
         if share > 0:  # neither 0 nor nan
-            colour = CARD if share > 0.6 else INK
-            axes.text(column, line, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color=colour)
+            axes.text(column, line, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color=INK)

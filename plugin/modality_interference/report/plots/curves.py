@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from ... import modality
 from ...files import write_bytes
 from ..table import ConditionName
-from ..theme import CLEAN, MUTED, add_legend, draw_png, label, line_style
+from ..theme import CLEAN, MUTED, PAGE, add_legend, draw_png, label, line_style
 
 
 CURVES_FILE = "interference_curves.png"
@@ -47,7 +47,7 @@ def write_curves(
         return None
 
     path = folder / CURVES_FILE
-    write_bytes(path, draw_png(lambda: draw_curves(datasets)))
+    write_bytes(path, draw_png("Rates over the run, %", lambda width: draw_curves(datasets, width)))
     return path
 
 
@@ -69,7 +69,7 @@ def read_curves(
     return found
 
 
-def draw_curves(datasets: dict[str, dict[str, Curves]]) -> Figure:
+def draw_curves(datasets: dict[str, dict[str, Curves]], width: float = PAGE) -> Figure:
     """Draw a panel per rate for each dataset, below each other; at most `_MOST_COLUMNS` datasets beside each other."""
     styles = _styles([name for found in datasets.values() for name in found])
     rates = _rates(datasets)

@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from ...modality import CLEAN as CLEAN_ROWS
 from ...results import Diagnosis, ScoredRow
 from ..classes import class_groups
 from ..table import names, of_all, of_prompts, rates_drawn, tidy_table
-from ..theme import CLEAN, SERIES, Plot, make_plot
+from ..theme import CLEAN, PAGE, SERIES, Plot, make_plot
 from .attention import CONTRASTS_FILE, SHARES_FILE, attention_plots
 from .bars import bars
 from .confusion import CONFUSION_FILE, confusion_plot
 from .effects import effects
 from .profiles import profiles
-from .radar import FEWEST_AXES, radar
+from .radar import fits, radar
 
 
 RATES_FILE = "interference_rates.png"
@@ -41,18 +42,22 @@ def diagnosis_plots(diagnosis: Diagnosis, rows: Sequence[ScoredRow]) -> list[Plo
 def rates_plot(table: pd.DataFrame) -> Plot:
     """All rates with their intervals."""
     caption = "The figures of the table below; grey bars are clean rows, thin lines are 95 % intervals."
-    return make_plot(RATES_FILE, "All figures", caption, lambda: bars(table, rates_drawn(table)))
+    return make_plot(RATES_FILE, "All figures", caption, lambda width: bars(table, rates_drawn(table), width))
 
 
 def radar_plot(table: pd.DataFrame) -> Plot:
     """Accuracy on perturbed rows within that on clean rows; bars where there are too few axes."""
-    title = "Accuracy, clean and perturbed"
+    title = "Accuracy in %, clean and perturbed"
     accuracy = table[table.rate == "accuracy"]
     is_clean = accuracy.perturbation == CLEAN_ROWS
     before = accuracy.dataset.map(accuracy[is_clean].set_index("dataset").value)
     perturbed = accuracy[~is_clean & before.notna()].assign(run="perturbed rows")
-    if len(names(perturbed)) < FEWEST_AXES:
-        return make_plot(RADAR_FILE, title, "The thin lines are 95 % intervals.", lambda: bars(table, ["accuracy"]))
+
+    def as_bars(width: float) -> Figure:
+        return bars(table, ["accuracy"], width)
+
+    if not fits(names(perturbed), PAGE):
+        return make_plot(RADAR_FILE, title, "The thin lines are 95 % intervals.", as_bars)
 
     both = pd.concat([perturbed.assign(run="clean rows", value=before), perturbed])
     colours = {"clean rows": CLEAN, "perturbed rows": SERIES[1]}
@@ -60,7 +65,14 @@ def radar_plot(table: pd.DataFrame) -> Plot:
         "Accuracy in % on each dataset's clean rows and on the same rows perturbed. The further the inner shape shrinks "
         "from the outer, the stronger the interference."
     )
-    return make_plot(RADAR_FILE, title, caption, lambda: radar(both, colours, filled=["perturbed rows"]))
+
+    def draw(width: float) -> Figure:
+        if not fits(names(perturbed), width):
+            return as_bars(width)
+
+        return radar(both, colours, filled=["perturbed rows"], width=width)
+
+    return make_plot(RADAR_FILE, title, caption, draw)
 
 
 def profiles_plot(table: pd.DataFrame) -> Plot | None:
@@ -77,7 +89,9 @@ def profiles_plot(table: pd.DataFrame) -> Plot | None:
         "Accuracy under every condition, the questions about what is seen and about what is heard apart. The vertical "
         "lines are 95 % intervals, the dotted one is the aligned accuracy: a robust model stays on it."
     )
-    return make_plot(PROFILES_FILE, "Robustness profiles", caption, lambda: profiles(accuracy))
+    return make_plot(
+        PROFILES_FILE, "Robustness profiles: accuracy in %", caption, lambda width: profiles(accuracy, width)
+    )
 
 
 def effects_plot(rows: Sequence[ScoredRow]) -> Plot | None:
@@ -90,6 +104,9 @@ def effects_plot(rows: Sequence[ScoredRow]) -> Plot | None:
     table = table.sort_values(["dataset", "perturbation"], kind="stable")
     caption = (
         "How far each row's answer distribution moved away from that of its clean row: 0 bits is not at all, 1 bit is "
-        "from one certain answer to another. A band's thickness grows with the square root of the share of rows."
+        "from one certain answer to another. A line's height is the share of rows that moved at least so far: a robust "
+        "model's lines fall at once."
     )
-    return make_plot(EFFECTS_FILE, "Distribution of causal effects", caption, lambda: effects(table))
+    return make_plot(
+        EFFECTS_FILE, "Causal effects: share of rows in %, by bits", caption, lambda width: effects(table, width)
+    )

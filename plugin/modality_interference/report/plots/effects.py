@@ -1,43 +1,47 @@
-"""The distribution of causal effects: a mirrored histogram per dataset and perturbation."""
+"""The distribution of causal effects: how many rows have at least which effect, a line per perturbation."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from ..theme import CARD, INK, MUTED, RowLayout, series_colour
-
-
-_BINS = 32
-_ROW = 0.36  # inches
+from ..theme import PAGE, add_legend, label, line_style
 
 
-def effects(table: pd.DataFrame) -> Figure:
-    """Draw how many rows have which effect.
+_AT = np.linspace(0, 1, 101)  # bits
+_PANEL = (3.6, 2.6)  # inches
+_MARKED = 10  # of these steps between markers
 
-    A band's thickness grows with the square root of the share of rows, so that a few strong effects beside many weak
-    ones can be seen. Nothing is smoothed.
+
+def effects(table: pd.DataFrame, width: float = PAGE) -> Figure:
+    """Draw a panel per dataset with the complementary empirical distribution function of every perturbation.
 
     Args:
         table: a line per row, those of a dataset together; columns `dataset`, `perturbation` and `effect` (bits, 0 to 1).
+        width: inches that there are.
     """
-    edges = np.linspace(0, 1, _BINS + 1)
-    found = {name: lines.effect for name, lines in table.groupby(["dataset", "perturbation"], sort=False)}
-    shares = {name: np.histogram(values.clip(0, 1), bins=edges)[0] / len(values) for name, values in found.items()}
-    largest = max(share.max() for share in shares.values())
-    layout = RowLayout.of(list(found), _ROW)
-    datasets = list(layout.headings)
-    figure = Figure(figsize=(8.0, layout.height + 0.6))
-    axes = figure.add_subplot()
-    for name, centre in layout.centres.items():
-        half = np.repeat(0.44 * _ROW * np.sqrt(shares[name] / largest), 2)
-        colour = series_colour(datasets.index(name[0]))
-        axes.fill_between(np.repeat(edges, 2)[1:-1], centre - half, centre + half, color=colour, linewidth=0)
-        mean = found[name].mean()
-        axes.plot(mean, centre, marker="D", markersize=5, color=INK, markeredgecolor=CARD)
-        axes.text(1.02, centre, f"{mean:.2f}", va="center", fontsize=7.5, color=MUTED)
+    datasets = list(table.dataset.unique())
+    styles = {name: line_style(index) for index, name in enumerate(table.perturbation.unique())}
+    columns = max(1, min(len(datasets), int(width / _PANEL[0])))
+    rows = -(-len(datasets) // columns)
+    figure = Figure(figsize=(min(width, max(5.0, _PANEL[0] * columns)), _PANEL[1] * rows))
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    for axes, dataset in zip(panels, datasets):
+        lines = table[table.dataset == dataset]
+        for name, found in lines.groupby("perturbation", sort=False).effect:
+            shares = 100 * (found.to_numpy()[:, None] >= _AT - 1e-9).mean(axis=0)
+            offset = list(styles).index(name) * 3 % _MARKED
+            axes.plot(_AT, shares, **styles[name] | {"markevery": (offset, _MARKED)})
 
-    layout.name_rows(axes)
-    axes.set_xlim(0, 1.08)
-    axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])
-    axes.set_xlabel("causal effect, bits (diamond and figure: the mean)")
+        axes.set_title(label(dataset, 24))
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 100)
+        axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", ".25", ".5", ".75", "1"])
+        axes.set_xlabel("causal effect of at least, bits")
+        axes.set_ylabel("rows, %" if axes.get_subplotspec().is_first_col() else "")
+
+    for axes in panels[len(datasets) :]:
+        axes.set_axis_off()
+
+    add_legend(figure, [Line2D([], [], label=label(name), **style) for name, style in styles.items()])
     return figure

@@ -8,21 +8,23 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..table import ALIGNED, PROMPTS, condition_order
-from ..theme import CLEAN, MUTED, add_legend, backdrop, label, line_style, series_colour
+from ..theme import CLEAN, MUTED, PAGE, add_legend, backdrop, label, line_style, series_colour
 
 
 _COLUMN = 0.62  # inches, of a condition
 _NARROWEST = 2.6  # of a panel
 _HEIGHT = 3.0
-_SPREAD = 0.1  # conditions, between the intervals of two runs
-_WIDEST = 0.6  # of all runs' intervals
+_RUN = 0.2  # inches, of each of several runs in a condition
+_SPREAD = 0.14  # conditions, between the intervals of two runs
+_WIDEST = 0.7  # of all runs' intervals
 
 
-def profiles(table: pd.DataFrame) -> Figure:
+def profiles(table: pd.DataFrame, width: float = PAGE) -> Figure:
     """Draw small multiples: datasets below each other, prompts beside each other, a line per run.
 
     Args:
         table: at least one line; columns `run`, `dataset`, `prompt`, `condition`, `value`, `low` and `high`.
+        width: inches that there are; where the prompts do not fit beside each other, they are below each other.
     """
     datasets, runs = list(table.dataset.unique()), list(table.run.unique())
     prompts = [prompt for prompt in PROMPTS if (table.prompt == prompt).any()]
@@ -30,9 +32,12 @@ def profiles(table: pd.DataFrame) -> Figure:
         name: sorted(lines.condition.unique(), key=condition_order)
         for name, lines in table.groupby("dataset", sort=False)
     }
-    width = max(_NARROWEST, _COLUMN * max(map(len, titles.values())))
-    figure = Figure(figsize=(0.7 + width * len(prompts), _HEIGHT * len(datasets)))
-    grid = figure.subplots(len(datasets), len(prompts), sharey=True, squeeze=False)
+    room = max(_COLUMN, _RUN * len(runs))
+    panel = max(_NARROWEST, room * max(map(len, titles.values())))
+    beside = 0.7 + _NARROWEST * len(prompts) <= width
+    shape = (len(datasets), len(prompts)) if beside else (len(datasets) * len(prompts), 1)
+    figure = Figure(figsize=(min(width, 0.7 + panel * shape[1]), _HEIGHT * shape[0]))
+    grid = figure.subplots(*shape, sharey=True, squeeze=False).reshape(len(datasets), len(prompts))
     for dataset, panels in zip(datasets, grid):
         for prompt, axes in zip(prompts, panels):
             lines = table[(table.dataset == dataset) & (table.prompt == prompt)]
@@ -41,7 +46,7 @@ def profiles(table: pd.DataFrame) -> Figure:
             _frame(axes, titles[dataset])
             _draw(axes, lines, titles[dataset], runs)
             axes.set_visible(not lines.empty)
-            axes.set_ylabel("Accuracy, %" if prompt == prompts[0] else "")
+            axes.set_ylabel("Accuracy, %" if axes.get_subplotspec().is_first_col() else "")
 
     if len(runs) > 1:
         add_legend(figure, [Line2D([], [], label=label(run), **line_style(index)) for index, run in enumerate(runs)])
@@ -55,7 +60,8 @@ def _draw(axes: Axes, table: pd.DataFrame, titles: list[str], runs: list[str]) -
         lines = table[table.run == run]
         x = lines.position + (index - (len(runs) - 1) / 2) * min(_SPREAD, _WIDEST / len(runs))
         axes.vlines(x, 100 * lines.low, 100 * lines.high, colors=series_colour(index), linewidth=1.2)
-        axes.plot(x, 100 * lines.value, **line_style(index))
+        style = line_style(index)
+        axes.plot(x, 100 * lines.value, **style | {"linewidth": style["linewidth"] if len(runs) < 3 else 0.7})
 
     if len(runs) == 1:
         _annotate(axes, table)
