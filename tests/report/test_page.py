@@ -420,11 +420,11 @@ class TestBrowser:
         own = background(chromium), chromium.execute_script(plot)
         assert own[0] != other[0] and own[1] != other[1]
         button = chromium.find_element(By.ID, "theme")
-        assert button.get_attribute("aria-pressed") == str(system_is_dark).lower()
+        assert button.text == ("Switch to light" if system_is_dark else "Switch to dark")
 
         button.click()
         assert (background(chromium), chromium.execute_script(plot)) == other
-        assert button.get_attribute("aria-pressed") == str(not system_is_dark).lower()
+        assert button.text == ("Switch to dark" if system_is_dark else "Switch to light")
         button.click()
         assert (background(chromium), chromium.execute_script(plot)) == own
 
@@ -440,6 +440,9 @@ class TestBrowser:
 
         assert overflow(chromium) <= 0
         assert min(element.size["width"] for element in shown(chromium, ".card")) > 200
+        plots = shown(chromium, ".plot")
+        assert {element.get_attribute("class") for element in plots} == {"plot narrow" if width < 700 else "plot wide"}
+        assert all(element.rect["x"] + element.rect["width"] <= width for element in plots)  # nothing is cut
 
     def test_on_a_phone_figures_keep_their_names(self, chromium, page: Path) -> None:
         open_page(chromium, page, width=360, height=740)
