@@ -182,6 +182,14 @@ def test_there_are_no_more_options_than_classes():
     assert sorted(record["choices"]) == ["cat", "dog"]
 
 
+def test_a_question_about_images_may_say_where_the_options_go():
+    block = IMAGE | {"classes": ["cat", "dog"], "question": "Which pet of {options}?", "answer": "text"}
+    row = classification(block, class_names={})({"image": "x.png", "label": "dog"}, 0)
+    assert row["_prompt"][0]["content"] == f"<image>Which pet of {', '.join(twins(row)['choices'])}?"
+    with pytest.raises(ModalityInterferenceError, match="`twins.question` must be a text that is not empty, found"):
+        classification(block | {"question": {"video": "Which?"}})
+
+
 @pytest.mark.parametrize("label", [6, -1, "lion", "6", None, True, 1.5, ""])
 def test_labels_outside_the_class_list(label: object):
     reason = dropped(classification(), {"image": "x.png", "label": label})

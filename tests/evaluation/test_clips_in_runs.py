@@ -19,6 +19,11 @@ FORMS = {  # of the same clips: without what is asked about, with a way out, wit
     "offered": {"abstention": NEITHER},
     "both": {"drop_asked_modality": True, "abstention": NEITHER},
 }
+RECORDED = {  # clips that are misaligned themselves: each video with the audio of its partner
+    "columns": {"audios": "swapped_audio", "audio_label": "swapped_audio_label"}
+    | dict.fromkeys(["swapped_video", "swapped_audio", "swapped_visual_label", "swapped_audio_label"]),
+    "twins": {"options": 2, "perturbations": []},
+}
 OTHER = {"swapped_audio": "swapped_audio_label", "swapped_video": "swapped_visual_label"}
 
 
@@ -29,9 +34,9 @@ def run(
     """A diagnosed run, its data beside it."""
     folder = tmp_path_factory.mktemp("run")
     forms = {name: {"twins": block | {"perturbations": []}} for name, block in FORMS.items()}
-    write_clips(folder / "data", clips=6, **forms)
+    write_clips(folder / "data", clips=6, recorded=RECORDED, **forms)
     keys = dict(
-        do_train=False, do_eval=True, dataset=None, eval_dataset="clips,removed,offered,both", max_steps=None, cutoff_len=4096,
+        do_train=False, do_eval=True, dataset=None, eval_dataset="clips,removed,offered,both,recorded", max_steps=None, cutoff_len=4096,
         per_device_eval_batch_size=3, overwrite_output_dir=True, diagnosis_scoring=request.param,
     )  # fmt: skip
     if request.param == "generate":
@@ -60,6 +65,18 @@ def test_the_other_modality_rate_is_of_answers_with_the_other_clips_class(run):
         assert rate.value == pytest.approx(expected)
 
     assert "eval_clips_misleading_caption_misled_rate" in metrics
+
+
+def test_a_clip_that_is_misaligned_itself_is_asked_both_questions_and_offers_both_classes(run):
+    diagnosis, rows, metrics, clips = found(run)
+    asked = [row for row in rows if row.dataset == "recorded"]
+    labels = [(clips[row.row // 2]["visual_label"], clips[row.row // 2]["swapped_audio_label"]) for row in asked]
+    pairs = [pair if row.kind == "video" else pair[::-1] for row, pair in zip(asked, labels, strict=True)]
+    assert [(row.right, row.target) for row in asked] == pairs and {row.options for row in asked} == {2}
+    expected = sum(row.answer == row.target for row in asked) / 12
+    assert metrics["eval_recorded_clean_other_modality_rate"] == pytest.approx(expected)
+    assert "misled_rate" not in diagnosis.datasets["recorded"].perturbations["clean"].rates
+    assert "eval_clips_clean_other_modality_rate" not in metrics
 
 
 def test_accuracy_by_prompt_is_that_of_the_labels(run):
@@ -124,5 +141,6 @@ def test_rows_say_class_target_clip_and_file(run):
 
 def test_the_report_has_the_profile(run):
     page = (run / "out" / "interference.html").read_text()
+    assert "as recorded" in page and "asked modality removed, abstention offered" in page
     assert "Accuracy by prompt" in page and "cut to the length of the row" in page
     assert (run / "out" / "interference_profiles.png").exists()

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from ..modality import CLEAN
 from ..results import RateName
 from .differences import ComparedCondition, Comparison, Difference
-from .table import RATE_TITLES
+from .table import AS_RECORDED, RATE_TITLES
 from .text import bits, change, ends, interval, joined, percent
 
 
@@ -31,7 +31,9 @@ def diagnosis_summary(table: pd.DataFrame) -> list[Markup]:
         *_about_targets(told[told.rate == "misled_rate"]),
         *_about_the_other_modality(told[told.rate == "other_modality_rate"]),
         *_about_clean_only(table, rates["flip_rate"]),
+        *_about_removed(rates["accuracy"]),
         *_about_abstention(rates["abstention_rate"]),
+        *_about_false_abstention(rates["false_abstention_rate"]),
         *_about_unparsable(rates["unparsable_rate"]),
     ]
 
@@ -44,7 +46,8 @@ def _says_nothing(table: pd.DataFrame) -> pd.Series:
 
 
 def _about_clean(accuracy: pd.DataFrame) -> list[Markup]:
-    clean = accuracy[(accuracy.perturbation == CLEAN) & ~(accuracy.abstention | accuracy.removed).astype(bool)]
+    as_they_should_be = ~(accuracy.abstention | accuracy.removed).astype(bool) & (accuracy.condition != AS_RECORDED)
+    clean = accuracy[(accuracy.perturbation == CLEAN) & as_they_should_be]
     if clean.empty:
         return []
 
@@ -133,16 +136,36 @@ def _about_the_other_modality(followed: pd.DataFrame) -> list[Markup]:
     return [sentence.format(interval(worst), _named(worst))]
 
 
-def _about_abstention(abstention: pd.DataFrame) -> list[Markup]:
-    sentence = Markup(
-        "Where the modality that is asked for is missing, <code>{}</code>, it says so in {} of the rows."
+def _about_removed(accuracy: pd.DataFrame) -> list[Markup]:
+    removed = accuracy[accuracy.removed.astype(bool) & ~accuracy.abstention.astype(bool)]
+    return _of_clean_rows(
+        removed,
+        "Where the modality that is asked for is missing, <code>{}</code>, it still names its class in {} of the rows: from the "
+        "other modality, or by guessing.",
     )
-    clean = abstention[abstention.perturbation == CLEAN].head(_MOST_LISTED)
-    return [sentence.format(line.dataset, interval(line)) for _, line in clean.iterrows()]
+
+
+def _about_abstention(abstention: pd.DataFrame) -> list[Markup]:
+    return _of_clean_rows(
+        abstention, "Where the modality that is asked for is missing, <code>{}</code>, it says so in {} of the rows."
+    )
+
+
+def _about_false_abstention(abstention: pd.DataFrame) -> list[Markup]:
+    return _of_clean_rows(
+        abstention, "Where nothing is missing, <code>{}</code>, it says that it cannot tell in {} of the rows."
+    )
+
+
+def _of_clean_rows(table: pd.DataFrame, sentence: str) -> list[Markup]:
+    """A sentence for each dataset, with its name and the figure of its clean rows."""
+    clean = table[table.perturbation == CLEAN].head(_MOST_LISTED)
+    return [Markup(sentence).format(line.dataset, interval(line)) for _, line in clean.iterrows()]
 
 
 def _about_clean_only(table: pd.DataFrame, flips: pd.DataFrame) -> list[Markup]:
-    others = table[~table.abstention.astype(bool) & ~table.dataset.isin(flips.dataset)].dataset.unique()
+    plain = table[~(table.abstention | table.removed).astype(bool) & (table.condition != AS_RECORDED)]
+    others = plain[~plain.dataset.isin(flips.dataset)].dataset.unique()
     if not len(others):
         return []
 

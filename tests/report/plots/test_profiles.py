@@ -19,7 +19,7 @@ from modality_interference.report.plots.curves import draw_curves, read_curves
 from modality_interference.report.plots.profiles import profiles
 from modality_interference.report.summary import diagnosis_summary
 from modality_interference.report.table import condition_title, of_all, prompt_lines, tidy_table
-from modality_interference.results import Diagnosis, write_results
+from modality_interference.results import Diagnosis, ScoredRow, write_results
 
 
 TITLES = ["aligned", "misaligned", "other modality removed", "misleading caption"]
@@ -109,8 +109,28 @@ class TestSummary:
         assert "it answers with the modality that was not asked for in up to 60.0 % (" in words
         assert "(swapped_video on clips)" in words
         assert "missing, clips_removed, it says so in 40.0 % (" in words
+        assert "it still names its class" not in words and "Where nothing is missing" not in words
         assert "clips_removed has clean rows only" not in words
         assert "Undisturbed, the model answers 95.0 % (" in words and " on clips correctly." in words
+
+    def test_tells_removal_abstention_and_clips_that_are_misaligned_themselves_apart(self) -> None:
+        def row(dataset: str, index: int, answer: str, **keys: object) -> ScoredRow:
+            fields = dict(row=index, key=index, kind="video", perturbation="clean", right="dog", options=3)
+            return ScoredRow(dataset=dataset, correct=answer == "dog", answer=answer, **fields, **keys)
+
+        answers = ["dog", "dog", "Neither", "cat"]
+        rows = [row("cut", index, answer, removed=True) for index, answer in enumerate(answers)]
+        rows += [row("control", index, answer, abstention="Neither") for index, answer in enumerate(answers)]
+        rows += [
+            row("real", index, answer, target="cat", misled=answer == "cat") for index, answer in enumerate(answers)
+        ]
+        found = diagnosis({}).model_copy(update={"datasets": dataset_results(rows, seed=0, generated=False)})
+        words = plain(diagnosis_summary(of_all(tidy_table(found))))
+
+        assert "missing, cut, it still names its class in 50.0 % (" in words
+        assert "Where nothing is missing, control, it says that it cannot tell in 25.0 % (" in words
+        assert "was not asked for in up to 25.0 % (" in words and "(clean on real)" in words
+        assert "Undisturbed" not in words and "clean rows only" not in words
 
 
 class TestPlot:
