@@ -504,4 +504,147 @@ PAIRS: list[tuple[str, tuple[str, ...], dict[str | None, list[str]]]] = [
             'The video shows a dog barking, but the audio is of a cat meowing.', 'A: cat meowing',
         ],
     }),
+    ('colours, still more', COLOURS, {
+        None: [
+            'The sign says red.', 'The banner reads red, the car does not.', 'The question asks about red.', "I think it's between red and green.",
+            "It isn't A or B.", 'red, green', 'red / green', 'red vs green', 'more red than green', 'Definitely not B.', 'Anything but B.',
+            'All except B.', 'Not sure, B?', 'It could be B or red.', 'Not A', 'not red and not green', 'not red, and not green either',
+            'The answer: none of them, not even green', 'I first thought A; now I think B.', 'If red, A. Otherwise B.', 'colour: not red',
+        ],
+        'blue': [
+            'There is no red or green; blue.',
+        ],
+        'green': [
+            "The colour isn't A; B", 'Answer: not A but B', 'Answer: B, definitely not A', 'Answer: (B) green, not (A) red',
+            'The answer is B, since A is red.', 'The answer is B as the caption lies.', 'The answer is green as in the picture',
+            "I'd choose A if it were red, but it is green, so B.", 'Question: which colour?\nAnswer: B', 'Assistant: green', 'Output: green',
+            'Colour = green', 'The car: green',
+        ],
+        'red': [
+            'red and not green', 'The answer is A not B', "It's A and not B.", 'A, and not B', 'A instead of B', 'Answer: A instead of B',
+            'Answer: A and not B',
+        ],
+    }),
+    ('pets, still more', PETS, {
+        'dog': [
+            'A. No, B.', 'A? No, B.', 'A... wait, B.', 'Initially A, but finally B.', 'A, no, B.', 'B it is.', '(Answer: B)', 'Answer. B',
+            "My answer's B.", 'letter b', 'The letter b', '\\boxed{\\text{Option B}}', '\\boxed{\\mathbf{B}}', '\\boxed{(B)}',
+            '\\boxed{\\text{B) dog}}', '$\\boxed{\\textbf{(B) }\\text{dog}}$', '\\boxed{\\text{The answer is B}}', '<answer type="letter">B</answer>',
+            '<answer><b>B</b></answer>', '<answer>\n**B**\n</answer>', '[Answer] B', '[Answer]: B', '**Answer** B', '<p>B</p>', 'B<br>',
+            '&quot;B&quot;', '&lt;answer&gt;B&lt;/answer&gt;', '✅ B', 'B ✅', '👉 **B. dog**', 'Answer- B', 'Correct Answer - (B)',
+            'B – this is correct.',
+        ],
+    }),
+    ('of 红色, 深红色, 绿色, 不是绿色', ('红色', '深红色', '绿色', '不是绿色'), {
+        '深红色': [
+            '【答案】B', '【答案】：B', '【答案】 深红色', '答案肯定是B', '我觉得是B。', '应该是B', '那就是B。', '選B', '選項B', '我選擇B', '正確答案是B', 'B正確', 'B项正确。', 'B 是对的', '不是红色而是深红色',
+            '答案：B。解析：图片不是红色。', '解析：图片不是红色。\n答案：B', '根据题意，选项B最合适。', '所以B', '因此，正确答案为：B. 深红色',
+        ],
+        None: [
+            '答案显然不是B', '不選B', '答案不對', '不可能是B', 'B是错的', '既不是红色也不是深红色', '红色？不，深红色。',
+        ],
+    }),
+    ('of 5 km, 5 m, > 5 km, 5 km/h', ('5 km', '5 m', '> 5 km', '5 km/h'), {
+        '5 km/h': [
+            '5 km/h', 'It runs at 5 km/h',
+        ],
+        '5 km': [
+            '5 km', '5㎞', '5.0 km', '5 km or more',
+        ],
+        '> 5 km': [
+            '> 5 km',
+        ],
+        None: [
+            '5 m/s', '5 m²',
+        ],
+    }),
+    ('of 5 °C, -5 °C, 5 °F, 1/2', ('5 °C', '-5 °C', '5 °F', '1/2'), {
+        '5 °C': [
+            '5 °C',
+        ],
+        '-5 °C': [
+            '-5°C', 'It is −5 °C outside.',
+        ],
+        '5 °F': [
+            '5°F', 'C',
+        ],
+        '1/2': [
+            '½',
+        ],
+        None: [
+            '5 degrees', '5',
+        ],
+    }),
+    ('of 5, more than 5, less than 5, over 50', ('5', 'more than 5', 'less than 5', 'over 50'), {
+        'more than 5': [
+            'more than 5', 'It is more than 5.',
+        ],
+        '5': [
+            '5', 'exactly 5',
+        ],
+        'over 50': [
+            'over 50',
+        ],
+        None: [
+            'less than 50', 'not more than 5',
+        ],
+    }),
+    ('of cat, dog, both cat and dog, neither of them', ('cat', 'dog', 'both cat and dog', 'neither of them'), {
+        'both cat and dog': [
+            'both cat and dog',
+        ],
+        None: [
+            'Both a cat and a dog', 'neither', 'A cat and a dog',
+        ],
+        'cat': [
+            'cat',
+        ],
+        'neither of them': [
+            'neither of them',
+        ],
+    }),
+    ('of man, woman, a man and a woman, men', ('man', 'woman', 'a man and a woman', 'men'), {
+        'a man and a woman': [
+            'a man and a woman', 'A man and a woman.',
+        ],
+        'man': [
+            'man',
+        ],
+        'woman': [
+            'a woman',
+        ],
+        None: [
+            'a man or a woman', 'mankind',
+        ],
+    }),
+    ('of Option A, Option B, Option C', ('Option A', 'Option B', 'Option C'), {
+        'Option B': [
+            'Option B', 'option b', 'B', 'The answer is Option B.',
+        ],
+        None: [
+            'Option A or Option B', 'not Option B',
+        ],
+    }),
+    ('of York, New York, new yorker', ('York', 'New York', 'new yorker'), {
+        'New York': [
+            'New York', 'new-york', 'New_York.',
+        ],
+        'York': [
+            'York',
+        ],
+        'new yorker': [
+            'a new yorker',
+        ],
+    }),
+    ('yes and no, still more', YES_NO, {
+        None: [
+            'No dog.', 'yes.\nno', 'No\n\nYes',
+        ],
+        'no': [
+            "It's a no.",
+        ],
+        'yes': [
+            "That's a yes from me.", 'Yes (no cat).', 'yes; no doubt', 'Yes it is.', 'First no. The answer is yes.',
+        ],
+    }),
 ]  # fmt: skip

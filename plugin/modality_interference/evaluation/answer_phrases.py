@@ -17,7 +17,7 @@ ARTICLE = re.compile(rf"\s+(?!(?:{_NO_ARTICLE})\b)[a-z]")  # behind "A", which t
 PRONOUN = re.compile(rf"\s+(?:[a-z]|{CODE})|,\s")  # behind "I"
 _FILLING = (
     "option|choice|answer|letter|number|likely|most|probably|clearly|definitely|actually|therefore|thus|simply|just|still|"
-    "indeed|only|either|both|the"
+    "indeed|only|either|both|the|finally|eventually|now"
 )
 BEFORE_FIRST = re.compile(rf"(?:[ \"'(\[{{<]|\b(?:{_FILLING})\b[:-]?|选项|选){{0,20}}", re.IGNORECASE)
 BETWEEN = re.compile(
@@ -36,14 +36,15 @@ JOINED = re.compile(r"(?:\b(?:or|and|nor)|[/&]|或者?|还是|和|与|及)[ \"'(
 # --- Declarations -----------------------------------------------------------------------------------------------------
 
 _LINK = (
-    r"(?:[ ,\"']{0,8}(?:[:=]|->|=>|→|(?<=\s)-(?=\s)|\b(?:is|was|be|would|should|must|could|might|may|will)\b|'s\b"
+    r"(?:[ ,\"')\]]{0,8}(?:[:=]|->|=>|→|-(?=\s)|\b(?:is|was|be|would|should|must|could|might|may|will)\b|'s\b"
     r"|应该是|应该为|应该选|应当是|应是|应为|应选|就是|是|为|选)\s*)+"
 )
 _NOUN = r"\b(?:answer|ans\.?|option|choice|letter|guess|pick|selection|solution)(?![A-Za-z])"
 _ANYWHERE = (  # before an option: pattern, whether a small letter counts, whether an option's text counts
     (rf"{_NOUN}(?:[ ,]{{1,4}}(?!(?-i:[A-Z])\b)[\w']{{1,40}}){{0,8}}?{_LINK}", True, True),
     (r"\b(?:correct|final|result|output|response|prediction|conclusion|selected)\s*:", True, True),
-    (rf"(?:答案|选项|结论){_LINK}", True, True),
+    (rf"(?:答案|选项|结论)[^,.;:!?\n是为选]{{0,6}}{_LINK}", True, True),
+    (r"(?:\b(?:answer)|答案)[ \"'*]?[)\]]", True, True),  # 【答案】B
     (r"\b(?:choose|select|pick|chose|selected|picked|go(?:ing)? (?:with|for)|opt for|settle on|(?:would|'d|I) (?:say|answer|guess)"
      r"|leaves?(?: us| me)?(?: with)?|left with)\b:?", True, True),
     (r"\b(?:corresponds? (?:to|with)|match(?:es)?(?: with)?|lean(?:ing)? towards?|vote for|answer with)\b", True, False),
@@ -51,9 +52,10 @@ _ANYWHERE = (  # before an option: pattern, whether a small letter counts, wheth
     (r"(?:选择|选|而是)\s*[是:]?", True, True),
 )  # fmt: skip
 _AT_END = (  # the same, where nothing may follow the option
-    (r"\b(?:answer|option|choice|ans\.?)\s", True, False),
-    (r"(?:\b(?:so|therefore|thus|hence|but)\b|=>|→)[,:]?", False, False),
-    (r"选项|答案", True, False),
+    (r"\b(?:answer|option|choice|letter|ans\.?)\s", True, False),
+    (r"(?:\b(?:so|therefore|thus|hence|(?<!anything )(?<!nothing )but|actually)\b|=>|→)[,:.]*", False, False),
+    (r"\b(?:no|nope|wait|rather)\b[,:.]+", False, False),
+    (r"选项|答案|所以|因此|因而|是", True, False),
     (r": |\b(?:is|as)\b", False, False),
 )
 _COPULA = r"(?:is|would be|must be|should be|seems(?: to be)?|appears(?: to be)?)"
@@ -62,7 +64,7 @@ CORRECT = re.compile(  # behind an option
     rf"(?P<copula>(?i:{_COPULA}\s+)?)(?:(?:[\w']+\s+)|{CODE}\s*){{0,3}}?(?i:answer|option|choice)\b(?!\s+(?:that|which)\s+\w+\s+not\b)"
     rf"|(?::|(?i:{_COPULA})\s)\s*(?i:(?:clearly|definitely|the|indeed|most|also|only)\s+)*(?i:(?P<right>correct|right|best|accurate|appropriate|suitable))"
     rf"(?=\s*(?:$|[.,;!\n)]|(?i:because|since|as|one|and)\b))"
-    rf"|(?:选项|项)?\s*(?:是|才是)?\s*(?:正确|对)(?:的|答案|选项)?)"
+    rf"|(?i:,? it is)(?=\s*(?:$|[.!\n]))|(?:选项|项)?\s*(?:是|才是)?\s*(?:正确|对)(?:的|答案|选项)?)"
 )
 LEADING = re.compile(
     rf"[{{<\[(\"' ]{{0,8}}(?i:(?:option|choice) )?[(\[\"']{{0,8}}{_LETTER}[)\]\"'}}>]*"
@@ -95,7 +97,7 @@ DENYING = re.compile(
     re.IGNORECASE,
 )
 NOT_DECLARING = re.compile(
-    r"\b(?:not|never|nor|neither|doubts?|cannot|hardly|wrong|incorrect|worst|least|misleading|false|mistaken)\b|不|没|别|非",
+    r"\b(?:not|never|nor|neither|doubts?|cannot|hardly|anything|wrong|incorrect|worst|least|misleading|false|mistaken)\b|不|没|别|非",
     re.IGNORECASE,
 )
 DENIED = re.compile(  # behind an option's text
@@ -110,9 +112,9 @@ DENIED_LETTER = re.compile(
     re.IGNORECASE,
 )
 QUOTED = re.compile(
-    r"\b(?:captions?|texts?|sentences?|statements?|hints?|prompts?|descriptions?|notes?|passages?|titles?|labels?|premise|"
+    r"\b(?:captions?|texts?|sentences?|statements?|hints?|prompts?|descriptions?|notes?|passages?|titles?|labels?|premise|signs?|banners?|watermarks?|questions?|"
     r"context|subtitles?|messages?|users?|it)\b[^.,;!?\n]{0,40}?\b(?:says?|said|claims?|claimed|mentions?|mentioned|states?|"
-    r"stated|suggests?|suggested|names?|named|implies|imply|implied|asserts?|reads?|indicates?|tells?|describes?|calls?|"
+    r"stated|suggests?|suggested|names?|named|implies|imply|implied|asserts?|reads?|indicates?|tells?|describes?|calls?|asks?|"
     r"gives?|refers? to)\b|\b(?:caption|text|sentence|statement|hint|description)'s\b"
     r"|\b(?:in|by|from|of) the (?:caption|text|sentence|statement|hint|description)\b|(?:文字|文本|标题|说明|句子|描述|字幕|提示)[^,.;\n]{0,10}?(?:说|称|写|提到|表示|描述)",
     re.IGNORECASE,

@@ -1,5 +1,6 @@
 """What a model wrote, made ready to be read: without its thought and markup, with a code in place of every option's text."""
 
+import html
 import re
 import unicodedata
 from collections.abc import Callable
@@ -13,18 +14,21 @@ _CHARACTERS = str.maketrans(
     dict.fromkeys("’‘´`", "'")
     | dict.fromkeys("“”„«»「」『』《》", '"')
     | dict.fromkeys("‐‑‒–−", "-")
-    | {"【": "(", "】": ")", "〔": "(", "〕": ")", "。": ". ", "、": ", ", "—": " - ", "\r": "\n"}
+    | {"【": "(", "】": ")", "〔": "(", "〕": ")", "。": ". ", "、": ", ", "—": " - ", "\r": "\n", "⁄": "/"}
+    | dict(
+        zip("選擇項確對沒錯無與還別為應該當結論說寫稱", "选择项确对没错无与还别为应该当结论说写称")
+    )  # traditional Chinese
 )
 _ANSWER_TAG = r"(?:(?:final[_ ]?)?answer|ans|choice|option|conclusion)"
 _MARKUP: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"^'{3}\w{0,20}\s*$", ""),  # fences of code
     (r"~~[^~\n]{0,200}~~", " "),  # struck out
-    (rf"<\s?{_ANSWER_TAG}\s?>|<\|begin_of_box\|>", f"\n{SPAN}"),
+    (rf"<\s?{_ANSWER_TAG}(?:\s[^<>\n]{{0,100}})?>|<\|begin_of_box\|>", f"\n{SPAN}"),
     (rf"<\s?/\s?{_ANSWER_TAG}\s?>|<\|end_of_box\|>", f"{SPAN_END}\n"),
     (r"<\|[^|<>\n]{0,80}\|>", " "),  # special tokens
     (r"<([a-z])>(?![^<]{0,400}</)", r"(\1)"),  # <B> is a letter, <b>B</b> is bold
     (r"</?[a-z][^<>\n]{0,200}>", " "),
-    (r"^\s{0,8}(?:#{1,6}\s*|>+\s?|[-+*•·●▪◦]\s+)+", ""),  # headings, citations, lists
+    (r"^\s{0,8}(?:#{1,6}\s*|>+\s?(?!\s?\d)|[-+*•·●▪◦]\s+)+", ""),  # headings, citations, lists
     (r"(?<!\d)\*+|\*+(?!\d)|\|", " "),
     (r"\\[()\[\]]|\\(?:left|right)(?![a-z])", " "),
     (r"\$\$?(?=[^\s$])([^$\n]{1,200})(?<=[^\s$])\$\$?(?!\d)", r" \1 "),
@@ -70,8 +74,9 @@ def without_thought(text: str, words: tuple[str, str]) -> str | None:
 def plain(text: str) -> str:
     """Text without markup, with numbers, quotes and dashes written in one way; what is declared stands in `SPAN`."""
     text = "".join(" " if unicodedata.category(character) in ("Co", "Cs") else character for character in text)
-    text = unicodedata.normalize("NFKC", text)
-    text = "".join(character for character in text if unicodedata.category(character) != "Cf").translate(_CHARACTERS)
+    text = unicodedata.normalize("NFKC", html.unescape(text))
+    kept = (character for character in text if character == "°" or unicodedata.category(character) not in ("Cf", "So"))
+    text = "".join(kept).translate(_CHARACTERS)
     for _ in range(_NESTED):
         before = text
         text = _LATEX_FRACTION.sub(r"\1/\2", _LATEX_TEXT.sub(r"\1", text))
@@ -101,9 +106,10 @@ _ARTICLES = ("a", "an", "the")
 _VERDICTS = ("yes", "no", "true", "false", "是", "否")
 _PARTS_OF_WORDS = ("是", "否", "有", "对", "错")
 _NO_ENDS = re.compile(
-    r"\s*(?:[^\w\s]|$)|\s+(?:there|it|they|the|this|that|he|she|we|because|since|as|or|and|is)\b", re.I
+    r"[^\S\n]*(?:[^\w\s]|\n|$)|\s+(?:there|it|they|the|this|that|he|she|we|because|since|as|or|and|is)\b", re.I
 )
 _ALONE_BEFORE, _ALONE_AFTER = re.compile(r"(?:(?<!\w)|(?<=案是)|(?<=案为))"), re.compile(r"的?(?!\w)")
+_UNIT_GOES_ON = re.compile(r"[/^]\w")
 Words: TypeAlias = tuple[str, ...]
 
 
@@ -197,6 +203,9 @@ def _stands_alone(text: str, words: Words, start: int, end: int) -> bool:
     """Whether an option that may be an article or a part of other words is none here."""
     if words == ("no",):
         return _NO_ENDS.match(text, end) is not None
+
+    if words[0][-1].isdigit() and _UNIT_GOES_ON.match(text, end):  # "5 km" in "5 km/h"
+        return False
 
     if words[0] in _PARTS_OF_WORDS and len(words) == 1:
         return _ALONE_BEFORE.match(text, start) is not None and _ALONE_AFTER.match(text, end) is not None
