@@ -160,7 +160,7 @@ BAD_ENTRIES: dict[str, tuple[Any, list[str]]] = {
     ),
     "huge": (
         {"file_name": "plain.json", "num_samples": 10**17},
-        ["`num_samples` must be a whole number from 1 to 1,000"],
+        ["`num_samples` must be a whole number from 1 to 10,000"],
     ),
     "types": (
         {"file_name": 3, "split": None, "ranking": "yes", "columns": ["a"], "subset": {}},

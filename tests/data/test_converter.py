@@ -110,12 +110,12 @@ def test_a_relevant_column_skips_what_would_change_the_relevant():
         "image": ["unrelated_text"],
         "text": ["black_image"],
         "image+text": [],
-        "audio": ["black_image", "unrelated_text"],
     }.items():
         record = twins(convert(PET | {"kind": kind}, 0))
         assert [variant["perturbation"] for variant in record["variants"]] == names
         assert record["relevant"] == to_bits(Modality(name) for name in kind.split("+"))
 
+    assert dropped(convert, PET | {"kind": "image+audio"}).startswith("no audio although it is relevant: ")
     assert dropped(convert, PET | {"kind": "smell"}).startswith("relevant not understood: column `kind` holds 'smell'")
 
 
@@ -261,6 +261,7 @@ def test_alpaca():
 def test_alpaca_default_columns():
     convert = converter(
         "alpaca_twins",
+        block={"relevant": ["text"]},
         columns={},
         column_names=["instruction", "input", "output"],
         base_converter=llama_factory("alpaca", {}),

@@ -256,7 +256,8 @@ def test_objects_are_swapped_with_the_flag_only(keys):
 @pytest.mark.parametrize("key", PLUGIN_KEYS)
 @pytest.mark.parametrize("way", ["dict", "words", "equals", "yaml"])
 def test_keys_without_the_flag_are_refused(keys, monkeypatch, tmp_path, key, way):
-    value = {"batch_mix": "image=1,text=1", "twins_per_example": 2}.get(key, DEFAULTS[key])  # defaults count, too
+    other = {"batch_mix": "image=1,text=1", "twins_per_example": 2, "adversarial_epsilon": 0.01}
+    value = other.get(key, DEFAULTS[key])  # defaults count, too
     stock = keys(plugin=None, dataset="plain")
     message = (
         f"`{key}` is a key of the modality_interference plugin, which is off. Add `plugin: modality_interference`"

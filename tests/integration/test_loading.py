@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +247,55 @@ def test_a_tokenized_dataset_of_another_layout_is_refused(keys, tmp_path):
     assert path in str(found.value)
 
 
+def test_a_tokenized_dataset_belongs_to_the_plugin_or_not(keys, tmp_path):
+    paths = {plugin: str(tmp_path / str(plugin)) for plugin in ("modality_interference", None)}
+    recipes = {plugin: {**keys("few", tokenized_path=path), "plugin": plugin} for plugin, path in paths.items()}
+    for recipe_keys in recipes.values():
+        load_data(recipe_keys)
+
+    crossed = {"modality_interference": paths[None], None: paths["modality_interference"]}
+    for plugin, words in (("modality_interference", "tokenized without the plugin"), (None, "the plugin is off")):
+        load_data(recipes[plugin])
+        with pytest.raises(ModalityInterferenceError, match=words) as found:
+            load_data(recipes[plugin] | {"tokenized_path": crossed[plugin]})
+
+        assert crossed[plugin] in str(found.value)
+
+
+def test_a_tokenized_dataset_is_whole_or_not_there(keys, tmp_path, monkeypatch):
+    path = tmp_path / "tokenized"
+    stock = Dataset.save_to_disk
+
+    def killed(self: Dataset, *args: Any, **settings: Any) -> None:
+        stock(self, *args, **settings)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Dataset, "save_to_disk", killed)
+        load_data(keys("few", tokenized_path=str(path)))
+
+    assert not path.exists()
+    assert len(load_data(keys("few", tokenized_path=str(path))).train) == 3
+    assert [file.name for file in tmp_path.glob("*tokenized*")] == ["tokenized"]
+    for file in path.rglob("*.arrow"):
+        os.truncate(file, file.stat().st_size // 2)
+
+    with pytest.raises(ModalityInterferenceError, match="holds no complete dataset.*Remove the folder") as found:
+        load_data(keys("few", tokenized_path=str(path)))
+
+    assert str(path) in str(found.value)
+
+
+def test_a_wrong_template_is_no_bad_row(keys):
+    with pytest.raises(ModalityInterferenceError, match="Dataset pictures, row 0 has `image`, which `template: qwen`"):
+        load_data(keys("few,pictures") | {"template": "qwen"})
+
+
+def test_a_dataset_of_which_no_row_is_good_stops_the_run_beside_others(keys):
+    with pytest.raises(ModalityInterferenceError, match="No row of dataset `all_bad` can be used"):
+        load_data(keys("few,all_bad", cutoff_len=160))
+
+
 def test_workers_do_not_change_the_dataset(keys):
     one = load_data(keys("pictures,few,sums", overwrite_cache=True)).train
     two = load_data(keys("pictures,few,sums", overwrite_cache=True, preprocessing_num_workers=2)).train
@@ -429,7 +479,8 @@ def test_no_good_row_left(keys):
         load_data(keys("all_bad", cutoff_len=160))
 
     text = str(caught.value)
-    assert text.startswith("No row of the dataset can be used. Dataset all_bad: dropped 6 rows or twins of 6 rows: ")
+    assert text.startswith("No row of dataset `all_bad` can be used, which is rather a fault of the recipe, ")
+    assert "Dataset all_bad: dropped 6 rows or twins of 6 rows: " in text
     for reason in (
         "image truncated by cutoff_len",
         "truncated.png",

@@ -9,6 +9,7 @@ from datasets import Dataset, Features, IterableDataset
 from ..data.records import Reason
 from ..data.schema import DROPPED
 from ..errors import ModalityInterferenceError
+from ..messages import listed
 
 
 COLUMNS = sorted(DROPPED)
@@ -54,8 +55,12 @@ def good_rows(dataset: Dataset, warn: Callable[[str], None]) -> list[int]:
     if found:
         warn(FIXED)
 
-    if not good:
-        raise ModalityInterferenceError(f"No row of the dataset can be used. {' '.join([*found, FIXED])}")
+    names = dataset["dataset"]
+    if lost := sorted(set(names) - {names[index] for index in good}):
+        raise ModalityInterferenceError(
+            f"No row of dataset {listed(lost)} can be used, which is rather a fault of the recipe, or of versions that do not "
+            f"fit each other, than of the rows. {' '.join([*found, FIXED])}"
+        )
 
     return good
 

@@ -14,6 +14,7 @@ from ..data.sample import PLACEHOLDERS, Message, References
 from ..errors import ModalityInterferenceError, Unusable
 from ..media.image import image_name, load_image
 from ..media.reference import UnreadMedium, find_medium
+from ..messages import listed
 from ..modality import IGNORE_LABEL, MEDIA, Modality
 from .example import TokenizedExample, TokenizedRow
 from .media_reader import MediaReader, remembered
@@ -146,6 +147,7 @@ class TwinProcessor(SupervisedDatasetProcessor):
                     loaded[modality, name] = _load(modality, name, row)
 
         media = {modality: [loaded[modality, name] for name in names] for modality, names in references.items()}
+        self._check_accepted(media, row)
         try:
             with self._reader.installed():
                 input_ids, labels = self._tokenize(prompt, response, system, row["_tools"], media)
@@ -158,6 +160,23 @@ class TwinProcessor(SupervisedDatasetProcessor):
         self._check_truncation(input_ids, labels, counts)
         prompt_start = self._prompt_start(prompt[0]["content"], system, row["_tools"], input_ids)
         return TokenizedRow(input_ids, labels, prompt_start, references, counts)
+
+    def _check_accepted(self, media: dict[Modality, list[Any]], row: dict[str, Any]) -> None:
+        """Refuse a recipe whose template or model takes no such media: a fault of all rows, and not of this one.
+
+        Raises:
+            ModalityInterferenceError: naming the row, the template and what LLaMA-Factory says.
+        """
+        try:
+            self.template.mm_plugin._validate_input(self.processor, *media.values())
+        except ValueError as error:
+            record = TwinRecord.from_arrow(row["_twins"])
+            kinds = listed([modality.value for modality, items in media.items() if items])
+            raise ModalityInterferenceError(
+                f"Dataset {record.dataset}, row {record.data_row} has {kinds}, which `template: {self.data_args.template}` "
+                f"or the processor of the model does not take. LLaMA-Factory says: {error} Name the model's own template, "
+                "and check that its folder holds the processor's files."
+            ) from error
 
     def _prompt_start(self, content: str, system: str | None, tools: str | None, input_ids: list[int]) -> int:
         """How many tokens come before the first turn: those of the system prompt and the user's header.

@@ -61,6 +61,7 @@ class TwinConverter:
 
             relevant = self._relevant(example)
             parsed = self._parse(example, key)
+            _check_relevant(relevant, parsed.sample)
         except Unusable as bad:
             record = TwinRecord(name, index, key, clip, dropped=Reason.of(bad))
             return _aligned(ParsedRow(Sample([], []), {}), {}, record)
@@ -245,6 +246,17 @@ def _check_columns(dataset: RawDataset, layout: Format, column_names: Sequence[s
 
     if ("choices" in dataset.columns) != ("answer" in dataset.columns) and "choices" in allowed:
         raise dataset.error("`columns` names only one of `choices` and `answer`; name both or neither.")
+
+
+def _check_relevant(relevant: frozenset[Modality], sample: Sample) -> None:
+    """Refuse a row that lacks what its answer depends on."""
+    for modality, column in MEDIA.items():
+        if modality in relevant and not sample.media[modality]:
+            raise Unusable(
+                f"no {modality} although it is relevant",
+                f"the answer depends on the {modality}, and the row has none; name the column in `columns.{column}`, fill it, or "
+                "leave the modality out of `twins.relevant`",
+            )
 
 
 def _own_cells(example: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -174,19 +174,25 @@ def tokenized(dataset: AnyDataset) -> Features:
 
 
 def check_tokenized(dataset: AnyDataset, path: str) -> None:
-    """Refuse a dataset that another version of the plugin has tokenized.
+    """Refuse a dataset that was tokenized without the plugin, or by another version of it.
 
     Args:
-        dataset: from the disk; without the plugin's columns it is LLaMA-Factory's own, which can be used.
+        dataset: from the disk.
         path: the recipe's `tokenized_path`.
 
     Raises:
         ModalityInterferenceError: naming the path and what to do.
     """
     found = _known(dataset)
+    if "variants" not in found:
+        raise ModalityInterferenceError(
+            f"`tokenized_path` ({path}) holds a dataset that was tokenized without the plugin: its rows have no twins, and do "
+            "not say what their answers depend on. Remove the folder, or name another one, and run again."
+        )
+
     media = {*MEDIA.values(), *(f"twin_{column}" for column in MEDIA.values())}  # their types are the dataset's
     expected = {name: feature for name, feature in tokenized(dataset).items() if name not in media | DROPPED}
-    if "variants" in found and any(found.get(name) != feature for name, feature in expected.items()):
+    if any(found.get(name) != feature for name, feature in expected.items()):
         raise ModalityInterferenceError(
             f"`tokenized_path` ({path}) holds a dataset that another version of the plugin has tokenized, in another "
             f"layout than that of version {__version__}. Remove the folder, or name another one, and run again."
@@ -244,7 +250,11 @@ def mark_invalid_text(dataset: Dataset | IterableDataset) -> Dataset | IterableD
 def _empty_invalid(table: pa.Table) -> pa.Table:
     invalid = [not _is_valid(table.slice(index, 1)) for index in range(len(table))]
     kept = pa.array([None if bad else index for index, bad in enumerate(invalid)], pa.int64())
-    return table.take(kept).append_column(INVALID_TEXT, pa.array(invalid))
+    emptied = table.take(kept).append_column(INVALID_TEXT, pa.array(invalid))
+    if ROW not in table.column_names:
+        return emptied
+
+    return emptied.set_column(table.column_names.index(ROW), table.schema.field(ROW), table[ROW])
 
 
 def _is_valid(table: pa.Table) -> bool:

@@ -230,11 +230,10 @@ def twins_problems(name: str, entry: dict[str, Any], folder: Path | None) -> lis
         return [problem for problem in [_problem(name, entry, block, folder)] if problem]
 
     # what perturbations may not change; a format that asks about one modality after the other has no `relevant`
-    said, stand_in, anything = (
-        ("ask_about", {}, {}) if formats()[entry["formatting"]].asks_per_modality else ("relevant", _STAND_IN, _ANY)
-    )
+    said = "ask_about" if formats()[entry["formatting"]].asks_per_modality else "relevant"
     relevant = {key: value for key, value in block.items() if key == said}
     wrong = _problem(name, entry, relevant, folder)
+    stand_in, anything = (_STAND_IN, _ANY) if said == "relevant" else ({}, {}) if wrong else (relevant, relevant)
     others = [stand_in | {key: value} for key, value in block.items() if key not in (said, "perturbations")]
     problems = [wrong, *(_problem(name, entry, piece, folder) for piece in others)]
 

@@ -4,6 +4,7 @@ Each function takes LLaMA-Factory's own and returns its replacement. Plain datas
 """
 
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
@@ -337,12 +338,33 @@ def split_dataset(stock: Callable[..., tuple[dict, dict]]) -> Callable[..., tupl
     return split
 
 
+def dataset_dict(stock: type[DatasetDict]) -> type[DatasetDict]:
+    """`DatasetDict`, which a killed run never leaves half written at `tokenized_path`."""
+
+    class WholeDatasetDict(stock):  # type: ignore[misc, valid-type]
+        def save_to_disk(self, dataset_dict_path: Any, *args: Any, **keys: Any) -> None:
+            target = Path(dataset_dict_path)
+            partial = target.with_name(f".{target.name}.partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            super().save_to_disk(partial, *args, **keys)
+            partial.replace(target)
+
+    return WholeDatasetDict
+
+
 def load_from_disk(stock: Callable[..., Any]) -> Callable[..., Any]:
-    """`load_from_disk`, which refuses a `tokenized_path` that another version of the plugin has written."""
+    """`load_from_disk`, which refuses a `tokenized_path` that this version of the plugin has not written, or not whole."""
 
     @wraps(stock)
     def load(path: Any, *args: Any, **keys: Any) -> Any:
-        found = stock(path, *args, **keys)
+        try:
+            found = stock(path, *args, **keys)
+        except (OSError, ValueError) as error:  # what is missing, JSON and Arrow that end too early
+            raise ModalityInterferenceError(
+                f"`tokenized_path` ({path}) holds no complete dataset ({' '.join(str(error).split())[:200]}). Remove the "
+                "folder, and run again."
+            ) from error
+
         for dataset in found.values() if isinstance(found, DatasetDict) else [found]:
             schema.check_tokenized(dataset, str(path))
 

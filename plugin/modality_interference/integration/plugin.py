@@ -15,7 +15,7 @@ from typing import Any
 
 from ..arguments import PluginArguments, refuse_without_flag, validate
 from ..errors import ModalityInterferenceError
-from .validation import check_recipe
+from .validation import check_recipe, refuse_tokenized_twins
 
 
 SUPPORTED = "0.9.5"
@@ -76,6 +76,7 @@ def install(parser: ModuleType) -> None:
         _register_formats()
         if finetuning_args.plugin is None:
             refuse_without_flag(module.read_args(args), finetuning_args)
+            refuse_tokenized_twins(data_args.tokenized_path)
             deactivate()
         else:
             validate(finetuning_args)

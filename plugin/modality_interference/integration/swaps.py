@@ -97,7 +97,13 @@ SWAPS = (
         _LOADER,
         "load_from_disk",
         lambda stock, run: loading.load_from_disk(stock),
-        "refuse a `tokenized_path` that another version of the plugin has written",
+        "refuse a `tokenized_path` that was written without the plugin, by another version, or not to its end",
+    ),
+    Swap(
+        _LOADER,
+        "DatasetDict",
+        lambda stock, run: loading.dataset_dict(stock),
+        "write `tokenized_path` beside and rename it",
     ),
     Swap(_LOADER, "_get_preprocessed_dataset", _preprocess, "tokenize every row with its twins"),
     Swap(

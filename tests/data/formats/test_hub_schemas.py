@@ -21,7 +21,7 @@ ASKED = "Answer with the letter of the right option."
 
 
 def converter(formatting: str, columns: dict[str, str], **settings: Any) -> TwinConverter:
-    spec = TwinsSpec.parse({"relevant": ["image", "text"]}, dataset="shapes", formatting=formatting)
+    spec = TwinsSpec.parse({"relevant": ["text"]}, dataset="shapes", formatting=formatting)
     return make_converter(
         formatting=formatting,
         spec=spec,
