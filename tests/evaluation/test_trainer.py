@@ -195,6 +195,9 @@ def test_an_evaluation_in_one_line():
     }
     said = "digits: clean 96.6 %, worst misleading_text 22.2 % (flips 75.3 %); plain: clean 100.0 %"
     assert rates_in_words(metrics, names, "test") == said
+    metrics["test_digits_misleading_text_clean_accuracy"] = 0.5  # of the rows that have this twin
+    said = said.replace("(flips", "(of its rows clean 50.0 %, flips")
+    assert rates_in_words(metrics, names, "test") == said
 
 
 def same_rows(one: Path, other: Path) -> None:

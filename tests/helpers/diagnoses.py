@@ -40,7 +40,7 @@ def diagnosis(
         }
 
     found = {
-        name: DatasetResult(examples=100, kind="image", perturbations=dict(results))
+        name: DatasetResult(examples=100, kind="image", perturbations=_beside_clean(results))
         for name, results in datasets.items()
     }
     defaults = {
@@ -54,6 +54,20 @@ def diagnosis(
         "resamples": 2000,
     }
     return Diagnosis(**{**defaults, **keys}, datasets=found, gallery=list(gallery))
+
+
+def _beside_clean(results: Mapping[str, PerturbationResult]) -> dict[str, PerturbationResult]:
+    """All rows have all twins: their own clean accuracy is that of the dataset; four options each."""
+    accuracy = results["clean"].rates.get("accuracy") if "clean" in results else None
+    return {
+        name: figures.model_copy(
+            update={
+                "chance": 0.25,
+                "clean": figures.clean or ({"accuracy": accuracy} if accuracy and name != "clean" else {}),
+            }
+        )
+        for name, figures in results.items()
+    }
 
 
 def flip(**keys: Any) -> Flip:

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from helpers.diagnoses import diagnosis, flip, image_uri, result, scored
+from helpers.diagnoses import diagnosis, flip, image_uri, rate, result, scored
 from helpers.pages import background, open_page, overflow, plain, requested, shown, texts
 from hypothesis import given
 from hypothesis import strategies as st
@@ -94,11 +94,51 @@ class TestSummary:
         assert "100.0 % of the generated answers could not be parsed" in words
 
     def test_equal_flip_rates_are_not_ranked(self) -> None:
-        figures = {name: result(accuracy=0.5, flip_rate=0.4) for name in ("a", "b")}
+        figures = {name: result(accuracy=0.5, flip_rate=0.4) for name in ("a", "b")} | {"clean": result(accuracy=0.9)}
 
         words = plain(diagnosis_summary(tidy_table(diagnosis({"sums": figures}))))
 
         assert "All perturbations change equally many answers: 40.0 % (35.0 to 45.0)." in words
+
+    def test_ties_are_not_broken_by_their_order(self) -> None:
+        figures = {name: result(accuracy=0.5, flip_rate=value) for name, value in (("a", 0.4), ("b", 0.1), ("c", 0.4))}
+
+        words = plain(diagnosis_summary(tidy_table(diagnosis({"sums": figures | {"clean": result(accuracy=0.9)}}))))
+
+        assert "most vulnerable, alike, to a on sums and c on sums: under each, 40.0 % of the answers change." in words
+        assert "least vulnerable to b on sums" in words
+
+    def test_guesses_cannot_be_vulnerable(self) -> None:
+        """Chance is 25 %: an accuracy of 28 ± 5 % is not above it, one of 35 ± 5 % is."""
+        guessed = {"clean": result(accuracy=0.28), "a": result(accuracy=0.1, flip_rate=0.9)}
+        known = {
+            "clean": result(accuracy=0.35),
+            "b": result(accuracy=0.3, flip_rate=0.2),
+            "c": result(flip_rate=0.1, accuracy=0.3),
+        }
+
+        words = plain(diagnosis_summary(tidy_table(diagnosis({"hard": guessed, "sums": known}))))
+
+        assert "most vulnerable to b on sums" in words
+        assert (
+            "Of hard, the clean rows under a are answered no better than by guessing (28.0 % against 25.0 %): flips there say "
+            "nothing about interference." in words
+        )
+        assert "35.0 % (30.0 to 40.0) on sums (guessing: 25.0 %)" in words
+
+    def test_twins_fall_from_their_own_clean_rows(self) -> None:
+        """The published figures of a clip benchmark: audio questions fall from 46.6 %, not from the 61.1 % of all rows."""
+        own = {"accuracy": rate(0.466), "other_modality_rate": rate(0.04)}
+        twins = result(accuracy=0.252, flip_rate=0.5, other_modality_rate=0.44).model_copy(update={"clean": own})
+
+        words = plain(
+            diagnosis_summary(
+                tidy_table(diagnosis({"clips": {"clean": result(accuracy=0.611), "swapped_video": twins}}))
+            )
+        )
+
+        assert "accuracy falls from 46.6 % to 25.2 % (20.2 to 30.2)" in words
+        assert "(swapped_video on clips), and in 4.0 % of the same rows when they are clean." in words
 
     def test_clean_rows_only(self) -> None:
         figures = {"one": {"clean": result(accuracy=0.5)}, "two": {"clean": result(accuracy=0.6)}}

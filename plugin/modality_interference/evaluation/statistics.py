@@ -40,18 +40,21 @@ class UnitSums:
     squares: float
 
     @classmethod
-    def of(cls, values: Array, units: NDArray[np.intp], number: int | None = None) -> "UnitSums":
+    def of(
+        cls, values: Array, units: NDArray[np.intp], number: int | None = None, weights: Array | None = None
+    ) -> "UnitSums":
         """Add rows up.
 
         Args:
             values: (rows,).
             units: (rows,) index of each row's unit.
             number: of all units; unset: those up to the highest index.
+            weights: (rows,) as how many rows each counts; unset: as one.
         """
         size = (int(units.max(initial=-1)) + 1) if number is None else number
-        counts = np.bincount(units, minlength=size).astype(np.float64)
-        sums = np.bincount(units, weights=values, minlength=size).astype(np.float64)
-        return cls(counts, sums, float(values @ values))
+        weights = np.ones(len(values)) if weights is None else weights
+        counts, sums = (np.bincount(units, column, size).astype(np.float64) for column in (weights, weights * values))
+        return cls(counts, sums, float(weights @ values**2))
 
     @property
     def rows(self) -> float:

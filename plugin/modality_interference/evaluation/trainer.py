@@ -274,6 +274,8 @@ def metric_stem(prefix: str, dataset: str, perturbation: str, kind: str = "") ->
 def rates_in_words(metrics: Mapping[str, float], names: list[tuple[str, str]], prefix: str) -> str:
     """An evaluation in one line: of every dataset the clean accuracy and the lowest under a perturbation.
 
+    Where other rows than all have that perturbation, it says what these have when they are clean.
+
     Args:
         metrics: as `named_metrics` names them.
         names: (dataset, perturbation) of all that was scored.
@@ -287,12 +289,17 @@ def rates_in_words(metrics: Mapping[str, float], names: list[tuple[str, str]], p
 
     parts = []
     for dataset, accuracies in found.items():
-        parts.append(f"{dataset}: clean {100 * accuracies.pop(CLEAN):.1f} %" if CLEAN in accuracies else f"{dataset}:")
+        clean = accuracies.pop(CLEAN, None)
+        parts.append(f"{dataset}:" if clean is None else f"{dataset}: clean {100 * clean:.1f} %")
         if accuracies:
             worst = min(accuracies, key=lambda name: accuracies[name])
-            flips = metrics.get(f"{metric_stem(prefix, dataset, worst)}_flip_rate")
-            flipped = "" if flips is None else f" (flips {100 * flips:.1f} %)"
-            parts[-1] += f", worst {worst} {100 * accuracies[worst]:.1f} %{flipped}"
+            stem = metric_stem(prefix, dataset, worst)
+            own, flips = metrics.get(f"{stem}_clean_accuracy"), metrics.get(f"{stem}_flip_rate")
+            details = [f"of its rows clean {100 * own:.1f} %"] if own is not None and own != clean else []
+            details += [] if flips is None else [f"flips {100 * flips:.1f} %"]
+            parts[-1] += f", worst {worst} {100 * accuracies[worst]:.1f} %" + (
+                f" ({', '.join(details)})" if details else ""
+            )
 
     return "; ".join(parts)
 

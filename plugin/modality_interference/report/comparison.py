@@ -9,7 +9,7 @@ import pandas as pd
 from ..errors import ModalityInterferenceError
 from ..files import write_bytes, write_text
 from ..results import Diagnosis, ScoredRow, read_diagnosis, read_rows
-from .differences import ComparedCondition, Comparison, Run, RunRates, differences, judge, pair
+from .differences import ComparedCondition, Comparison, Run, RunRates, differences, headlines, judge, pair
 from .plots.attention import COMPARED_FILE, contrast_plots
 from .plots.comparison import comparison_plots
 from .summary import comparison_summary
@@ -114,6 +114,7 @@ def compare_runs(folders: Sequence[Path], output: Path, names: Sequence[str] | N
     judged = judge([*_compared(of_all(table), pairs, seed), *_compared(of_prompts(table), pairs, seed)])
     comparison = Comparison(
         runs=[_described(run) for run in runs],
+        headlines=headlines(of_all(table), pairs, seed),
         seed=seed,
         conditions=[condition for condition in judged if not condition.prompt],
         prompts=[condition for condition in judged if condition.prompt],
@@ -188,12 +189,15 @@ def _shared(pairs: pd.DataFrame, dataset: str, prompt: str, perturbation: str) -
 
 
 def _rates_of(lines: pd.DataFrame, shared: pd.DataFrame | None, seed: int) -> RunRates:
-    rates = lines.set_index("rate")[["value", "low", "high"]].to_dict("index")
+    by_rate = lines.set_index("rate")
+    chance = by_rate.chance.dropna()
     return RunRates(
         rows=lines.rows.iloc[0],
         shared=0 if shared is None else len(shared),
-        rates=rates,
-        differences={} if shared is None else differences(shared, list(rates), seed),
+        rates=by_rate[["value", "low", "high"]].to_dict("index"),
+        clean=by_rate.clean.dropna().to_dict(),
+        chance=chance.iloc[0] if len(chance) else None,
+        differences={} if shared is None else differences(shared, list(by_rate.index), seed),
     )
 
 
@@ -284,6 +288,15 @@ def _grouped(names: Iterable[ConditionName]) -> str:
     return joined([f"{dataset} ({', '.join(perturbations)})" for dataset, perturbations in groups.items()])
 
 
+_HEADLINE_TITLES = {
+    "clean_accuracy": "Clean accuracy",
+    "perturbed_accuracy": "Perturbed accuracy",
+    "worst_accuracy": "Worst perturbed",
+    "flip_rate": "Flip rate",
+    "excess_misled_rate": "Excess misled, points",
+}
+
+
 def comparison_page(comparison: Comparison, plots: Sequence[Plot]) -> str:
     """Fill `comparison.html.j2`."""
     found = comparison.conditions
@@ -291,6 +304,7 @@ def comparison_page(comparison: Comparison, plots: Sequence[Plot]) -> str:
         "comparison.html.j2",
         comparison=comparison,
         summary=comparison_summary(comparison),
+        headline_titles=_HEADLINE_TITLES,
         plots=plots,
         datasets=list(dict.fromkeys(condition.dataset for condition in found)),
         perturbations=list(dict.fromkeys(condition.perturbation for condition in found)),

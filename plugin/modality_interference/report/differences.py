@@ -1,6 +1,6 @@
 """Paired differences between runs, what can be claimed of them, and what `comparison.json` holds of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import pandas as pd
@@ -15,6 +15,7 @@ from ..evaluation.statistics import (
     mean_intervals,
     share_difference,
 )
+from ..modality import CLEAN
 from ..results import Estimate, Rate, RateName, Result, ScoredRow
 from .table import RATE_TITLES, ConditionName, condition_title
 
@@ -120,12 +121,16 @@ class RunRates(Result):
         rows: how many it scored.
         shared: how many of them the reference scored too.
         rates: of all its rows, as its diagnosis says.
+        clean: the same rates of the clean rows of these very twins, where they are known.
+        chance: the accuracy of guessing; None where it is not known.
         differences: to the reference, of the shared rows; empty for the reference itself.
     """
 
     rows: int
     shared: int
     rates: dict[RateName, Rate]
+    clean: dict[RateName, float] = {}
+    chance: float | None = None
     differences: dict[RateName, Difference]
 
 
@@ -163,12 +168,38 @@ class ComparedCondition(Result):
         return any(rate in figures.rates for figures in self.figures.values())
 
 
+class Headline(Result):
+    """One run in a few figures; means over the conditions that all runs have, each with the same weight.
+
+    Attributes:
+        run: its name.
+        clean_accuracy: the mean over datasets; without those from which something was removed or that offer to abstain.
+        perturbed_accuracy: the mean over perturbed conditions.
+        worst_accuracy: the lowest of them.
+        worst: dataset and perturbation of the lowest.
+        flip_rate: the mean over perturbed conditions.
+        excess_misled_rate: the mean over those with a target option.
+        differences: of the means to the reference's, with paired intervals, from the rows that both runs scored; empty for
+            the reference itself. They carry no verdict.
+    """
+
+    run: str
+    clean_accuracy: float | None = None
+    perturbed_accuracy: float | None = None
+    worst_accuracy: float | None = None
+    worst: ConditionName | None = None
+    flip_rate: float | None = None
+    excess_misled_rate: float | None = None
+    differences: dict[str, Estimate[float]] = {}
+
+
 class Comparison(Result):
     """All of `comparison.json`.
 
     Attributes:
         schema_version: of this file's layout.
         runs: the first is the reference.
+        headlines: of each run.
         seed: of the bootstrap, the reference's.
         resamples: of the bootstrap.
         confidence: of the intervals.
@@ -181,6 +212,7 @@ class Comparison(Result):
 
     schema_version: int = SCHEMA
     runs: list[Run]
+    headlines: list[Headline] = []
     seed: int
     resamples: int = RESAMPLES
     confidence: float = CONFIDENCE
@@ -241,3 +273,61 @@ def _with_verdicts(
         for run, rates in condition.figures.items()
     }
     return condition.model_copy(update={"figures": figures})
+
+
+def headlines(table: pd.DataFrame, pairs: Mapping[str, pd.DataFrame], seed: int) -> list[Headline]:
+    """A headline for each run.
+
+    Args:
+        table: the tidy tables of all runs, lines of all rows of each dataset.
+        pairs: of each run but the reference, what `pair` made.
+        seed: of the bootstrap.
+    """
+    runs = list(table.run.unique())
+    whole = table[~(table.abstention | table.removed).astype(bool)]
+    shared = whole[whole.groupby(["dataset", "perturbation", "rate"]).run.transform("nunique") == len(runs)]
+    is_clean = shared.perturbation == CLEAN
+    parts: dict[str, tuple[RateName, pd.DataFrame]] = {
+        "clean_accuracy": ("accuracy", shared[is_clean & (shared.rate == "accuracy")]),
+        "perturbed_accuracy": ("accuracy", shared[~is_clean & (shared.rate == "accuracy")]),
+        "flip_rate": ("flip_rate", shared[shared.rate == "flip_rate"]),
+        "excess_misled_rate": ("excess_misled_rate", shared[shared.rate == "excess_misled_rate"]),
+    }
+    found = []
+    for run in runs:
+        own = {name: lines[lines.run == run] for name, (_, lines) in parts.items()}
+        perturbed = own["perturbed_accuracy"].reset_index(drop=True)
+        worst = None if perturbed.empty else perturbed.loc[perturbed.value.idxmin()]
+        compared = {
+            name: _mean_difference(pairs[run], rate, own[name], seed)
+            for name, (rate, _) in parts.items()
+            if run in pairs and len(own[name])
+        }
+        found.append(
+            Headline(
+                run=run,
+                worst_accuracy=None if worst is None else worst.value,
+                worst=None if worst is None else (worst.dataset, worst.perturbation),
+                differences={name: difference for name, difference in compared.items() if difference is not None},
+                **{name: lines.value.mean() for name, lines in own.items() if len(lines)},
+            )
+        )
+
+    return found
+
+
+def _mean_difference(
+    pairs: pd.DataFrame, rate: RateName, conditions: pd.DataFrame, seed: int
+) -> Estimate[float] | None:
+    """The difference of a mean over conditions with its BCa interval over units; None without a shared row."""
+    on = ["dataset", "perturbation"]
+    changes = pairs.assign(change=pairs[f"{rate}_other"] - pairs[rate]).merge(conditions[on], on=on)
+    changes = changes[changes.change.notna()]
+    if changes.empty:
+        return None
+
+    sizes = changes.groupby(on).change.transform("size")
+    weights = (1 / sizes / (1 / sizes).sum()).to_numpy()
+    sample = UnitSums.of(changes.change.to_numpy(), changes.unit.factorize()[0], weights=weights)
+    value, low, high = mean_intervals([sample], seed, lowest=-1)[0]
+    return Estimate(value=value, low=low, high=high)

@@ -61,30 +61,79 @@ def _about_clean(accuracy: pd.DataFrame) -> list[Markup]:
 
 
 def _on_dataset(line: pd.Series) -> Markup:
-    return Markup("{} on <code>{}</code>").format(interval(line), line.dataset)
+    guessing = "" if pd.isna(line.chance) else f" (guessing: {percent(line.chance)})"
+    return Markup("{} on <code>{}</code>{}").format(interval(line), line.dataset, guessing)
 
 
 def _about_vulnerability(table: pd.DataFrame, flips: pd.DataFrame) -> list[Markup]:
+    """Where the answers to the clean rows are better than guesses; flips of guesses say nothing."""
     if flips.empty:
         return []
 
-    ranked = flips.sort_values("value", kind="stable")
-    weakest, strongest = ranked.iloc[0], ranked.iloc[-1]
-    if strongest.value == 0:
+    accuracy = table[table.rate == "accuracy"].set_index(["dataset", "perturbation"])
+    knows = [_knows(accuracy, line.dataset, line.perturbation) for line in flips.itertuples()]
+    ranked, guessed = flips[knows], flips[[not known for known in knows]]
+    return [*_ranked(table, ranked), *_guessed(accuracy, guessed)]
+
+
+def _knows(accuracy: pd.DataFrame, dataset: str, perturbation: str) -> bool:
+    """Whether the accuracy of the twins' own clean rows is above chance, with its interval."""
+    if (dataset, perturbation) not in accuracy.index:
+        return False
+
+    line = accuracy.loc[(dataset, perturbation)]
+    return bool(line.clean_low > (0 if pd.isna(line.chance) else line.chance))
+
+
+def _ranked(table: pd.DataFrame, flips: pd.DataFrame) -> list[Markup]:
+    if flips.empty:
+        return []
+
+    printed = flips.value.round(3)
+    if printed.max() == 0:
         return [Markup("No perturbation changed any answer.")]
 
-    if len(ranked) == 1:
-        return [Markup("Under {}, {}.").format(_named(strongest), _damage(table, strongest))]
+    if len(flips) == 1:
+        return [Markup("Under {}, {}.").format(_named(flips.iloc[0]), _damage(table, flips.iloc[0]))]
 
-    if weakest.value == strongest.value:
-        return [Markup("All perturbations change equally many answers: {}.").format(interval(strongest))]
+    if printed.min() == printed.max():
+        return [Markup("All perturbations change equally many answers: {}.").format(interval(flips.iloc[0]))]
 
     return [
-        Markup("It is <strong>most vulnerable</strong> to {}: {}.").format(
-            _named(strongest), _damage(table, strongest)
-        ),
-        Markup("It is <strong>least vulnerable</strong> to {}: {}.").format(_named(weakest), _damage(table, weakest)),
+        _extremes("most", table, flips[printed == printed.max()]),
+        _extremes("least", table, flips[printed == printed.min()]),
     ]
+
+
+def _extremes(degree: str, table: pd.DataFrame, flips: pd.DataFrame) -> Markup:
+    """One sentence about the perturbations that change most or fewest answers, all that change equally many."""
+    if len(flips) == 1:
+        sentence = Markup("It is <strong>{} vulnerable</strong> to {}: {}.")
+        return sentence.format(degree, _named(flips.iloc[0]), _damage(table, flips.iloc[0]))
+
+    listed = [_named(line) for _, line in flips.head(_MOST_LISTED).iterrows()]
+    others = [Markup("{} others").format(len(flips) - _MOST_LISTED)] if len(flips) > _MOST_LISTED else []
+    changed = f"{percent(flips.iloc[0].value)} of the answers change" if flips.iloc[0].value else "no answer changes"
+    sentence = Markup("It is <strong>{} vulnerable</strong>, alike, to {}: under each, {}.")
+    return sentence.format(degree, Markup(joined([*listed, *others])), changed)
+
+
+def _guessed(accuracy: pd.DataFrame, flips: pd.DataFrame) -> list[Markup]:
+    sentence = Markup(
+        "Of <code>{}</code>, the clean rows under {} are answered no better than by guessing ({} against {}): flips there say "
+        "nothing about interference."
+    )
+    found = []
+    for dataset, lines in flips.groupby("dataset", sort=False):
+        own = [accuracy.loc[name] for name in zip(lines.dataset, lines.perturbation) if name in accuracy.index]
+        if own and not any(pd.isna(line.clean) for line in own):
+            listed = [Markup("<code>{}</code>").format(name) for name in lines.perturbation[:_MOST_LISTED]]
+            listed += [Markup("{} others").format(len(lines) - _MOST_LISTED)] if len(lines) > _MOST_LISTED else []
+            chance = 0.0 if pd.isna(own[0].chance) else own[0].chance
+            figures = dict.fromkeys(percent(line.clean) for line in own)
+            found.append(sentence.format(dataset, Markup(joined(listed)), joined(list(figures)), percent(chance)))
+
+    return found
 
 
 def _named(line: pd.Series) -> Markup:
@@ -92,16 +141,17 @@ def _named(line: pd.Series) -> Markup:
 
 
 def _damage(table: pd.DataFrame, flips: pd.Series) -> str:
-    """Flips, and what they cost."""
+    """Flips, and what they cost: accuracies are of the same rows, clean and perturbed."""
     parts = [f"{interval(flips)} of the answers change" if flips.value else "no answer changes"]
-    dataset = table[table.dataset == flips.dataset].set_index(["perturbation", "rate"])
-    if (flips.perturbation, "accuracy") in dataset.index and (CLEAN, "accuracy") in dataset.index:
-        before, after = dataset.loc[(CLEAN, "accuracy")], dataset.loc[(flips.perturbation, "accuracy")]
-        change = f"{'falls' if after.value < before.value else 'rises'} from {percent(before.value)} to"
-        parts.append(f"accuracy {'stays at' if after.value == before.value else change} {interval(after)}")
+    rates = table[(table.dataset == flips.dataset) & (table.perturbation == flips.perturbation)].set_index("rate")
+    if "accuracy" in rates.index and not pd.isna(rates.loc["accuracy"].clean):
+        after = rates.loc["accuracy"]
+        same = percent(after.clean) == percent(after.value)
+        change = f"{'falls' if after.value < after.clean else 'rises'} from {percent(after.clean)} to"
+        parts.append(f"accuracy {'stays at' if same else change} {interval(after)}")
 
-    if (flips.perturbation, "causal_effect") in dataset.index:
-        parts.append(f"the mean causal effect is {bits(dataset.loc[(flips.perturbation, 'causal_effect')].value)}")
+    if "causal_effect" in rates.index:
+        parts.append(f"the mean causal effect is {bits(rates.loc['causal_effect'].value)}")
 
     return joined(parts)
 
@@ -110,30 +160,39 @@ def _about_targets(misled: pd.DataFrame) -> list[Markup]:
     if misled.empty:
         return []
 
-    worst = misled.loc[misled.value.idxmax()]
-    if worst.value == 0:
+    worst = misled.loc[_excess(misled).idxmax()]
+    if misled.value.max() == 0:
         return [Markup("Where a perturbation names a wrong option, the model never chose it.")]
 
     sentence = Markup(
-        "Under {} it chooses the target, the wrong option that the perturbation names, in {} of the rows."
+        "Under {} it chooses the target, the wrong option that the perturbation names, in {} of the rows{}."
     )
-    return [sentence.format(_named(worst), interval(worst))]
+    return [sentence.format(_named(worst), interval(worst), _against(worst))]
+
+
+def _excess(lines: pd.DataFrame) -> pd.Series:
+    """Above the clean rows' own share, where it is known."""
+    return lines.value - lines.clean.fillna(0)
+
+
+def _against(line: pd.Series) -> str:
+    return "" if pd.isna(line.clean) else f", and in {percent(line.clean)} of the same rows when they are clean"
 
 
 def _about_the_other_modality(followed: pd.DataFrame) -> list[Markup]:
     if followed.empty:
         return []
 
-    worst = followed.loc[followed.value.idxmax()]
-    if worst.value == 0:
+    worst = followed.loc[_excess(followed).idxmax()]
+    if followed.value.max() == 0:
         return [
             Markup("Where video and audio disagree, the model never answers with the modality that was not asked for.")
         ]
 
     sentence = Markup(
-        "Where video and audio disagree, it answers with the modality that was not asked for in up to {} ({})."
+        "Where video and audio disagree, it answers with the modality that was not asked for in up to {} ({}){}."
     )
-    return [sentence.format(interval(worst), _named(worst))]
+    return [sentence.format(interval(worst), _named(worst), _against(worst))]
 
 
 def _about_removed(accuracy: pd.DataFrame) -> list[Markup]:
@@ -186,7 +245,7 @@ def _about_unparsable(unparsable: pd.DataFrame) -> list[Markup]:
 
 
 Found = tuple[ComparedCondition, Difference]
-_RATES: tuple[RateName, ...] = ("accuracy", "flip_rate")
+_JUDGED: tuple[RateName, ...] = ("accuracy", "flip_rate", "causal_effect", "misled_rate", "other_modality_rate")
 _VERDICTS = {
     "better": "better",
     "worse": "worse",
@@ -196,45 +255,50 @@ _VERDICTS = {
 
 
 def comparison_summary(comparison: Comparison) -> list[Markup]:
-    """A few sentences per run, names escaped: its accuracy and flips against the reference's."""
+    """A few sentences per run, names escaped: against the reference, clean and perturbed rows apart."""
     return [_about(run.name, comparison) for run in comparison.runs[1:]]
 
 
 def _about(run: str, comparison: Comparison) -> Markup:
-    differences = {rate: _differences(rate, run, comparison) for rate in _RATES}
-    verdicts = [
-        f"its {RATE_TITLES[rate].lower()} is {_verdicts(rate, found)}" for rate, found in differences.items() if found
-    ]
+    clean = _differences("accuracy", run, comparison, clean=True)
+    perturbed = {rate: _differences(rate, run, comparison, clean=False) for rate in _JUDGED}
+    verdicts = [f"its {RATE_TITLES[rate].lower()} is {_verdicts(found)}" for rate, found in perturbed.items() if found]
+    parts = [f"on clean rows its accuracy is {_verdicts(clean, 'dataset')}"] if clean else []
+    parts += [f"on perturbed rows {'; '.join(verdicts)}"] if verdicts else []
     opening = Markup("<strong>{}</strong> against <strong>{}</strong>: {}.")
-    sentences = [opening.format(run, comparison.reference.name, "; ".join(verdicts))]
-    clear = [found for found in differences["accuracy"] if found[1].verdict in ("better", "worse")]
-    clear.sort(key=lambda found: found[1].value)
-    if clear and clear[-1][1].value > 0:
-        sentences.append(_extreme("gains most", run, comparison, clear[-1]))
+    sentences = [opening.format(run, comparison.reference.name, "; ".join(parts))]
+    for found in (clean, perturbed["accuracy"]):
+        claimed = sorted((one for one in found if one[1].verdict in ("better", "worse")), key=lambda one: one[1].value)
+        if claimed and claimed[-1][1].value > 0:
+            sentences.append(_extreme("gains most", run, comparison, claimed[-1]))
 
-    if clear and clear[0][1].value < 0:
-        sentences.append(_extreme("loses most", run, comparison, clear[0]))
+        if claimed and claimed[0][1].value < 0:
+            sentences.append(_extreme("loses most", run, comparison, claimed[0]))
 
     return Markup(" ").join(sentences)
 
 
-def _differences(rate: RateName, run: str, comparison: Comparison) -> list[Found]:
+def _differences(rate: RateName, run: str, comparison: Comparison, clean: bool) -> list[Found]:
+    """Of clean rows, or of perturbed ones; not of those that are right to abstain."""
     return [
         (condition, condition.figures[run].differences[rate])
         for condition in comparison.conditions
-        if run in condition.figures and rate in condition.figures[run].differences
+        if (condition.perturbation == CLEAN) == clean
+        and not condition.has("abstention_rate")
+        and run in condition.figures
+        and rate in condition.figures[run].differences
     ]
 
 
-def _verdicts(rate: RateName, found: Sequence[Found]) -> str:
+def _verdicts(found: Sequence[Found], thing: str = "condition") -> str:
     """`better in 6 of 9 conditions, worse in 1 and without a clear difference in 2`."""
     verdicts = [difference.verdict for _, difference in found]
     counts = {words: verdicts.count(name) for name, words in _VERDICTS.items() if name in verdicts}
     if len(counts) == 1:
-        return f"{next(iter(counts))} in {f'all {len(found)} conditions' if len(found) > 1 else 'the one condition'}"
+        return f"{next(iter(counts))} in {f'all {len(found)} {thing}s' if len(found) > 1 else f'the one {thing}'}"
 
     first, *others = [f"{words} in {count}" for words, count in counts.items()]
-    return joined([f"{first} of {len(found)} conditions", *others])
+    return joined([f"{first} of {len(found)} {thing}s", *others])
 
 
 def _extreme(verb: str, run: str, comparison: Comparison, found: Found) -> Markup:

@@ -36,7 +36,7 @@ RATE_TITLES: dict[RateName, str] = {
     "causal_effect": "Causal effect",
     "misled_rate": "Misled rate",
     "other_modality_rate": "Other modality",
-    "excess_misled_rate": "Excess misled",
+    "excess_misled_rate": "Excess misled, points",
     "abstention_rate": "Abstention",
     "false_abstention_rate": "False abstention",
     "unparsable_rate": "Unparsable",
@@ -74,7 +74,8 @@ def condition_order(title: str) -> int:
 
 
 CONDITION = ["dataset", "kind", "prompt", "perturbation", "condition", "rows", "abstention", "removed"]
-COLUMNS = ["run", *CONDITION, "rate", "value", "low", "high"]
+FIGURES = ["value", "low", "high", "clean", "clean_low", "chance"]
+COLUMNS = ["run", *CONDITION, "rate", *FIGURES]
 
 
 def tidy_table(diagnosis: Diagnosis, run: str = "this run") -> pd.DataFrame:
@@ -88,7 +89,8 @@ def tidy_table(diagnosis: Diagnosis, run: str = "this run") -> pd.DataFrame:
         a frame with the columns `COLUMNS`. `prompt` is "" for all rows of a dataset; datasets of clips have the questions
         about video and about audio again, apart. `condition` is the paper's title, `rows` how many rows were scored,
         `abstention` whether that one cannot tell is among the answers, `removed` whether the modality that is asked for was
-        taken away, `value` the rate from `low` to `high`.
+        taken away, `value` the rate from `low` to `high`. `clean` and the lower end of its interval, `clean_low`, are the same
+        rate of the clean rows of these very twins, `chance` the accuracy of guessing; NaN where there is none.
     """
     lines: list[dict[str, Any]] = []
     for dataset, result in diagnosis.datasets.items():
@@ -103,12 +105,22 @@ def tidy_table(diagnosis: Diagnosis, run: str = "this run") -> pd.DataFrame:
                 condition = [dataset, kind, prompt, perturbation, title, figures.rows, abstention, removed]
                 common = dict(zip(CONDITION, condition, strict=True), run=run)
                 lines += [
-                    {**common, "rate": rate, **figures.rates[rate].model_dump()}
+                    {**common, "rate": rate, **figures.rates[rate].model_dump(), **_compared_with(figures, rate)}
                     for rate in RATE_TITLES
                     if rate in figures.rates
                 ]
 
-    return pd.DataFrame(lines, columns=COLUMNS)
+    table = pd.DataFrame(lines, columns=COLUMNS)
+    return table.astype(dict.fromkeys(FIGURES, float))
+
+
+def _compared_with(figures: PerturbationResult, rate: RateName) -> dict[str, float | None]:
+    clean = figures.clean.get(rate)
+    return {
+        "clean": None if clean is None else clean.value,
+        "clean_low": None if clean is None else clean.low,
+        "chance": figures.chance if rate in ("accuracy", "accuracy_norm") else None,
+    }
 
 
 def _sorted(perturbations: Mapping[str, PerturbationResult]) -> dict[str, PerturbationResult]:
@@ -134,8 +146,8 @@ def rates_present(table: pd.DataFrame) -> list[RateName]:
 
 
 def rates_drawn(table: pd.DataFrame) -> list[RateName]:
-    """The rates that plots show: those present, without the accuracy by length, which stands in the tables."""
-    return [rate for rate in rates_present(table) if rate != "accuracy_norm"]
+    """The rates that plots show: those present, without the accuracy by length, and the excess, which stand in the tables."""
+    return [rate for rate in rates_present(table) if rate not in ("accuracy_norm", "excess_misled_rate")]
 
 
 def names(table: pd.DataFrame) -> list[ConditionName]:
@@ -146,9 +158,9 @@ def names(table: pd.DataFrame) -> list[ConditionName]:
 
 
 def conditions(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """A dictionary per condition, for templates: the columns `CONDITION`, and `rates` by name (value, low, high)."""
+    """A dictionary per condition, for templates: the columns `CONDITION`, and `rates` by name with their `FIGURES`."""
     return [
-        {**dict(zip(CONDITION, key)), "rates": lines.set_index("rate")[["value", "low", "high"]].to_dict("index")}
+        {**dict(zip(CONDITION, key)), "rates": lines.set_index("rate")[FIGURES].to_dict("index")}
         for key, lines in table.groupby(CONDITION, sort=False)
     ]
 

@@ -40,6 +40,7 @@ def _environment() -> Environment:
     environment.globals.update(
         script=_script,
         ends=wording.ends,
+        compared_with=wording.compared_with,
         stylesheet=Markup(_asset("style.css")),
         content_security_policy=_content_security_policy(),
     )

@@ -30,6 +30,14 @@ def interval(rate: Rate) -> str:
     return f"{percent(rate.value)} {ends(rate.low, rate.high, 'accuracy')}"
 
 
+def compared_with(clean: float | None, chance: float | None = None) -> str:
+    """What a rate is to be compared with: `clean 46.6 %` for twins, else `guessing 25.0 %`; "" where both are None or NaN."""
+    found = {
+        name: share for name, share in (("clean", clean), ("guessing", chance)) if share is not None and share == share
+    }
+    return next((f"{name} {percent(share)}" for name, share in found.items()), "")
+
+
 def ends(low: float | None, high: float | None, name: str) -> str:
     """The interval of a rate called `name`: `(95.1 to 98.6)`, in the unit of its value."""
     if low is None or high is None:

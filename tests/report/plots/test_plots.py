@@ -19,6 +19,7 @@ from matplotlib.projections.polar import PolarAxes
 from PIL import Image
 from scipy.stats import ecdf
 
+from modality_interference.report.plots import diagnosis as diagnosis_module
 from modality_interference.report.plots.bars import bars
 from modality_interference.report.plots.diagnosis import effects_plot, radar_plot, rates_plot
 from modality_interference.report.plots.effects import effects
@@ -48,7 +49,7 @@ ODD_NAMES = ["$x^2$ \\frac", "图像问答", "_hidden", "line\nbreak", "tab\t\x0
 def accuracies(names: list[tuple[str, str]], run: str = "run") -> pd.DataFrame:
     """Lines of the tidy table, 50 % each."""
     keys = [{"run": run, "dataset": dataset, "perturbation": perturbation} for dataset, perturbation in names]
-    return pd.DataFrame(keys).assign(rate="accuracy", **rate(0.5).model_dump())
+    return pd.DataFrame(keys).assign(rate="accuracy", **rate(0.5).model_dump(), clean=0.6, chance=0.25)
 
 
 def pixels(data: bytes) -> np.ndarray:
@@ -66,9 +67,14 @@ class TestBars:
         accuracy, flips = bars(TABLE, ["accuracy", "flip_rate"]).axes
 
         assert [bar.get_width() for bar in accuracy.patches] == [0.97, 0.16, 0.5]
-        assert [list(line.get_xdata()) for line in accuracy.lines] == [
-            pytest.approx(ends) for ends in ([0.92, 1.0], [0.11, 0.21], [0.45, 0.55])
-        ]
+        styles = [line.get_linestyle() for line in accuracy.lines]
+        ends = {
+            style: [list(line.get_xdata()) for line in accuracy.lines if line.get_linestyle() == style]
+            for style in styles
+        }
+        assert ends["-"] == [pytest.approx(pair) for pair in ([0.92, 1.0], [0.11, 0.21], [0.45, 0.55])]
+        assert ends["None"] == [[0.97]]  # the diamond of the twin's own clean rows
+        assert ends[":"] == [[0.25, 0.25]] * 3  # guessing
         assert [bar.get_width() for bar in flips.patches] == [0.84]
         assert [text.get_text() for text in accuracy.texts] == ["97.0", "16.0", "50.0"]
 
@@ -106,6 +112,30 @@ class TestRadar:
         assert isinstance(axes, PolarAxes)
         assert list(radii) == [0.97, 0.16, 0.5, 0.97]  # closed
         assert np.allclose(angles, np.deg2rad([0, 120, 240, 0]))
+
+    def test_twins_are_drawn_within_their_own_clean_rows(self) -> None:
+        """The clean accuracy of the dataset is drawn nowhere; guessing is a line without markers."""
+        twins = {"clean": result(accuracy=0.611)}
+        for index, own in enumerate((0.466, 0.756, 0.5)):
+            figures = result(accuracy=0.252, flip_rate=0.5)
+            twins[f"p{index}"] = figures.model_copy(update={"clean": {"accuracy": rate(own)}})
+
+        drawn: dict[str, list[float]] = {}
+
+        def draw(*args, **keys):
+            figure = radar(*args, **keys)
+            drawn.update({line.get_label(): list(line.get_ydata()) for line in figure.axes[0].lines})
+            return figure
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(diagnosis_module, "radar", draw)
+            radar_plot(tidy_table(diagnosis({"clips": twins})))
+
+        assert drawn == {
+            "the same rows when clean": [0.466, 0.756, 0.5, 0.466],
+            "perturbed rows": [0.252] * 4,
+            "guessing": [0.25] * 4,
+        }
 
     @pytest.mark.parametrize(("perturbed", "is_radar"), [(1, False), (2, False), (3, True)])
     def test_needs_three_axes(self, perturbed: int, is_radar: bool) -> None:

@@ -1,6 +1,7 @@
 """Profiles of clips: the table by prompt and condition, its plot, and both pages in a browser."""
 
 import json
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -37,7 +38,7 @@ def run(folder: Path, gain: int) -> Path:
 
 def point(run: str, dataset: str, prompt: str, condition: str, accuracy: float) -> dict:
     """A line of the tidy table."""
-    found = {"run": run, "dataset": dataset, "prompt": prompt, "condition": condition}
+    found = {"run": run, "dataset": dataset, "prompt": prompt, "condition": condition, "chance": math.nan}
     return found | rate(accuracy).model_dump()
 
 

@@ -23,6 +23,8 @@ _NAMES = 2.4
 _MARGIN = 0.8
 _GAP = 0.06  # above and below a band
 
+MARKS = "thin lines are 95 % intervals, diamonds the same rows when clean, dotted marks the accuracy of guessing"
+
 
 def bars(table: pd.DataFrame, rates: Sequence[RateName], width: float = PAGE) -> Figure:
     """Draw the rates of some conditions; where the panels do not all fit beside each other, in several bands.
@@ -71,6 +73,7 @@ def _draw(axes: Axes, table: pd.DataFrame, runs: Sequence[str], layout: RowLayou
             axes.barh(y, lines.value, height=0.84 * _BAR, color=series_colour(index))
 
         _intervals(axes, lines, y, rate, fontsize=7.5 if len(runs) == 1 else 7)
+        _compared_with(axes, lines, y, _ROW if len(runs) == 1 else _BAR)
 
 
 def _scale(axes: Axes, rate: RateName) -> None:
@@ -90,3 +93,14 @@ def _intervals(axes: Axes, lines: pd.DataFrame, ys: Sequence[float], rate: RateN
         text = f"{value:.2f}" if rate == "causal_effect" else f"{100 * value:.1f}"
         style: dict[str, Any] = {"va": "center_baseline", "fontsize": fontsize, "color": MUTED, "clip_on": True}
         axes.text(max(high, value) + 0.02, y, text, **style)
+
+
+def _compared_with(axes: Axes, lines: pd.DataFrame, ys: Sequence[float], height: float) -> None:
+    """A dotted mark at the accuracy of guessing, a hollow diamond at what the twins' own clean rows have."""
+    half = height / 2
+    for y, clean, chance in zip(ys, lines.clean, lines.chance):
+        if chance == chance:  # not NaN
+            axes.plot([chance, chance], [y - half, y + half], color=INK, linewidth=1.2, linestyle=":")
+
+        if clean == clean:
+            axes.plot([clean], [y], "D", markersize=4, markerfacecolor=CARD, markeredgecolor=CLEAN, zorder=3)

@@ -4,10 +4,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..table import names, of_all, of_prompts, rates_drawn
-from ..theme import PAGE, Plot, make_plot, series_colour
-from .bars import bars
+from ..theme import MUTED, PAGE, Plot, make_plot, series_colour
+from .bars import MARKS, bars
 from .profiles import profiles
-from .radar import fits, radar
+from .radar import GUESSING, fits, radar
 
 
 RATES_FILE = "comparison_rates.png"
@@ -26,7 +26,7 @@ def comparison_plots(table: pd.DataFrame) -> list[Plot]:
         return []
 
     overall = of_all(table)
-    caption = "The figures of the tables below; the thin lines are 95 % intervals."
+    caption = f"The figures of the tables below; {MARKS}."
     rates = make_plot(
         RATES_FILE, "All figures, side by side", caption, lambda width: bars(overall, rates_drawn(overall), width)
     )
@@ -41,7 +41,7 @@ def _profiles_plot(table: pd.DataFrame) -> list[Plot]:
 
     caption = (
         "Accuracy of all runs under every condition, the questions about what is seen and about what is heard apart. "
-        "The vertical lines are 95 % intervals; a robust model's line is flat."
+        "The vertical lines are 95 % intervals, short dashes the accuracy of guessing; a robust model's line is flat."
     )
     return [
         make_plot(
@@ -61,11 +61,16 @@ def _radar_plot(table: pd.DataFrame) -> Plot:
         return bars(table, ["accuracy"], width)
 
     if not fits(names(shared), PAGE):
-        return make_plot(RADAR_FILE, title, "The thin lines are 95 % intervals.", as_bars)
+        return make_plot(RADAR_FILE, title, f"{MARKS.capitalize()}.", as_bars)
 
     colours = {run: series_colour(index) for index, run in enumerate(runs)}
     filled = runs if len(runs) <= _MOST_FILLED else []
-    caption = "Accuracy in % in every condition that all runs have; a larger shape is better."
+    caption = (
+        "Accuracy in % in every condition that all runs have; a larger shape is better, guessing is the dotted one."
+    )
+    guessing = shared[shared.run == runs[0]].assign(run=GUESSING, value=shared.chance)
+    if guessing.value.notna().all():
+        shared, colours = pd.concat([shared, guessing]), {**colours, GUESSING: MUTED}
 
     def draw(width: float) -> Figure:
         return radar(shared, colours, filled, width) if fits(names(shared), width) else as_bars(width)

@@ -5,17 +5,16 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ...modality import CLEAN as CLEAN_ROWS
 from ...results import Diagnosis, ScoredRow
 from ..classes import class_groups
 from ..table import names, of_all, of_prompts, rates_drawn, tidy_table
-from ..theme import CLEAN, PAGE, SERIES, Plot, make_plot
+from ..theme import CLEAN, MUTED, PAGE, SERIES, Plot, make_plot
 from .attention import CONTRASTS_FILE, SHARES_FILE, attention_plots
-from .bars import bars
+from .bars import MARKS, bars
 from .confusion import CONFUSION_FILE, confusion_plot
 from .effects import effects
 from .profiles import profiles
-from .radar import fits, radar
+from .radar import GUESSING, fits, radar
 
 
 RATES_FILE = "interference_rates.png"
@@ -41,36 +40,37 @@ def diagnosis_plots(diagnosis: Diagnosis, rows: Sequence[ScoredRow]) -> list[Plo
 
 def rates_plot(table: pd.DataFrame) -> Plot:
     """All rates with their intervals."""
-    caption = "The figures of the table below; grey bars are clean rows, thin lines are 95 % intervals."
+    caption = f"The figures of the table below; grey bars are clean rows, {MARKS}."
     return make_plot(RATES_FILE, "All figures", caption, lambda width: bars(table, rates_drawn(table), width))
 
 
 def radar_plot(table: pd.DataFrame) -> Plot:
-    """Accuracy on perturbed rows within that on clean rows; bars where there are too few axes."""
+    """Accuracy on perturbed rows within that of their own clean rows; bars where there are too few axes."""
     title = "Accuracy in %, clean and perturbed"
     accuracy = table[table.rate == "accuracy"]
-    is_clean = accuracy.perturbation == CLEAN_ROWS
-    before = accuracy.dataset.map(accuracy[is_clean].set_index("dataset").value)
-    perturbed = accuracy[~is_clean & before.notna()].assign(run="perturbed rows")
+    perturbed = accuracy[accuracy.clean.notna()].assign(run="perturbed rows")
 
     def as_bars(width: float) -> Figure:
         return bars(table, ["accuracy"], width)
 
     if not fits(names(perturbed), PAGE):
-        return make_plot(RADAR_FILE, title, "The thin lines are 95 % intervals.", as_bars)
+        return make_plot(RADAR_FILE, title, f"{MARKS.capitalize()}.", as_bars)
 
-    both = pd.concat([perturbed.assign(run="clean rows", value=before), perturbed])
-    colours = {"clean rows": CLEAN, "perturbed rows": SERIES[1]}
+    lines = [perturbed.assign(run="the same rows when clean", value=perturbed.clean), perturbed]
+    lines += [perturbed.assign(run=GUESSING, value=perturbed.chance)] if perturbed.chance.notna().all() else []
+    shown = pd.concat(lines)
+    found = {"the same rows when clean": CLEAN, "perturbed rows": SERIES[1], GUESSING: MUTED}
+    colours = {run: found[run] for run in shown.run.unique()}
     caption = (
-        "Accuracy in % on each dataset's clean rows and on the same rows perturbed. The further the inner shape shrinks "
-        "from the outer, the stronger the interference."
+        "Accuracy in % on perturbed rows and on the same rows when clean. The further the inner shape shrinks from the "
+        "outer, the stronger the interference; at the dotted line of guessing nothing is left."
     )
 
     def draw(width: float) -> Figure:
         if not fits(names(perturbed), width):
             return as_bars(width)
 
-        return radar(both, colours, filled=["perturbed rows"], width=width)
+        return radar(shown, colours, filled=["perturbed rows"], width=width)
 
     return make_plot(RADAR_FILE, title, caption, draw)
 
@@ -87,7 +87,8 @@ def profiles_plot(table: pd.DataFrame) -> Plot | None:
 
     caption = (
         "Accuracy under every condition, the questions about what is seen and about what is heard apart. The vertical "
-        "lines are 95 % intervals, the dotted one is the aligned accuracy: a robust model stays on it."
+        "lines are 95 % intervals, the dotted one is the aligned accuracy: a robust model stays on it. Short dashes are the "
+        "accuracy of guessing."
     )
     return make_plot(
         PROFILES_FILE, "Robustness profiles: accuracy in %", caption, lambda width: profiles(accuracy, width)

@@ -23,7 +23,8 @@ def profiles(table: pd.DataFrame, width: float = PAGE) -> Figure:
     """Draw small multiples: datasets below each other, prompts beside each other, a line per run.
 
     Args:
-        table: at least one line; columns `run`, `dataset`, `prompt`, `condition`, `value`, `low` and `high`.
+        table: at least one line; columns `run`, `dataset`, `prompt`, `condition`, `value`, `low`, `high`
+            and `chance`.
         width: inches that there are; where the prompts do not fit beside each other, they are below each other.
     """
     datasets, runs = list(table.dataset.unique()), list(table.run.unique())
@@ -56,6 +57,9 @@ def profiles(table: pd.DataFrame, width: float = PAGE) -> Figure:
 
 def _draw(axes: Axes, table: pd.DataFrame, titles: list[str], runs: list[str]) -> None:
     table = table.assign(position=table.condition.map(titles.index)).sort_values("position", kind="stable")
+    for position, chance in table.groupby("position").chance.first().dropna().items():
+        axes.hlines(100 * chance, position - 0.4, position + 0.4, color=MUTED, linewidth=1, linestyle=(0, (3, 2)))
+
     for index, run in enumerate(runs):
         lines = table[table.run == run]
         x = lines.position + (index - (len(runs) - 1) / 2) * min(_SPREAD, _WIDEST / len(runs))

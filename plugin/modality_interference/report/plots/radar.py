@@ -13,12 +13,14 @@ from ..table import ConditionName, names
 from ..theme import CLEAN, MUTED, PAGE, add_legend, backdrop, label, line_style
 
 
+GUESSING = "guessing"  # the run that is drawn without markers
 FEWEST_AXES = 3  # with fewer, a radar has no area
 _MOST_ON_A_PHONE = 8
 _LINE = 10.5  # points
 _SIZE = (7.2, 4.6)  # inches, and more where there are many axes
 _CROWDED = 14  # axes
 _ARC = 1.06  # radius
+_GUESSING: dict[str, Any] = {"marker": "", "linestyle": ":", "linewidth": 1.2}
 
 
 def fits(conditions: Sequence[ConditionName], width: float) -> bool:
@@ -44,7 +46,7 @@ def radar(table: pd.DataFrame, colours: Mapping[str, str], filled: Collection[st
     _frame(axes, axis_names)
     for index, (run, colour) in enumerate(colours.items()):
         around = values[run].loc[[*axis_names, axis_names[0]]]
-        style = line_style(index) | {"color": colour}
+        style = line_style(index) | {"color": colour} | (_GUESSING if run == GUESSING else {})
         axes.plot(_angles(len(axis_names) + 1), around, label=label(run), **style)
         if run in filled:
             axes.fill(_angles(len(axis_names) + 1), around, color=colour, alpha=0.12, linewidth=0)
