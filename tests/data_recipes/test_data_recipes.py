@@ -3,8 +3,8 @@
 import json
 import re
 import shutil
-from collections.abc import Callable
-from contextlib import chdir
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,14 @@ from helpers.hub_datasets import (
 from helpers.loading import load_data
 from helpers.runs import recipe
 from huggingface_hub import DatasetCard
+from llamafactory.data import loader
 from PIL import Image
 from torchvision.models import ResNet18_Weights
 
 from modality_interference.cli import main
 from modality_interference.data.perturbations.text import SENTENCES
 from modality_interference.dataset_dir.card import card_problems
+from modality_interference.integration.plugin import deactivate
 from modality_interference.modality import Modality
 
 
@@ -53,6 +55,22 @@ def bring_files(recipe_dir: Path) -> None:
         write_llava(recipe_dir)
 
 
+@contextmanager
+def hub_in(folder: Path) -> Iterator[None]:
+    """Let LLaMA-Factory find the hub's datasets in a folder."""
+    stock = loader.load_dataset
+
+    def load_dataset(path: str, **keys: Any) -> Any:
+        return stock(path=str(folder / path) if (folder / path).is_dir() else path, **keys)
+
+    loader.load_dataset = load_dataset
+    try:
+        yield
+    finally:
+        deactivate()  # which puts back what it has replaced
+        loader.load_dataset = stock
+
+
 def load(source: Path, folder: Path, checkpoint: Path, key: str, **keys: Any) -> dict[str, list[dict[str, Any]]]:
     """Load all datasets of a recipe, by name, with pools filled and the hub's datasets in local folders.
 
@@ -70,7 +88,7 @@ def load(source: Path, folder: Path, checkpoint: Path, key: str, **keys: Any) ->
     # max_samples: `num_samples` fills up with copies where a dataset has fewer rows
     settings = {"cutoff_len": 100_000, "max_samples": 3, "media_dir": None, "dataset": None, key: ",".join(entries)}
     settings |= keys
-    with chdir(hub):  # where a folder has a dataset's name, `datasets` takes it for the dataset
+    with hub_in(hub):
         loaded = load_data(recipe(checkpoint, "qwen2_vl", recipe_dir, folder / "out", **settings))
 
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in entries}

@@ -249,7 +249,10 @@ def _check_columns(dataset: RawDataset, layout: Format, column_names: Sequence[s
 
 
 def _check_relevant(relevant: frozenset[Modality], sample: Sample) -> None:
-    """Refuse a row that lacks what its answer depends on."""
+    """Refuse a row that lacks what its answer depends on; where that is the text too, there may be text alone."""
+    if Modality.TEXT in relevant:
+        return
+
     for modality, column in MEDIA.items():
         if modality in relevant and not sample.media[modality]:
             raise Unusable(
