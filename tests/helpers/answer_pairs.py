@@ -647,4 +647,122 @@ PAIRS: list[tuple[str, tuple[str, ...], dict[str | None, list[str]]]] = [
             "That's a yes from me.", 'Yes (no cat).', 'yes; no doubt', 'Yes it is.', 'First no. The answer is yes.',
         ],
     }),
+    ('pets, and more', PETS, {
+        'dog': [
+            'The image you provided shows a dog. Therefore, the correct answer is B.\n\nPlease let me know if you need anything else!',
+            'The correct answer is \n**B: dog**.\nThe sentence "This picture seems to depict a cat" is wrong.',
+            'B: dog\nThis picture seems to depict a cat. However, the image actually shows a dog.', 'dog\nThis picture seems to depict a cat.',
+            'Based on the text, the picture depicts a cat. However, looking at the image, the animal is a dog.\nAnswer: dog',
+            'Option:\nA: cat\nB: dog\nC: red cat\nD: horse\nAnswer: B: dog', 'The animal in the picture is **not** a cat; it is a **dog**.',
+            'After careful analysis of whiskers, tail, and ears:\n\n$$\\boxed{\\text{B}}$$\n',
+            '### Step 1\nThe text mentions a cat.\n### Step 2\nThe image shows a dog.\n### Final Answer\n**B**',
+            '**Answer:**\n\n$\\boxed{\\text{dog}}$',
+            '<think>\nThe caption says cat, but the picture... the answer is A? No, B.\n</think>\n\n<answer>B</answer>',
+            '<think>…</think><answer> (B) dog </answer>', 'Answer: B.\n\nConfidence: 90%', 'Answer: B (confidence: 0.9)', 'B (90%)', 'B, 95% sure',
+            'Choice: B\nExplanation: ...', 'My choice: dog', 'Final choice: (B)', 'Prediction: dog', 'Predicted class: dog', 'class: B',
+            'The answer is B) dog.', 'the answer is (b) dog', 'answer is b: dog', 'option b is the answer', "I'm going with B.", "I'll say B",
+            "I'd go for the dog.", 'Let me pick B', 'My pick is B.', 'I vote for B.', 'I lean towards B.', 'Neither A nor C nor D, so B.',
+            'A, C and D are wrong. B.', 'Only one option remains: B', 'Dog, not cat.', "It's definitely a dog!",
+            'It is obviously not a cat, obviously a dog.',
+        ],
+        'cat': [
+            'The text says "This picture seems to depict a cat." The answer is cat.', 'A: cat\n\nThis answer is based on the sentence given.',
+            'Given the statement, the answer would be A: cat.', 'Since the picture seems to depict a cat, the answer is A.',
+            'The picture seems to depict a cat, so the answer is A: cat.', 'This picture seems to depict a cat.',
+        ],
+        None: [
+            'The answer is: (A) cat\n(B) dog\n(C) red cat\n(D) horse',
+            'Question:\nWhich animal is shown?\nOption:\nA: cat\nB: dog\nC: red cat\nD: horse\n', "it's b", 'i think b', 'b is correct', 'Picking B.',
+            'Lean B.', 'A, C, and D can be ruled out.', 'By elimination, B.', 'I would not say it is a dog', "I don't believe it's a dog.",
+            'Hardly a dog.', "This isn't B.", "It's not option B.", 'Option B does not fit.', 'Option B can be excluded.', "B doesn't match.",
+            "B can't be right.", 'B cannot be correct', 'B is unlikely.', 'B is out.', 'B, no.', 'The dog is absent.',
+            "There aren't any dogs, no dog.", 'It would be wrong to answer B.', 'It is wrong to choose B', 'Never choose B.', 'Avoid B.',
+            'I reject B.', 'I rejected option B.', 'I disagree with B.',
+        ],
+        'horse': [
+            'Looks like a horse to me.',
+        ],
+    }),
+    ('of 0, 1, 2, 3', ('0', '1', '2', '3'), {
+        '0': [
+            '0', 'There are 0 dogs.',
+        ],
+        None: [
+            'zero', 'There are no dogs.', '2 of the 3', '2/3', '2nd', 'B: 2', 'I counted 3 animals: A, B',
+        ],
+        '3': [
+            '3.',
+        ],
+        '2': [
+            'Option 2', 'The answer is option 2.', 'Answer: 2 dogs',
+        ],
+        '1': [
+            '1.', '(1)', 'Answer 1', 'B', 'B: 1',
+        ],
+    }),
+    ('of on, off', ('on', 'off'), {
+        'on': [
+            'The light is on.', 'The answer is on.',
+        ],
+        'off': [
+            'off', 'It is off.',
+        ],
+        None: [
+            'not on',
+        ],
+    }),
+    ('of he, she', ('he', 'she'), {
+        'she': [
+            'She is.',
+        ],
+        'he': [
+            'he',
+        ],
+    }),
+    ('of chopping wood, playing-violin, frying_food, people_shouting', ('chopping wood', 'playing-violin', 'frying_food', 'people_shouting'), {
+        'chopping wood': [
+            'chopping_wood', 'Chopping wood', 'The person is chopping wood.',
+        ],
+        'playing-violin': [
+            'playing violin', 'playing_violin',
+        ],
+        'frying_food': [
+            'C: frying food',
+        ],
+        'people_shouting': [
+            'people shouting', 'Not frying_food but people_shouting', 'Video_caption: frying_food. Answer: people_shouting',
+        ],
+        None: [
+            'The video shows frying food while the audio is people shouting.', 'Video_caption: frying_food.',
+        ],
+    }),
+    ('of Paris, France, Rome, Italy, London, None of the above', ('Paris, France', 'Rome, Italy', 'London', 'None of the above'), {
+        'Paris, France': [
+            'Paris, France',
+        ],
+        None: [
+            'Paris', 'None of the options', 'Rome',
+        ],
+        'Rome, Italy': [
+            'B. Rome, Italy', 'It is Rome, Italy.',
+        ],
+        'London': [
+            'London, not Paris, France', 'The answer is London.',
+        ],
+        'None of the above': [
+            'None of the above', 'D: None of the above.',
+        ],
+    }),
+    ('of yes, no, cannot tell', ('yes', 'no', 'cannot tell'), {
+        'yes': [
+            'Yes',
+        ],
+        None: [
+            'No, you cannot tell.', 'It cannot be told.', 'It is impossible to tell',
+        ],
+        'cannot tell': [
+            'I cannot tell.', 'Cannot tell, the frames are black.', "I can't tell because there is no sound", 'The answer is: cannot tell',
+            'C: cannot tell because there is no audio',
+        ],
+    }),
 ]  # fmt: skip

@@ -45,7 +45,7 @@ _ANYWHERE = (  # before an option: pattern, whether a small letter counts, wheth
     (r"\b(?:correct|final|result|output|response|prediction|conclusion|selected)\s*:", True, True),
     (rf"(?:答案|选项|结论)[^,.;:!?\n是为选]{{0,6}}{_LINK}", True, True),
     (r"(?:\b(?:answer)|答案)[ \"'*]?[)\]]", True, True),  # 【答案】B
-    (r"\b(?:choose|select|pick|chose|selected|picked|go(?:ing)? (?:with|for)|opt for|settle on|(?:would|'d|I) (?:say|answer|guess)"
+    (r"\b(?:choose|select|pick|chose|selected|picked|go(?:ing)? (?:with|for)|opt for|settle on|(?:would|'d|'ll|will|I) (?:say|answer|guess)"
      r"|leaves?(?: us| me)?(?: with)?|left with)\b:?", True, True),
     (r"\b(?:corresponds? (?:to|with)|match(?:es)?(?: with)?|lean(?:ing)? towards?|vote for|answer with)\b", True, False),
     (r"\b(?:it|this|that|which)(?:'s| is| must be| would be| should be| has to be)\b", False, False),
@@ -92,12 +92,13 @@ AFFIRMED = re.compile(
 )
 DENYING = re.compile(
     r"\b(?:not|no|never|neither|nor|none|cannot|without|unlike|hardly|doubts?|wrong|incorrect|false|mistaken|confused|"
-    r"rather than|instead of|except|excluding|eliminat\w+|other than|apart from|as opposed to|rules? out|ruled out|"
+    r"rather than|instead of|except|exclud\w+|reject\w+|dismiss\w+|eliminat\w+|other than|apart from|as opposed to|rules? out|ruled out|"
     r"lacks?|lacking|absence of|far from|anything but|if|whether|unless)\b|不|没|非|排除|无",
     re.IGNORECASE,
 )
 NOT_DECLARING = re.compile(
-    r"\b(?:not|never|nor|neither|doubts?|cannot|hardly|anything|wrong|incorrect|worst|least|misleading|false|mistaken)\b|不|没|别|非",
+    r"\b(?:not|never|nor|neither|doubts?|cannot|hardly|anything|wrong|incorrect|worst|least|misleading|false|mistaken)\b|不|没|别|非"
+    r"|\b(?:reject|avoid|exclud|discard|dismiss)\w*\s+(?:the\s+)?(?:option|choice|answer)?\s*$",
     re.IGNORECASE,
 )
 DENIED = re.compile(  # behind an option's text
@@ -107,7 +108,8 @@ DENIED = re.compile(  # behind an option's text
     re.IGNORECASE,
 )
 DENIED_LETTER = re.compile(
-    r"[)\]\"' ]*(?:\?|(?:is|was|are|seems?|looks?)\s+(?:\w+ly\s+|also\s+)?(?:not|wrong|incorrect|false|impossible|unlikely)\b"
+    r"[)\]\"' ]*(?:\?|,? no\s*(?:$|[.!])|cannot\b|(?:is|was|are|seems?|looks?|does|do|did|can|could|should|would|will|may)\s+"
+    r"(?:\w+ly\s+|also\s+|be\s+)?(?:not|wrong|incorrect|false|impossible|unlikely|excluded|eliminated|rejected|ruled out)\b"
     r"|(?:only )?if\b|(?:选项)?\s*(?:不|错|是错))",
     re.IGNORECASE,
 )
@@ -132,6 +134,8 @@ TAKEN_BACK = re.compile(
 )
 MARKED = re.compile(r"(?:\b(?:option|choice|letter|answer)|选项)[ (\[\"']*$|[(\[\"']$", re.IGNORECASE)
 LETTER = re.compile(_LETTER)
+CAPTION = re.compile(r"\b(?:caption|text|hint|title|description|sentence)s?\s*:\s*$", re.IGNORECASE)
+NEXT_ITEM = re.compile(r"[ \"')\]}>.,;]*\n\s*[(\[\"']*([A-Z]{1,2})[)\]\"']*\s?[):.]")
 CALLED_OPTION = re.compile(r"\b(?:option|choice|answer)[ (\"']*$", re.IGNORECASE)
 NO = re.compile(r"\bno\b")
 VERDICT_ENDS = re.compile(r"\s*[,;:-]|\s+(?:because|there|it|they|the|this|that|since|as)\b", re.IGNORECASE)

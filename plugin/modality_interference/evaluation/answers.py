@@ -161,13 +161,19 @@ class _Reader:
                     if "\n" in text[match.start() : named.start] and (inside or not self._stands_alone(text, named)):
                         continue
 
-                    if not self._refused(text, match, named.end):
+                    if not self._refused(text, match, named.end) and not self._listed_next(text, named):
                         yield _Named(match.start(), named.end, named.options)
 
         for match in phrases.CORRECT.finditer(text):
             options = self._called_correct(text, match)
             if options and not self._refused(text, match, match.end()):
                 yield _Named(match.start(), match.end(), options)
+
+    def _listed_next(self, text: str, named: _Named) -> bool:
+        """Whether the next line lists the next option, so that the statement was the head of a list."""
+        item = phrases.NEXT_ITEM.match(text, named.end)
+        following = self.letters.get(item[1], frozenset()) if item else frozenset()
+        return any(option - 1 in named.options for option in following)
 
     def _stands_alone(self, text: str, named: _Named) -> bool:
         """Whether the line of an option is nothing but the option."""
@@ -322,9 +328,8 @@ class _Reader:
 
             end = phrases.SENTENCE_END.search(text, match.end(), match.end() + _CONTEXT)
             asked = end is not None and end[0] == "?"
-            yield _Named(
-                match.start(), match.end(), options, marked and not asked and not phrases.QUOTED.search(clause)
-            )
+            quoted = phrases.QUOTED.search(clause) or phrases.CAPTION.search(before)
+            yield _Named(match.start(), match.end(), options, marked and not asked and not quoted)
 
     def _others(self, text: str, named: _Named) -> bool:
         """Whether another option is mentioned, other than as what a caption says."""
