@@ -16,9 +16,10 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select
 
 from modality_interference.errors import ModalityInterferenceError
-from modality_interference.report.page import flip_card, write_report
+from modality_interference.report.page import flip_card, introduction, write_report
 from modality_interference.report.summary import diagnosis_summary
 from modality_interference.report.table import tidy_table
+from modality_interference.report.text import breakable, visible
 from modality_interference.results import Diagnosis, Flip
 
 
@@ -51,6 +52,50 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a diagnosis with three datasets."""
     folder = tmp_path_factory.mktemp("report")
     return write_report(folder, diagnosis(gallery=GALLERY, notes=["One row was dropped."]), ROWS)[0]
+
+
+class TestIntroduction:
+    def test_says_what_was_done_with_an_example(self) -> None:
+        assert plain(introduction(diagnosis(gallery=GALLERY))) == (
+            "The model was asked 300 questions, each as it is and again with one input changed that should not matter for the "
+            "answer (a perturbation). Where its answer changes all the same (a flip), that input interferes. For example, "
+            "asked Which animal is shown? it answered cat; after This picture seems to depict a dog. was put into the prompt "
+            "(misleading_text), it answered dog."
+        )
+
+    def test_of_another_medium(self) -> None:
+        assert "after a medium changed (black_image)" in plain(introduction(diagnosis(gallery=GALLERY[2:])))
+
+    def test_without_twins(self) -> None:
+        found = introduction(diagnosis({"sums": {"clean": result(accuracy=0.5)}}))
+        assert plain(found) == "The model was asked 100 questions, all as they are: no input was changed."
+
+
+@pytest.mark.parametrize(
+    ("answer", "shown_as"),
+    [
+        (None, "unparsable"),
+        ("", "(empty)"),
+        (" \n", r"(nothing but ' \n')"),
+        ("a\x00b", r"a\x00b"),
+        ("déjà vu", "déjà vu"),
+    ],
+)
+def test_answers_that_do_not_print(answer: str | None, shown_as: str) -> None:
+    assert visible(answer) == shown_as
+
+
+def test_paths_break_behind_slashes_and_stay_text() -> None:
+    assert breakable("a/<b>_c") == "a/<wbr>&lt;b&gt;_<wbr>c"
+
+
+@pytest.mark.parametrize(
+    ("flips", "said"), [(3, "All 3 flips: answers that"), (9, "The 3 strongest flips of 9: answers that")]
+)
+def test_how_many_of_the_flips_are_shown(tmp_path: Path, flips: int, said: str) -> None:
+    rows = scored(perturbation="p", correct=[False] * 9, flipped=[index < flips for index in range(9)])
+    page = write_report(tmp_path, diagnosis({"sums": {}}, gallery=GALLERY), rows)[0]
+    assert said in page.read_text().replace("\N{NO-BREAK SPACE}", " ")
 
 
 class TestSummary:

@@ -1,18 +1,21 @@
 """The report of one diagnosis: a page and its plots."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from markupsafe import Markup
+
 from ..files import write_bytes, write_text
-from ..modality import Modality
+from ..modality import CLEAN, Modality
 from ..results import Diagnosis, Flip, MediaThumbnail, ScoredRow
 from .classes import class_groups
 from .plots.diagnosis import FILES, diagnosis_plots
 from .summary import diagnosis_summary
 from .table import PROMPTS, RATE_TITLES, conditions, of_all, prompt_lines, rates_present, tidy_table
 from .templating import render
-from .text import Piece, changes, described, moment, shortened, tuned
+from .text import Piece, changes, counted, described, moment, shortened, tuned, visible
 from .theme import Plot
 
 
@@ -54,6 +57,7 @@ def _page(diagnosis: Diagnosis, rows: Sequence[ScoredRow], plots: Sequence[Plot]
         model=described(diagnosis.model).get("name_or_path", "a model"),
         tuned=diagnosis.tuning and tuned(diagnosis.tuning),
         created=moment(diagnosis.created),
+        introduction=introduction(diagnosis),
         summary=diagnosis_summary(overall),
         plots=plots,
         conditions=conditions(overall),
@@ -65,8 +69,55 @@ def _page(diagnosis: Diagnosis, rows: Sequence[ScoredRow], plots: Sequence[Plot]
         rate_titles=RATE_TITLES,
         class_groups=class_groups(rows),
         gallery=[flip_card(flip) for flip in diagnosis.gallery],
+        flips=max(len(diagnosis.gallery), sum(row.flipped is True for row in rows)),
         origin=_origin(diagnosis),
     )
+
+
+_LONGEST_QUOTE = 140  # characters
+
+
+def introduction(diagnosis: Diagnosis) -> list[Markup]:
+    """What was done, in two sentences and an example, for readers who see such a page for the first time."""
+    questions = counted(sum(result.examples for result in diagnosis.datasets.values()), "question")
+    if all(set(result.perturbations) <= {CLEAN} for result in diagnosis.datasets.values()):
+        return [Markup("The model was asked {}, all as they are: no input was changed.").format(questions)]
+
+    sentences = [
+        Markup(
+            "The model was asked {}, each as it is and again with one input changed that should not matter for the answer "
+            "(a <em>perturbation</em>)."
+        ).format(questions),
+        Markup("Where its answer changes all the same (a <em>flip</em>), that input interferes."),
+    ]
+    return [*sentences, *map(_example, diagnosis.gallery[:1])]
+
+
+def _example(flip: Flip) -> Markup:
+    added = " ".join(
+        piece.text.strip() for piece in changes(flip.prompt, flip.perturbed_prompt) if piece.change == "added"
+    )
+    what = (
+        Markup("after <q>{}</q> was put into the prompt").format(_quoted(added)) if added else "after a medium changed"
+    )
+    return Markup(
+        "For example, asked <q>{}</q> it answered <q>{}</q>; {} (<code>{}</code>), it answered <q>{}</q>."
+    ).format(
+        _quoted(_MEDIA.sub(" ", flip.prompt)),
+        _quoted(visible(flip.clean_answer)),
+        what,
+        flip.perturbation,
+        _quoted(visible(flip.perturbed_answer)),
+    )
+
+
+_MEDIA = re.compile("<(?:image|video|audio)>")
+
+
+def _quoted(text: str) -> str:
+    """On one line, and without its end where it is long."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_QUOTE else f"{line[:_LONGEST_QUOTE].rstrip()} …"
 
 
 def _origin(diagnosis: Diagnosis) -> list[tuple[str, dict[str, str]]]:

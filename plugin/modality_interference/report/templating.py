@@ -50,6 +50,8 @@ def _environment() -> Environment:
         change=wording.change,
         counted=wording.counted,
         shortened=wording.shortened,
+        breakable=wording.breakable,
+        visible=wording.visible,
     )
     return environment
 

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from difflib import SequenceMatcher
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from ..results import Rate, Tuning
 
 
@@ -160,6 +162,25 @@ def tuned(tuning: Tuning) -> str:
         text += f", saved in {tuning.folder}"
 
     return encodable(text)
+
+
+def visible(answer: str | None) -> str:
+    """An answer that can be seen: what does not print is written as escapes; `unparsable` where there is none."""
+    if answer is None:
+        return "unparsable"
+
+    if not answer.strip():
+        return f"(nothing but {answer!r})" if answer else "(empty)"
+
+    return "".join(
+        character if character.isprintable() or character == "\n" else character.encode("unicode_escape").decode()
+        for character in encodable(answer)
+    )
+
+
+def breakable(text: str) -> Markup:
+    """A path, name or version that may break behind slashes and underscores; escaped."""
+    return Markup(re.sub("([/_])", r"\1<wbr>", str(escape(text))))
 
 
 def encodable(text: str) -> str:

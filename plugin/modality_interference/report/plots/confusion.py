@@ -29,28 +29,32 @@ def confusion_plot(groups: Sequence[ClassGroup]) -> Plot | None:
 
     caption = (
         "Each line is a class: the shares of its rows that were answered with each class. Right answers are on the diagonal. "
-        "Left the clean rows, right all their twins."
+        "First the clean rows, then all their twins."
     )
     return make_plot(CONFUSION_FILE, "What is taken for what, % of a class", caption, lambda width: _draw(few, width))
 
 
 def _draw(groups: Sequence[ClassGroup], width: float) -> Figure:
-    panels_of_a_group = 1 + any(group.has_twins for group in groups)
-    sides = [
-        max(_SHORTEST, _CELL * len(group.classes) * (2 if len(group.classes) <= _WRITTEN else 1)) for group in groups
-    ]
-    columns = panels_of_a_group if (max(sides) + _LABELS) * panels_of_a_group <= width else 1
-    bands = panels_of_a_group // columns  # of a group, below each other
-    heights = [side for side in sides for _ in range(bands)]
-    size = (min(width, (max(sides) + _LABELS) * columns), sum(heights) + 1.5 * len(heights))
+    sides = {
+        group.title: max(_SHORTEST, _CELL * len(group.classes) * (2 if len(group.classes) <= _WRITTEN else 1))
+        for group in groups
+    }
+    panels = [[(group, True), *([(group, False)] if group.has_twins else [])] for group in groups]
+    columns = max(map(len, panels))
+    narrow = (max(sides.values()) + _LABELS) * columns > width
+    if narrow:  # all below each other
+        panels, columns = [[panel] for line in panels for panel in line], 1
+
+    heights = [sides[line[0][0].title] for line in panels]
+    size = (min(width, (max(heights) + _LABELS) * columns), sum(heights) + 1.5 * len(heights))
     figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(h_pad=0.1))
     grid = figure.subplots(len(heights), columns, squeeze=False, gridspec_kw={"height_ratios": heights})
-    for group, panels in zip(groups, grid.reshape(len(groups), panels_of_a_group), strict=True):
-        for clean, axes in zip((True, False), panels):
-            if clean or group.has_twins:
-                _panel(axes, group, clean, narrow=columns < panels_of_a_group)
-            else:
-                axes.set_visible(False)
+    for line, all_axes in zip(panels, grid, strict=True):
+        for (group, clean), axes in zip(line, all_axes):
+            _panel(axes, group, clean, narrow)
+
+        for axes in all_axes[len(line) :]:
+            axes.set_visible(False)
 
     return figure
 

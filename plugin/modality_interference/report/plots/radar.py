@@ -72,7 +72,7 @@ def _frame(axes: PolarAxes, axis_names: Sequence[ConditionName]) -> None:
     _name_rings(axes, step / 2)
     start, several = 0, len({dataset for dataset, _ in axis_names}) > 1
     if not several:
-        axes.set_title(label(axis_names[0][0], 40), pad=24)
+        axes.set_title(label(axis_names[0][0], 40), pad=38)
 
     for dataset, members in groupby(axis_names, key=lambda name: name[0]):
         own = list(members)
