@@ -150,6 +150,7 @@ def test_of_several_turns_the_last_one_is_the_answer(checkpoint, tmp_path):
             answer = logits.argmax(-1)
             assert own.answer == data.tokenizer.decode(answer, skip_special_tokens=True).strip()
             assert own.correct == (answer.tolist() == said) and own.correct_norm is None
+            assert own.right == (example["choices"] or [spoken["talks"][example["row"]]["messages"][-1]["value"]])[-1]
             if clean is None:
                 clean, clean_answer = softmax(logits, axis=-1), answer
             else:
@@ -157,6 +158,8 @@ def test_of_several_turns_the_last_one_is_the_answer(checkpoint, tmp_path):
                 assert own.causal_effect == pytest.approx(effect, abs=1e-5)
                 assert own.flipped == (answer != clean_answer).any()
 
+    gallery = read_diagnosis(tmp_path / "run").gallery
+    assert gallery and not any("think" in flip.right_answer for flip in gallery)
     assert metrics["eval_turns_clean_accuracy_norm"] in (0, 0.5, 1) and "eval_talks_clean_accuracy_norm" not in metrics
     asked = data.collator(model=model).for_evaluation(Purpose.GENERATION)([dict(example) for example in free])[
         "questions"

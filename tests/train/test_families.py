@@ -79,7 +79,8 @@ def family(request, checkpoint, datasets, clips, equal_clips, tmp_path_factory):
     )  # fmt: skip
     run_exp(keys, callbacks=[kept])
     kept.parts = ModelParts.of(kept.model)
-    kept.arguments = type("Arguments", (), keys | {"adversarial_method": "pgd", "adversarial_rows_per_pass": 0})
+    known = {"adversarial_method": "pgd", "adversarial_rows_per_pass": 0, "epsilon": keys["adversarial_epsilon"]}
+    kept.arguments = type("Arguments", (), keys | known)
     kept.model.eval()
     return kept
 

@@ -53,7 +53,7 @@ class Question:
         beginning: the tokens that all options begin with, behind a skipped thought. They change no probability of an
             option, but count where likelihoods are divided by lengths.
         option_lengths: for every option, the characters of the answer that is scored.
-        response: the right answer as a text, for generation.
+        response: the row's answer as a text, without a skipped thought.
         clip: the row of the data, where it is asked several questions; else None.
         abstention: the option that says that one cannot tell, where the row offers one.
         removed: whether a modality that the answer depends on was taken away.

@@ -210,15 +210,17 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
     def _questions(
         self, rows: list[TokenizedRow], examples: list[TokenizedExample], twin_of: list[int]
     ) -> list[Question] | None:
-        if self.purpose is Purpose.LIKELIHOOD:
-            return ask(rows, examples, twin_of, self.thought)
-
-        if self.purpose is not Purpose.GENERATION:
+        if self.purpose not in (Purpose.LIKELIHOOD, Purpose.GENERATION):
             return None
 
+        responses = [self._response(row) for row in rows]
+        if self.purpose is Purpose.LIKELIHOOD:
+            asked = ask(rows, examples, twin_of, self.thought)
+            return [replace(one, response=text) for one, text in zip(asked, responses)]
+
         questions = [
-            question(index, row, examples[index], twin_of[index], response=self._response(row))
-            for index, row in enumerate(rows)
+            question(index, row, examples[index], twin_of[index], response)
+            for index, (row, response) in enumerate(zip(rows, responses))
         ]
         rows[:] = [prompt_of(row) for row in rows]
         return questions

@@ -2,14 +2,14 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, zip_longest
 from typing import Any
 
 from datasets import Dataset
 
-from ..batching.questions import last_turn_start
+from ..batching.questions import answer_start, last_turn_start
 from ..batching.tokens import ModalityTokens
 from ..errors import ModalityInterferenceError
 from ..media.image import load_image
@@ -29,10 +29,12 @@ class Gallery:
     Attributes:
         tokenizer: turns prompts back into text.
         tokens: which token ids stand for media.
+        thought: the tokens that the template writes for a skipped thought.
     """
 
     tokenizer: Any
     tokens: ModalityTokens
+    thought: Sequence[int] = ()
 
     def flips(self, rows: list[ScoredRow], datasets: list[Any]) -> list[Flip]:
         """The worst flips, every perturbation's worst first.
@@ -83,7 +85,7 @@ class Gallery:
         return "".join(parts).strip()
 
     def _right_answer(self, example: Example) -> str:
-        answer = example["labels"][last_turn_start(example["labels"]) :]
+        answer = example["labels"][answer_start(example["labels"], self.thought) :]
         return self.tokenizer.decode(answer, skip_special_tokens=True).strip()
 
 

@@ -21,8 +21,8 @@ def score_likelihood(
     without the turn's end (unless one option begins another). Its causal effect is the Jensen-Shannon divergence between
     the clean row's and its own distribution over the options (arXiv 2505.19616).
 
-    A row without options, or whose response is neither an option nor its letter, is answered with the most likely token at every position of the right answer (teacher forcing),
-    and is right where all tokens are. Its causal effect is the mean over these positions of the Jensen-Shannon divergence
+    A row without options, or whose response is neither an option nor its letter, is answered with the most likely token at
+    every position of the right answer (teacher forcing), and is right where all tokens are. Its causal effect is the mean over these positions of the Jensen-Shannon divergence
     between the distributions over the vocabulary. Of several turns, the last one is the answer; a skipped thought is no
     part of it.
 

@@ -228,9 +228,8 @@ class DiagnosisTrainer(TwinTrainer):
 
         found = self.eval_dataset if eval_dataset is None or isinstance(eval_dataset, str) else eval_dataset
         datasets = list(found.values()) if isinstance(found, Mapping) else [found]
-        tokens = self.data_collator.modality_tokens
         diagnosis = write_diagnosis(
-            folder, rows, attended, datasets, self.metadata, self._trained_steps, self.processing_class, tokens
+            folder, rows, attended, datasets, self.metadata, self._trained_steps, self.data_collator
         )
         for name, words in free_answers(rows, self.metadata.scoring).items():
             logger.info_rank0(f"{name}: {words}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from datasets import Dataset
 
-from ..batching.tokens import ModalityTokens
+from ..batching.collator import TwinCollator
 from ..modality import CLEAN
 from ..results import (
     DatasetResult,
@@ -37,8 +37,7 @@ def write_diagnosis(
     datasets: list[Any],
     metadata: RunMetadata,
     step: int,
-    tokenizer: Any,
-    tokens: ModalityTokens,
+    collator: TwinCollator,
 ) -> Diagnosis:
     """Put a diagnosis together and write `interference.json` and `interference_rows.jsonl`.
 
@@ -49,8 +48,7 @@ def write_diagnosis(
         datasets: the tokenized evaluation datasets.
         metadata: of the run.
         step: optimizer steps that the model has been trained for in this run; 0 where it only evaluates.
-        tokenizer: turns prompts back into text.
-        tokens: which token ids stand for media.
+        collator: knows what tokens stand for.
 
     Returns:
         what was written into `interference.json`.
@@ -73,7 +71,7 @@ def write_diagnosis(
         resamples=RESAMPLES,
         datasets=results,
         notes=[*_notes(results, rows, datasets), *_about_free_answers(rows, metadata.scoring)],
-        gallery=Gallery(tokenizer, tokens).flips(rows, datasets),
+        gallery=Gallery(collator.tokenizer, collator.modality_tokens, collator.thought).flips(rows, datasets),
         unparsable=unparsable_answers(rows),
         attention=attention_profile(attended, metadata.seed),
     )
