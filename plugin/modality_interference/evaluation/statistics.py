@@ -106,8 +106,8 @@ def share(sample: UnitSums) -> Interval:
     """A share of rows with its interval: Agresti and Coull's, of the effective number of rows.
 
     It has the centre of Wilson's interval and its margin there. Wilson's own covers a share of 2 % in 50 rows in 92.2 % of the
-    samples only; this one covers at least 92.4 % everywhere, and hardly more than 95 % where there are many rows. Where rows
-    share units, rows are the effective number, with Korn and Graubard's correction for few units, (t(m - 1) / t(n - 1))²
+    samples only; this one covers any share in at least 92.4 % of the samples of 10, 50 or 500 rows. Where rows share units,
+    rows are the effective number, with Korn and Graubard's correction for few units, (t(m - 1) / t(n - 1))²
     (1998, Survey Methodology 24): Dean and Pagano (2015, doi:10.1093/jssam/smv024) compare such intervals.
 
     Args:
