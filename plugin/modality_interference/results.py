@@ -362,6 +362,28 @@ class AttentionProfile(Result):
         return self
 
 
+CURVE_RATES: tuple[RateName, ...] = ("accuracy", "flip_rate", "other_modality_rate")
+
+
+class CurvePoint(Result):
+    """A rate after some steps of a training run.
+
+    Attributes:
+        step: optimizer steps.
+        value: the rate.
+        low: lower end of its 95 % interval.
+        high: upper end.
+    """
+
+    step: int
+    value: Share
+    low: Share
+    high: Share
+
+
+Curves: TypeAlias = dict[str, dict[str, dict[RateName, list[CurvePoint]]]]  # by dataset, perturbation and rate
+
+
 class Tuning(Result):
     """How the model that was diagnosed had been tuned; what is not known is None.
 
@@ -401,6 +423,7 @@ class Diagnosis(Result):
         gallery: the worst flips, worst first.
         unparsable: some generated answers that could not be parsed.
         attention: what the model attends to; None without `attention_probe`.
+        curves: rates over the run's evaluations; empty where it was evaluated once.
     """
 
     schema_version: int = SCHEMA
@@ -418,6 +441,7 @@ class Diagnosis(Result):
     gallery: list[Flip] = []
     unparsable: list[UnparsableAnswer] = []
     attention: AttentionProfile | None = None
+    curves: Curves = {}
 
 
 def write_results(folder: Path, diagnosis: Diagnosis, rows: Iterable[ScoredRow]) -> None:

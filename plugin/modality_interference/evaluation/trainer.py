@@ -22,9 +22,10 @@ from ..batching.collator import Purpose
 from ..compat import get_logger
 from ..errors import ModalityInterferenceError
 from ..modality import CLEAN, IGNORE_LABEL, Modality
-from ..results import Diagnosis, RunMetadata, ScoredRow
+from ..results import Curves, Diagnosis, RunMetadata, ScoredRow
 from ..train.trainer import TwinTrainer
 from .attention_probe import AttendedRow, AttentionProbe
+from .curves import curves_of
 from .generation import GeneratedText, score_generated
 from .rates import means, unique_rows
 from .scoring import score_likelihood
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 Predicted: TypeAlias = tuple[tuple[str, int], list[int], list[int]]  # of an example: greedy tokens and labels
 WriteReport: TypeAlias = Callable[[Path, Diagnosis, list[ScoredRow]], Path]
-WriteCurves: TypeAlias = Callable[[Path, list[dict[str, Any]], list[tuple[str, str]]], Any]
+WriteCurves: TypeAlias = Callable[[Path, Curves], Any]
 
 
 class DiagnosisTrainer(TwinTrainer):
@@ -46,7 +47,7 @@ class DiagnosisTrainer(TwinTrainer):
     Args:
         metadata: what the report says of the run.
         write_report: makes the page and its plots in a folder, from a diagnosis and its rows; returns the page's path.
-        write_curves: draws the rates of all evaluations so far, from the log history.
+        write_curves: draws the rates of all evaluations so far.
         kwargs: what `TwinTrainer` takes.
     """
 
@@ -229,7 +230,14 @@ class DiagnosisTrainer(TwinTrainer):
         found = self.eval_dataset if eval_dataset is None or isinstance(eval_dataset, str) else eval_dataset
         datasets = list(found.values()) if isinstance(found, Mapping) else [found]
         diagnosis = write_diagnosis(
-            folder, rows, attended, datasets, self.metadata, self._trained_steps, self.data_collator
+            folder,
+            rows,
+            attended,
+            datasets,
+            self.metadata,
+            self._trained_steps,
+            self.data_collator,
+            curves_of(self.state.log_history, rows),
         )
         for name, words in free_answers(rows, self.metadata.scoring).items():
             logger.info_rank0(f"{name}: {words}")
@@ -244,9 +252,8 @@ class DiagnosisTrainer(TwinTrainer):
         return best or self.state.global_step
 
     def _write_curves(self, folder: Path, rows: list[ScoredRow]) -> None:
-        names = list(dict.fromkeys((row.dataset, row.perturbation) for row in rows))
         try:
-            self._draw_curves(folder, self.state.log_history, names)
+            self._draw_curves(folder, curves_of(self.state.log_history, rows))
         except ModalityInterferenceError as error:  # a full disk must not end a training run for a plot
             logger.warning_rank0(f"No curves: {error}")
 

@@ -12,6 +12,7 @@ from datasets import Dataset
 from ..batching.collator import TwinCollator
 from ..modality import CLEAN
 from ..results import (
+    Curves,
     DatasetResult,
     Diagnosis,
     RunMetadata,
@@ -38,6 +39,7 @@ def write_diagnosis(
     metadata: RunMetadata,
     step: int,
     collator: TwinCollator,
+    curves: Curves,
 ) -> Diagnosis:
     """Put a diagnosis together and write `interference.json` and `interference_rows.jsonl`.
 
@@ -49,6 +51,7 @@ def write_diagnosis(
         metadata: of the run.
         step: optimizer steps that the model has been trained for in this run; 0 where it only evaluates.
         collator: knows what tokens stand for.
+        curves: of all evaluations of the run.
 
     Returns:
         what was written into `interference.json`.
@@ -74,9 +77,16 @@ def write_diagnosis(
         gallery=Gallery(collator.tokenizer, collator.modality_tokens, collator.thought).flips(rows, datasets),
         unparsable=unparsable_answers(rows),
         attention=attention_profile(attended, metadata.seed),
+        curves=curves if _steps(curves) > 1 else {},
     )
     write_results(folder, diagnosis, rows)
     return diagnosis
+
+
+def _steps(curves: Curves) -> int:
+    """After how many different steps the run was evaluated."""
+    rates = [points for found in curves.values() for own in found.values() for points in own.values()]
+    return len({point.step for points in rates for point in points})
 
 
 def _tuning(metadata: RunMetadata, step: int) -> Tuning | None:

@@ -10,7 +10,7 @@ from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
-from ..results import Diagnosis, ScoredRow
+from ..results import Curves, Diagnosis, ScoredRow
 from ..train.losses import COUNTS, LOGGED, MEANS
 
 
@@ -62,8 +62,8 @@ def write_report(folder: Path, diagnosis: Diagnosis, rows: list[ScoredRow]) -> P
     return next(path for path in page.write_report(folder, diagnosis, rows) if path.suffix == ".html")
 
 
-def write_curves(folder: Path, log_history: list[dict[str, Any]], names: list[tuple[str, str]]) -> None:
+def write_curves(folder: Path, found: Curves) -> None:
     """Draw the rates of all evaluations so far; see `report.plots.curves.write_curves`."""
     from ..report.plots import curves
 
-    curves.write_curves(folder, log_history, names)
+    curves.write_curves(folder, found)

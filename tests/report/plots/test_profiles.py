@@ -16,11 +16,11 @@ from modality_interference.evaluation.rates import dataset_results
 from modality_interference.report.comparison import compare_runs
 from modality_interference.report.differences import ComparedCondition
 from modality_interference.report.page import write_report
-from modality_interference.report.plots.curves import draw_curves, read_curves
+from modality_interference.report.plots.curves import draw_curves
 from modality_interference.report.plots.profiles import profiles
 from modality_interference.report.summary import diagnosis_summary
 from modality_interference.report.table import condition_title, of_all, prompt_lines, tidy_table
-from modality_interference.results import Diagnosis, ScoredRow, write_results
+from modality_interference.results import CurvePoint, Diagnosis, ScoredRow, write_results
 
 
 TITLES = ["aligned", "misaligned", "other modality removed", "misleading caption"]
@@ -180,10 +180,13 @@ class TestPlot:
         ]
 
     def test_curves_show_how_often_the_other_modality_is_followed(self) -> None:
-        names = [("clips", "clean"), ("clips", "swapped_audio")]
-        log = [{"step": 5, "eval_clips_clean_accuracy": 1.0, "eval_clips_swapped_audio_other_modality_rate": 0.25}]
+        rates = {"clean": {"accuracy": 1.0}, "swapped_audio": {"other_modality_rate": 0.25}}
+        points = {
+            name: {rate: [CurvePoint(step=5, value=value, low=0, high=1)] for rate, value in own.items()}
+            for name, own in rates.items()
+        }
 
-        panels = draw_curves(read_curves(log, names)).axes
+        panels = draw_curves({"clips": points}).axes
 
         assert [axes.get_ylabel() for axes in panels] == ["Accuracy, %", "Flip rate, %", "Other modality, %"]
         assert drawn(panels[2]) == [25.0]

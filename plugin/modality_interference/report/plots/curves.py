@@ -1,6 +1,7 @@
 """Accuracy and flip rate over the steps of a training run, and how often it answers with the other modality of a clip."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,70 +13,65 @@ from matplotlib.ticker import MaxNLocator
 
 from ... import modality
 from ...files import write_bytes
-from ..table import ConditionName
-from ..theme import CLEAN, MUTED, PAGE, add_legend, draw_png, label, line_style
+from ...results import CurvePoint, Curves, RateName
+from ..theme import CLEAN, MUTED, PAGE, Plot, add_legend, draw_png, label, line_style, make_plot
 
 
 CURVES_FILE = "interference_curves.png"
-_RATES = {"accuracy": "Accuracy, %", "flip_rate": "Flip rate, %"}
-_OF_CLIPS = {"other_modality_rate": "Other modality, %"}  # drawn where a dataset has it
+TITLE = "Rates over the run, %"
+_TITLES: dict[RateName, str] = {
+    "accuracy": "Accuracy, %",
+    "flip_rate": "Flip rate, %",
+    "other_modality_rate": "Other modality, %",
+}
+_ALWAYS = ("accuracy", "flip_rate")  # the others where a dataset has them
 _MOST_COLUMNS = 4
 _PANEL = (3.2, 2.1)  # inches
-Curves = dict[str, list[tuple[int, float]]]  # by rate, of one condition: steps and values
+_APART = 0.08  # of the shortest distance of two evaluations, between lines that may coincide
+_WIDEST = 0.6  # of all lines
 
 
-def write_curves(
-    folder: Path, log_history: Sequence[dict[str, Any]], names: Iterable[ConditionName], prefix: str = "eval"
-) -> Path | None:
-    """Draw `interference_curves.png` from a Trainer's log.
+def write_curves(folder: Path, curves: Curves) -> Path | None:
+    """Draw `interference_curves.png`.
 
     Args:
         folder: where to.
-        log_history: of the Trainer's state, entries with `step` and `<prefix>_<dataset>_<perturbation>_<rate>`.
-        names: the datasets and perturbations that were evaluated. The metrics' names alone do not tell them, as both may
-            hold underscores.
-        prefix: of the metrics.
+        curves: the rates so far.
 
     Returns:
-        the file, or None where the log has no evaluation of them.
+        the file, or None where there is nothing to draw.
 
     Raises:
         ModalityInterferenceError: the folder cannot be written.
     """
-    datasets = read_curves(log_history, names, prefix)
-    if not datasets:
+    if not curves:
         return None
 
     path = folder / CURVES_FILE
-    write_bytes(path, draw_png("Rates over the run, %", lambda width: draw_curves(datasets, width)))
+    write_bytes(path, draw_png(TITLE, lambda width: draw_curves(curves, width)))
     return path
 
 
-def read_curves(
-    log_history: Sequence[dict[str, Any]], names: Iterable[ConditionName], prefix: str = "eval"
-) -> dict[str, dict[str, Curves]]:
-    """The rates by dataset and perturbation, those that the log has.
+def curves_plot(curves: Curves) -> Plot | None:
+    """The same for a page; None where the run was evaluated once."""
+    if not curves:
+        return None
 
-    Of two evaluations after the same step, the last counts.
-    """
-    found: dict[str, dict[str, Curves]] = {}
-    for dataset, perturbation in names:
-        for rate in (*_RATES, *_OF_CLIPS):
-            metric = f"{prefix}_{dataset}_{perturbation}_{rate}"
-            values = {entry["step"]: entry[metric] for entry in log_history if metric in entry}
-            if values:
-                found.setdefault(dataset, {}).setdefault(perturbation, {})[rate] = sorted(values.items())
-
-    return found
+    caption = (
+        "Every evaluation of the run. The vertical lines are 95 % intervals; lines are drawn beside each other, so that those "
+        "that coincide can be seen."
+    )
+    return make_plot(CURVES_FILE, TITLE, caption, lambda width: draw_curves(curves, width))
 
 
-def draw_curves(datasets: dict[str, dict[str, Curves]], width: float = PAGE) -> Figure:
+def draw_curves(datasets: Curves, width: float = PAGE) -> Figure:
     """Draw a panel per rate for each dataset, below each other; at most `_MOST_COLUMNS` datasets beside each other."""
     styles = _styles([name for found in datasets.values() for name in found])
     rates = _rates(datasets)
-    columns = min(_MOST_COLUMNS, len(datasets))
+    apart = _distance(datasets) * min(_APART, _WIDEST / len(styles))
+    columns = max(1, min(_MOST_COLUMNS, len(datasets), int(width / _PANEL[0])))
     bands = -(-len(datasets) // columns)
-    figure = Figure(figsize=(max(5.0, _PANEL[0] * columns), len(rates) * _PANEL[1] * bands))
+    figure = Figure(figsize=(min(width, max(5.0, _PANEL[0] * columns)), len(rates) * _PANEL[1] * bands))
     grid = figure.subplots(len(rates) * bands, columns, sharex=True, squeeze=False)
     stacks = [stack for band in np.split(grid, bands) for stack in band.T]
     for stack, (dataset, found) in zip(stacks, datasets.items()):
@@ -83,7 +79,7 @@ def draw_curves(datasets: dict[str, dict[str, Curves]], width: float = PAGE) -> 
         stack[-1].set_xlabel("step")
         stack[-1].tick_params(labelbottom=True)
         for axes, (rate, title) in zip(stack, rates.items()):
-            _draw(axes, {name: curves[rate] for name, curves in found.items() if rate in curves}, styles)
+            _draw(axes, {name: curves[rate] for name, curves in found.items() if rate in curves}, styles, apart)
             axes.set_ylabel(title if axes.get_subplotspec().is_first_col() else "")
 
     for axes in np.ravel(stacks[len(datasets) :]):
@@ -97,16 +93,26 @@ def draw_curves(datasets: dict[str, dict[str, Curves]], width: float = PAGE) -> 
     return figure
 
 
-def _rates(datasets: dict[str, dict[str, Curves]]) -> dict[str, str]:
+def _rates(datasets: Curves) -> dict[RateName, str]:
     present = {rate for found in datasets.values() for curves in found.values() for rate in curves}
-    return _RATES | {rate: title for rate, title in _OF_CLIPS.items() if rate in present}
+    return {rate: title for rate, title in _TITLES.items() if rate in present or rate in _ALWAYS}
 
 
-def _steps(datasets: dict[str, dict[str, Curves]]) -> tuple[int, int]:
+def _every_step(datasets: Curves) -> list[int]:
+    rates = [points for found in datasets.values() for curves in found.values() for points in curves.values()]
+    return sorted({point.step for points in rates for point in points})
+
+
+def _steps(datasets: Curves) -> tuple[int, int]:
     """The first and the last that were evaluated."""
-    lists = [points for found in datasets.values() for curves in found.values() for points in curves.values()]
-    steps = [step for points in lists for step, _ in points]
-    return min(steps), max(steps)
+    steps = _every_step(datasets)
+    return steps[0], steps[-1]
+
+
+def _distance(datasets: Curves) -> int:
+    """Steps between two evaluations, where they are closest."""
+    steps = _every_step(datasets)
+    return min((after - before for before, after in pairwise(steps)), default=1)
 
 
 def _styles(perturbations: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -116,10 +122,14 @@ def _styles(perturbations: Iterable[str]) -> dict[str, dict[str, Any]]:
     return clean | {name: line_style(index) for index, name in enumerate(names)}
 
 
-def _draw(axes: Axes, curves: dict[str, list[tuple[int, float]]], styles: dict[str, dict]) -> None:
+def _draw(axes: Axes, curves: dict[str, list[CurvePoint]], styles: dict[str, dict[str, Any]], apart: float) -> None:
     for name, points in curves.items():
-        steps, values = zip(*points)
-        axes.plot(steps, [100 * value for value in values], **styles[name])
+        shift = (list(styles).index(name) - (len(styles) - 1) / 2) * apart
+        x = [point.step + shift for point in points]
+        style = styles[name]
+        lows, highs = zip(*((100 * point.low, 100 * point.high) for point in points))
+        axes.vlines(x, lows, highs, colors=style["color"], linewidth=1, alpha=0.6)
+        axes.plot(x, [100 * point.value for point in points], **style)
 
     if not curves:
         axes.text(0.5, 0.5, "does not apply", transform=axes.transAxes, ha="center", va="center", color=MUTED)

@@ -12,6 +12,7 @@ from ..theme import CLEAN, MUTED, PAGE, SERIES, Plot, make_plot
 from .attention import CONTRASTS_FILE, SHARES_FILE, attention_plots
 from .bars import MARKS, bars
 from .confusion import CONFUSION_FILE, confusion_plot
+from .curves import curves_plot
 from .effects import effects
 from .profiles import profiles
 from .radar import GUESSING, fits, radar
@@ -33,7 +34,8 @@ def diagnosis_plots(diagnosis: Diagnosis, rows: Sequence[ScoredRow]) -> list[Plo
     """
     table = tidy_table(diagnosis)
     overall = [radar_plot(of_all(table)), rates_plot(of_all(table))] if len(table) else []
-    figures = (profiles_plot(of_prompts(table)), *overall, effects_plot(rows), confusion_plot(class_groups(rows)))
+    curves, moved = curves_plot(diagnosis.curves), effects_plot(rows)
+    figures = (profiles_plot(of_prompts(table)), *overall, curves, moved, confusion_plot(class_groups(rows)))
     found = [plot for plot in figures if plot]
     return found + attention_plots(diagnosis.attention)
 
