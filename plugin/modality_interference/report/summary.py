@@ -245,7 +245,13 @@ def _about_unparsable(unparsable: pd.DataFrame) -> list[Markup]:
 
 
 Found = tuple[ComparedCondition, Difference]
-_JUDGED: tuple[RateName, ...] = ("accuracy", "flip_rate", "causal_effect", "misled_rate", "other_modality_rate")
+_JUDGED: dict[RateName, str] = {
+    "accuracy": "accuracy",
+    "flip_rate": "flip rate",
+    "causal_effect": "causal effect",
+    "misled_rate": "misled rate",
+    "other_modality_rate": "rate of answers with the other modality",
+}
 _VERDICTS = {
     "better": "better",
     "worse": "worse",
@@ -262,7 +268,7 @@ def comparison_summary(comparison: Comparison) -> list[Markup]:
 def _about(run: str, comparison: Comparison) -> Markup:
     clean = _differences("accuracy", run, comparison, clean=True)
     perturbed = {rate: _differences(rate, run, comparison, clean=False) for rate in _JUDGED}
-    verdicts = [f"its {RATE_TITLES[rate].lower()} is {_verdicts(found)}" for rate, found in perturbed.items() if found]
+    verdicts = [f"its {_JUDGED[rate]} is {_verdicts(found)}" for rate, found in perturbed.items() if found]
     parts = [f"on clean rows its accuracy is {_verdicts(clean, 'dataset')}"] if clean else []
     parts += [f"on perturbed rows {'; '.join(verdicts)}"] if verdicts else []
     opening = Markup("<strong>{}</strong> against <strong>{}</strong>: {}.")

@@ -87,12 +87,15 @@ def _scale(axes: Axes, rate: RateName) -> None:
 
 def _intervals(axes: Axes, lines: pd.DataFrame, ys: Sequence[float], rate: RateName, fontsize: float) -> None:
     """The 95 % intervals over the bars, and the figures behind them."""
-    for y, value, low, high in zip(ys, lines.value, lines.low, lines.high):
+    for y, value, low, high, clean in zip(ys, lines.value, lines.low, lines.high, lines.clean.fillna(-1)):
         (line,) = axes.plot([low, high], [y, y], color=INK, linewidth=1, solid_capstyle="butt")
         line.set_path_effects([withStroke(linewidth=2, foreground=CARD)])  # stands out from bars of any colour
         text = f"{value:.2f}" if rate == "causal_effect" else f"{100 * value:.1f}"
         style: dict[str, Any] = {"va": "center_baseline", "fontsize": fontsize, "color": MUTED, "clip_on": True}
-        axes.text(max(high, value) + 0.02, y, text, **style)
+        x = max(high, value) + 0.02
+        axes.text(
+            clean + 0.04 if x - 0.03 < clean < x + 0.2 else x, y, text, **style
+        )  # behind a diamond that is in the way
 
 
 def _compared_with(axes: Axes, lines: pd.DataFrame, ys: Sequence[float], height: float) -> None:
