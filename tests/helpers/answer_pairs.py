@@ -335,434 +335,408 @@ PAIRS: list[tuple[str, tuple[str, ...], dict[str | None, list[str]]]] = [
             "The picture shows a dog next to a horse, and it is unclear which is meant.",
         ],
     }),
-    ('pets, more', PETS, {
-        'dog': [
-            'The image shows a dog, so the answer is B.',
-            'Looking at the picture, I can see that the animal has four legs and a tail. The answer is **B**.',
-            'The correct answer is:\n\nB. dog\n\nThis is because the animal barks.', "The animal is not a cat. It's a dog. So the answer is B",
-            '**Correct answer: B. dog**\n\n**Explanation:** The text mentions a cat, but...', 'The best match is B.',
-            'Of the given options, B is the most accurate.', 'I would classify it as B.', 'Label: B', 'Class: dog', 'Category: dog',
-            'The image depicts a dog. Thus, option B is the correct choice.', 'Based on visual evidence alone: B', 'B\n\nB', '(B) dog.\n',
-            'Option B (dog) is correct.', 'Option (B)', 'Option B: dog.', 'The answer is: B\n\nNote: The statement about the cat is misleading.',
-            'The statement is misleading. The correct option is B.', 'Despite the caption, the picture is of a dog.',
-            "Ignoring the caption's claim of a cat, the answer is B", "It's B, dog.", 'dog - B', 'The animal shown is B: dog.',
-            'My final answer is dog.', 'The final answer is: $\\boxed{\\text{dog}}$', "I'm confident it is B.", 'Definitely B.', 'Clearly B',
-            'Probably B.', 'Between A and B, I choose B.', 'Not A, not C, not D. B.', 'Not A, C or D, so B', 'Question: what is it? Answer: B',
-            'User: what is it?\nAssistant: B', 'ASSISTANT: The answer is B.', 'The dog, not the cat.', 'no cat, just a dog',
-            'the answer is dog not cat', 'dog, definitely not a cat or a horse', 'A dog, which is not a cat.',
-            'It is a dog; the cat in the caption does not exist.', '<think>It could be a cat.</think>B', '<think>a cat</think>\n\nThe answer is B.',
-            'It is a cat.</think>B', 'I choose (b)', 'The answer, then, is B.', "Let's see... B!", 'Answer: B/dog', 'B|dog', 'Answer: B;',
-            'Answer: "dog".', 'Antwort: B', 'I think that the answer to the question is B: dog', "I can't tell, so I'd guess B.",
-            'I cannot determine it. Answer: B', 'A: incorrect. B: correct.', "I'd pick the dog over the cat.",
-            'The letter A is wrong; the letter B is right.', 'The right letter is b.', 'answer:b', 'answer:\tB', 'Answer\t:\tB', 'The answer is\nB',
-            'The answer is\n\ndog', 'Answer :B', '<answer>B.</answer>.', '<Answer>B</Answer>', '<answer>b) dog</answer>', '\\boxed{B}.',
-            '\\boxed{\\text{B: dog}}', '$\\text{B}$', '\\(B\\)', '\\[B\\]', 'Answer: \\(\\text{(B)}\\)',
-            'B. dog\n\nExplanation:\nA. cat - incorrect, no whiskers.\nC. red cat - incorrect\nD. horse - incorrect',
-            'B\n\nWhy not the others:\nA: cat\nC: red cat\nD: horse',
-            'The answer is B: dog.\n\nOption A is a cat, which has whiskers. Option C: red cat is wrong. Option D is a horse.',
-            'Answer: B\n\nOptions:\nA: cat\nB: dog\nC: red cat\nD: horse',
-            'The sentence says that the picture depicts a cat, so A. However, the picture shows a dog, so the answer is B.',
-            'The picture shows a dog.\n\nB: dog\n\nThe given sentence is misleading because it says that this is a cat.',
-            'Looking at the image, I can identify: \n- four legs\n- a tail\n\n**Answer: (B) dog**',
-            'This picture seems to depict a dog, not a cat. Hence B: dog.', 'The image does not show a horse. It shows a dog.',
-            'Dog\nExplanation: The cat is not in the image.', "Sure, here's the answer: B", 'Here is my answer:\n\n> **B. dog**',
-            'The answer is **(B) dog** because of its floppy ears, unlike a cat (A) or a horse (D).',
-            'Answer: B. The picture is unclear, but it is most likely a dog.', 'Option B is the best answer, since options A, C and D do not match.',
-            'I would eliminate A and C. Between B and D, B fits best. Final answer: B.', 'I do not choose A. I choose B',
-            'My first choice is A, but the right answer is B', 'A) is incorrect. B) is correct.', 'A wrong answer would be A. The right answer is B',
-            'The answer in the caption is A, but mine is B.', 'If I trust the caption, the answer is A. If I trust the image, the answer is B.',
-            'Answer: The animal is a dog.', 'Answer: The animal is a dog, not a cat.', 'The correct answer would be "dog".',
-            'The image is best described as dog (B).', 'The dog (B) is correct; the cat (A) is not.', '#B', 'B...', 'B…', '...B', ': B', 'Option_B',
-            'option: (b) dog.',
+    ("an animal, further answers", PETS, {
+        "dog": [
+            "The image shows a dog, so the answer is B.",
+            "Looking at the picture, I can see that the animal has four legs and a tail. The answer is **B**.",
+            "The correct answer is:\n\nB. dog\n\nThis is because the animal barks.",
+            "The animal is not a cat. It's a dog. So the answer is B",
+            "**Correct answer: B. dog**\n\n**Explanation:** The text mentions a cat, but...", "The best match is B.",
+            "Of the given options, B is the most accurate.", "I would classify it as B.", "Label: B", "Class: dog", "Category: dog",
+            "The image depicts a dog. Thus, option B is the correct choice.", "Based on visual evidence alone: B", "B\n\nB", "(B) dog.\n",
+            "Option B (dog) is correct.", "Option (B)", "Option B: dog.",
+            "The answer is: B\n\nNote: The statement about the cat is misleading.", "The statement is misleading. The correct option is B.",
+            "Despite the caption, the picture is of a dog.", "Ignoring the caption's claim of a cat, the answer is B", "It's B, dog.",
+            "dog - B", "The animal shown is B: dog.", "My final answer is dog.", "The final answer is: $\\boxed{\\text{dog}}$",
+            "I'm confident it is B.", "Definitely B.", "Clearly B", "Probably B.", "Between A and B, I choose B.",
+            "Not A, not C, not D. B.", "Not A, C or D, so B", "Question: what is it? Answer: B", "User: what is it?\nAssistant: B",
+            "ASSISTANT: The answer is B.", "The dog, not the cat.", "no cat, just a dog", "the answer is dog not cat",
+            "dog, definitely not a cat or a horse", "A dog, which is not a cat.", "It is a dog; the cat in the caption does not exist.",
+            "<think>It could be a cat.</think>B", "<think>a cat</think>\n\nThe answer is B.", "It is a cat.</think>B", "I choose (b)",
+            "The answer, then, is B.", "Let's see... B!", "Answer: B/dog", "B|dog", "Answer: B;", "Answer: \"dog\".", "Antwort: B",
+            "I think that the answer to the question is B: dog", "I can't tell, so I'd guess B.", "I cannot determine it. Answer: B",
+            "A: incorrect. B: correct.", "I'd pick the dog over the cat.", "The letter A is wrong; the letter B is right.",
+            "The right letter is b.", "answer:b", "answer:\tB", "Answer\t:\tB", "The answer is\nB", "The answer is\n\ndog", "Answer :B",
+            "<answer>B.</answer>.", "<Answer>B</Answer>", "<answer>b) dog</answer>", "\\boxed{B}.", "\\boxed{\\text{B: dog}}",
+            "$\\text{B}$", "\\(B\\)", "\\[B\\]", "Answer: \\(\\text{(B)}\\)",
+            "B. dog\n\nExplanation:\nA. cat - incorrect, no whiskers.\nC. red cat - incorrect\nD. horse - incorrect",
+            "B\n\nWhy not the others:\nA: cat\nC: red cat\nD: horse",
+            "The answer is B: dog.\n\nOption A is a cat, which has whiskers. Option C: red cat is wrong. Option D is a horse.",
+            "Answer: B\n\nOptions:\nA: cat\nB: dog\nC: red cat\nD: horse",
+            "The sentence says that the picture depicts a cat, so A. However, the picture shows a dog, so the answer is B.",
+            "The picture shows a dog.\n\nB: dog\n\nThe given sentence is misleading because it says that this is a cat.",
+            "Looking at the image, I can identify: \n- four legs\n- a tail\n\n**Answer: (B) dog**",
+            "This picture seems to depict a dog, not a cat. Hence B: dog.", "The image does not show a horse. It shows a dog.",
+            "Dog\nExplanation: The cat is not in the image.", "Sure, here's the answer: B", "Here is my answer:\n\n> **B. dog**",
+            "The answer is **(B) dog** because of its floppy ears, unlike a cat (A) or a horse (D).",
+            "Answer: B. The picture is unclear, but it is most likely a dog.",
+            "Option B is the best answer, since options A, C and D do not match.",
+            "I would eliminate A and C. Between B and D, B fits best. Final answer: B.", "I do not choose A. I choose B",
+            "My first choice is A, but the right answer is B", "A) is incorrect. B) is correct.",
+            "A wrong answer would be A. The right answer is B", "The answer in the caption is A, but mine is B.",
+            "If I trust the caption, the answer is A. If I trust the image, the answer is B.", "Answer: The animal is a dog.",
+            "Answer: The animal is a dog, not a cat.", "The correct answer would be \"dog\".", "The image is best described as dog (B).",
+            "The dog (B) is correct; the cat (A) is not.", "#B", "B...", "B…", "...B", ": B", "Option_B", "option: (b) dog.", "A. No, B.",
+            "A? No, B.", "A... wait, B.", "Initially A, but finally B.", "A, no, B.", "B it is.", "(Answer: B)", "Answer. B",
+            "My answer's B.", "letter b", "The letter b", "\\boxed{\\text{Option B}}", "\\boxed{\\mathbf{B}}", "\\boxed{(B)}",
+            "\\boxed{\\text{B) dog}}", "$\\boxed{\\textbf{(B) }\\text{dog}}$", "\\boxed{\\text{The answer is B}}",
+            "<answer type=\"letter\">B</answer>", "<answer><b>B</b></answer>", "<answer>\n**B**\n</answer>", "[Answer] B", "[Answer]: B",
+            "**Answer** B", "<p>B</p>", "B<br>", "&quot;B&quot;", "&lt;answer&gt;B&lt;/answer&gt;", "✅ B", "B ✅", "👉 **B. dog**",
+            "Answer- B", "Correct Answer - (B)", "B – this is correct.",
+            "The image you provided shows a dog. Therefore, the correct answer is B.\n\nPlease let me know if you need anything else!",
+            "The correct answer is \n**B: dog**.\nThe sentence \"This picture seems to depict a cat\" is wrong.",
+            "B: dog\nThis picture seems to depict a cat. However, the image actually shows a dog.",
+            "dog\nThis picture seems to depict a cat.",
+            "Based on the text, the picture depicts a cat. However, looking at the image, the animal is a dog.\nAnswer: dog",
+            "Option:\nA: cat\nB: dog\nC: red cat\nD: horse\nAnswer: B: dog", "The animal in the picture is **not** a cat; it is a **dog**.",
+            "After careful analysis of whiskers, tail, and ears:\n\n$$\\boxed{\\text{B}}$$\n",
+            "### Step 1\nThe text mentions a cat.\n### Step 2\nThe image shows a dog.\n### Final Answer\n**B**",
+            "**Answer:**\n\n$\\boxed{\\text{dog}}$",
+            "<think>\nThe caption says cat, but the picture... the answer is A? No, B.\n</think>\n\n<answer>B</answer>",
+            "<think>…</think><answer> (B) dog </answer>", "Answer: B.\n\nConfidence: 90%", "Answer: B (confidence: 0.9)", "B (90%)",
+            "B, 95% sure", "Choice: B\nExplanation: ...", "My choice: dog", "Final choice: (B)", "Prediction: dog", "Predicted class: dog",
+            "class: B", "The answer is B) dog.", "the answer is (b) dog", "answer is b: dog", "option b is the answer", "I'm going with B.",
+            "I'll say B", "I'd go for the dog.", "Let me pick B", "My pick is B.", "I vote for B.", "I lean towards B.",
+            "Neither A nor C nor D, so B.", "A, C and D are wrong. B.", "Only one option remains: B", "Dog, not cat.",
+            "It's definitely a dog!", "It is obviously not a cat, obviously a dog.",
         ],
         None: [
-            'B?', 'Maybe B?', 'A or maybe B', 'Between A and B, B is more likely.', "It can't be A, C or D.",
-            'Answer: A) cat B) dog C) red cat D) horse', 'Option: A: cat B: dog C: red cat D: horse', 'Answer with the letter of the right option.',
-            'The animal looks like a cat but is actually a dog.', "It's a dog, isn't it?", '<think>cat', '</think>', '**A**: cat\n**B**: dog ✓',
-            'E: horse', 'A is not right. B is.', 'A ❌ B ✅', 'I prefer B over A.', 'Rather B than A', "The text says it's a horse, but I see a dog.",
-            'It is a dog.\nA: cat is wrong.', 'The answer cannot be determined. It is either A or B', 'There are two possible answers: A and B.',
-            'Answer: cannot be determined', 'I choose neither A nor B', '(A) no (B) yes (C) no (D) no', "B is the only option that isn't wrong.",
-            'A is the wrong answer.', 'A is the worst choice', 'A is an incorrect answer', 'The wrong answer is A.', 'The incorrect option is A',
-            'The least likely answer is A', 'The misleading answer is A', "The caption's answer is A", 'The answer suggested by the caption is A.',
-            'The answer is A according to the caption, but the image shows B.', 'Q: Which? A: B', 'Answer: there is a cat and a dog', 'Option 2', '2',
-            'The second option', 'B#',
+            "B?", "Maybe B?", "A or maybe B", "Between A and B, B is more likely.", "It can't be A, C or D.",
+            "Answer: A) cat B) dog C) red cat D) horse", "Option: A: cat B: dog C: red cat D: horse",
+            "Answer with the letter of the right option.", "The animal looks like a cat but is actually a dog.", "It's a dog, isn't it?",
+            "<think>cat", "</think>", "**A**: cat\n**B**: dog ✓", "E: horse", "A is not right. B is.", "A ❌ B ✅", "I prefer B over A.",
+            "Rather B than A", "The text says it's a horse, but I see a dog.", "It is a dog.\nA: cat is wrong.",
+            "The answer cannot be determined. It is either A or B", "There are two possible answers: A and B.",
+            "Answer: cannot be determined", "I choose neither A nor B", "(A) no (B) yes (C) no (D) no",
+            "B is the only option that isn't wrong.", "A is the wrong answer.", "A is the worst choice", "A is an incorrect answer",
+            "The wrong answer is A.", "The incorrect option is A", "The least likely answer is A", "The misleading answer is A",
+            "The caption's answer is A", "The answer suggested by the caption is A.",
+            "The answer is A according to the caption, but the image shows B.", "Q: Which? A: B", "Answer: there is a cat and a dog",
+            "Option 2", "2", "The second option", "B#", "The answer is: (A) cat\n(B) dog\n(C) red cat\n(D) horse",
+            "Question:\nWhich animal is shown?\nOption:\nA: cat\nB: dog\nC: red cat\nD: horse\n", "it's b", "i think b", "b is correct",
+            "Picking B.", "Lean B.", "A, C, and D can be ruled out.", "By elimination, B.", "I would not say it is a dog",
+            "I don't believe it's a dog.", "Hardly a dog.", "This isn't B.", "It's not option B.", "Option B does not fit.",
+            "Option B can be excluded.", "B doesn't match.", "B can't be right.", "B cannot be correct", "B is unlikely.", "B is out.",
+            "B, no.", "The dog is absent.", "There aren't any dogs, no dog.", "It would be wrong to answer B.", "It is wrong to choose B",
+            "Never choose B.", "Avoid B.", "I reject B.", "I rejected option B.", "I disagree with B.",
         ],
-        'horse': [
-            "There is no dog, it's a horse", 'The horse.', 'horse (D)', 'D - Horse',
+        "horse": [
+            "There is no dog, it's a horse", "The horse.", "horse (D)", "D - Horse", "Looks like a horse to me.",
         ],
-        'red cat': [
-            'answer is c', 'choose c.',
+        "red cat": [
+            "answer is c", "choose c.",
         ],
-        'cat': [
-            'The answer is option A, not option B.', 'Option A, because option B has no whiskers.', 'Answer: A (not B)',
+        "cat": [
+            "The answer is option A, not option B.", "Option A, because option B has no whiskers.", "Answer: A (not B)",
+            "The text says \"This picture seems to depict a cat.\" The answer is cat.",
+            "A: cat\n\nThis answer is based on the sentence given.", "Given the statement, the answer would be A: cat.",
+            "Since the picture seems to depict a cat, the answer is A.", "The picture seems to depict a cat, so the answer is A: cat.",
+            "This picture seems to depict a cat.",
         ],
     }),
-    ('colours, more', COLOURS, {
-        'red': [
-            'Red', 'The color of the object is red.',
+    ("a colour, further answers", COLOURS, {
+        "red": [
+            "Red", "The color of the object is red.", "red and not green", "The answer is A not B", "It's A and not B.", "A, and not B",
+            "A instead of B", "Answer: A instead of B", "Answer: A and not B",
         ],
-        'green': [
-            'The object is colored green rather than red as the text claims.', "The object's colour is B", 'It appears green.', 'Color: green',
-            'Colour: **green**', 'green.', 'Green (B)', 'Green is the right colour, not red.', 'It is neither red nor blue; it is green.',
-            'The answer is not red, but green.', 'The answer is not red but green', "The answer isn't A; it's B.",
+        "green": [
+            "The object is colored green rather than red as the text claims.", "The object's colour is B", "It appears green.",
+            "Color: green", "Colour: **green**", "green.", "Green (B)", "Green is the right colour, not red.",
+            "It is neither red nor blue; it is green.", "The answer is not red, but green.", "The answer is not red but green",
+            "The answer isn't A; it's B.", "The colour isn't A; B", "Answer: not A but B", "Answer: B, definitely not A",
+            "Answer: (B) green, not (A) red", "The answer is B, since A is red.", "The answer is B as the caption lies.",
+            "The answer is green as in the picture", "I'd choose A if it were red, but it is green, so B.",
+            "Question: which colour?\nAnswer: B", "Assistant: green", "Output: green", "Colour = green", "The car: green",
         ],
         None: [
-            'The text states red; however, the image is green.', 'I see green, although the caption says red.',
+            "The text states red; however, the image is green.", "I see green, although the caption says red.", "The sign says red.",
+            "The banner reads red, the car does not.", "The question asks about red.", "I think it's between red and green.",
+            "It isn't A or B.", "red, green", "red / green", "red vs green", "more red than green", "Definitely not B.", "Anything but B.",
+            "All except B.", "Not sure, B?", "It could be B or red.", "Not A", "not red and not green", "not red, and not green either",
+            "The answer: none of them, not even green", "I first thought A; now I think B.", "If red, A. Otherwise B.", "colour: not red",
+        ],
+        "blue": [
+            "There is no red or green; blue.",
         ],
     }),
-    ('of 2, 3, 4, 12', ('2', '3', '4', '12'), {
-        '2': [
-            '2', 'There are 2 dogs.',
+    ("counts", ("2", "3", "4", "12"), {
+        "2": [
+            "2", "There are 2 dogs.",
         ],
-        '12': [
-            'There are 12 of them', '1. First look.\n2. Then count.\n3. The answer is 12.',
+        "12": [
+            "There are 12 of them", "1. First look.\n2. Then count.\n3. The answer is 12.",
         ],
         None: [
-            '2 dogs and 3 cats', 'I count 1, 2, 3. So 3.', '1. cat\n2. dog\n3. bird', '2+2=4', '2 + 1 = 3',
+            "2 dogs and 3 cats", "I count 1, 2, 3. So 3.", "1. cat\n2. dog\n3. bird", "2+2=4", "2 + 1 = 3",
         ],
-        '3': [
-            'Answer: 3.', '3 (three)',
+        "3": [
+            "Answer: 3.", "3 (three)",
         ],
-        '4': [
-            'The total is 4',
+        "4": [
+            "The total is 4",
         ],
     }),
-    ('yes and no, more', YES_NO, {
-        'yes': [
-            'Yes, the picture shows a cat, no doubt.', 'Yes - it does', 'Answer: (A) yes', 'Yes, but no cat is there.', 'Is it? Yes.',
-            'Yes. The statement "no cat is visible" is misleading.', 'No, the answer is yes.', 'Yes, the answer is A.', '(A) Yes, it is.',
+    ("yes and no, further answers", YES_NO, {
+        "yes": [
+            "Yes, the picture shows a cat, no doubt.", "Yes - it does", "Answer: (A) yes", "Yes, but no cat is there.", "Is it? Yes.",
+            "Yes. The statement \"no cat is visible\" is misleading.", "No, the answer is yes.", "Yes, the answer is A.", "(A) Yes, it is.",
+            "That's a yes from me.", "Yes (no cat).", "yes; no doubt", "Yes it is.", "First no. The answer is yes.",
         ],
-        'no': [
-            'No. There is a dog.', 'No – there is none', 'No it does not', 'no\n', 'The correct answer is No.', '"No"', 'It does not. So: no.',
-            "I'd say no, because there's no fence.", 'NO', 'No!', 'The answer is not yes but no.', 'No. B', 'The answer to "Is it red?" is no.',
-            "Answer: no, it's not",
+        "no": [
+            "No. There is a dog.", "No – there is none", "No it does not", "no\n", "The correct answer is No.", "\"No\"",
+            "It does not. So: no.", "I'd say no, because there's no fence.", "NO", "No!", "The answer is not yes but no.", "No. B",
+            "The answer to \"Is it red?\" is no.", "Answer: no, it's not", "It's a no.",
         ],
         None: [
-            'yeah', 'Not really.', 'The answer is not yes.',
+            "yeah", "Not really.", "The answer is not yes.", "No dog.", "yes.\nno", "No\n\nYes",
         ],
     }),
-    ('of 是, 否', ('是', '否'), {
-        '是': [
-            '是', '是的。', '是的，图中有一只猫。', '答案：是', 'A', '我认为答案是A。',
+    ("Chinese yes and no", ("是", "否"), {
+        "是": [
+            "是", "是的。", "是的，图中有一只猫。", "答案：是", "A", "我认为答案是A。",
         ],
-        '否': [
-            '否', '否，没有猫。', '答案是否。', '答案是B',
+        "否": [
+            "否", "否，没有猫。", "答案是否。", "答案是B",
         ],
         None: [
-            '不是', '不知道是不是', '是否',
+            "不是", "不知道是不是", "是否",
         ],
     }),
-    ('of 猫, 狗, 鸟', ('猫', '狗', '鸟'), {
-        '猫': [
-            '猫', '这是猫，不是狗。', '答案：A\n解释：不是狗。',
+    ("Chinese words of one character", ("猫", "狗", "鸟"), {
+        "猫": [
+            "猫", "这是猫，不是狗。", "答案：A\n解释：不是狗。",
         ],
-        '狗': [
-            '图中是一只狗。', '答案：B. 狗', '正确答案是选项B，狗。', '因此，答案为 **B**。', '答案是（B）狗。', '选择 B：狗', '我的选择是B', '应该选B选项。', '所以，正确的选项是：B', '图片中的动物是狗，因此选择B。',
+        "狗": [
+            "图中是一只狗。", "答案：B. 狗", "正确答案是选项B，狗。", "因此，答案为 **B**。", "答案是（B）狗。", "选择 B：狗", "我的选择是B", "应该选B选项。", "所以，正确的选项是：B",
+            "图片中的动物是狗，因此选择B。",
         ],
         None: [
-            '没有猫', '猫和狗', '根据描述是猫，但图片显示的是狗。', 'B. 猫',
+            "没有猫", "猫和狗", "根据描述是猫，但图片显示的是狗。", "B. 猫",
         ],
     }),
-    ('of May, March, June', ('May', 'March', 'June'), {
+    ("options that are also other words", ("May", "March", "June"), {
         None: [
-            'It may be June',
+            "It may be June",
         ],
-        'May': [
-            'May',
+        "May": [
+            "May",
         ],
-        'March': [
-            'It is in March.',
-        ],
-    }),
-    ('of A, B, C, D', ('A', 'B', 'C', 'D'), {
-        'B': [
-            'B',
-        ],
-        'C': [
-            'The answer is C',
+        "March": [
+            "It is in March.",
         ],
     }),
-    ('of B, A', ('B', 'A'), {
+    ("options that are their letters", ("A", "B", "C", "D"), {
+        "B": [
+            "B",
+        ],
+        "C": [
+            "The answer is C",
+        ],
+    }),
+    ("options that are other letters", ("B", "A"), {
         None: [
-            'B', 'A', 'Answer: B',
+            "B", "A", "Answer: B",
         ],
     }),
-    ('of dog barking, cat meowing, frying food, playing violin, fiddle', ('dog barking', 'cat meowing', 'frying food', 'playing violin, fiddle'), {
-        'dog barking': [
-            'dog barking', 'The sound is of a dog barking.', 'The answer is: dog_barking', 'A dog barking',
+    ("sounds", ("dog barking", "cat meowing", "frying food", "playing violin, fiddle"), {
+        "dog barking": [
+            "dog barking", "The sound is of a dog barking.", "The answer is: dog_barking", "A dog barking",
         ],
-        'frying food': [
-            'The audio features frying-food sounds',
+        "frying food": [
+            "The audio features frying-food sounds",
         ],
-        'playing violin, fiddle': [
-            'playing violin, fiddle', 'Playing violin, fiddle.', 'D: playing violin, fiddle', 'The correct answer is D: playing violin, fiddle.',
+        "playing violin, fiddle": [
+            "playing violin, fiddle", "Playing violin, fiddle.", "D: playing violin, fiddle",
+            "The correct answer is D: playing violin, fiddle.",
         ],
-        'cat meowing': [
-            'Cat meowing, not dog barking', 'A cat meowing',
-        ],
-        None: [
-            'The video shows a dog barking, but the audio is of a cat meowing.', 'A: cat meowing',
-        ],
-    }),
-    ('colours, still more', COLOURS, {
-        None: [
-            'The sign says red.', 'The banner reads red, the car does not.', 'The question asks about red.', "I think it's between red and green.",
-            "It isn't A or B.", 'red, green', 'red / green', 'red vs green', 'more red than green', 'Definitely not B.', 'Anything but B.',
-            'All except B.', 'Not sure, B?', 'It could be B or red.', 'Not A', 'not red and not green', 'not red, and not green either',
-            'The answer: none of them, not even green', 'I first thought A; now I think B.', 'If red, A. Otherwise B.', 'colour: not red',
-        ],
-        'blue': [
-            'There is no red or green; blue.',
-        ],
-        'green': [
-            "The colour isn't A; B", 'Answer: not A but B', 'Answer: B, definitely not A', 'Answer: (B) green, not (A) red',
-            'The answer is B, since A is red.', 'The answer is B as the caption lies.', 'The answer is green as in the picture',
-            "I'd choose A if it were red, but it is green, so B.", 'Question: which colour?\nAnswer: B', 'Assistant: green', 'Output: green',
-            'Colour = green', 'The car: green',
-        ],
-        'red': [
-            'red and not green', 'The answer is A not B', "It's A and not B.", 'A, and not B', 'A instead of B', 'Answer: A instead of B',
-            'Answer: A and not B',
-        ],
-    }),
-    ('pets, still more', PETS, {
-        'dog': [
-            'A. No, B.', 'A? No, B.', 'A... wait, B.', 'Initially A, but finally B.', 'A, no, B.', 'B it is.', '(Answer: B)', 'Answer. B',
-            "My answer's B.", 'letter b', 'The letter b', '\\boxed{\\text{Option B}}', '\\boxed{\\mathbf{B}}', '\\boxed{(B)}',
-            '\\boxed{\\text{B) dog}}', '$\\boxed{\\textbf{(B) }\\text{dog}}$', '\\boxed{\\text{The answer is B}}', '<answer type="letter">B</answer>',
-            '<answer><b>B</b></answer>', '<answer>\n**B**\n</answer>', '[Answer] B', '[Answer]: B', '**Answer** B', '<p>B</p>', 'B<br>',
-            '&quot;B&quot;', '&lt;answer&gt;B&lt;/answer&gt;', '✅ B', 'B ✅', '👉 **B. dog**', 'Answer- B', 'Correct Answer - (B)',
-            'B – this is correct.',
-        ],
-    }),
-    ('of 红色, 深红色, 绿色, 不是绿色', ('红色', '深红色', '绿色', '不是绿色'), {
-        '深红色': [
-            '【答案】B', '【答案】：B', '【答案】 深红色', '答案肯定是B', '我觉得是B。', '应该是B', '那就是B。', '選B', '選項B', '我選擇B', '正確答案是B', 'B正確', 'B项正确。', 'B 是对的', '不是红色而是深红色',
-            '答案：B。解析：图片不是红色。', '解析：图片不是红色。\n答案：B', '根据题意，选项B最合适。', '所以B', '因此，正确答案为：B. 深红色',
+        "cat meowing": [
+            "Cat meowing, not dog barking", "A cat meowing",
         ],
         None: [
-            '答案显然不是B', '不選B', '答案不對', '不可能是B', 'B是错的', '既不是红色也不是深红色', '红色？不，深红色。',
+            "The video shows a dog barking, but the audio is of a cat meowing.", "A: cat meowing",
         ],
     }),
-    ('of 5 km, 5 m, > 5 km, 5 km/h', ('5 km', '5 m', '> 5 km', '5 km/h'), {
-        '5 km/h': [
-            '5 km/h', 'It runs at 5 km/h',
-        ],
-        '5 km': [
-            '5 km', '5㎞', '5.0 km', '5 km or more',
-        ],
-        '> 5 km': [
-            '> 5 km',
+    ("Chinese, further answers", CHINESE, {
+        "深红色": [
+            "【答案】B", "【答案】：B", "【答案】 深红色", "答案肯定是B", "我觉得是B。", "应该是B", "那就是B。", "選B", "選項B", "我選擇B", "正確答案是B", "B正確", "B项正确。", "B 是对的",
+            "不是红色而是深红色", "答案：B。解析：图片不是红色。", "解析：图片不是红色。\n答案：B", "根据题意，选项B最合适。", "所以B", "因此，正确答案为：B. 深红色",
         ],
         None: [
-            '5 m/s', '5 m²',
+            "答案显然不是B", "不選B", "答案不對", "不可能是B", "B是错的", "既不是红色也不是深红色", "红色？不，深红色。",
         ],
     }),
-    ('of 5 °C, -5 °C, 5 °F, 1/2', ('5 °C', '-5 °C', '5 °F', '1/2'), {
-        '5 °C': [
-            '5 °C',
+    ("units that go on", ("5 km", "5 m", "> 5 km", "5 km/h"), {
+        "5 km/h": [
+            "5 km/h", "It runs at 5 km/h",
         ],
-        '-5 °C': [
-            '-5°C', 'It is −5 °C outside.',
+        "5 km": [
+            "5 km", "5㎞", "5.0 km", "5 km or more",
         ],
-        '5 °F': [
-            '5°F', 'C',
-        ],
-        '1/2': [
-            '½',
+        "> 5 km": [
+            "> 5 km",
         ],
         None: [
-            '5 degrees', '5',
+            "5 m/s", "5 m²",
         ],
     }),
-    ('of 5, more than 5, less than 5, over 50', ('5', 'more than 5', 'less than 5', 'over 50'), {
-        'more than 5': [
-            'more than 5', 'It is more than 5.',
+    ("temperatures and fractions", ("5 °C", "-5 °C", "5 °F", "1/2"), {
+        "5 °C": [
+            "5 °C",
         ],
-        '5': [
-            '5', 'exactly 5',
+        "-5 °C": [
+            "-5°C", "It is −5 °C outside.",
         ],
-        'over 50': [
-            'over 50',
+        "5 °F": [
+            "5°F", "C",
+        ],
+        "1/2": [
+            "½",
         ],
         None: [
-            'less than 50', 'not more than 5',
+            "5 degrees", "5",
         ],
     }),
-    ('of cat, dog, both cat and dog, neither of them', ('cat', 'dog', 'both cat and dog', 'neither of them'), {
-        'both cat and dog': [
-            'both cat and dog',
+    ("numbers with words", ("5", "more than 5", "less than 5", "over 50"), {
+        "more than 5": [
+            "more than 5", "It is more than 5.",
+        ],
+        "5": [
+            "5", "exactly 5",
+        ],
+        "over 50": [
+            "over 50",
         ],
         None: [
-            'Both a cat and a dog', 'neither', 'A cat and a dog',
-        ],
-        'cat': [
-            'cat',
-        ],
-        'neither of them': [
-            'neither of them',
+            "less than 50", "not more than 5",
         ],
     }),
-    ('of man, woman, a man and a woman, men', ('man', 'woman', 'a man and a woman', 'men'), {
-        'a man and a woman': [
-            'a man and a woman', 'A man and a woman.',
-        ],
-        'man': [
-            'man',
-        ],
-        'woman': [
-            'a woman',
+    ("options with and", ("cat", "dog", "both cat and dog", "neither of them"), {
+        "both cat and dog": [
+            "both cat and dog",
         ],
         None: [
-            'a man or a woman', 'mankind',
+            "Both a cat and a dog", "neither", "A cat and a dog",
+        ],
+        "cat": [
+            "cat",
+        ],
+        "neither of them": [
+            "neither of them",
         ],
     }),
-    ('of Option A, Option B, Option C', ('Option A', 'Option B', 'Option C'), {
-        'Option B': [
-            'Option B', 'option b', 'B', 'The answer is Option B.',
+    ("options with and, articles", ("man", "woman", "a man and a woman", "men"), {
+        "a man and a woman": [
+            "a man and a woman", "A man and a woman.",
+        ],
+        "man": [
+            "man",
+        ],
+        "woman": [
+            "a woman",
         ],
         None: [
-            'Option A or Option B', 'not Option B',
+            "a man or a woman", "mankind",
         ],
     }),
-    ('of York, New York, new yorker', ('York', 'New York', 'new yorker'), {
-        'New York': [
-            'New York', 'new-york', 'New_York.',
-        ],
-        'York': [
-            'York',
-        ],
-        'new yorker': [
-            'a new yorker',
-        ],
-    }),
-    ('yes and no, still more', YES_NO, {
-        None: [
-            'No dog.', 'yes.\nno', 'No\n\nYes',
-        ],
-        'no': [
-            "It's a no.",
-        ],
-        'yes': [
-            "That's a yes from me.", 'Yes (no cat).', 'yes; no doubt', 'Yes it is.', 'First no. The answer is yes.',
-        ],
-    }),
-    ('pets, and more', PETS, {
-        'dog': [
-            'The image you provided shows a dog. Therefore, the correct answer is B.\n\nPlease let me know if you need anything else!',
-            'The correct answer is \n**B: dog**.\nThe sentence "This picture seems to depict a cat" is wrong.',
-            'B: dog\nThis picture seems to depict a cat. However, the image actually shows a dog.', 'dog\nThis picture seems to depict a cat.',
-            'Based on the text, the picture depicts a cat. However, looking at the image, the animal is a dog.\nAnswer: dog',
-            'Option:\nA: cat\nB: dog\nC: red cat\nD: horse\nAnswer: B: dog', 'The animal in the picture is **not** a cat; it is a **dog**.',
-            'After careful analysis of whiskers, tail, and ears:\n\n$$\\boxed{\\text{B}}$$\n',
-            '### Step 1\nThe text mentions a cat.\n### Step 2\nThe image shows a dog.\n### Final Answer\n**B**',
-            '**Answer:**\n\n$\\boxed{\\text{dog}}$',
-            '<think>\nThe caption says cat, but the picture... the answer is A? No, B.\n</think>\n\n<answer>B</answer>',
-            '<think>…</think><answer> (B) dog </answer>', 'Answer: B.\n\nConfidence: 90%', 'Answer: B (confidence: 0.9)', 'B (90%)', 'B, 95% sure',
-            'Choice: B\nExplanation: ...', 'My choice: dog', 'Final choice: (B)', 'Prediction: dog', 'Predicted class: dog', 'class: B',
-            'The answer is B) dog.', 'the answer is (b) dog', 'answer is b: dog', 'option b is the answer', "I'm going with B.", "I'll say B",
-            "I'd go for the dog.", 'Let me pick B', 'My pick is B.', 'I vote for B.', 'I lean towards B.', 'Neither A nor C nor D, so B.',
-            'A, C and D are wrong. B.', 'Only one option remains: B', 'Dog, not cat.', "It's definitely a dog!",
-            'It is obviously not a cat, obviously a dog.',
-        ],
-        'cat': [
-            'The text says "This picture seems to depict a cat." The answer is cat.', 'A: cat\n\nThis answer is based on the sentence given.',
-            'Given the statement, the answer would be A: cat.', 'Since the picture seems to depict a cat, the answer is A.',
-            'The picture seems to depict a cat, so the answer is A: cat.', 'This picture seems to depict a cat.',
+    ("options called options", ("Option A", "Option B", "Option C"), {
+        "Option B": [
+            "Option B", "option b", "B", "The answer is Option B.",
         ],
         None: [
-            'The answer is: (A) cat\n(B) dog\n(C) red cat\n(D) horse',
-            'Question:\nWhich animal is shown?\nOption:\nA: cat\nB: dog\nC: red cat\nD: horse\n', "it's b", 'i think b', 'b is correct', 'Picking B.',
-            'Lean B.', 'A, C, and D can be ruled out.', 'By elimination, B.', 'I would not say it is a dog', "I don't believe it's a dog.",
-            'Hardly a dog.', "This isn't B.", "It's not option B.", 'Option B does not fit.', 'Option B can be excluded.', "B doesn't match.",
-            "B can't be right.", 'B cannot be correct', 'B is unlikely.', 'B is out.', 'B, no.', 'The dog is absent.',
-            "There aren't any dogs, no dog.", 'It would be wrong to answer B.', 'It is wrong to choose B', 'Never choose B.', 'Avoid B.',
-            'I reject B.', 'I rejected option B.', 'I disagree with B.',
-        ],
-        'horse': [
-            'Looks like a horse to me.',
+            "Option A or Option B", "not Option B",
         ],
     }),
-    ('of 0, 1, 2, 3', ('0', '1', '2', '3'), {
-        '0': [
-            '0', 'There are 0 dogs.',
+    ("names that contain each other", ("York", "New York", "new yorker"), {
+        "New York": [
+            "New York", "new-york", "New_York.",
+        ],
+        "York": [
+            "York",
+        ],
+        "new yorker": [
+            "a new yorker",
+        ],
+    }),
+    ("counts with zero", ("0", "1", "2", "3"), {
+        "0": [
+            "0", "There are 0 dogs.",
         ],
         None: [
-            'zero', 'There are no dogs.', '2 of the 3', '2/3', '2nd', 'B: 2', 'I counted 3 animals: A, B',
+            "zero", "There are no dogs.", "2 of the 3", "2/3", "2nd", "B: 2", "I counted 3 animals: A, B",
         ],
-        '3': [
-            '3.',
+        "3": [
+            "3.",
         ],
-        '2': [
-            'Option 2', 'The answer is option 2.', 'Answer: 2 dogs',
+        "2": [
+            "Option 2", "The answer is option 2.", "Answer: 2 dogs",
         ],
-        '1': [
-            '1.', '(1)', 'Answer 1', 'B', 'B: 1',
+        "1": [
+            "1.", "(1)", "Answer 1", "B", "B: 1",
         ],
     }),
-    ('of on, off', ('on', 'off'), {
-        'on': [
-            'The light is on.', 'The answer is on.',
+    ("on and off", ("on", "off"), {
+        "on": [
+            "The light is on.", "The answer is on.",
         ],
-        'off': [
-            'off', 'It is off.',
+        "off": [
+            "off", "It is off.",
         ],
         None: [
-            'not on',
+            "not on",
         ],
     }),
-    ('of he, she', ('he', 'she'), {
-        'she': [
-            'She is.',
+    ("pronouns", ("he", "she"), {
+        "she": [
+            "She is.",
         ],
-        'he': [
-            'he',
+        "he": [
+            "he",
         ],
     }),
-    ('of chopping wood, playing-violin, frying_food, people_shouting', ('chopping wood', 'playing-violin', 'frying_food', 'people_shouting'), {
-        'chopping wood': [
-            'chopping_wood', 'Chopping wood', 'The person is chopping wood.',
+    ("actions as MMA-Bench writes them", ("chopping wood", "playing-violin", "frying_food", "people_shouting"), {
+        "chopping wood": [
+            "chopping_wood", "Chopping wood", "The person is chopping wood.",
         ],
-        'playing-violin': [
-            'playing violin', 'playing_violin',
+        "playing-violin": [
+            "playing violin", "playing_violin",
         ],
-        'frying_food': [
-            'C: frying food',
+        "frying_food": [
+            "C: frying food",
         ],
-        'people_shouting': [
-            'people shouting', 'Not frying_food but people_shouting', 'Video_caption: frying_food. Answer: people_shouting',
+        "people_shouting": [
+            "people shouting", "Not frying_food but people_shouting", "Video_caption: frying_food. Answer: people_shouting",
         ],
         None: [
-            'The video shows frying food while the audio is people shouting.', 'Video_caption: frying_food.',
+            "The video shows frying food while the audio is people shouting.", "Video_caption: frying_food.",
         ],
     }),
-    ('of Paris, France, Rome, Italy, London, None of the above', ('Paris, France', 'Rome, Italy', 'London', 'None of the above'), {
-        'Paris, France': [
-            'Paris, France',
+    ("options with commas", ("Paris, France", "Rome, Italy", "London", "None of the above"), {
+        "Paris, France": [
+            "Paris, France",
         ],
         None: [
-            'Paris', 'None of the options', 'Rome',
+            "Paris", "None of the options", "Rome",
         ],
-        'Rome, Italy': [
-            'B. Rome, Italy', 'It is Rome, Italy.',
+        "Rome, Italy": [
+            "B. Rome, Italy", "It is Rome, Italy.",
         ],
-        'London': [
-            'London, not Paris, France', 'The answer is London.',
+        "London": [
+            "London, not Paris, France", "The answer is London.",
         ],
-        'None of the above': [
-            'None of the above', 'D: None of the above.',
+        "None of the above": [
+            "None of the above", "D: None of the above.",
         ],
     }),
-    ('of yes, no, cannot tell', ('yes', 'no', 'cannot tell'), {
-        'yes': [
-            'Yes',
+    ("yes, no, cannot tell, further answers", ABSTAIN, {
+        "yes": [
+            "Yes",
         ],
         None: [
-            'No, you cannot tell.', 'It cannot be told.', 'It is impossible to tell',
+            "No, you cannot tell.", "It cannot be told.", "It is impossible to tell",
         ],
-        'cannot tell': [
-            'I cannot tell.', 'Cannot tell, the frames are black.', "I can't tell because there is no sound", 'The answer is: cannot tell',
-            'C: cannot tell because there is no audio',
+        "cannot tell": [
+            "I cannot tell.", "Cannot tell, the frames are black.", "I can't tell because there is no sound", "The answer is: cannot tell",
+            "C: cannot tell because there is no audio",
         ],
     }),
 ]  # fmt: skip
