@@ -125,7 +125,12 @@ def outcome(convert: TwinConverter, processor: TwinProcessor, row: dict[str, Any
     aligned = convert(row, 0)
     clips = {name: aligned.pop(name) for name in ("_videos", "_audios")}
     stored = Dataset.from_list([aligned], features=aligned_features())[0]
-    example = processor.preprocess_dataset({name: [value] for name, value in (stored | clips).items()})
+    try:
+        example = processor.preprocess_dataset({name: [value] for name, value in (stored | clips).items()})
+    except ModalityInterferenceError as error:  # audio is no fault of the row here, but of the template
+        assert clips["_audios"] and "`audio`, which `template: qwen2_vl`" in str(error)
+        return f"refused: {error}"
+
     (reason,) = example["dropped"]
     assert reason or example["input_ids"][0]
     assert reason is None or reason["kind"].replace("-", " ").strip(), reason
