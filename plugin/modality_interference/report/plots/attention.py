@@ -31,7 +31,7 @@ _GAP = 0.08  # above and below a panel: the names of tokens keep apart from the 
 _BAR = 2.2  # height of the colour bar
 _BARS = 1.0  # its width, with its labels
 _CURVE = (4.2, 2.8)  # a panel of contrasts
-_LETTER = 0.077  # inches, of a title
+_LETTER = 0.09  # inches, of a bold title
 _TINT = 0.2  # opacity of the intervals of one or two runs
 _WRITTEN = 12  # layers of which each share is written into its cell
 

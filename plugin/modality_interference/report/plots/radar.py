@@ -15,7 +15,7 @@ from ..theme import CLEAN, MUTED, PAGE, add_legend, backdrop, label, line_style
 
 GUESSING = "guessing"  # the run that is drawn without markers
 FEWEST_AXES = 3  # with fewer, a radar has no area
-_MOST_ON_A_PHONE = 8
+_MOST_ON_A_PHONE = 6
 _LINE = 10.5  # points
 _SIZE = (7.2, 4.6)  # inches, and more where there are many axes
 _CROWDED = 14  # axes
