@@ -5,6 +5,7 @@ no sharing; for Qwen2.5-VL and Qwen2.5-Omni only. It shares nothing with the plu
 """
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -38,10 +39,8 @@ class Row:
             load_image(reference, example["images"] or [], example["twin_images"] or [])
             for reference in variant["image_references"]
         ]
-        videos, black = clips_of(example, variant, "video")
-        audios, silent = clips_of(example, variant, "audio")
-        tracks = [read_audio(Path(path))[0] for path in audios]
-        tracks = [np.zeros_like(track) if quiet else track for track, quiet in zip(tracks, silent)]
+        videos = clips_of(example, variant, "video")
+        tracks = [samples(clip) for clip in clips_of(example, variant, "audio")]
         stock = SFTDataCollatorWith4DAttentionMask(
             template=collator.template,
             model=collator.model,
@@ -50,9 +49,9 @@ class Row:
         )
         ids = variant["input_ids"]
         feature = {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": variant["labels"], "images": images}
-        self.inputs = stock([feature | {"videos": videos, "audios": tracks}])
-        if any(black):
-            self.inputs["pixel_values_videos"] = black_pixels(collator, videos)
+        self.inputs = stock([feature | {"videos": [clip.like or clip.path for clip in videos], "audios": tracks}])
+        if any(clip.removed or clip.like for clip in videos):
+            self.inputs["pixel_values_videos"] = pixels(collator, videos)
 
         self.labels = self.inputs.pop("labels")[0]
         self.model, self.key = model, key
@@ -120,24 +119,47 @@ def first_turn(tokenizer: Any, ids: list[int]) -> int:
     return next(end for end in range(marks[1], len(ids)) if tokenizer.decode(ids[marks[1] : end]).endswith("user\n"))
 
 
-def clips_of(example: dict[str, Any], variant: dict[str, Any], kind: str) -> tuple[list[str], list[bool]]:
-    """The paths of a row's videos or audio, and whether each is removed."""
-    paths, removed = [], []
+def clips_of(example: dict[str, Any], variant: dict[str, Any], kind: str) -> list[SimpleNamespace]:
+    """Of a row's videos or audio the path, the path of the clip whose length it takes (or None), and whether it is removed."""
+    found = []
     for reference in variant[f"{kind}_references"]:
-        *what, place, index = reference.split(":")
-        paths.append(example[f"{kind}s" if place == "row" else f"twin_{kind}s"][int(index)])
-        removed.append(what == ["removed"])
+        names = reference.removeprefix("removed:").split(":")
+        paths = [
+            example[f"{kind}s" if place == "row" else f"twin_{kind}s"][int(index)]
+            for place, index in zip(names[::2], names[1::2])
+        ]
+        like = paths[1] if len(paths) == 2 else None
+        found.append(SimpleNamespace(path=paths[0], like=like, removed=reference.startswith("removed:")))
 
-    return paths, removed
+    return found
 
 
-def black_pixels(collator: Any, videos: list[str]) -> Tensor:
-    """The pixel values of one video all of whose frames are black."""
-    (path,) = videos
+def samples(clip: SimpleNamespace) -> np.ndarray:
+    """The samples of an audio as the row has it."""
+    track = read_audio(Path(clip.path))[0]
+    if clip.like:
+        length = len(read_audio(Path(clip.like))[0])
+        track = np.concatenate([track, np.zeros(length, track.dtype)])[:length]
+
+    return np.zeros_like(track) if clip.removed else track
+
+
+def pixels(collator: Any, videos: list[SimpleNamespace]) -> Tensor:
+    """The pixel values of one video as the row has it."""
+    (clip,) = videos
     settings = {f"image_{name}_pixels": getattr(collator.processor, f"video_{name}_pixels") for name in ("max", "min")}
     settings |= {name: getattr(collator.processor, name) for name in ("video_fps", "video_maxlen")}
-    frames = collator.template.mm_plugin._regularize_videos([path], **settings)["videos"][0]
-    frames = [Image.new("RGB", frame.size) for frame in frames]
+
+    def frames_of(path: str) -> list[Image.Image]:
+        return collator.template.mm_plugin._regularize_videos([path], **settings)["videos"][0]
+
+    frames = frames_of(clip.path)
+    if clip.like:
+        frames = [frames[min(index, len(frames) - 1)] for index in range(len(frames_of(clip.like)))]
+
+    if clip.removed:
+        frames = [Image.new("RGB", frame.size) for frame in frames]
+
     return collator.processor.video_processor(videos=[frames], return_tensors="pt")["pixel_values_videos"]
 
 
