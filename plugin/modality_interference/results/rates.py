@@ -1,0 +1,101 @@
+"""The rates of datasets and perturbations, with their intervals, and how they develop over a training run."""
+
+from typing import Annotated, Generic, TypeAlias, TypeVar
+
+from pydantic import Field, model_validator
+
+from .rows import ROUNDING, RateName, Result
+
+
+Number = TypeVar("Number", bound=float | None)
+
+
+class Estimate(Result, Generic[Number]):
+    """A value with its 95 % interval, which allows for rows that share a unit; `Number` says what its numbers may be.
+
+    Attributes:
+        value: of the rows as they are.
+        low: lower end of the interval.
+        high: upper end.
+    """
+
+    value: Number
+    low: Number
+    high: Number
+
+
+Share = Annotated[float, Field(ge=-ROUNDING, le=1 + ROUNDING)]
+# a share of rows, a causal effect in bits, both between 0 and 1, or an excess of a share, which may be below 0
+Rate: TypeAlias = Estimate[Annotated[float, Field(ge=-1 - ROUNDING, le=1 + ROUNDING)]]
+
+
+class PerturbationResult(Result):
+    """The rates of one dataset under one perturbation.
+
+    Attributes:
+        rows: how many rows were scored.
+        rates: those of `RATES` that apply: `clean` has no flip_rate, causal_effect and misled_rate; accuracy_norm needs
+            options that are scored by likelihood; misled_rate needs a target option, and is called other_modality_rate
+            where the target is the class of the frames or the audio that the question is not about; abstention_rate needs
+            rows whose right answer is that one cannot tell, and false_abstention_rate those that offer that answer beside
+            the right one; excess_misled_rate is misled_rate or other_modality_rate less the share of the clean rows that
+            are answered with that option, too; causal_effect needs likelihoods;
+            unparsable_rate needs generated answers.
+        clean: what the rates of twins are to be compared with: of the clean rows of these very twins the accuracy, and, as
+            misled_rate or other_modality_rate, the share that is answered with the twin's target option; empty for `clean`.
+        chance: the accuracy of guessing, the mean of 1 / options; None where an answer is free.
+    """
+
+    rows: int = Field(ge=0)
+    rates: dict[RateName, Rate]
+    clean: dict[RateName, Rate] = {}
+    chance: float | None = Field(default=None, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _only_an_excess_is_below_0(self) -> "PerturbationResult":
+        for name, rate in [*self.rates.items(), *self.clean.items()]:
+            if name != "excess_misled_rate" and min(rate.value, rate.low, rate.high) < -ROUNDING:
+                raise ValueError(f"{name} must be between 0 and 1")
+
+        return self
+
+
+class DatasetResult(Result):
+    """The rates of one dataset.
+
+    Attributes:
+        examples: number of examples.
+        kind: what their answers depend on: image, text, video, audio, both or mixed.
+        perturbations: results by perturbation, `clean` first.
+        removed: whether the modality that the questions ask about was removed from its rows.
+        kinds: the same of the rows of each kind alone, by kind, where the dataset has several: of a dataset of clips,
+            the questions about what is seen (`video`) and about what is heard (`audio`).
+    """
+
+    examples: int = Field(ge=0)
+    kind: str
+    perturbations: dict[str, PerturbationResult]
+    removed: bool = False
+    kinds: dict[str, dict[str, PerturbationResult]] = {}
+
+
+CURVE_RATES: tuple[RateName, ...] = ("accuracy", "flip_rate", "other_modality_rate")
+
+
+class CurvePoint(Result):
+    """A rate after some steps of a training run.
+
+    Attributes:
+        step: optimizer steps.
+        value: the rate.
+        low: lower end of its 95 % interval.
+        high: upper end.
+    """
+
+    step: int
+    value: Share
+    low: Share
+    high: Share
+
+
+Curves: TypeAlias = dict[str, dict[str, dict[RateName, list[CurvePoint]]]]  # by dataset, perturbation and rate
