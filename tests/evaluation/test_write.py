@@ -6,9 +6,9 @@ from modality_interference.evaluation.write import free_answers, unparsable_answ
 
 
 def test_rows_with_options_that_likelihoods_cannot_compare_are_counted():
-    sentences = scored("sent", correct=[True, False, True], right=["red"] * 3, options=[None, 4, None])
-    twins = scored("sent", "misleading_text", correct=[True], right=["red"], options=[None])
-    free = scored("captions", correct=[True])
+    sentences = scored("sent", correct=[True, False, True], right=["red"] * 3, options_unread=[True, None, True])
+    twins = scored("sent", "misleading_text", correct=[True], right=["red"], options_unread=[True])
+    free = scored("captions", correct=[True], right=["A cat."])
     found = free_answers([*sentences, *twins, *free], "likelihood")
     assert list(found) == ["sent"] and found["sent"].startswith("2 of 3 examples have options but are scored as free")
     assert free_answers(sentences, "generate") == {}

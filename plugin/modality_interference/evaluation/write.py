@@ -156,7 +156,7 @@ def free_answers(rows: list[ScoredRow], scoring: str) -> dict[str, str]:
     """
     clean = [row for row in rows if row.perturbation == CLEAN and scoring == "likelihood"]
     total = Counter(row.dataset for row in clean)
-    free = Counter(row.dataset for row in clean if row.options is None and row.right is not None)
+    free = Counter(row.dataset for row in clean if row.options_unread)
     return {
         name: f"{count} of {total[name]} examples have options but are scored as free answers, as their responses are neither "
         "an option's text nor its letter; `diagnosis_scoring: generate` reads options from sentences."

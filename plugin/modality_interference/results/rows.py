@@ -56,6 +56,7 @@ class ScoredRow(Result):
         target: the target option's text.
         abstention: the option that says that one cannot tell; None where none is offered.
         removed: whether black frames or silence are in place of what the answer depends on; None where they are not.
+        options_unread: true where the row has options and is scored as a free answer, as its response is a sentence.
         medium: the name of the row's first file; None where it has none.
         response: what the model wrote, as it wrote it; None where answers are scored by likelihood.
     """
@@ -78,6 +79,7 @@ class ScoredRow(Result):
     response: str | None = None
     abstention: str | None = None
     removed: bool | None = None
+    options_unread: bool | None = None
     medium: str | None = None
 
     @property
