@@ -175,3 +175,23 @@ def test_line_separators_in_answers(tmp_path):
     )
     (tmp_path / ROWS_FILE).write_text(row.model_dump_json() + "\n", encoding="utf-8")
     assert read_rows(tmp_path) == [row]
+
+
+@pytest.mark.parametrize("name", [JSON_FILE, ROWS_FILE])
+@pytest.mark.parametrize("kind", ["pipe", "device", "link out", "folder"])
+def test_what_is_no_file_of_the_folder_stays_closed(tmp_path, name, kind):
+    """A pipe would block for ever, and /dev/zero never ends."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (tmp_path / "secret").write_text("secret")
+    if kind == "pipe":
+        os.mkfifo(folder / name)
+    elif kind == "folder":
+        (folder / name).mkdir()
+    else:
+        (folder / name).symlink_to({"device": "/dev/zero", "link out": tmp_path / "secret"}[kind])
+
+    with pytest.raises(ModalityInterferenceError, match=f"cannot read .*{name}: .*A diagnosis writes it") as found:
+        (read_diagnosis if name == JSON_FILE else read_rows)(folder)
+
+    assert "secret" not in str(found.value).replace(str(tmp_path), "")

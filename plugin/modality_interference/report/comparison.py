@@ -122,12 +122,13 @@ def compare_runs(folders: Sequence[Path], output: Path, names: Sequence[str] | N
     )
     probed = {run.name: run.diagnosis.attention for run in runs if run.diagnosis.attention is not None}
     plots = [*comparison_plots(table), *contrast_plots(probed, COMPARED_FILE)]
+    text = comparison_page(comparison, plots)  # before anything is written: all or nothing
     for plot in plots:
         write_bytes(output / plot.file_name, plot.png)
 
     write_text(output / JSON_FILE, comparison.model_dump_json(indent=2) + "\n")
     page = output / HTML_FILE
-    write_text(page, comparison_page(comparison, plots))
+    write_text(page, text)
     return page
 
 

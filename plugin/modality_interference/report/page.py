@@ -37,11 +37,12 @@ def write_report(folder: Path, diagnosis: Diagnosis, rows: Sequence[ScoredRow]) 
         ModalityInterferenceError: the folder cannot be written.
     """
     plots = diagnosis_plots(diagnosis, rows)
+    text = _page(diagnosis, rows, plots)  # before anything is written: all or nothing
     for plot in plots:
         write_bytes(folder / plot.file_name, plot.png)
 
     page = folder / HTML_FILE
-    write_text(page, _page(diagnosis, rows, plots))
+    write_text(page, text)
     for name in set(FILES) - {plot.file_name for plot in plots}:
         (folder / name).unlink(missing_ok=True)  # an earlier diagnosis's would contradict the page
 

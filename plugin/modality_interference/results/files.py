@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from ..errors import ModalityInterferenceError
-from ..files import write_text
+from ..files import read_text, write_text
 from ..messages import explain, shown
 from .diagnosis import SCHEMA, Diagnosis
 from .rows import ScoredRow
@@ -16,6 +16,8 @@ from .rows import ScoredRow
 
 JSON_FILE = "interference.json"
 ROWS_FILE = "interference_rows.jsonl"
+MAX_JSON_BYTES = 200_000_000  # pictures of the gallery included
+MAX_ROWS_BYTES = 4_000_000_000  # about ten million rows
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -36,8 +38,7 @@ def read_diagnosis(folder: Path) -> Diagnosis:
         ModalityInterferenceError: it is missing, of another schema version or not what a diagnosis writes; names the
             file and the key.
     """
-    path = folder / JSON_FILE
-    return _parse(Diagnosis, _read_text(path), str(path))
+    return _parse(Diagnosis, _read(folder, JSON_FILE, MAX_JSON_BYTES), str(folder / JSON_FILE))
 
 
 def read_rows(folder: Path) -> list[ScoredRow]:
@@ -46,18 +47,17 @@ def read_rows(folder: Path) -> list[ScoredRow]:
     Raises:
         ModalityInterferenceError: it is missing or not what a diagnosis writes; names the file and the line.
     """
-    path = folder / ROWS_FILE
-    lines = enumerate(_read_text(path).split("\n"), start=1)  # `splitlines` would split at U+2028, too
+    path, text = folder / ROWS_FILE, _read(folder, ROWS_FILE, MAX_ROWS_BYTES)
+    lines = enumerate(text.split("\n"), start=1)  # `splitlines` would split at U+2028, too
     return [_parse(ScoredRow, line, f"{path}, line {number}") for number, line in lines if line.strip()]
 
 
-def _read_text(path: Path) -> str:
+def _read(folder: Path, name: str, limit: int) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        return read_text(folder, name, limit)
+    except ModalityInterferenceError as error:
         raise ModalityInterferenceError(
-            f"cannot read {path}: {reason}. A diagnosis writes it: run `llamafactory-cli train` with "
+            f"cannot read {folder / name}: {error}. A diagnosis writes it: run `llamafactory-cli train` with "
             "`plugin: modality_interference` and `do_eval: true`, and name its output_dir."
         ) from error
 
