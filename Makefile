@@ -34,7 +34,7 @@ test: lint  ## lint, then all tests but those of the engines
 
 # every tuning, attack and accumulation
 test-engines: install  ## every engine on two CPU processes; writes tests/engines/table.md
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/engines --quiet -m engines
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests --quiet -m engines
 
 docs: install  ## rewrites the generated parts of docs/
 	$(BIN)/python tests/helpers/generated_docs.py

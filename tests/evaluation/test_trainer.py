@@ -220,7 +220,7 @@ def test_any_batch_size_gives_the_same_rows(checkpoint, datasets, tmp_path, refe
     same_rows(reference, tmp_path)
 
 
-@pytest.mark.parametrize("rows", [7, 1])
+@pytest.mark.parametrize("rows", [7, pytest.param(1, marks=pytest.mark.engines)])
 def test_two_processes_give_the_same_figures_as_one(checkpoint, tmp_path, rows):
     """7 examples over 2 ranks in batches of 2, and one example for 2 ranks: ranks repeat rows to even out."""
     folder = write_datasets(tmp_path / "data", rows=rows)

@@ -144,7 +144,7 @@ def test_the_rows_that_are_changed_are_good(formatting, folder, processor):
 
 
 @pytest.mark.parametrize("formatting", GOOD)
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_row_is_good_or_dropped(formatting, folder, processor, data):
     good = GOOD[formatting]
