@@ -2,8 +2,9 @@
 
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -183,20 +184,29 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """`write_text`, of bytes."""
-    temporary = None
+    partial = path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}{_PARTIAL}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("wb", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = file.name
+        with partial.open("xb") as file:  # not `tempfile`, whose files are private whatever the umask allows
             file.write(data)
 
-        os.chmod(temporary, 0o644)  # temporary files are private; reports are to be shared
-        os.replace(temporary, path)
+        os.replace(partial, path)
     except OSError as error:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
         raise ModalityInterferenceError(
             f"cannot write {path}: {error.strerror or error}. Free some space or make the folder writable, or choose "
             "another output folder, and run again; an earlier file at this path is unchanged."
         ) from error
+
+
+_PARTIAL = ".modality-interference.partial"
+_PARTIAL_NAME = re.compile(rf"\..+\.[0-9a-f]{{16}}{re.escape(_PARTIAL)}")
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Remove what a killed `write_bytes` left in a folder, and nothing else."""
+    for file in folder.glob(f".*{_PARTIAL}"):
+        if _PARTIAL_NAME.fullmatch(file.name) and not file.is_dir():
+            file.unlink(missing_ok=True)

@@ -238,6 +238,25 @@ def test_two_runs_do_not_share_a_folder(tmp_path):
         prepare(tmp_path)
 
 
+def test_hidden_files_of_others_in_the_output_folder_stay(tmp_path):
+    write_clip(tmp_path / "in" / "bell" / "0.mp4", seconds=1)
+    others = {"videos/.keep": b"", "sounds/.gitignore": b"*.wav", "videos/.git/config": b"[core]", ".gitignore": b"x"}
+    for name, content in others.items():
+        (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "out" / name).write_bytes(content)
+
+    before = os.umask(0o002)
+    try:
+        prepare(tmp_path)
+        prepare(tmp_path)
+    finally:
+        os.umask(before)
+
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in others} == others
+    written = [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".mp4", ".wav", ".jsonl")]
+    assert len(written) == 3 and {path.stat().st_mode & 0o777 for path in written} == {0o664}
+
+
 # interruptions
 
 
@@ -296,7 +315,8 @@ def test_a_killed_run_is_continued(long_clips):
     found = read_journal(long_clips / "out" / "clips.partial.jsonl")
     assert [record.source for record in found][done:] == ["gone.mp4"]
 
-    (long_clips / "out" / "videos" / ".clip.mp4.abc").write_bytes(b"half a clip")
+    partial = f".clip.mp4.{'0' * 16}.modality-interference.partial"
+    (long_clips / "out" / "videos" / partial).write_bytes(b"half a clip")
     assert f"{done} of them were done by an earlier run" in finish(long_clips)
     check_complete(long_clips, long_clips / "undisturbed")
 

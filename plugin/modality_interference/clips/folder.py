@@ -9,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ..errors import ModalityInterferenceError
+from ..files import remove_partial_files
 from .labels import Labels, folder_labels, read_labels
 from .manifest import JOURNAL, MANIFEST, ClipRecord, append, open_journal, read_journal, read_manifest, write_manifest
 from .prepare import AUDIOS, VIDEOS, Settings, file_names, fingerprint, prepare_to_files
@@ -79,7 +80,9 @@ def _prepare(
     workers: int,
     on_progress: Callable[[int, int], None],
 ) -> Outcome:
-    _remove_leftovers(out)
+    for clips in (out / VIDEOS, out / AUDIOS):
+        remove_partial_files(clips)
+
     done = _done_before(found.sources, out, settings)
     outcome = Outcome([], found, len(done))
     waiting = []
@@ -180,10 +183,3 @@ def _locked(out: Path) -> Iterator[None]:
             f"cannot write to `{out}`: {error.strerror or error}. Free some space or make the folder writable, or "
             "choose another one; the same command then continues where this one ended."
         ) from error
-
-
-def _remove_leftovers(out: Path) -> None:
-    """Half-written files of a run that was killed."""
-    for folder in (out / VIDEOS, out / AUDIOS):
-        for file in folder.glob(".*"):
-            file.unlink(missing_ok=True)
