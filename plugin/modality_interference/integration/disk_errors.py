@@ -1,8 +1,9 @@
-"""Disk errors while data is prepared: say which folder cannot be written, and what to do."""
+"""Disk errors: find folders that cannot be written before a run starts, and say which one it is and what to do."""
 
 import errno
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -24,6 +25,54 @@ _CAUSES = {
     errno.EEXIST: "a file is where a folder must be",
 }
 _MAX_CAUSES = 16  # `datasets` wraps errors in each other
+_PROBE = 1 << 20  # bytes; less than any run writes
+_FIX = "Make room or give write permission there, or name another folder; then start the run again."
+
+
+def check_folders(data_args: Any, training_args: Any) -> None:
+    """Write a file into `output_dir` and, where it will be written, beside `tokenized_path`, and remove it again.
+
+    A run writes there after data was tokenized and the model loaded, which may take hours. Only the process that writes
+    looks: on other nodes the folder may be read-only.
+
+    Args:
+        data_args: LLaMA-Factory's.
+        training_args: LLaMA-Factory's.
+
+    Raises:
+        ModalityInterferenceError: naming the key, the folder, what is in the way and what to do.
+    """
+    if not training_args.should_save:
+        return
+
+    _check_folder("output_dir", training_args.output_dir)
+    if data_args.tokenized_path is not None:
+        tokenized = os.path.expanduser(data_args.tokenized_path)
+        if not os.path.isdir(tokenized) or not os.listdir(tokenized):  # else it is read
+            _check_folder("tokenized_path", tokenized)
+
+
+def _check_folder(key: str, folder: str) -> None:
+    """Write into the folder, or, while there is none, into the nearest one above it, in which it would be made."""
+    above = os.path.abspath(folder)
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+
+    try:
+        with tempfile.TemporaryDirectory(prefix=".modality_interference_", dir=above) as probe:
+            with open(os.path.join(probe, "probe"), "wb") as file:
+                file.write(bytes(_PROBE))
+                file.flush()
+                os.fsync(file.fileno())  # file systems on a network say only then that a disk is full
+    except OSError as error:
+        cause = _CAUSES.get(error.errno or 0, "it cannot be used")
+        if not os.path.isdir(above):  # a link to nothing is no folder either
+            cause = "a file is where a folder must be"
+
+        raise ModalityInterferenceError(
+            f"`{key}` is `{folder}`, and nothing can be written in `{above}`{_free(above)}: {cause} "
+            f"({error.strerror or error}). {_FIX}"
+        ) from error
 
 
 def explain_disk_errors(stock: Callable[..., Any]) -> Callable[..., Any]:
@@ -67,8 +116,7 @@ def _message(error: OSError, folders: dict[str, str]) -> str:
     where = f"`{error.filename}`" if error.filename else "the prepared data"
     written = "; ".join(f"{role} is `{folder}`{_free(folder)}" for role, folder in folders.items())
     return (
-        f"Cannot write {where}: {_CAUSES[error.errno or 0]} ({error.strerror or error}). Written to: {written}. "
-        "Make room or give write permission there, or name another folder; then start the run again."
+        f"Cannot write {where}: {_CAUSES[error.errno or 0]} ({error.strerror or error}). Written to: {written}. {_FIX}"
     )
 
 

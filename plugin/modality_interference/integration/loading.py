@@ -343,7 +343,7 @@ def dataset_dict(stock: type[DatasetDict]) -> type[DatasetDict]:
 
     class WholeDatasetDict(stock):  # type: ignore[misc, valid-type]
         def save_to_disk(self, dataset_dict_path: Any, *args: Any, **keys: Any) -> None:
-            target = Path(dataset_dict_path)
+            target = Path(dataset_dict_path).expanduser()  # as `datasets` does
             partial = target.with_name(f".{target.name}.partial")
             shutil.rmtree(partial, ignore_errors=True)
             super().save_to_disk(partial, *args, **keys)

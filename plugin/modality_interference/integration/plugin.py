@@ -82,7 +82,9 @@ def install(parser: ModuleType) -> None:
             validate(finetuning_args)
             check_recipe(model_args, data_args, training_args, finetuning_args)
             from ..train.checkpoints import choose_checkpoint
+            from .disk_errors import check_folders
 
+            check_folders(data_args, training_args)
             choose_checkpoint(module.read_args(args), training_args)
             activate(model_args, data_args, training_args, finetuning_args)
 
