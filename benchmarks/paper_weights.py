@@ -103,7 +103,7 @@ def main() -> None:
     ratios: dict[str, list[tuple[float, float]]] = {"reverse_kl": [], "js": []}
     shares: dict[float, list[float]] = {weight: [] for weight in WEIGHTS}
     for batch in found:
-        with parts.hooked(positions=batch.answer_positions, media_features=parts.media_features(batch.media_index)):
+        with parts.hooked(positions=batch.answer_positions, media_features=parts.media_features(batch.feature_index)):
             logits = model(**batch.inputs, use_cache=False).logits
 
         answers = Answers.of(logits, batch.labels)

@@ -34,7 +34,8 @@ def test_kinds():
 def test_mask_follows_its_definition(relevant, tokens, start):
     ids, attended, answered = (torch.tensor([list(column)]) for column in zip(*tokens))
     labels = torch.where(answered, ids, IGNORE_LABEL)
-    mask = perturbation_mask(ids, attended, labels, torch.tensor([to_bits(relevant)]), torch.tensor([start]), TOKENS)
+    bits = TOKENS.bits(ids, attended)
+    mask = perturbation_mask(bits, attended, labels, torch.tensor([to_bits(relevant)]), torch.tensor([start]))
     before = 0  # tokens so far, padding not counted
     for (token, attend, answer), masked in zip(tokens, mask[0].tolist()):
         modality = {90: Modality.IMAGE, 91: Modality.AUDIO}.get(token, Modality.TEXT)

@@ -1,5 +1,6 @@
 """Clips in a batch: against LLaMA-Factory's own collator, hand-computed masks and positions, and reading each clip once."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ from helpers.loading import Loaded, load_data
 from helpers.runs import recipe
 from helpers.tiny_models import CLIP_FAMILIES, FAMILIES
 from llamafactory.data import SFTDataCollatorWith4DAttentionMask
+from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoModelForTextToWaveform
 
+from modality_interference.batching.batch import TwinBatch
 from modality_interference.batching.collator import Purpose
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.modality import Modality
+from modality_interference.train.hooks import ModelParts
 
 
 ALL = FAMILIES | CLIP_FAMILIES
@@ -28,6 +32,7 @@ MEDIA_TOKENS = {
     "qwen2_5_vl": {"<|image_pad|>": "image", "<|video_pad|>": "video"},
     "qwen3_vl": {"<|image_pad|>": "image", "<|video_pad|>": "video"},
     "llava_next_video": {"<image>": "image", "<video>": "video"},
+    "internvl": {"<IMG_CONTEXT>": "video"},
 }
 DATASETS = {"qwen2_5_omni": "clips,read,seen"}
 PER_MEDIUM = (
@@ -109,7 +114,7 @@ def with_whole_clips(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 CASES = [
-    *[(family, {}) for family in ("qwen2_5_vl", "qwen3_vl", "llava_next_video", "qwen2_5_omni")],
+    *[(family, {}) for family in ("qwen2_5_vl", "qwen3_vl", "llava_next_video", "qwen2_5_omni", "internvl")],
     ("qwen2_5_omni", {"dataset": "clips,read", "use_audio_in_video": True}),
 ]
 
@@ -122,8 +127,8 @@ every_case = pytest.mark.parametrize(("family", "keys"), CASES, ids=name_of)
 
 
 @pytest.mark.parametrize(
-    ("family", "keys"), [case for case in CASES if case[0] != "llava_next_video"], ids=name_of
-)  # LLaMA-Factory 0.9.5 itself does not get videos through that one's processor with transformers 5
+    ("family", "keys"), [case for case in CASES if case[0] not in ("llava_next_video", "internvl")], ids=name_of
+)  # LLaMA-Factory 0.9.5 itself does not get videos through the first one's processor with transformers 5
 def test_the_batch_is_llamafactorys_with_every_clip_once(loaded, family, keys):
     data, model = loaded(family, **keys)
     examples = with_whole_clips(list(data.train))
@@ -189,6 +194,53 @@ def test_the_mask_holds_irrelevant_tokens_only(loaded, family, keys):
     if family == "qwen2_5_omni":
         assert {("video", "audio", True), ("audio", "video", True), ("audio", "text", True)} <= seen
         assert {("video", "video", False), ("audio", "audio", False)} <= seen
+
+
+def test_a_video_and_an_image_with_the_same_tokens(checkpoint, folder, tmp_path):
+    """InternVL: what has made a token decides on the mask, and every token gets the feature of its own medium."""
+    rows = []
+    for index in range(2):
+        turns = ["<video>What moves? <image>And here?", "Dogs."]
+        image = folder / f"{index}.png"
+        Image.new("RGB", (16, 16), ("red", "green")[index]).save(image)
+        said = [{"from": speaker, "value": turn} for speaker, turn in zip(("human", "gpt"), turns)]
+        rows.append({"conversations": said, "videos": [f"{index}.mp4"], "images": [image.name]})
+
+    (folder / "mixed.json").write_text(json.dumps(rows))
+    info = json.loads((folder / "dataset_info.json").read_text())
+    columns = {"messages": "conversations", "videos": "videos", "images": "images"}
+    twins = {"relevant": ["video"], "perturbations": ["random_pixels"]}
+    info["mixed"] = {"file_name": "mixed.json", "formatting": "sharegpt_twins", "columns": columns, "twins": twins}
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    path = checkpoint("internvl")
+    data = load_data(recipe(path, "intern_vl", folder, tmp_path, dataset="mixed,seen"))
+    model = AutoModelForImageTextToText.from_pretrained(path)
+    examples = list(data.train)
+    collator = data.collator(model=model)
+    batch = collator(examples)
+    token = data.tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>")
+    for index, (example, _) in enumerate(flatten(examples)):
+        kinds = batch["token_modality"][index][batch["input_ids"][index] == token].tolist()
+        image = [Modality.IMAGE.bit] * 4 if example["dataset"] == "mixed" else []
+        assert kinds == [VIDEO] * (len(kinds) - len(image)) + image and len(kinds) > len(image)
+        masked = batch["perturbation_mask"][index] & (batch["input_ids"][index] == token)
+        assert int(masked.sum()) == (4 if example["dataset"] == "mixed" else 0)
+
+    parts = ModelParts.of(model)
+    found = []
+    for rows in (batch, *(collator([example | {"variants": []}]) for example in examples)):
+        inputs = TwinBatch.split(rows)
+        with torch.no_grad(), parts.hooked(media_features=parts.media_features(inputs.feature_index)):
+            found.append(model.model.get_image_features(pixel_values=rows["pixel_values"]).pooler_output)
+
+    starts = batch["twin_of"].unique().tolist()
+    places = (batch["input_ids"] == token).nonzero()[:, 0]
+    together = [found[0].flatten(0, -2)[places == start] for start in starts]
+    for own, alone in zip(together, found[1:]):
+        torch.testing.assert_close(own, alone.flatten(0, -2), atol=1e-5, rtol=1e-4)
+
+    with pytest.raises(ModalityInterferenceError, match="a video before an image"):
+        collator.for_evaluation(Purpose.GENERATION)(examples)
 
 
 def test_a_removed_modality_is_black_or_silent_and_as_long(loaded):

@@ -157,11 +157,11 @@ def test_a_model_that_hears_against_eager_attention(tmp_path):
     batch = TwinBatch.split(collator([dict(example) for example in loaded.evaluation]))
     parts, probe = ModelParts.of(eager), AttentionProbe(batch, 2)
     with torch.no_grad():
-        with parts.hooked(media_features=parts.media_features(batch.media_index)):
+        with parts.hooked(media_features=parts.media_features(batch.feature_index)):
             maps = eager(**batch.inputs, output_attentions=True, use_cache=False).attentions
 
         parts = ModelParts.of(model)
-        with parts.hooked(probe.edit, media_features=parts.media_features(batch.media_index)):
+        with parts.hooked(probe.edit, media_features=parts.media_features(batch.feature_index)):
             model(**batch.inputs, use_cache=False)
 
     rows = probe.rows()

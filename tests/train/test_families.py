@@ -41,7 +41,7 @@ CLIPS = {"dataset": "seen,read_seen", "batch_mix": "video=1,text=1", "per_device
 CLIPS_WITH_AUDIO = {"dataset": "clips,read", "batch_mix": "video=1,audio=1,text=1", "per_device_train_batch_size": 3}
 CASES = [
     *[(family, IMAGES) for family in (*FAMILIES, "qwen2_5_omni", "llava_next_video")],
-    *[(family, CLIPS) for family in ("qwen2_5_vl", "qwen3_vl", "llava_next_video", "qwen2_5_omni")],
+    *[(family, CLIPS) for family in ("qwen2_5_vl", "qwen3_vl", "llava_next_video", "qwen2_5_omni", "internvl")],
     ("qwen2_5_omni", CLIPS_WITH_AUDIO),
     ("qwen2_5_omni", CLIPS_WITH_AUDIO | {"use_audio_in_video": True}),
 ]
@@ -87,7 +87,7 @@ def family(request, checkpoint, datasets, clips, equal_clips, tmp_path_factory):
 
 def logits(family, batch, edit=None, parts=True):
     positions = batch.answer_positions
-    images = family.parts.media_features(batch.media_index)
+    images = family.parts.media_features(batch.feature_index)
     with torch.no_grad(), family.parts.hooked(edit, positions, images):
         return family.model(**batch.inputs, use_cache=False).logits
 
@@ -160,7 +160,7 @@ def test_copies_behind_the_batch_equal_copies_in_its_place(family):
         return {**kwargs, "inputs_embeds": embeds}
 
     positions = torch.cat([batch.answer_positions, batch.answer_positions[rows]])
-    with torch.no_grad(), family.parts.hooked(append, positions, family.parts.media_features(batch.media_index)):
+    with torch.no_grad(), family.parts.hooked(append, positions, family.parts.media_features(batch.feature_index)):
         both = family.model(**batch.inputs, use_cache=False).logits
 
     own = int(batch.answer_positions.sum())
@@ -172,7 +172,7 @@ def test_copies_behind_the_batch_equal_copies_in_its_place(family):
 
 def test_the_attack_raises_the_loss_and_leaves_no_gradients(family):
     batch = family.batch
-    found = attack(family).find(batch, family.parts.media_features(batch.media_index))
+    found = attack(family).find(batch, family.parts.media_features(batch.feature_index))
     assert all(parameter.grad is None for parameter in family.model.parameters())
     assert found.delta.abs().max() <= 0.05 + 1e-7
     assert not found.delta[~found.mask].any()
@@ -210,7 +210,7 @@ def test_rows_that_share_prefixes_have_the_same_logits_and_gradients(family):
     parameters = [parameter for parameter in family.model.parameters() if parameter.requires_grad]
     results = []
     for together in (None, packed(family, batch, copies)):
-        images = family.parts.media_features(batch.media_index)
+        images = family.parts.media_features(batch.feature_index)
         with family.parts.hooked(append, positions, images, row_attention=together):
             answers = family.model(**batch.inputs, use_cache=False).logits
 
@@ -230,10 +230,10 @@ def test_rows_that_share_prefixes_have_the_same_logits_and_gradients(family):
 def test_an_attack_on_shared_prefixes_finds_the_same(family, rows_per_pass):
     batch = family.batch
     alone = attack(family)
-    apart = alone.find(batch, family.parts.media_features(batch.media_index))
+    apart = alone.find(batch, family.parts.media_features(batch.feature_index))
     arguments = type("Arguments", (family.arguments,), {"adversarial_rows_per_pass": rows_per_pass})
     sharing = Attack(family.model, family.parts, arguments, (0,))
-    shared = sharing.find(batch, family.parts.media_features(batch.media_index), CommonPrefixes(batch))
+    shared = sharing.find(batch, family.parts.media_features(batch.feature_index), CommonPrefixes(batch))
     assert torch.equal(shared.rows, apart.rows)
     # signs of near-zero gradients may differ by rounding: compare all but a few coordinates
     assert torch.isclose(shared.delta, apart.delta, atol=1e-6).float().mean() > 0.999
@@ -259,7 +259,7 @@ def test_the_attack_checkpoints_gradients_where_training_does(family, share):
             lambda saved: (sizes.append(saved.numel()), saved)[1], lambda x: x
         ):
             common = CommonPrefixes(batch) if share else None
-            found[checkpointing] = attack(family).find(batch, family.parts.media_features(batch.media_index), common)
+            found[checkpointing] = attack(family).find(batch, family.parts.media_features(batch.feature_index), common)
 
         kept[checkpointing] = sum(sizes)
 
@@ -272,10 +272,10 @@ def test_the_attack_checkpoints_gradients_where_training_does(family, share):
 
 
 def test_a_rows_delta_does_not_depend_on_its_batch(family):
-    together = attack(family).find(family.batch, family.parts.media_features(family.batch.media_index))
+    together = attack(family).find(family.batch, family.parts.media_features(family.batch.feature_index))
     start = 0
     for batch in family.alone:
-        found = attack(family).find(batch, family.parts.media_features(batch.media_index))
+        found = attack(family).find(batch, family.parts.media_features(batch.feature_index))
         for index in range(len(found.rows)):
             own = together.delta[start + index][together.mask[start + index]]
             # signs of near-zero gradients may differ by rounding: compare all but a few coordinates

@@ -13,9 +13,10 @@ from ..modality import IGNORE_LABEL, Modality
 
 ROW_KEYS = (
     "twin_of", "row_key", "perturbation_mask", "media_index", "questions", "token_modality", "relevant", "thought",
-    "beginning",
+    "beginning", "feature_index",
 )  # fmt: skip
-_DEFAULTS = {"thought": (), "beginning": 0}
+_MEDIA_TOKENS = 24  # bits for the number of a media token in its batch; above them is its modality
+_DEFAULTS: dict[str, Any] = {"thought": (), "beginning": 0}
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,8 @@ class TwinBatch:
         relevant: (rows,) relevant sets as bits, 0 where nothing is known.
         thought: the tokens that the template writes for a skipped thought, where an answer has none.
         beginning: (rows,) how many of the last answer's tokens, behind a skipped thought, all options begin with.
+        feature_index: `media_index` as the model encodes media: of modalities whose tokens have the same id, such as InternVL's
+            images and videos, all tokens together, under the one whose method encodes them.
     """
 
     inputs: dict[str, Any]
@@ -113,6 +116,7 @@ class TwinBatch:
     relevant: Tensor
     thought: Sequence[int] = ()
     beginning: Tensor | int = 0
+    feature_index: Mapping[Modality, Tensor] | None = None
 
     @classmethod
     def split(cls, inputs: dict[str, Any]) -> "TwinBatch":
@@ -178,7 +182,7 @@ class TwinBatch:
                 tokens = torch.nonzero((self.token_modality == modality.bit).flatten())[:, 0]
                 index = (self.media_index or {}).get(modality)
                 own = torch.arange(len(tokens), device=ids.device) if index is None else index
-                medium.view(-1)[tokens] = own + 1
+                medium.view(-1)[tokens] = own + 1 + (modality.bit << _MEDIA_TOKENS)
 
         return (medium << 32) | ids
 

@@ -24,7 +24,7 @@ from .example import TokenizedExample, TokenizedRow
 from .media_reader import MediaReader
 from .questions import answer_start, ask, beginning, prompt_of, question
 from .rope_positions import compute_separately, interleaved, lines_of
-from .shared_media import SharedMedia
+from .shared_media import SharedMedia, feature_index
 from .tokens import modality_tokens, perturbation_mask
 
 
@@ -162,21 +162,30 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
 
         relevant = torch.tensor([example.relevant for example in examples])
         batch["relevant"] = relevant
-        bits = self.modality_tokens.bits(batch["input_ids"])
-        batch["token_modality"] = torch.where(batch["attention_mask"].bool(), bits, 0).to(torch.int8)
+        batch["token_modality"] = self.modality_tokens.bits(batch["input_ids"], batch["attention_mask"], rows)
         batch["perturbation_mask"] = perturbation_mask(
-            batch["input_ids"],
+            batch["token_modality"],
             batch["attention_mask"],
             batch["labels"],
             relevant,
             torch.tensor([row.prompt_start for row in rows]),
-            self.modality_tokens,
         )
         batch["twin_of"] = torch.tensor(twin_of)
         batch["row_key"] = torch.tensor(
             [row_key(example.key, row.perturbation) for example, row in zip(examples, rows)]
         )
         batch["media_index"] = {modality: one.token_index for modality, one in shared.items()} or None
+        # in generation, the model gets each medium as often as it occurs
+        repeated = self.purpose is Purpose.GENERATION
+        index = feature_index(batch, {} if repeated else batch["media_index"] or {}, self.modality_tokens)
+        batch["feature_index"] = index or None
+        if repeated and any((one != torch.arange(len(one))).any() for one in index.values()):
+            raise ModalityInterferenceError(
+                "A batch to generate from has a video before an image. For this model, LLaMA-Factory gives all images before all "
+                "videos, and the two would be mixed up. Use `diagnosis_scoring: likelihood`, or evaluate the datasets in runs of "
+                "their own."
+            )
+
         batch["questions"] = questions
         batch["thought"] = self.thought
         batch["beginning"] = torch.tensor(beginnings)

@@ -27,6 +27,7 @@ class TokenizedRow:
         references: for image, video and audio, a reference for every medium of the prompt; None where the dataset was
             tokenized without the plugin, so that the row's media are the example's.
         media_tokens: likewise, how many tokens each medium takes.
+        media_runs: (modality bit, first token, length) of every run of tokens that a medium has made.
         perturbation: the twin's label, `CLEAN` for the clean row.
         target: the wrong option that the perturbation claims to be right; of a clean row, see `TwinRecord`.
     """
@@ -36,6 +37,7 @@ class TokenizedRow:
     prompt_start: int = 0
     references: Mapping[Modality, Sequence[str]] | None = None
     media_tokens: Mapping[Modality, Sequence[int]] = field(default_factory=dict)
+    media_runs: Sequence[Sequence[int]] = ()
     perturbation: str = CLEAN
     target: str | None = None
 
@@ -55,6 +57,7 @@ class TokenizedRow:
             prompt_start=value.get("prompt_start") or 0,
             references={modality: value[f"{modality}_references"] or () for modality in MEDIA} if known else None,
             media_tokens={modality: value[f"{modality}_tokens"] or () for modality in MEDIA} if known else {},
+            media_runs=value.get("media_runs") or (),
             perturbation=value.get("perturbation") or CLEAN,
             target=value.get("target") or None,
         )
@@ -68,6 +71,7 @@ class TokenizedRow:
             "prompt_start": self.prompt_start,
             **{f"{modality}_references": list(references.get(modality, ())) for modality in MEDIA},
             **{f"{modality}_tokens": list(self.media_tokens.get(modality, ())) for modality in MEDIA},
+            "media_runs": [list(run) for run in self.media_runs],
         }
 
     def with_answer(self, start: int, tokens: Sequence[int]) -> "TokenizedRow":

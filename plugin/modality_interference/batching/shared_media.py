@@ -1,6 +1,6 @@
 """Which media of a batch are the same, and where their tokens are."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -10,8 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 from ..media.reference import UnreadMedium
-from ..modality import Modality
+from ..modality import MEDIA, Modality
 from .example import TokenizedRow
+from .tokens import ModalityTokens
 
 
 @dataclass
@@ -66,6 +67,47 @@ class SharedMedia:
                 tokens.append(torch.arange(first, first + count))
 
         return cls(new, torch.tensor(media, dtype=torch.long), torch.cat(tokens) if tokens else torch.arange(0))
+
+
+def feature_index(
+    batch: Mapping[str, Any], media_index: Mapping[Modality, Tensor], tokens: ModalityTokens
+) -> dict[Modality, Tensor]:
+    """`TwinBatch.feature_index` of a collated batch.
+
+    LLaMA-Factory gives the model all images of a batch, then all videos. Where both have the same tokens, the model would take
+    their features in that order, whatever the order of the rows; the index sets it right.
+
+    Args:
+        batch: with `input_ids` and `token_modality`.
+        media_index: see `TwinBatch`.
+        tokens: of the model.
+    """
+    kinds, ids = batch["token_modality"].flatten(), batch["input_ids"].flatten()
+    encoded: dict[Modality, list[Modality]] = {}
+    for modality in MEDIA:
+        own = ids[kinds == modality.bit]
+        if len(own):
+            encoder = next((name for name, token in tokens.media.items() if token == own[0]), modality)
+            encoded.setdefault(encoder, []).append(modality)
+
+    found = {}
+    for encoder, modalities in encoded.items():
+        if len(modalities) == 1:
+            if modalities[0] in media_index:
+                found[encoder] = media_index[modalities[0]]
+
+            continue
+
+        index, before = torch.zeros_like(ids), 0
+        for modality in modalities:
+            places = kinds == modality.bit
+            own = media_index.get(modality, torch.arange(int(places.sum())))
+            index[places] = own + before
+            before += int(own.max()) + 1
+
+        found[encoder] = index[torch.isin(kinds, torch.tensor([modality.bit for modality in modalities]))]
+
+    return found
 
 
 def _identity(medium: Any) -> Hashable:

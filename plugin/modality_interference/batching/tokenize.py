@@ -1,8 +1,10 @@
 """Tokenize aligned rows and their twins; drop what cannot be trained on, with a reason."""
 
 import os
+import re
 from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any
 
 from llamafactory.data.data_utils import Role
@@ -22,6 +24,7 @@ from .questions import OptionEncoder, last_turn_start
 from .tokens import modality_tokens
 
 
+TokensOfMedia = dict[Modality, list[tuple[int, int]]]  # each medium's token, and how often it is in the row
 REMEMBERED = 4096  # sizes of images and system prompts, which rows share
 REMEMBERED_CLIPS = 8  # a clip's questions come one after the other, and its twins bring a few more
 
@@ -151,15 +154,18 @@ class TwinProcessor(SupervisedDatasetProcessor):
         try:
             with self._reader.installed():
                 input_ids, labels = self._tokenize(prompt, response, system, row["_tools"], media)
-                counts = {
-                    modality: [self._count_tokens(modality, item) for item in media[modality]] for modality in MEDIA
+                tokens = {
+                    modality: [self._tokens_of_medium(modality, item) for item in media[modality]]
+                    for modality in MEDIA
                 }
         except Unusable as error:
             raise _named(error, row, loaded) from error
 
-        self._check_truncation(input_ids, labels, counts)
+        runs = _media_runs([*prompt, *response], tokens, input_ids)
+        self._check_truncation(labels, tokens, runs)
         prompt_start = self._prompt_start(prompt[0]["content"], system, row["_tools"], input_ids)
-        return TokenizedRow(input_ids, labels, prompt_start, references, counts)
+        counts = {modality: [count for _, count in items] for modality, items in tokens.items()}
+        return TokenizedRow(input_ids, labels, prompt_start, references, counts, runs)
 
     def _check_accepted(self, media: dict[Modality, list[Any]], row: dict[str, Any]) -> None:
         """Refuse a recipe whose template or model takes no such media: a fault of all rows, and not of this one.
@@ -225,30 +231,34 @@ class TwinProcessor(SupervisedDatasetProcessor):
             kind = "broken video or audio" if clips else "tools or function call not understood"
             raise Unusable(kind, f"{type(error).__name__}: {str(error)[:200]}") from error
 
-    def _check_truncation(self, input_ids: list[int], labels: list[int], counts: dict[Modality, list[int]]) -> None:
+    def _check_truncation(self, labels: list[int], tokens: TokensOfMedia, runs: list[tuple[int, int, int]]) -> None:
         limit = f"{self.data_args.cutoff_len} tokens are too few"
         if not _answer(labels):
             raise Unusable("answer truncated by cutoff_len", f"{limit} for this row")
 
-        for modality, token in self.media_tokens.items():
-            if input_ids.count(token) < sum(counts[modality]):
-                raise Unusable(
-                    f"{modality} truncated by cutoff_len", f"{limit} for its {sum(counts[modality])} {modality} tokens"
-                )
+        for modality, items in tokens.items():
+            needed = sum(count for _, count in items)
+            if sum(length for bit, _, length in runs if bit == modality.bit) < needed:
+                raise Unusable(f"{modality} truncated by cutoff_len", f"{limit} for its {needed} {modality} tokens")
 
-    def _count_tokens(self, modality: Modality, medium: Any) -> int:
-        """Tokens that one medium takes. For images, every mm_plugin decides by the size alone, so sizes are looked up."""
-        if modality not in self.media_tokens:
-            return 0
+    def _tokens_of_medium(self, modality: Modality, medium: Any) -> tuple[int, int]:
+        """The token that one medium becomes, and how often. For images, every mm_plugin decides by the size alone.
 
+        So sizes are looked up.
+        """
         key = (modality, repr((medium.source, medium.like)) if isinstance(medium, UnreadMedium) else medium.size)
         return remembered(self._tokens_of, REMEMBERED, key, lambda: self._tokens_alone(modality, medium))
 
-    def _tokens_alone(self, modality: Modality, medium: Any) -> int:
+    def _tokens_alone(self, modality: Modality, medium: Any) -> tuple[int, int]:
         message = [{"role": "user", "content": PLACEHOLDERS[modality]}]
         alone = [[medium] if kind is modality else [] for kind in MEDIA]
-        text = self.template.mm_plugin.process_messages(message, *alone, self.processor)[0]["content"]
-        return self.tokenizer.encode(text, add_special_tokens=False).count(self.media_tokens[modality])
+        mm_plugin = self.template.mm_plugin
+        text = mm_plugin.process_messages(message, *alone, self.processor)[0]["content"]
+        ids = self.tokenizer.encode(text, add_special_tokens=False)
+        ids, _ = mm_plugin.process_token_ids(ids, None, *alone, self.tokenizer, self.processor)
+        own = self.media_tokens.get(modality, -1)
+        token = next((token for token in (own, *self.media_tokens.values()) if token in ids), own)
+        return token, ids.count(token)
 
     def print_data_example(self, example: dict[str, Any]) -> None:
         """Print the clean row as LLaMA-Factory does, then its twins' inputs."""
@@ -256,6 +266,35 @@ class TwinProcessor(SupervisedDatasetProcessor):
         for variant in example.get("variants") or []:
             text = self.tokenizer.decode(variant["input_ids"], skip_special_tokens=False)
             print(f"twin ({variant['perturbation']}):\n{text[:2000]}")
+
+
+def _media_runs(turns: list[Message], tokens: TokensOfMedia, input_ids: list[int]) -> list[tuple[int, int, int]]:
+    """`TokenizedRow.media_runs`: of one id, the tokens belong to its media in the order of the text.
+
+    Args:
+        turns: the text, with a placeholder for each medium.
+        tokens: by modality, each medium's token and how often the row has it.
+        input_ids: of the row, which may be cut off.
+    """
+    text = "\n".join(turn["content"] for turn in turns)
+    media = {modality: iter(items) for modality, items in tokens.items()}
+    makers: dict[int, list[int]] = defaultdict(list)  # by token, the modality bit of each of its occurrences
+    for placeholder in re.findall("|".join(map(re.escape, PLACEHOLDERS.values())), text):
+        modality = next(modality for modality, own in PLACEHOLDERS.items() if own == placeholder)
+        token, count = next(media[modality], (-1, 0))
+        makers[token] += [modality.bit] * count
+
+    queues = {token: iter(bits) for token, bits in makers.items()}
+    bits = [next(queues[token], 0) if token in queues else 0 for token in input_ids]
+    runs, first = [], 0
+    for bit, run in groupby(bits):
+        length = len(list(run))
+        if bit:
+            runs.append((bit, first, length))
+
+        first += length
+
+    return runs
 
 
 def _load(modality: Modality, reference: str, row: dict[str, Any]) -> Any:

@@ -1,5 +1,6 @@
 """Which token ids represent media, which belong to the template, and which an adversarial copy may change."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,8 @@ from ..modality import IGNORE_LABEL, Modality
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from .example import TokenizedRow
 
 
 @dataclass(frozen=True)
@@ -22,14 +25,18 @@ class ModalityTokens:
     media: dict[Modality, int] = field(default_factory=dict)
     special: frozenset[int] = frozenset()
 
-    def bits(self, input_ids: "Tensor") -> "Tensor":
-        """The modality bit of every token, 0 for template tokens.
+    def bits(self, input_ids: "Tensor", attention_mask: "Tensor", rows: "Sequence[TokenizedRow]" = ()) -> "Tensor":
+        """The modality bit of every token, 0 for template tokens and padding.
+
+        The medium that has made a token decides, not the token's id: InternVL writes image tokens for the frames of a video.
 
         Args:
             input_ids: (rows, tokens) integers.
+            attention_mask: (rows, tokens), 0 on padding.
+            rows: the same rows. Without them, and for rows that were tokenized without the plugin, the ids decide.
 
         Returns:
-            (rows, tokens) integers.
+            (rows, tokens) int8.
         """
         import torch
 
@@ -38,16 +45,16 @@ class ModalityTokens:
         for modality, token_id in self.media.items():
             result = torch.where(input_ids == token_id, modality.bit, result)
 
-        return result
+        for index, row in enumerate(rows):
+            offset = int(attention_mask[index].argmax())  # other than 0 where rows are padded on the left
+            for bit, first, length in row.media_runs:
+                result[index, offset + first : offset + first + length] = bit
+
+        return torch.where(attention_mask.bool(), result, 0).to(torch.int8)
 
 
 def perturbation_mask(
-    input_ids: "Tensor",
-    attention_mask: "Tensor",
-    labels: "Tensor",
-    relevant: "Tensor",
-    prompt_start: "Tensor",
-    tokens: ModalityTokens,
+    token_modality: "Tensor", attention_mask: "Tensor", labels: "Tensor", relevant: "Tensor", prompt_start: "Tensor"
 ) -> "Tensor":
     """The tokens that an adversarial copy may change.
 
@@ -57,17 +64,16 @@ def perturbation_mask(
     first, it is computed once for both.
 
     Args:
-        input_ids: (rows, tokens).
+        token_modality: (rows, tokens) of `ModalityTokens.bits`.
         attention_mask: (rows, tokens), 0 on padding (and on LLaMA-Factory's dummy media).
         labels: (rows, tokens), `IGNORE_LABEL` where there is none.
         relevant: (rows,) relevant sets as bits; rows with 0 (plain) get an empty mask.
         prompt_start: (rows,) how many tokens of a row come before its first turn.
-        tokens: the model's media and special tokens.
 
     Returns:
         (rows, tokens) booleans.
     """
-    bits = tokens.bits(input_ids)
+    bits = token_modality.long()
     irrelevant = (bits > 0) & ((bits & relevant[:, None]) == 0) & (relevant[:, None] > 0)
     in_turns = attention_mask.cumsum(dim=1) > prompt_start[:, None]
     return irrelevant & in_turns & attention_mask.bool() & (labels == IGNORE_LABEL)

@@ -142,6 +142,7 @@ def tokenized(dataset: AnyDataset) -> Features:
     token_ids = {"input_ids": List(Value("int32")), "labels": List(Value("int32")), "prompt_start": Value("int32")}
     references = {f"{name}_references": List(Value("string")) for name in ("image", "video", "audio")}
     tokens = {f"{name}_tokens": List(Value("int32")) for name in ("image", "video", "audio")}
+    tokens |= {"media_runs": List(List(Value("int32")))}
     names = {"perturbation": Value("string"), "target": Value("string")}
     return Features(
         {

@@ -166,13 +166,13 @@ class DiagnosisTrainer(TwinTrainer):
     def _media_types(self, input_ids: Tensor) -> Tensor:
         """(rows, tokens) 1 on image tokens, 2 on video tokens, as transformers' processors say it."""
         types = torch.zeros_like(input_ids)
-        for modality, kind in ((Modality.IMAGE, 1), (Modality.VIDEO, 2)):
+        for modality, kind in ((Modality.VIDEO, 2), (Modality.IMAGE, 1)):
             types[input_ids == self.data_collator.modality_tokens.media.get(modality, -1)] = kind
 
         return types
 
     def _likelihood_step(self, model: nn.Module, batch: TwinBatch) -> Tensor:
-        media_features = self.parts.media_features(batch.media_index)
+        media_features = self.parts.media_features(batch.feature_index)
         with torch.no_grad(), self.compute_loss_context_manager():
             with self._probe_attention(batch) as edit:
                 with self.parts.hooked(

@@ -134,12 +134,12 @@ class ModelParts:
                 "others do not compute their attention through transformers' attention interface. Set `share_prefix: false`."
             )
 
-    def media_features(self, media_index: Mapping[Modality, Tensor] | None) -> MediaFeatures | None:
+    def media_features(self, feature_index: Mapping[Modality, Tensor] | None) -> MediaFeatures | None:
         """Features of images, videos and audio for the forwards of one step; None where the model sees no images."""
         if self.media_owner is None:
             return None
 
-        return MediaFeatures(self.media_owner, self.towers, media_index)
+        return MediaFeatures(self.media_owner, self.towers, feature_index)
 
 
 def perturb(embeds: Tensor, mask: Tensor, delta: Tensor) -> Tensor:

@@ -22,22 +22,22 @@ METHODS = {
 class MediaFeatures:
     """Replaces a model's `get_image_features` and the like during the forwards of one step.
 
-    The collator gives the model every distinct medium of an example once. `media_index` copies its features to all positions
-    that the medium has in the rows. A forward that only captures the decoder's inputs records what depends on no trainable
+    The collator gives the model every distinct medium of an example once. `feature_index` copies its features to all
+    positions that the medium has in the rows. A forward that only captures the decoder's inputs records what depends on no trainable
     parameter; the training forward replays it.
 
     Args:
         owner: the module whose methods the model's forward calls.
         towers: its children other than the text decoder.
-        media_index: see `TwinBatch.media_index`.
+        feature_index: see `TwinBatch.feature_index`.
     """
 
     def __init__(
-        self, owner: nn.Module, towers: list[nn.Module], media_index: Mapping[Modality, Tensor] | None
+        self, owner: nn.Module, towers: list[nn.Module], feature_index: Mapping[Modality, Tensor] | None
     ) -> None:
         self.owner = owner
         self.towers = towers
-        self.media_index = media_index or {}
+        self.feature_index = feature_index or {}
         own = owner.parameters(recurse=False)  # LLaVA-NeXT's `image_newline`, which LLaMA-Factory never freezes
         parameters = chain(own, *(tower.parameters() for tower in towers))
         self.frozen = not any(parameter.requires_grad for parameter in parameters)
@@ -124,7 +124,7 @@ class MediaFeatures:
             yield
 
     def _spread(self, modality: Modality, encoded: Any) -> Any:
-        index = self.media_index.get(modality)
+        index = self.feature_index.get(modality)
         if index is None:
             return encoded
 

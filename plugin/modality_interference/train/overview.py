@@ -210,13 +210,14 @@ def _without_media(examples: list[TokenizedExample], tokens: ModalityTokens) -> 
     attended = pad_sequence([torch.ones(len(row.input_ids), dtype=torch.long) for row in rows], batch_first=True)
     relevant = torch.tensor([examples[index].relevant for index in number])
     start = torch.tensor([row.prompt_start for row in rows])
+    bits = tokens.bits(ids, attended, rows)
     return TwinBatch.split(
         {
             "labels": labels,
             "twin_of": torch.tensor([firsts[index] for index in number]),
             "relevant": relevant,
-            "token_modality": torch.where(attended.bool(), tokens.bits(ids), 0).to(torch.int8),
-            "perturbation_mask": perturbation_mask(ids, attended, labels, relevant, start, tokens),
+            "token_modality": bits,
+            "perturbation_mask": perturbation_mask(bits, attended, labels, relevant, start),
         }
     )
 

@@ -55,7 +55,7 @@ class TwinStep:
             totals: denominators of the optimizer step.
             attack: finds the perturbations.
         """
-        media_features = self.parts.media_features(batch.media_index)
+        media_features = self.parts.media_features(batch.feature_index)
         if not self.arguments.adversarial_on or not totals.attacked:
             return self.training_forward(batch, None, totals, media_features)
 

@@ -183,7 +183,7 @@ class TwinTrainer(CustomSeq2SeqTrainer):
         batch = TwinBatch.split(self._prepare_inputs(inputs))
         step = self._step(model)
         attack = self._attack(model, totals)
-        media_features, common = self.parts.media_features(batch.media_index), step.common(batch)
+        media_features, common = self.parts.media_features(batch.feature_index), step.common(batch)
         found = attack.start(batch)
         found.delta = found.delta * self.finetuning_args.epsilon
         scale = self._loss_scale() * self.accelerator.num_processes
