@@ -6,9 +6,12 @@ no version, it is for these. To see whether one can go, remove it and run the te
 
 import gc
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import av
 import torch
 import transformers
 from llamafactory.extras import logging
@@ -203,6 +206,26 @@ def accumulate_gradients(accelerator: Any, deepspeed: bool, loss: torch.Tensor) 
 
 
 # --- PyAV -------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def opened_as(path: str, container: Any) -> Iterator[None]:
+    """Let `av.open` of a file return a container that is open already.
+
+    For: LLaMA-Factory's readers of videos, which sample frames in a way that differs by family.
+    Cause: they open the file themselves: playlists, too, and of several tracks the first one, be it a cover.
+    Can go: when `_regularize_videos` takes an open container or a choice of the track (tests/batching/test_media_reader.py).
+
+    Args:
+        path: of the file.
+        container: what has to be opened in its place.
+    """
+    stock = av.open
+    av.open = lambda file, *args, **keys: container if file == path else stock(file, *args, **keys)
+    try:
+        yield
+    finally:
+        av.open = stock
 
 
 def collect_decoders() -> None:

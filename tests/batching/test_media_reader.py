@@ -9,7 +9,19 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
-from helpers.clip_files import dominant_frequency, read_audio, write_audio, write_clip, write_unknown_codec
+from helpers.clip_files import (
+    CLASSES,
+    dominant_frequency,
+    heard_class,
+    read_audio,
+    shown_class,
+    write_audio,
+    write_changing,
+    write_clip,
+    write_flat,
+    write_tracks,
+    write_unknown_codec,
+)
 from llamafactory.data.mm_plugin import get_mm_plugin
 from PIL import Image
 
@@ -172,13 +184,94 @@ def test_containers_whose_tracks_turn_up_late_are_read(tmp_path: Path, container
         file.mux(track.encode(None))
 
     script = (
-        "import sys; from modality_interference.media.container import first_track, open_medium\n"
+        "import sys; from modality_interference.media.container import main_track, open_medium\n"
         "with open_medium(sys.argv[1]) as container:\n"
-        "    print(sum(1 for _ in container.decode(first_track(container, 'video'))))"
+        "    print(sum(1 for _ in container.decode(main_track(container, 'video'))))"
     )
     # in a process of its own: PyAV crashed on such files
     found = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False)
     assert (found.returncode, found.stdout.strip()) == (0, "12"), found.stderr[-500:]
+
+
+def videos(*media) -> list[np.ndarray]:
+    """The first frame of each."""
+    mm_plugin = plugin()
+    with MediaReader(mm_plugin, 4).installed():
+        return [np.asarray(frames[0]) for frames in mm_plugin._regularize_videos(list(media), **SETTINGS)["videos"]]
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.parametrize(("marks", "chosen"), [(("", "default"), 1), (("default", ""), 0), (("", ""), 0)])
+def test_of_several_tracks_the_default_one_is_read(
+    suffix: str, marks: tuple[str, str], chosen: int, tmp_path: Path
+) -> None:
+    shown, heard = ("bell", "horn"), ("voice", "rain")
+    tracks = [("audio", heard[0], marks[0]), ("video", shown[0], marks[0]), ("cover", "siren", "")]
+    tracks += [("audio", heard[1], marks[1]), ("video", shown[1], marks[1])]
+    path = str(
+        write_tracks(
+            tmp_path / f"clip.{suffix}", [track for track in tracks if suffix == "mp4" or track[0] != "cover"]
+        )
+    )
+    assert heard_class(audios(path)[0], 16000) == heard[chosen]
+    assert shown_class(videos(path)[0]) == shown[chosen]
+
+
+def test_a_track_for_people_who_cannot_see_is_not_the_main_one(tmp_path: Path):
+    path = str(write_tracks(tmp_path / "a.mkv", [("audio", "voice", "visual_impaired"), ("audio", "rain", "")]))
+    assert heard_class(audios(path)[0], 16000) == "rain"
+
+
+def test_a_cover_is_no_video(tmp_path: Path):
+    path = str(write_tracks(tmp_path / "song.mp4", [("cover", "bell", ""), ("audio", "rain", "default")]))
+    with pytest.raises(Unusable, match="it has no video track") as refusal:
+        videos(path)
+
+    assert refusal.value.kind == "file without video" and heard_class(audios(path)[0], 16000) == "rain"
+
+
+COLOURS = [(200, 60, 30), (20, 190, 60), (40, 60, 220), (128, 128, 128)]
+
+
+@pytest.mark.parametrize("size", [(64, 64), (1280, 720)])
+@pytest.mark.parametrize(
+    ("matrix", "full_range"), [(1, False), (1, True), (6, False), (6, True), (2, False), (7, False), (9, False)]
+)
+def test_colours_are_converted_by_the_matrix_of_the_file(
+    matrix: int, full_range: bool, size: tuple[int, int], tmp_path: Path
+) -> None:
+    """By hand, ITU-T H.273; where the file names no matrix, it is BT.601's whatever the size, as in FFmpeg."""
+    for colour in COLOURS if size == (64, 64) else COLOURS[:1]:
+        (frame,) = videos(str(write_flat(tmp_path / "flat.mp4", colour, matrix, full_range, size)))
+        np.testing.assert_allclose(frame.reshape(-1, 3).mean(axis=0), colour, atol=3)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [[("bell", 16000, 1), ("rain", 16000, 2)], [("bell", 16000, 2), ("rain", 16000, 1)]]
+    + [[("bell", 16000, 1), ("rain", 32000, 1)], [("bell", 44100, 2), ("rain", 16000, 1), ("horn", 44100, 1)]],
+    ids=str,
+)
+def test_channels_and_rates_that_change_within_a_file(parts: list[tuple[str, int, int]], tmp_path: Path):
+    (samples,) = audios(str(write_changing(tmp_path / "radio.aac", parts)))
+    assert len(samples) == pytest.approx(17000 * len(parts), rel=0.05)  # AAC begins and ends with some silence
+    for number, (name, _, _) in enumerate(parts):
+        middle = slice(*(int(len(samples) * (number + share) / len(parts)) for share in (0.25, 0.75)))
+        second = samples[middle]
+        assert dominant_frequency(second, 16000) == pytest.approx(CLASSES[name].frequency, abs=5)
+        assert np.abs(second).max() == pytest.approx(0.3, abs=0.1)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "gif", "wav"])
+def test_an_image_in_place_of_a_clip(suffix: str, tmp_path: Path):
+    path = tmp_path / f"clip.{suffix}"
+    frames = [Image.new("RGB", (32, 32), (20 * index, 0, 0)) for index in range(8)]
+    frames[0].save(path, "GIF", save_all=True, append_images=frames[1:], duration=100)
+    for read in (audios, videos):
+        with pytest.raises(Unusable, match="it is a GIF image; allowed: mp4, mkv") as refusal:
+            read(str(path))
+
+        assert refusal.value.kind == "unsupported container"
 
 
 def test_frames_given_one_by_one_are_read_as_images_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

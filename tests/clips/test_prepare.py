@@ -24,12 +24,14 @@ from helpers.clip_files import (
     write_audio,
     write_clip,
     write_corrupt,
+    write_flat,
+    write_tracks,
     write_unknown_codec,
 )
 from PIL import Image
 
 from modality_interference.clips import encode as encoding
-from modality_interference.clips.prepare import Prepared, Settings, prepare
+from modality_interference.clips.prepare import Prepared, Settings, loudest_level, prepare
 from modality_interference.errors import Unusable
 
 
@@ -194,6 +196,26 @@ def test_colours_stay(name, tmp_path):
     assert shape_colour(frames[4]) == pytest.approx(np.array(CLASSES[name].colour), abs=12)
 
 
+@pytest.mark.parametrize(("marks", "chosen"), [(("", "default"), 1), (("default", ""), 0)])
+def test_of_several_tracks_the_default_one_is_prepared(marks, chosen, tmp_path):
+    tracks = [("video", "bell", marks[0]), ("audio", "voice", marks[0])]
+    tracks += [("video", "horn", marks[1]), ("audio", "rain", marks[1])]
+    prepared = prepare(write_tracks(tmp_path / "clip.mkv", tracks), SMALL)
+    assert shown_class(decoded(prepared, tmp_path)[0][0]) == ("bell", "horn")[chosen]
+    assert heard_class(heard(prepared), 16000) == ("voice", "rain")[chosen]
+
+
+@pytest.mark.parametrize(("matrix", "size"), [(1, (160, 90)), (1, (1280, 720)), (9, (160, 90)), (2, (1280, 720))])
+def test_colours_of_any_matrix_stay(matrix, size, tmp_path):
+    """The prepared clip says by which matrix it is converted, and its decoder gets the source's RGB."""
+    source = write_flat(tmp_path / "flat.mp4", (200, 60, 30), matrix, False, size)
+    frames, _ = decoded(prepare(source, SMALL), tmp_path)
+    assert frames.mean(axis=(0, 1, 2)) == pytest.approx([200, 60, 30], abs=4)
+    with av.open(str(tmp_path / "prepared.mp4")) as container:
+        context = container.streams.video[0].codec_context
+        assert (context.colorspace, context.color_range) == (6, 1)  # BT.601 of 525 lines; 16 to 235
+
+
 def test_audio_is_kept_on_request(tmp_path):
     source = write_clip(tmp_path / "clip.mp4", audio="drum", seconds=3)
     prepared = prepare(source, Settings(size=SIDE, keep_audio=True, seconds=2))
@@ -251,13 +273,59 @@ def refused(path: Path, settings: Settings = SMALL) -> str:
         ({"seconds": 0.1, "audio_seconds": 2}, "too short: 0.125 s of video with audio, less than 1 s"),
         ({"audio_seconds": 0.5, "bits": 24}, "too short: 0.5 s of video with audio, less than 1 s"),
         ({"audio_start": 3, "seconds": 2, "bits": 24}, "too short: 0 s of video with audio, less than 1 s"),
-        ({"amplitude": 0}, "silent: RMS -inf dB, below -60 dB"),
+        ({"amplitude": 0}, "silent: RMS -inf dB where it is loudest, below -60 dB"),
         ({"amplitude": 0.0005, "bits": 24}, "silent: RMS -69"),
     ],
     ids=str,
 )
 def test_clips_that_are_skipped(clip, reason, tmp_path):
     assert refused(write_clip(tmp_path / "clip.mov", **clip)).startswith(reason)
+
+
+def test_a_sound_that_is_rare_is_not_silence(tmp_path):
+    """A clock that ticks once a second, for 5 ms: -63 dB over the whole clip."""
+    rate = 16000
+    samples = np.zeros(4 * rate)
+    for second in range(4):
+        samples[second * rate : second * rate + 80] = 0.0145 * np.sin(2 * np.pi * 2000 * np.arange(80) / rate)
+
+    assert 10 * np.log10(np.mean(samples**2)) == pytest.approx(-62.8, abs=0.1)
+    tick = np.sqrt(np.mean(samples[:2000] ** 2))  # an eighth of a second with one tick
+    integers = np.round(samples * 32768).astype(np.int16)
+    assert loudest_level(integers) == pytest.approx(20 * np.log10(tick), abs=0.1)
+    assert loudest_level(integers) == pytest.approx(-53.8, abs=0.1)
+    path = tmp_path / "clock.mov"
+    write_clip(tmp_path / "mute.mov", audio=None, seconds=4)
+    with av.open(str(tmp_path / "mute.mov")) as mute, av.open(str(path), "w") as container:
+        video = container.add_stream_from_template(mute.streams.video[0])
+        audio = container.add_stream("pcm_s24le", rate=rate, layout="mono")
+        for packet in mute.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = video
+                container.mux(packet)
+
+        frame = av.AudioFrame.from_ndarray(
+            np.round(samples * 2**31).astype(np.int32)[None], format="s32", layout="mono"
+        )
+        frame.sample_rate, frame.pts = rate, 0
+        container.mux(audio.encode(frame))
+        container.mux(audio.encode(None))
+
+    assert prepare(path, SMALL).frames == 32
+    assert (
+        refused(path, Settings(size=SIDE, silent_below=-53))
+        == "silent: RMS -53.8 dB where it is loudest, below -53 dB"
+    )
+
+
+@pytest.mark.parametrize("number", [0, 1, 1999, 2000, 2001, 16000])
+def test_the_loudest_window_against_all_windows(number):
+    samples = np.random.default_rng(number).integers(-32768, 32768, number).astype(np.int16)
+    windows = [samples[first : first + 2000] for first in range(max(1, number - 1999))] if number else []
+    levels = [np.mean((window / 32768.0) ** 2) for window in windows]
+    expected = 10 * np.log10(max(levels)) if levels else -np.inf
+    assert loudest_level(samples) == pytest.approx(expected)
+    assert loudest_level(np.zeros(number, np.int16)) == -np.inf
 
 
 def test_limits_can_be_moved(tmp_path):
@@ -318,6 +386,12 @@ def test_a_cover_is_no_video(tmp_path):
         container.mux(audio.encode(None))
 
     assert refused(path).startswith("no video: ")
+
+
+def test_an_image_that_is_named_as_a_video(tmp_path):
+    frames = [Image.new("RGB", (32, 32), (20 * index, 0, 0)) for index in range(8)]
+    frames[0].save(tmp_path / "clip.mp4", "GIF", save_all=True, append_images=frames[1:])
+    assert refused(tmp_path / "clip.mp4").startswith("unreadable: it is a GIF image; allowed: mp4, mkv")
 
 
 def test_files_that_name_other_files_stay_closed(tmp_path):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.stream import Disposition
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,93 @@ def write_audio(
         container.start_encoding()
         _mux_audio(container, stream, tone(audio, seconds, rate, amplitude), channels, bits, 0.0)
 
+    return path
+
+
+def write_tracks(path: Path, tracks: Sequence[tuple[str, str, str]]) -> Path:
+    """Write a file of several tracks, two seconds long.
+
+    Args:
+        path: `.mp4` or `.mkv`.
+        tracks: in their order: `video`, `audio` or `cover`; the class that it shows or sounds like; its disposition, or "".
+    """
+    with av.open(str(path), "w") as container:
+        streams = []
+        for kind, _, disposition in tracks:
+            codec = {"video": "libx264", "audio": "aac", "cover": "mjpeg"}[kind]
+            stream = container.add_stream(codec, rate=16000 if kind == "audio" else 8)
+            if kind == "audio":
+                stream.codec_context.layout = "mono"
+            else:
+                stream.width, stream.height = SIZE
+                stream.pix_fmt = "yuvj420p" if kind == "cover" else "yuv420p"
+                stream.codec_context.time_base = stream.time_base = Fraction(1, 8)
+
+            wanted = "attached_pic" if kind == "cover" else disposition
+            stream.disposition = Disposition[wanted].value if wanted else 0
+            streams.append(stream)
+
+        container.start_encoding()
+        for stream, (kind, name, _) in zip(streams, tracks, strict=True):
+            if kind == "audio":
+                _mux_audio(container, stream, tone(name, 2.0, 16000), 1, 16, 0.0)
+            else:
+                _mux_frames(container, stream, name, [0.0] if kind == "cover" else [index / 8 for index in range(16)])
+
+    return path
+
+
+# the luma coefficients of red and blue, by FFmpeg's number of the matrix (ITU-T H.273, table 4); 2 is "unspecified"
+LUMA = {1: (0.2126, 0.0722), 2: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
+
+
+def write_flat(path: Path, colour: tuple[int, int, int], matrix: int, full_range: bool, size: tuple[int, int]) -> Path:
+    """Write a clip of one colour with audio, its frames made of RGB by hand (H.273, equations 38 to 42).
+
+    Args:
+        path: of an MP4.
+        colour: RGB.
+        matrix: one of `LUMA`; the file names it, but for 2.
+        full_range: whether luma and chroma use all of 0..255.
+        size: width and height.
+    """
+    red, green, blue = (value / 255 for value in colour)
+    of_red, of_blue = LUMA[matrix]
+    luma = of_red * red + (1 - of_red - of_blue) * green + of_blue * blue
+    chroma = (blue - luma) / (2 * (1 - of_blue)), (red - luma) / (2 * (1 - of_red))
+    scale, offset, chroma_scale = (255, 0, 255) if full_range else (219, 16, 224)
+    values = [round(offset + scale * luma), *(round(128 + chroma_scale * value) for value in chroma)]
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("libx264", rate=8, options={"crf": "1"})
+        (video.width, video.height), video.pix_fmt = size, "yuv420p"
+        video.codec_context.colorspace, video.codec_context.color_range = matrix, 2 if full_range else 1
+        audio = container.add_stream("aac", rate=16000, layout="mono")
+        for index in range(16):
+            frame = av.VideoFrame(*size, "yuv420p")
+            frame.pts, frame.time_base = index, Fraction(1, 8)
+            for plane, value in zip(frame.planes, values, strict=True):
+                plane.update(bytes([value]) * plane.buffer_size)
+
+            container.mux(video.encode(frame))
+
+        container.mux(video.encode(None))
+        _mux_audio(container, audio, tone("bell", 2.0, 16000), 1, 16, 0.0)
+
+    return path
+
+
+def write_changing(path: Path, parts: Sequence[tuple[str, int, int]]) -> Path:
+    """Write an AAC file whose channels and rate change: a second for each part (class, rate, channels)."""
+    data = b""
+    for number, (name, rate, channels) in enumerate(parts):
+        part = path.with_suffix(f".{number}.aac")
+        with av.open(str(part), "w", format="adts") as container:
+            stream = container.add_stream("aac", rate=rate, layout="stereo" if channels == 2 else "mono")
+            _mux_audio(container, stream, tone(name, 1.0, rate), channels, 16, 0.0)
+
+        data += part.read_bytes()
+
+    path.write_bytes(data)
     return path
 
 

@@ -12,12 +12,13 @@ import torchaudio
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..compat import IgnoresImagesArgument
+from ..compat import IgnoresImagesArgument, opened_as
 from ..errors import Unusable
 from ..media.audio import MIN_AUDIO_SECONDS, decode_audio
-from ..media.container import check_decoder, check_file, first_track, open_medium, unusable
+from ..media.container import check_file, main_track, open_medium, unusable
 from ..media.image import read_image
 from ..media.reference import UnreadMedium
+from ..media.video import rgb_conversion
 
 
 Result = dict[str, list[Any]]  # what LLaMA-Factory's readers return: a list per key, an item per medium
@@ -48,8 +49,8 @@ def remembered(store: OrderedDict, limit: int, key: Hashable, make: Callable[[],
 class MediaReader:
     """Replaces the readers of one of LLaMA-Factory's mm_plugins.
 
-    Images, and frames that a row gives one by one, are read by `media.image`. Videos are read by the mm_plugin itself, audio
-    by PyAV with the result of LLaMA-Factory's reader, which needs TorchCodec and ffmpeg.
+    Images, and frames that a row gives one by one, are read by `media.image`. Videos are opened by `media.container` and read by
+    the mm_plugin itself; audio is read by PyAV with the result of LLaMA-Factory's reader, which needs TorchCodec and ffmpeg.
 
     Attributes:
         mm_plugin: whose `_regularize_images`, `_regularize_videos` and `_regularize_audios` are replaced while `installed`.
@@ -94,6 +95,9 @@ class MediaReader:
             "_regularize_images": regularize_images,
             "_regularize_videos": regularize_videos,
             "_regularize_audios": regularize_audios,
+            "_get_video_token_metadata": lambda videos, processor: (
+                None
+            ),  # it would open files by itself; None: not known
             "_get_mm_inputs": get_mm_inputs,
         }
         self.mm_plugin.__dict__.update(replaced)
@@ -163,17 +167,45 @@ def _read_images(stock: Callable[..., Result], image: Any, settings: dict[str, A
         raise Unusable("image too thin", detail, image) from error
 
 
+@dataclass(frozen=True)
+class _OneTrack:
+    """An open file as LLaMA-Factory's readers of videos see it: the track to decode alone, its frames in the right colours."""
+
+    container: Any
+    track: Any
+
+    @property
+    def streams(self) -> list[Any]:
+        return [self.track]
+
+    def seek(self, *args: Any, **keys: Any) -> None:
+        self.container.seek(*args, **keys)
+
+    def decode(self, track: Any) -> Iterator["_OneFrame"]:
+        return map(_OneFrame, self.container.decode(track))
+
+
+@dataclass(frozen=True)
+class _OneFrame:
+    image: Any
+
+    def to_image(self) -> Image.Image:
+        return self.image.to_image(**rgb_conversion(self.image))
+
+
 def _read_video(stock: Callable[..., Result], source: Any, settings: dict[str, Any]) -> Result:
     check_file(source, "video")
     try:
-        if isinstance(source, str):  # LLaMA-Factory's reader follows playlists, and crashes without a decoder
+        if not isinstance(source, str):
+            read = stock([source], **settings)
+        else:
             with open_medium(source) as container:
-                for track in container.streams.video[:1]:
-                    check_decoder(track, "video")
+                track = main_track(container, "video")
+                if track is None:
+                    raise unusable("file without video", source, "it has no video track")
 
-        read = stock([source], **settings)
-    except StopIteration as error:
-        raise unusable("file without video", source, "it has no video track") from error
+                with opened_as(source, _OneTrack(container, track)):
+                    read = stock([source], **settings)
     except IndexError as error:  # of an odd number of frames the last one is repeated, and there is none
         raise unusable("video without frames", source, "not one frame can be decoded") from error
     except Unusable:
@@ -188,11 +220,11 @@ def _read_video(stock: Callable[..., Result], source: Any, settings: dict[str, A
 
 
 def _read_audio(source: Any, rate: int) -> NDArray[np.float32]:
-    """The samples of the first audio track, mixed to one channel and resampled."""
+    """The samples of the main audio track, mixed to one channel and resampled."""
     check_file(source, "audio")
     try:
         with open_medium(source) as container:
-            track = first_track(container, "audio")
+            track = main_track(container, "audio")
             if track is None:
                 raise unusable("file without audio", source, "it has no audio track")
 

@@ -95,7 +95,8 @@ def prepare(
         float, typer.Option(parser=_seconds, metavar="SECONDS", help="Skip what is shorter.")
     ] = 1.0,
     silent_below: Annotated[
-        float, typer.Option(parser=_level, metavar="DB", help="Skip audio of a lower RMS.")
+        float,
+        typer.Option(parser=_level, metavar="DB", help="Skip audio whose loudest eighth of a second has a lower RMS."),
     ] = -60.0,
     keep_audio: Annotated[
         bool, typer.Option("--keep-audio", help="Keep the audio in the MP4, too, for `use_audio_in_video: true`.")

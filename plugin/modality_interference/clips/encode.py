@@ -11,8 +11,9 @@ from typing import Any
 import av
 import numpy as np
 from av.container import OutputContainer
+from av.video.reformatter import ColorRange
 
-from ..media.video import Frame
+from ..media.video import Frame, rgb_conversion
 
 
 SAMPLE_RATE = 16_000  # what the audio encoders of omni models (Whisper's) take
@@ -69,7 +70,7 @@ def square(frame: Frame, size: int) -> np.ndarray:
         size x size x RGB.
     """
     image = frame.image
-    pixels: Any = image.to_ndarray(format="rgb24")
+    pixels: Any = image.to_ndarray(format="rgb24", **rgb_conversion(image))
     side = min(image.width * frame.pixel_shape, image.height)
     width, height = max(1, round(side / frame.pixel_shape)), max(1, round(side))
     left, top = (image.width - width) // 2, (image.height - height) // 2
@@ -82,6 +83,7 @@ def square(frame: Frame, size: int) -> np.ndarray:
 # B-frames, one in twenty without), and a clip must come out the same.
 _QUALITY = {"libx264": {"crf": "18", "preset": "medium", "mbtree": "0"}, "mpeg4": {}}
 _MPEG4_BITS = 4_000_000  # per second; mpeg4 has no constant quality here
+_BT601 = 6  # of `AVColorSpace`
 _CHUNK = 1024  # samples in a frame of AAC
 
 
@@ -143,6 +145,8 @@ def _add_video(container: OutputContainer, size: int, fps: int) -> Any:
     track: Any = container.add_stream(codec, rate=fps, options=_QUALITY[codec])
     track.width = track.height = size
     track.pix_fmt = "yuv420p"
+    track.codec_context.colorspace = _BT601  # as PyAV converts RGB; where the file does not say so, players guess
+    track.codec_context.color_range = ColorRange.MPEG
     track.codec_context.thread_count = 1  # there are as many processes as cores
     if codec == "mpeg4":
         track.bit_rate = _MPEG4_BITS

@@ -19,14 +19,14 @@ from av.container import InputContainer
 from ..errors import Unusable
 from ..files import write_bytes
 from ..media.audio import AudioTrack, decode_audio
-from ..media.container import DECODER_ERRORS, VIDEO_FORMATS, first_track, open_container, tracks
+from ..media.container import DECODER_ERRORS, VIDEO_FORMATS, main_track, open_container, tracks
 from ..media.video import Frame, decode_video
 from .encode import SAMPLE_RATE, encode_audio, encode_video, frames_in, samples_in, square, steady
 from .manifest import ClipRecord
 from .sources import SourceFile
 
 
-_VERSION = 1  # of the preparation; another one makes all clips anew
+_VERSION = 2  # of the preparation; another one makes all clips anew
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class Settings:
         size: side of the square video, in pixels; an even number.
         fps: frames per second.
         min_seconds: shorter clips are skipped.
-        silent_below: clips whose audio's RMS is below this level (dB of full scale) are skipped as silent.
+        silent_below: clips whose audio is nowhere as loud as this level (dB of full scale) are skipped as silent; see
+            `loudest_level`.
         keep_audio: whether the MP4 gets an audio track, too.
     """
 
@@ -177,7 +178,7 @@ def _readable(path: str | Path) -> Iterator[None]:
 
 def _track(container: InputContainer, kind: Literal["video", "audio"]) -> Any:
     with _readable(container.name):
-        track = first_track(container, kind)
+        track = main_track(container, kind)
 
     if track is None:
         names: tuple[Literal["video", "audio"], ...] = ("video", "audio")
@@ -221,9 +222,9 @@ def _heard(audio: AudioTrack, start: float, settings: Settings) -> np.ndarray:
     samples = audio.samples[0, round((start - audio.start) * SAMPLE_RATE) :]
     samples = samples[: round(settings.seconds * SAMPLE_RATE)]
     _check_length(_length(samples, settings), settings)
-    level = _level(samples)
+    level = loudest_level(samples)
     if level < settings.silent_below:
-        raise Unusable("silent", f"RMS {level:.1f} dB, below {settings.silent_below:g} dB")
+        raise Unusable("silent", f"RMS {level:.1f} dB where it is loudest, below {settings.silent_below:g} dB")
 
     return samples
 
@@ -239,7 +240,24 @@ def _check_length(frames: int, settings: Settings) -> None:
         raise Unusable("too short", f"{seconds:g} s of video with audio, less than {settings.min_seconds:g} s")
 
 
-def _level(samples: np.ndarray) -> float:
-    """RMS in dB of full scale."""
-    rms = math.sqrt(np.mean(np.square(samples / _FULL_SCALE))) if len(samples) else 0.0
-    return 20 * math.log10(rms) if rms else -math.inf
+_WINDOW = SAMPLE_RATE // 8
+
+
+def loudest_level(samples: np.ndarray) -> float:
+    """The level of the loudest eighth of a second: a sound that is short, or rare, is heard all the same.
+
+    It is as long as the time weighting "fast" of sound level meters (125 ms, IEC 61672-1).
+
+    Args:
+        samples: 16-bit mono, at `SAMPLE_RATE`.
+
+    Returns:
+        The RMS in dB of full scale: that of a full-scale sine is -3.0.
+    """
+    length = min(_WINDOW, len(samples))
+    if not length:
+        return -math.inf
+
+    energy = np.concatenate([[0], np.cumsum(np.square(samples.astype(np.int64)))])  # exact
+    loudest = int((energy[length:] - energy[:-length]).max())
+    return 10 * math.log10(loudest / length / _FULL_SCALE**2) if loudest else -math.inf

@@ -38,11 +38,11 @@ def decode_audio(
     from_time: float = 0.0,
     seconds: float = math.inf,
 ) -> AudioTrack:
-    """Decode a track, as far as it is needed.
+    """Decode a track, as far as it is needed; where its channels or its rate change within the file, those at its beginning count.
 
     Args:
         container: an open file.
-        track: from `first_track`.
+        track: from `main_track`.
         sample_format: 32-bit floats in -1..1 (planar), or 16-bit integers (one channel only).
         mono_rate: mix the channels to one, at this rate; None for the channels and the rate of the file.
         from_time: when the needed part begins, in seconds on the file's clock; not before the track itself.
@@ -52,11 +52,14 @@ def decode_audio(
         av.FFmpegError: the track cannot be decoded; and others of `DECODER_ERRORS`.
     """
     parts: list[NDArray] = []
-    resampler, start, end, rate = None, 0.0, 0.0, 0
+    resampler, form, start, end, rate = None, None, 0.0, 0.0, 0
     for frame in container.decode(track):
         if resampler is None:
             start = end = frame_time(frame, otherwise=0.0)
             rate = mono_rate or frame.sample_rate
+
+        if form != (form := (frame.format.name, frame.layout.name, frame.sample_rate)):  # it may change within a file
+            parts += _rest(resampler)
             resampler = av.AudioResampler(sample_format, "mono" if mono_rate else frame.layout, rate)
 
         for part in resampler.resample(frame):
@@ -66,10 +69,18 @@ def decode_audio(
         if end >= max(start, from_time) + seconds:
             break
 
-    if resampler is not None:
-        parts += (part.to_ndarray() for part in resampler.resample(None) if part is not None)
-
+    parts += _rest(resampler)
     if not parts:
         return AudioTrack(start, np.zeros((1, 0), np.float32 if sample_format == "fltp" else np.int16), rate)
 
-    return AudioTrack(start, np.concatenate(parts, axis=1), rate)
+    return AudioTrack(start, np.concatenate([_with_channels(part, len(parts[0])) for part in parts], axis=1), rate)
+
+
+def _with_channels(samples: NDArray, channels: int) -> NDArray:
+    """Samples of another number of channels as their mean, in all channels."""
+    return samples if len(samples) == channels else np.repeat(samples.mean(axis=0, keepdims=True), channels, axis=0)
+
+
+def _rest(resampler: av.AudioResampler | None) -> list[NDArray]:
+    """What a resampler still holds of the frames that it was given."""
+    return [] if resampler is None else [part.to_ndarray() for part in resampler.resample(None) if part is not None]

@@ -9,6 +9,7 @@ from av.container import InputContainer
 from av.stream import Disposition
 
 from ..errors import Unusable
+from .image import image_format
 
 
 # Others, playlists say, may name other files or addresses.
@@ -27,11 +28,19 @@ def open_container(path: str | Path, formats: str = f"{VIDEO_FORMATS},{AUDIO_FOR
         formats: FFmpeg's names of the containers that it may be, with commas between them.
 
     Raises:
-        ValueError: it is none of them.
+        ValueError: it is none of them; says what it is and what is read.
         av.FFmpegError: it holds no media, or cannot be opened.
     """
-    # not `options`: those are opened for every track that is known then, and PyAV 16 crashes on tracks that turn up later
-    container = av.open(str(path), metadata_errors="replace", container_options={"format_whitelist": formats})
+    try:
+        # not `options`: those are opened for every track that is known then, and PyAV 16 crashes on tracks that turn up later
+        container = av.open(str(path), metadata_errors="replace", container_options={"format_whitelist": formats})
+    except av.error.ValueError as error:
+        image = image_format(str(path))
+        found = (
+            f"it is a {image} image" if image else "it is damaged or of a kind that is not read, such as a playlist"
+        )
+        raise ValueError(f"{found}; allowed: mp4, mkv, webm, avi, wav, flac, mp3 and the like") from error
+
     # There are as many processes as cores; and threads outlive a container, and a fork that collects it waits for them.
     for track in (*container.streams.video, *container.streams.audio):
         if track.codec_context is not None:  # a track that PyAV has no decoder for
@@ -50,9 +59,10 @@ def open_medium(path: str) -> InputContainer:
     check_file(path, "file")
     try:
         return open_container(path)
-    except av.error.ValueError as error:
-        why = "it is damaged or of a kind that is not read, such as a playlist; allowed: mp4, mkv, webm, avi, wav, flac, mp3, ..."
-        raise unusable("unsupported container", path, why) from error
+    except av.FFmpegError:
+        raise
+    except ValueError as error:
+        raise unusable("unsupported container", path, str(error)) from error
 
 
 def tracks(container: InputContainer, kind: Literal["video", "audio"]) -> list[Any]:
@@ -63,16 +73,22 @@ def tracks(container: InputContainer, kind: Literal["video", "audio"]) -> list[A
     return [track for track in container.streams.video if not track.disposition & Disposition.attached_pic]
 
 
-def first_track(container: InputContainer, kind: Literal["video", "audio"]) -> Any:
+def main_track(container: InputContainer, kind: Literal["video", "audio"]) -> Any:
     """The track to decode; None where there is none of that kind.
+
+    Of several it is the one that FFmpeg chooses (`av_find_best_stream`), as its players and torchaudio do: that which is marked as
+    the default, rather none for people who cannot hear or see, then that with most frames and bits.
 
     Raises:
         av.error.DecoderNotFoundError: PyAV has no decoder for it.
         Unusable: `too large`: a frame has more than `MAX_PIXELS`.
     """
-    track = next(iter(tracks(container, kind)), None)
-    if track is None:
+    found = tracks(container, kind)
+    if not found:
         return None
+
+    best = container.streams.best(kind)
+    track = best if best in found else found[0]  # a cover may be the best
 
     check_decoder(track, kind)
     context: Any = track.codec_context

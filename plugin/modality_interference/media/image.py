@@ -59,6 +59,15 @@ def read_image(image: Any) -> Image.Image:
     return _read(image, lambda opened: opened.convert("RGB"))
 
 
+def image_format(path: str) -> str | None:
+    """PIL's name of the format of a file, whatever its suffix says; None where it is no image that is read."""
+    try:
+        with Image.open(path, formats=IMAGE_FORMATS) as opened:
+            return opened.format
+    except Exception:  # as in `_read`
+        return None
+
+
 def image_name(reference: str, images: Sequence[Any], extra_images: Sequence[Any]) -> str:
     """The image behind a reference in words, for messages; arguments and errors as those of `load_image`."""
     found = parse(reference)

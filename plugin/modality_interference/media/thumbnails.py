@@ -21,10 +21,10 @@ from ..errors import Unusable
 from ..modality import Modality
 from ..results import MediaThumbnail
 from .audio import MIN_AUDIO_SECONDS, decode_audio
-from .container import first_track, open_medium
+from .container import main_track, open_medium
 from .image import load_image
 from .reference import UnreadMedium, find_medium
-from .video import frames_at, time_span
+from .video import frames_at, rgb_conversion, time_span
 
 
 SMALL = 64  # pixels; smaller images are kept as they are, without JPEG's blur
@@ -89,7 +89,7 @@ def _listed_frames(source: Sequence[Any]) -> tuple[list[Image.Image], str]:
 def _decoded_frames(path: str) -> tuple[list[Image.Image], str]:
     """The frames that are shown in the middles of as many equal parts of a video file; each frame once."""
     with open_medium(path) as container:
-        track = first_track(container, "video")
+        track = main_track(container, "video")
         if track is None:
             raise Unusable("file without video", "it has no video track", path)
 
@@ -98,7 +98,7 @@ def _decoded_frames(path: str) -> tuple[list[Image.Image], str]:
         if not frames:
             raise Unusable("video without frames", "not one frame can be decoded", path)
 
-        images = [frame.image.to_image() for frame in frames]
+        images = [frame.image.to_image(**rgb_conversion(frame.image)) for frame in frames]
 
     return images, f"{seconds:.1f} s" if seconds else "unknown length"
 
@@ -171,9 +171,9 @@ def _draw(samples: NDArray[np.float32]) -> Image.Image:
 
 
 def _samples(path: str) -> NDArray[np.float32]:
-    """The beginning of the first audio track, mixed to one channel: a little more than `LONGEST` where there is more."""
+    """The beginning of the main audio track, mixed to one channel: a little more than `LONGEST` where there is more."""
     with open_medium(path) as container:
-        track = first_track(container, "audio")
+        track = main_track(container, "audio")
         if track is None:
             raise Unusable("file without audio", "it has no audio track", path)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import av
 from av.container import InputContainer
+from av.video.reformatter import ColorRange, Colorspace
 
 from .container import frame_time
 
@@ -34,7 +35,7 @@ def decode_video(container: InputContainer, track: Any) -> Iterator[Frame]:
 
     Args:
         container: an open file.
-        track: from `first_track`.
+        track: from `main_track`.
 
     Raises:
         av.FFmpegError: the track cannot be decoded; and others of `DECODER_ERRORS`.
@@ -47,6 +48,28 @@ def decode_video(container: InputContainer, track: Any) -> Iterator[Frame]:
         base = image.time_base or track.time_base
         end = start + (float(image.duration * base) if image.duration and base else usual)
         yield Frame(start, end, image, pixel_shape, image.is_corrupt)
+
+
+# those of `AVColorSpace` that differ from BT.601's, in which PyAV converts whatever the file says
+_MATRICES = {"BT.709": 1, "FCC": 4, "SMPTE 240M": 7, "BT.2020": 9, "BT.2020, constant luminance": 10}
+
+
+def rgb_conversion(image: av.VideoFrame) -> dict[str, Any]:
+    """How a frame has to be converted to RGB, as keywords of `to_image` and `to_ndarray`.
+
+    A frame whose file names a matrix is converted by it. Others are taken for BT.601 whatever their size, as FFmpeg and PyAV do.
+    PyAV 16 alone takes all for BT.601: it leaves libswscale's matrix alone where source and destination are of one colour space,
+    and colours of BT.709 are wrong by up to 30 of 255 then.
+    """
+    if image.format.is_rgb or image.colorspace not in _MATRICES.values():
+        return {}
+
+    return dict(
+        src_colorspace=image.colorspace,
+        dst_colorspace=Colorspace.ITU601,  # RGB has none; another one than the source's
+        src_color_range=image.color_range,
+        dst_color_range=ColorRange.JPEG,
+    )
 
 
 def time_span(container: InputContainer, track: Any) -> tuple[float, float]:
@@ -63,7 +86,7 @@ def frames_at(container: InputContainer, track: Any, times: Iterable[float]) -> 
 
     Args:
         container: an open file.
-        track: from `first_track`.
+        track: from `main_track`.
         times: in seconds on the file's clock.
 
     Returns:
