@@ -28,6 +28,7 @@ from modality_interference.batching.answer_logits import Answers
 from modality_interference.batching.batch import TwinBatch
 from modality_interference.batching.collator import TwinCollator
 from modality_interference.batching.sampler import BatchMixSampler
+from modality_interference.train.answer_losses import cross_entropy, cross_entropy_and_divergences
 from modality_interference.train.hooks import ModelParts
 from modality_interference.train.losses import consistency_sum
 
@@ -41,8 +42,9 @@ def own_term(method: str) -> Term:
     """The plugin's consistency loss of one batch."""
 
     def term(answers: Answers, variants: Tensor, sources: Tensor) -> Tensor:
-        total, _ = consistency_sum(answers, variants, sources, method, temperature=1.0)
-        return total / len(torch.unique(sources))
+        _, terms = cross_entropy_and_divergences(answers, variants, sources, method, temperature=1.0)
+        total, groups = consistency_sum(terms, sources)
+        return total / groups
 
     return term
 
@@ -115,7 +117,7 @@ def main() -> None:
             norms = [gradient_of(term, model).norm().item() for term in (ours, theirs)]
             measured.append((theirs.item() / ours.item(), norms[1] / norms[0]))
 
-        sft = gradient_of(answers.cross_entropy.mean(), model)
+        sft = gradient_of(cross_entropy(answers).mean(), model)
         consistency = gradient_of(own_term("js")(answers, variants, sources), model)
         for weight, found_shares in shares.items():
             found_shares.append((weight * consistency.norm() / (sft + weight * consistency).norm()).item())

@@ -48,7 +48,6 @@ OPTIONS = ("yes", "no")
 NOTES = tuple(f"note{number}" for number in range(64))
 SENTENCE = 4  # tokens of "note0 says yes ."
 TEMPLATE_TOKENS = 15  # of qwen2_vl around a question with an image; the image's two marks are among them
-ANSWER_TOKENS = 2  # the option and the end of the turn
 CANVASES = ("black_image", "white_image", "random_pixels")
 RELEVANT = {"image_heavy": "image", "text_heavy": "text", "both": "image,text"}  # what an example's answer depends on
 TWINS = "examples"  # the dataset with a `twins` block
@@ -120,6 +119,7 @@ class Mix:
         image: width and height of images in tokens.
         text_tokens: tokens of a row with an image that are neither the image's nor the answer's. A clean row of an
             image-heavy example has less, by the sentence; a text-only row by the two marks around an image.
+        answer_tokens: of the answer: the option, words after it, and the end of the turn.
         repeats: how many such batches there are.
     """
 
@@ -130,6 +130,7 @@ class Mix:
     both: int = 4
     image: tuple[int, int] = (8, 8)
     text_tokens: int = 150
+    answer_tokens: int = 2
     repeats: int = 1
 
     @property
@@ -144,6 +145,7 @@ class Mix:
 
 
 REFERENCE_MIX = Mix()  # 18 rows of 64 + 150 + 2 tokens
+CAPTION_MIX = Mix(answer_tokens=200)  # 18 rows of 64 + 150 + 200 tokens
 MIX_3B = Mix(image=(30, 23))  # 18 rows of 690 + 150 + 2 tokens
 IMAGE_HEAVY_MIX = Mix(image_heavy=8, text_twins=4, text_heavy=0, both=0, image=(16, 16), text_tokens=60)
 
@@ -364,7 +366,7 @@ def _example(
     images = [] if relevant == RELEVANT["text_heavy"] else [_noise(name, size, rng, folder)]
     return {
         "prompt": "<image>" * len(images) + question,
-        "response": OPTIONS[right],
+        "response": " ".join([OPTIONS[right], *rng.choices(WORDS, k=mix.answer_tokens - 2)]),
         "images": images,
         "choices": list(OPTIONS),
         "answer": "AB"[right],
@@ -389,7 +391,7 @@ def _plain(
     row = {key: example[key] for key in ("prompt", "response", "images")}
     yield row
     if example["relevant"] == RELEVANT["image_heavy"]:
-        wrong = next(option for option in OPTIONS if option != row["response"])
+        wrong = next(option for option in OPTIONS if option != row["response"].split()[0])
         question = row["prompt"].removeprefix("<image>")
         for note in range(mix.text_twins):
             yield row | {"prompt": f"<image>{_sentence(note, wrong)}\n{question}"}

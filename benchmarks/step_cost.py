@@ -2,6 +2,7 @@
 
     python benchmarks/step_cost.py
     python benchmarks/step_cost.py --rounds 9 --variants a,e --json step_cost.json
+    python benchmarks/step_cost.py --size caption                  # answers of 200 tokens
     python benchmarks/step_cost.py --size 3b                       # on a CUDA GPU of 80 GB
 
 Needs no network: the model has random weights, the rows are made of words without a meaning. One batch of 18 rows: 2 examples
@@ -38,6 +39,7 @@ from typing import Any
 import torch
 from costs import Count, Phase, count_step, floor, peak_memory
 from reference import (
+    CAPTION_MIX,
     MIX_3B,
     REFERENCE,
     REFERENCE_MIX,
@@ -65,7 +67,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "e-apart": {**PGD, "consistency_method": "js", "share_prefix": "false"},
     "f": {"adversarial_method": "freelb", "adversarial_steps": 2, "consistency_method": "js"},
 }
-SIZES: dict[str, tuple[Shape, Mix]] = {"reference": (REFERENCE, REFERENCE_MIX), "3b": (SIZE_3B, MIX_3B)}
+SIZES: dict[str, tuple[Shape, Mix]] = {
+    "reference": (REFERENCE, REFERENCE_MIX),
+    "caption": (REFERENCE, CAPTION_MIX),
+    "3b": (SIZE_3B, MIX_3B),
+}
 
 
 @dataclass
@@ -203,7 +209,7 @@ def table(costs: dict[str, Cost]) -> str:
 
 def kernels(size: str) -> tuple[str, ...]:
     """LLaMA-Factory's names of the attention kernels to measure."""
-    if size == "reference":
+    if SIZES[size][0] is REFERENCE:
         return ("sdpa",)
 
     if not torch.cuda.is_available():

@@ -15,7 +15,7 @@ class Answers:
     """Logits at the answer positions of some rows, flattened in row-major order.
 
     Attributes:
-        logits: (positions, vocabulary) float32.
+        logits: (positions, vocabulary), as the model computed them.
         targets: (positions,) the answer tokens.
         row: (positions,) index of each position's row.
         rows: number of rows.
@@ -49,7 +49,7 @@ class Answers:
             )
 
         kept = None if compared is None else compared[positions]
-        return cls(logits.float(), labels[:, 1:][positions[:, :-1]], row, len(labels), kept)
+        return cls(logits, labels[:, 1:][positions[:, :-1]], row, len(labels), kept)
 
     @cached_property
     def lengths(self) -> Tensor:
@@ -60,27 +60,6 @@ class Answers:
     def starts(self) -> Tensor:
         """(rows,) first position of each row."""
         return self.lengths.cumsum(0) - self.lengths
-
-    @cached_property
-    def cross_entropy(self) -> Tensor:
-        """(positions,) nats."""
-        return torch.nn.functional.cross_entropy(self.logits, self.targets, reduction="none")
-
-    @cached_property
-    def finite(self) -> Tensor:
-        """(rows,) whether the cross-entropy of the row's answer is finite."""
-        return torch.isfinite(self.row_sums(self.cross_entropy.detach()))
-
-    def only(self, kept: Tensor) -> "Answers":
-        """The answers of some rows, which get new indices.
-
-        Args:
-            kept: (rows,) booleans.
-        """
-        positions = kept[self.row]
-        numbers = (kept.cumsum(0) - 1)[self.row[positions]]
-        compared = None if self.compared is None else self.compared[positions]
-        return Answers(self.logits[positions], self.targets[positions], numbers, int(kept.sum()), compared)
 
     def row_sums(self, values: Tensor) -> Tensor:
         """Sum (positions,) values over each row's positions: (rows,)."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from ..batching.answer_logits import Answers
 from ..batching.batch import OptionTokens, Question
 from ..results import ScoredRow
-from ..train.losses import js
+from ..train.answer_losses import cross_entropy_and_divergences, js
 
 
 def score_likelihood(
@@ -61,7 +61,7 @@ def _log_likelihoods(places: list[OptionTokens], answers: Answers) -> Tensor:
     starts = answers.starts.tolist()
     positions = [starts[place.row] + place.offset + step for place in places for step in range(len(place.tokens))]
     device = answers.logits.device
-    log_probabilities = torch.log_softmax(answers.logits, dim=-1)[
+    log_probabilities = torch.log_softmax(answers.logits.float(), dim=-1)[
         torch.tensor(positions, dtype=torch.long, device=device), torch.tensor(tokens, dtype=torch.long, device=device)
     ]
     counts = torch.tensor([len(place.tokens) for place in places], dtype=torch.long)
@@ -111,9 +111,7 @@ def _score_free(questions: list[Question], answers: Answers, decode: Callable[[l
 
 def _free_effects(answers: Answers, rows: Tensor, clean: Tensor) -> Tensor:
     """(rows,) mean over the answer's positions of the divergence from the clean row, in nats."""
-    own, partner = answers.partners(rows, clean)
-    log_probabilities = torch.log_softmax(answers.logits, dim=-1)
-    return answers.means_over(own, js(log_probabilities[partner], log_probabilities[own]))[rows]
+    return cross_entropy_and_divergences(answers, rows, clean, "js", temperature=1.0)[1]
 
 
 def _greedy_texts(answers: Answers, decode: Callable[[list[int]], str]) -> list[str]:

@@ -23,6 +23,7 @@ from ..compat import get_logger
 from ..errors import ModalityInterferenceError
 from ..modality import CLEAN, IGNORE_LABEL, Modality
 from ..results import Curves, Diagnosis, RunMetadata, ScoredRow
+from ..train.answer_losses import cross_entropy
 from ..train.trainer import TwinTrainer
 from .attention_probe import AttendedRow, AttentionProbe
 from .curves import curves_of
@@ -185,7 +186,7 @@ class DiagnosisTrainer(TwinTrainer):
             if self.compute_metrics is not None:
                 self._predicted += clean_predictions(batch, answers)
 
-            clean = answers.cross_entropy[torch.isin(answers.row, batch.clean_rows)]
+            clean = cross_entropy(answers)[torch.isin(answers.row, batch.clean_rows)]
 
         return clean.mean() if len(clean) else clean.sum()
 

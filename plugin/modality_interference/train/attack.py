@@ -19,6 +19,7 @@ from ..attention.prefix import CommonPrefixes, PackedRows
 from ..attention.row_attention import PrefixCache, RowAttention
 from ..batching.answer_logits import Answers
 from ..batching.batch import TwinBatch, answer_positions
+from .answer_losses import cross_entropy
 from .decoder_inputs import almost_nothing, detach, take_rows
 from .hooks import ModelParts, attack_mode, evaluation_mode, perturb
 from .media_features import MediaFeatures
@@ -304,7 +305,7 @@ class Attack:
         with torch.enable_grad(), hooked:
             logits = self.model(inputs_embeds=embeds, **_text_inputs(batch, part.rows), use_cache=False).logits
             answers = Answers.of(logits, labels)
-            loss = answers.cross_entropy.sum() * self.gradient_scale
+            loss = cross_entropy(answers).sum() * self.gradient_scale
             (gradient,) = torch.autograd.grad(loss, delta)
 
         return gradient.float() / (self.gradient_scale * answers.lengths.clamp(min=1))[:, None, None]

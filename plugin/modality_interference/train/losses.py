@@ -5,17 +5,16 @@
 `L_cons`; its code computes `reverse_kl`.
 """
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, logaddexp
+from torch import Tensor
 
 from ..arguments import PluginArguments
 from ..batching.answer_logits import Answers
 from ..batching.batch import TwinBatch
 from .alignment import aligned_rows
+from .answer_losses import cross_entropy, cross_entropy_and_divergences
 
 
 LOSS_SFT = "loss_sft"
@@ -132,28 +131,57 @@ def objective(
         a scalar; summed over the step's batches and ranks it is the loss.
     """
     rows = len(batch.labels)
-    answers, copies_of = _finite_copies(answers, rows, copies_of, means)
-    own = answers.row < rows
-    sft = answers.cross_entropy[own].sum()
-    adversarial = answers.cross_entropy[~own].sum()
-    means.add(LOSS_SFT, sft, own.sum())
+    variants, sources = _variants(batch, copies_of)
+    if arguments.consistency_on:
+        method, temperature = arguments.consistency_method, arguments.consistency_temperature
+        entropy, terms = cross_entropy_and_divergences(answers, variants, sources, method, temperature)
+    else:
+        entropy, terms = cross_entropy(answers), None
+
+    kept = _finite_rows(answers, entropy, rows, means)
+    sft = entropy[answers.row < rows].sum()
+    means.add(LOSS_SFT, sft, (answers.row < rows).sum())
     loss = sft / totals.tokens
-    if len(copies_of):
+    _log_twins(answers, batch, means)
+    if kept[rows:].any():
+        adversarial = entropy[kept[answers.row] & (answers.row >= rows)].sum()
         loss = loss + adversarial_share(arguments) * adversarial / totals.adversarial_tokens
-        _log_adversarial(answers, batch, copies_of, means)
+        _log_adversarial(answers, entropy.detach(), batch, copies_of, kept[rows:], means)
 
-    return loss + arguments.consistency_weight * _consistency(answers, batch, copies_of, totals, arguments, means)
+    if terms is not None and len(variants):
+        used = kept[variants]
+        good = used & torch.isfinite(terms.detach())
+        if dropped := int(used.sum() - good.sum()):
+            means.count(DROPPED_NONFINITE, dropped)
+
+        total, groups = consistency_sum(terms[good], sources[good])
+        means.add(LOSS_CONSISTENCY, total, groups)
+        loss = loss + arguments.consistency_weight * total / totals.groups
+
+    return loss
 
 
-def _finite_copies(answers: Answers, rows: int, copies_of: Tensor, means: RunningMeans) -> tuple[Answers, Tensor]:
-    kept = answers.finite.clone()
+def _variants(batch: TwinBatch, copies_of: Tensor) -> tuple[Tensor, Tensor]:
+    """(variants,) the rows that are compared with a clean row, twins before copies, and (variants,) those clean rows."""
+    rows = torch.arange(len(batch.labels), device=batch.twin_of.device)
+    twins = rows[(batch.twin_of != rows) & batch.answered]
+    copies = torch.arange(len(copies_of), device=rows.device) + len(rows)
+    return torch.cat([twins, copies]), torch.cat([batch.twin_of[twins], batch.twin_of[copies_of]])
+
+
+def _finite_rows(answers: Answers, entropy: Tensor, rows: int, means: RunningMeans) -> Tensor:
+    """(all rows,) False for the copies whose cross-entropy is not finite, which are counted."""
+    kept = finite(answers, entropy)
     kept[:rows] = True  # clean rows and twins are plain fine-tuning: a loss that is not finite is not hidden
-    dropped = len(kept) - int(kept.sum())
-    if not dropped:
-        return answers, copies_of
+    if dropped := len(kept) - int(kept.sum()):
+        means.count(DROPPED_NONFINITE, dropped)
 
-    means.count(DROPPED_NONFINITE, dropped)
-    return answers.only(kept), copies_of[kept[rows:]]
+    return kept
+
+
+def finite(answers: Answers, entropy: Tensor) -> Tensor:
+    """(rows,) whether the cross-entropy of the row's answer is finite: `entropy` is (positions,)."""
+    return torch.isfinite(answers.row_sums(entropy.detach()))
 
 
 def adversarial_share(arguments: PluginArguments) -> float:
@@ -178,124 +206,33 @@ def alignment_share(
     return arguments.alignment_weight * total / totals.aligned
 
 
-def _consistency(
-    answers: Answers,
-    batch: TwinBatch,
-    copies_of: Tensor,
-    totals: Totals,
-    arguments: PluginArguments,
-    means: RunningMeans,
-) -> Tensor:
-    rows = torch.arange(len(batch.labels), device=batch.twin_of.device)
-    twins = rows[(batch.twin_of != rows) & batch.answered]
+def consistency_sum(terms: Tensor, sources: Tensor) -> tuple[Tensor, int]:
+    """Sum over clean rows of the mean over their variants.
+
+    Args:
+        terms: (variants,) how far each is from its clean row.
+        sources: (variants,) those clean rows.
+
+    Returns:
+        a scalar, and the number of clean rows.
+    """
+    _, groups, siblings = torch.unique(sources, return_inverse=True, return_counts=True)
+    return (terms / siblings[groups]).sum(), len(siblings)
+
+
+def _log_twins(answers: Answers, batch: TwinBatch, means: RunningMeans) -> None:
+    twins, sources = _variants(batch, batch.twin_of[:0])
     if len(twins):
-        means.add(TWIN_FLIP_RATE, answers.flips(twins, batch.twin_of[twins]).sum(), len(twins))
-
-    copies = torch.arange(len(copies_of), device=rows.device) + len(rows)
-    variants = torch.cat([twins, copies])
-    if not arguments.consistency_on or not len(variants):
-        return answers.logits.new_zeros(())
-
-    sources = torch.cat([batch.twin_of[twins], batch.twin_of[copies_of]])
-    total, finite = consistency_sum(
-        answers, variants, sources, arguments.consistency_method, arguments.consistency_temperature
-    )
-    if len(finite) < len(variants):
-        means.count(DROPPED_NONFINITE, len(variants) - len(finite))
-
-    means.add(LOSS_CONSISTENCY, total, len(torch.unique(sources[finite])))
-    return total / totals.groups
+        means.add(TWIN_FLIP_RATE, answers.flips(twins, sources).sum(), len(twins))
 
 
-def _log_adversarial(answers: Answers, batch: TwinBatch, copies_of: Tensor, means: RunningMeans) -> None:
-    copies = torch.arange(len(copies_of), device=copies_of.device) + len(batch.labels)
-    sums, lengths = answers.row_sums(answers.cross_entropy.detach()), answers.lengths
+def _log_adversarial(
+    answers: Answers, entropy: Tensor, batch: TwinBatch, copies_of: Tensor, kept: Tensor, means: RunningMeans
+) -> None:
+    copies = (torch.arange(len(copies_of), device=copies_of.device) + len(batch.labels))[kept]
+    copies_of = copies_of[kept]
+    sums, lengths = answers.row_sums(entropy), answers.lengths
     means.add(LOSS_ADVERSARIAL, sums[copies].sum(), lengths[copies].sum())
     means.add(ADVERSARIAL_GAIN, (sums[copies] - sums[copies_of]).sum(), lengths[copies].sum())
     flips = answers.flips(copies, batch.twin_of[copies_of])
     means.add(ADVERSARIAL_FLIP_RATE, flips.sum(), len(copies))
-
-
-def _kl(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """KL(p || q) per position, in nats: (positions, vocabulary) twice -> (positions,)."""
-    return (log_p.exp() * (log_p - log_q)).sum(dim=-1)
-
-
-def kl(clean: Tensor, variant: Tensor) -> Tensor:
-    """KL(stop_grad(p_clean) || p_variant)."""
-    return _kl(clean.detach(), variant)
-
-
-def reverse_kl(clean: Tensor, variant: Tensor) -> Tensor:
-    """KL(p_variant || stop_grad(p_clean)), what the paper's code computes."""
-    return _kl(variant, clean.detach())
-
-
-def js(clean: Tensor, variant: Tensor) -> Tensor:
-    """Jensen-Shannon divergence in nats, with gradients through both; at most ln 2."""
-    mixture = logaddexp(clean, variant) - math.log(2)
-    return (_kl(clean, mixture) + _kl(variant, mixture)) / 2
-
-
-def mse(clean: Tensor, variant: Tensor) -> Tensor:
-    """Mean over the vocabulary of the squared difference of probabilities, with gradients through both."""
-    return (clean.exp() - variant.exp()).square().mean(dim=-1)
-
-
-# distances between answer distributions, given as log-probabilities (positions, vocabulary)
-METHODS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"kl": kl, "reverse_kl": reverse_kl, "js": js, "mse": mse}
-
-
-def divergence(method: str, clean_logits: Tensor, variant_logits: Tensor, temperature: float) -> Tensor:
-    """D(p_clean, p_variant) with both softened by the temperature T and scaled by T^2 (Hinton et al., 2015).
-
-    Args:
-        method: a key of `METHODS`.
-        clean_logits: (positions, vocabulary).
-        variant_logits: (positions, vocabulary).
-        temperature: T > 0.
-
-    Returns:
-        (positions,) nats (for `mse`, squared probability).
-    """
-    clean = torch.log_softmax(clean_logits / temperature, dim=-1)
-    variant = torch.log_softmax(variant_logits / temperature, dim=-1)
-    return METHODS[method](clean, variant) * temperature**2
-
-
-def consistency_sum(
-    answers: Answers, variants: Tensor, sources: Tensor, method: str, temperature: float
-) -> tuple[Tensor, Tensor]:
-    """Sum over clean rows of the mean over their variants of the mean divergence over answer positions.
-
-    Args:
-        answers: logits of all rows (clean rows, twins, adversarial copies).
-        variants: (variants,) row indices of twins and adversarial copies.
-        sources: (variants,) row index of each variant's clean row.
-        method: a key of `METHODS`.
-        temperature: T > 0.
-
-    Returns:
-        a scalar (divide it by the number of clean rows that have variants to get the loss), and (finite variants,) the
-        indices into `variants` of those whose term is finite. The others are left out, as if they were not there.
-    """
-    finite = torch.arange(len(variants), device=answers.logits.device)
-    terms = _row_terms(answers, variants, sources, method, temperature)
-    good = torch.isfinite(terms.detach())
-    if not good.all():  # multiplying such a term by 0 would still make the gradient NaN
-        finite = finite[good]
-        variants, sources = variants[good], sources[good]
-        terms = _row_terms(answers, variants, sources, method, temperature)
-
-    siblings = torch.bincount(sources, minlength=answers.rows)[sources]
-    return (terms / siblings).sum(), finite
-
-
-def _row_terms(answers: Answers, variants: Tensor, sources: Tensor, method: str, temperature: float) -> Tensor:
-    """(variants,) mean divergence over the answer positions at which a variant is compared."""
-    if not len(variants):
-        return answers.logits.new_zeros(0)
-
-    own, clean = answers.partners(variants, sources)
-    values = divergence(method, answers.logits[clean], answers.logits[own], temperature)
-    return answers.means_over(own, values)[variants]

@@ -12,10 +12,11 @@ from ..attention.row_attention import RowAttention
 from ..batching.answer_logits import Answers
 from ..batching.batch import TwinBatch
 from .alignment import Alignment
+from .answer_losses import cross_entropy
 from .attack import Attack, Perturbation, ascend, finite_rows
 from .decoder_inputs import append_rows, take_rows
 from .hooks import ModelParts
-from .losses import DROPPED_NONFINITE, RunningMeans, Totals, adversarial_share, alignment_share, objective
+from .losses import DROPPED_NONFINITE, RunningMeans, Totals, adversarial_share, alignment_share, finite, objective
 from .media_features import MediaFeatures
 
 
@@ -139,10 +140,9 @@ class TwinStep:
             logits = self.model(**batch.inputs, use_cache=False).logits
 
         answers = Answers.of(logits, batch.labels[rows])
-        if not answers.finite.all():  # `climb` drops and counts the others
-            answers = answers.only(answers.finite)
-
-        return adversarial_share(self.arguments) * answers.cross_entropy.sum() / totals.adversarial_tokens
+        entropy = cross_entropy(answers)
+        total = entropy[finite(answers, entropy)[answers.row]].sum()  # `climb` drops and counts the others
+        return adversarial_share(self.arguments) * total / totals.adversarial_tokens
 
     def climb(self, batch: TwinBatch, perturbation: Perturbation, totals: Totals, scale: float) -> Perturbation:
         """FreeLB's ascent: turn the gradient of `ascent_loss` into that of each row's own mean answer loss.

@@ -1,0 +1,184 @@
+"""Cross-entropy and divergences at the answer positions, with their gradients, some positions at a time.
+
+Written with torch's own operations, both keep several tensors of (positions, vocabulary) for the backward: with 64 answers of 200
+tokens and a vocabulary of 152,000, each of them is 7.8 GB in float32. Here only the logits are kept, the gradients are closed
+forms, and both passes compute a piece of positions at a time. What a step holds beside the logits is their gradient.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, logaddexp
+from torch.autograd.function import once_differentiable
+
+from ..batching.answer_logits import Answers
+
+
+PIECE = 1 << 24  # entries (positions x vocabulary) computed at a time: 64 MB in float32, of which a handful are alive
+
+# D(p_clean, p_variant) from log-probabilities (positions, vocabulary) twice -> (positions,)
+Value = Callable[[Tensor, Tensor], Tensor]
+# its derivatives with respect to the logits of both, the first None where the clean row is a fixed target
+Gradients = Callable[[Tensor, Tensor], tuple[Tensor | None, Tensor]]
+
+
+def kl(p: Tensor, q: Tensor) -> Tensor:
+    """KL(p || q) in nats, of log-probabilities: (positions, vocabulary) twice -> (positions,)."""
+    return (p.exp() * (p - q)).sum(dim=-1)
+
+
+def js(p: Tensor, q: Tensor) -> Tensor:
+    """Jensen-Shannon divergence in nats, at most ln 2, of log-probabilities: (positions, vocabulary) twice -> (positions,)."""
+    mixture = _mixture(p, q)
+    return (kl(p, mixture) + kl(q, mixture)) / 2
+
+
+def _mixture(p: Tensor, q: Tensor) -> Tensor:
+    return logaddexp(p, q) - math.log(2)
+
+
+def _through_softmax(p: Tensor, slopes: Tensor) -> Tensor:
+    """Derivatives with respect to logits, from those with respect to probabilities (each plus any constant)."""
+    return p.exp() * (slopes - (p.exp() * slopes).sum(dim=-1, keepdim=True))
+
+
+def _js_gradients(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+    mixture = _mixture(p, q)
+    return _through_softmax(p, (p - mixture) / 2), _through_softmax(q, (q - mixture) / 2)
+
+
+def _mse_gradients(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
+    slopes = 2 / p.shape[-1] * (p.exp() - q.exp())
+    return _through_softmax(p, slopes), _through_softmax(q, -slopes)
+
+
+# arXiv 2505.19616, "Consistency Regularization", has KL and JS; its code computes `reverse_kl`
+METHODS: dict[str, tuple[Value, Gradients]] = {
+    "kl": (kl, lambda p, q: (None, q.exp() - p.exp())),
+    "reverse_kl": (lambda p, q: kl(q, p), lambda p, q: (None, _through_softmax(q, q - p))),
+    "js": (js, _js_gradients),
+    "mse": (lambda p, q: (p.exp() - q.exp()).square().mean(dim=-1), _mse_gradients),
+}
+
+
+def cross_entropy(answers: Answers) -> Tensor:
+    """(positions,) nats."""
+    nobody = answers.targets[:0]
+    return _AnswerLosses.apply(answers.logits, answers.targets, nobody, nobody, "js", 1.0)[0]
+
+
+def cross_entropy_and_divergences(
+    answers: Answers, variants: Tensor, sources: Tensor, method: str, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """The cross-entropy of all positions, and how far variants are from their clean rows.
+
+    D(p_clean, p_variant) has both distributions softened by the temperature T and is scaled by T^2 (Hinton et al., 2015).
+
+    Args:
+        answers: logits of all rows (clean rows, twins, adversarial copies).
+        variants: (variants,) row indices of twins and adversarial copies.
+        sources: (variants,) row index of each variant's clean row.
+        method: a key of `METHODS`.
+        temperature: T > 0.
+
+    Returns:
+        (positions,) nats, and (variants,) means over the answer positions at which a variant is compared, in nats (for `mse`,
+        squared probability).
+    """
+    own, clean = answers.partners(variants, sources)
+    entropy, values = _AnswerLosses.apply(answers.logits, answers.targets, own, clean, method, temperature)
+    return entropy, answers.means_over(own, values)[variants]
+
+
+@dataclass
+class _Piece:
+    """Positions that are computed together.
+
+    Attributes:
+        positions: (piece,) their indices.
+        pairs: (pairs,) indices of the pairs whose positions they are.
+        own: (pairs,) the variant's position, as an index into the piece.
+        clean: (pairs,) the clean row's.
+    """
+
+    positions: Tensor
+    pairs: Tensor
+    own: Tensor
+    clean: Tensor
+
+
+def _pieces(positions: int, own: Tensor, clean: Tensor, largest: int) -> Iterator[_Piece]:
+    """All positions in pieces of about `largest`; a clean row's position comes with all those compared with it."""
+    anchor = torch.arange(positions, device=own.device)
+    anchor[own] = clean
+    order = anchor.argsort(stable=True)
+    place = torch.empty_like(order)
+    place[order] = torch.arange(positions, device=own.device)
+    pair_order = place[own].argsort()
+    pair_places = place[own][pair_order]
+    start = end = 0
+    for size in [*torch.unique_consecutive(anchor[order], return_counts=True)[1].tolist(), largest + 1]:
+        if end > start and end - start + size > largest:
+            bounds = torch.tensor([start, end], device=own.device)
+            first, last = torch.searchsorted(pair_places, bounds).tolist()
+            pairs = pair_order[first:last]
+            yield _Piece(order[start:end], pairs, place[own[pairs]] - start, place[clean[pairs]] - start)
+            start = end
+
+        end += size
+
+
+class _AnswerLosses(torch.autograd.Function):
+    """Cross-entropy of positions, and divergences of pairs of them, from one tensor of logits.
+
+    Inputs: logits (positions, vocabulary), targets (positions,), the pairs' positions `own` and `clean` (pairs,), a key of
+    `METHODS`, the temperature. Each position is `own` in one pair at most, and then `clean` in none. Outputs: (positions,), (pairs,).
+    A position or pair whose incoming gradient is 0 gets 0, also where its logits are not finite.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, logits: Tensor, targets: Tensor, own: Tensor, clean: Tensor, method: str, temperature: float
+    ):  # type: ignore[override]
+        ctx.save_for_backward(logits, targets, own, clean)
+        ctx.method, ctx.temperature = method, temperature
+        ctx.largest = max(1, PIECE // logits.shape[-1])
+        dtype = torch.promote_types(logits.dtype, torch.float32)
+        entropy = torch.empty(len(logits), dtype=dtype, device=logits.device)
+        values = torch.empty(len(own), dtype=dtype, device=logits.device)
+        for piece in _pieces(len(logits), own, clean, ctx.largest):
+            taken = logits[piece.positions].to(dtype)
+            p = torch.log_softmax(taken, dim=-1)
+            entropy[piece.positions] = -p.gather(1, targets[piece.positions, None])[:, 0]
+            if len(piece.pairs):
+                p = p if temperature == 1 else torch.log_softmax(taken / temperature, dim=-1)
+                values[piece.pairs] = METHODS[method][0](p[piece.clean], p[piece.own]) * temperature**2
+
+        return entropy, values
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_entropy: Tensor, of_values: Tensor):  # type: ignore[override]
+        logits, targets, own, clean = ctx.saved_tensors
+        gradient = torch.empty_like(logits)
+        for piece in _pieces(len(logits), own, clean, ctx.largest):
+            taken = logits[piece.positions].to(of_entropy.dtype)
+            weight = of_entropy[piece.positions, None]
+            part = torch.softmax(taken, dim=-1)
+            part.scatter_add_(1, targets[piece.positions, None], part.new_full(weight.shape, -1))
+            part.mul_(weight).masked_fill_(weight == 0, 0)
+            if len(piece.pairs):
+                # the value has the factor T^2, its derivative with respect to logits / T another 1 / T
+                weight = of_values[piece.pairs, None] * ctx.temperature
+                p = torch.log_softmax(taken / ctx.temperature, dim=-1)
+                of_clean, of_own = METHODS[ctx.method][1](p[piece.clean], p[piece.own])
+                part.index_add_(0, piece.own, (of_own * weight).masked_fill_(weight == 0, 0))
+                if of_clean is not None:
+                    part.index_add_(0, piece.clean, (of_clean * weight).masked_fill_(weight == 0, 0))
+
+            gradient[piece.positions] = part.to(gradient.dtype)
+
+        return gradient, None, None, None, None, None
