@@ -168,7 +168,8 @@ def perturbations_of(row: Row, arguments: Any, seed: tuple[int, int]) -> list[Te
     mask = row.mask()
     embeds = row.embeds().detach()
     method, epsilon = arguments.adversarial_method, arguments.epsilon
-    noise = row_noise(mask[None], embeds.shape[-1], torch.tensor([row.key]), seed, method == "gaussian")
+    noise = torch.zeros_like(embeds)
+    noise[mask[None]] = row_noise(mask[None], embeds.shape[-1], torch.tensor([row.key]), seed, method == "gaussian")
     if method == "gaussian":
         return [epsilon * noise]
 

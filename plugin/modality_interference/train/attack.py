@@ -2,6 +2,9 @@
 
 The "modality-masked adversarial perturbation" of arXiv 2505.19616, and the other methods of `adversarial_method`: the decoder's
 inputs are captured once, then gradient ascent runs through the model as the engine wrapped it.
+
+Noise, perturbations and gradients are kept for masked tokens only, those of all rows one after the other: (masked, hidden).
+Where a tenth of the tokens is masked, that is a tenth of the memory.
 """
 
 from collections.abc import Callable
@@ -39,10 +42,9 @@ def row_noise(mask: Tensor, hidden: int, row_key: Tensor, seed: tuple[int, ...],
         gaussian: standard normal instead of U(-1, 1).
 
     Returns:
-        (rows, tokens, hidden) float32, 0 outside the mask.
+        (masked, hidden) float32, of the masked tokens in row-major order.
     """
-    noise = torch.zeros(*mask.shape, hidden, device=mask.device)
-    found = []
+    found = [torch.zeros(0, hidden, device=mask.device)]
     for key, tokens in zip(row_key.tolist(), mask.sum(dim=1).tolist()):
         digest = blake2b(repr((*seed, key)).encode(), digest_size=8).digest()
         generator = torch.Generator(mask.device).manual_seed(int.from_bytes(digest, "little") >> 1)
@@ -51,50 +53,56 @@ def row_noise(mask: Tensor, hidden: int, row_key: Tensor, seed: tuple[int, ...],
         else:
             found.append(torch.rand(tokens, hidden, generator=generator, device=mask.device) * 2 - 1)
 
-    if found:
-        noise[mask] = torch.cat(found)
-
-    return noise
+    return torch.cat(found)
 
 
-def finite_rows(gradient: Tensor) -> Tensor:
-    """(rows,) whether all of a row's gradient (rows, tokens, hidden) is finite."""
-    return torch.isfinite(gradient).flatten(1).all(dim=1)
+def row_sums(values: Tensor, mask: Tensor) -> Tensor:
+    """Sum (masked,) values over each row's masked tokens: (rows,), with `mask` (rows, tokens)."""
+    return values.new_zeros(len(mask)).index_add(0, mask.nonzero()[:, 0], values)
 
 
-def ascend(delta: Tensor, gradient: Tensor, arguments: PluginArguments) -> Tensor:
+def finite_rows(gradient: Tensor, mask: Tensor) -> Tensor:
+    """(rows,) whether all of a row's gradient is finite: (masked, hidden), with `mask` (rows, tokens)."""
+    return row_sums((~torch.isfinite(gradient).all(dim=1)).long(), mask) == 0
+
+
+def ascend(delta: Tensor, gradient: Tensor, mask: Tensor, arguments: PluginArguments) -> Tensor:
     """One ascent step and the projection: clip(delta + alpha * g, -epsilon, epsilon).
 
     Args:
-        delta: (rows, tokens, hidden).
+        delta: (masked, hidden).
         gradient: the same shape, of each row's own mean answer loss. A row whose gradient is not finite is not moved.
+        mask: (rows, tokens) tokens that may change.
         arguments: step size, update and radius.
 
     Returns:
         the new delta, in the L-infinity ball whatever the update.
     """
-    gradient = torch.where(finite_rows(gradient)[:, None, None], gradient, 0)
+    row = mask.nonzero()[:, 0]
+    gradient = torch.where(finite_rows(gradient, mask)[row, None], gradient, 0)
     if arguments.adversarial_update == "sign":  # Madry et al., 2018
         gradient = gradient.sign()
     elif arguments.adversarial_update == "normalized":  # FreeLB (Zhu et al., 2020), SMART (Jiang et al., 2020)
-        gradient = gradient / gradient.flatten(1).norm(dim=1).clamp(min=TINY)[:, None, None]
+        norms = row_sums(gradient.square().sum(dim=1), mask).sqrt()
+        gradient = gradient / norms.clamp(min=TINY)[row, None]
 
     epsilon = arguments.epsilon
-    return (delta + arguments.adversarial_step_size * gradient).clamp(-epsilon, epsilon)
+    return (delta + arguments.adversarial_step_size * gradient).clamp_(-epsilon, epsilon)
 
 
 def find_perturbation(
-    gradient_at: Callable[[Tensor], Tensor], unit_noise: Tensor, arguments: PluginArguments
+    gradient_at: Callable[[Tensor], Tensor], unit_noise: Tensor, mask: Tensor, arguments: PluginArguments
 ) -> Tensor:
     """Run the attack that `adversarial_method` names, but for freelb, whose steps are training passes (see the trainer).
 
     Args:
-        gradient_at: maps delta (rows, tokens, hidden) to the gradient of each row's own mean answer loss, 0 off the mask.
+        gradient_at: maps delta (masked, hidden) to the gradient of each row's own mean answer loss.
         unit_noise: noise of that shape: U(-1, 1) for pgd, standard normal for gaussian.
+        mask: (rows, tokens) tokens that may change.
         arguments: method, steps, step size, radius, update.
 
     Returns:
-        delta (rows, tokens, hidden), detached.
+        delta (masked, hidden), detached.
     """
     epsilon = arguments.epsilon
     if arguments.adversarial_method == "fgsm":  # Goodfellow et al., 2015: one signed step of the radius, from zero
@@ -103,7 +111,7 @@ def find_perturbation(
     delta = unit_noise * epsilon
     if arguments.adversarial_method != "gaussian":
         for _ in range(arguments.adversarial_steps):
-            delta = ascend(delta, gradient_at(delta), arguments)
+            delta = ascend(delta, gradient_at(delta), mask, arguments)
 
     return delta
 
@@ -115,7 +123,7 @@ class Perturbation:
     Attributes:
         rows: (copies,) the row that each copy is of.
         mask: (copies, tokens) tokens that differ.
-        delta: (copies, tokens, hidden) float32.
+        delta: (masked, hidden) float32, of the masked tokens in row-major order.
     """
 
     rows: Tensor
@@ -128,7 +136,10 @@ class Perturbation:
 
     def only(self, kept: Tensor) -> "Perturbation":
         """Some of the copies: `kept` is (copies,) booleans."""
-        return self if kept.all() else Perturbation(self.rows[kept], self.mask[kept], self.delta[kept])
+        if kept.all():
+            return self
+
+        return Perturbation(self.rows[kept], self.mask[kept], self.delta[kept[self.mask.nonzero()[:, 0]]])
 
 
 @dataclass
@@ -151,15 +162,15 @@ class _Pass:
     """Rows that a step takes at a time.
 
     Attributes:
-        which: (rows,) their indices among the rows to attack.
         rows: (rows,) their indices in the batch.
         mask: (rows, tokens) tokens that differ.
+        tokens: which of all masked tokens are theirs.
         row_attention: of their tokens after the prefixes, packed; None where nothing is shared.
     """
 
-    which: Tensor
     rows: Tensor
     mask: Tensor
+    tokens: slice
     row_attention: RowAttention | None
 
 
@@ -214,36 +225,36 @@ class Attack:
         """
         found = self.start(batch)
         if self.arguments.adversarial_method == "gaussian":
-            found.delta = find_perturbation(lambda delta: delta, found.delta, self.arguments)
+            found.delta = find_perturbation(lambda delta: delta, found.delta, found.mask, self.arguments)
             return found
 
         captured = self._capture(batch, found, media_features, common)
         passes = self._passes(found, captured, common)
         nothing = first_row(batch, self.parts.width)
-        idle = [_Pass(nothing.rows[:0], nothing.rows, nothing.mask, None)] * (
+        idle = [_Pass(nothing.rows, nothing.mask, slice(0, 0), None)] * (
             self._passes_on_all_ranks(len(passes)) - len(passes)
         )
         finite = torch.ones(len(found.rows), dtype=torch.bool, device=found.delta.device)
 
         def gradient_at(delta: Tensor) -> Tensor:
-            gradient = torch.zeros_like(delta)
+            gradient = torch.empty_like(delta)
             for part in passes:
-                gradient[part.which] = self._gradient(batch, captured, part, delta[part.which])
+                gradient[part.tokens] = self._gradient(batch, captured, part, delta[part.tokens])
 
             for part in idle:
                 self._gradient(batch, captured, part, nothing.delta)
 
-            finite.logical_and_(finite_rows(gradient))
+            finite.logical_and_(finite_rows(gradient, found.mask))
             return gradient
 
         with attack_mode(self.model, self.parts.decoder), self._without_synchronisation():
-            delta = find_perturbation(gradient_at, found.delta, self.arguments)
+            delta = find_perturbation(gradient_at, found.delta, found.mask, self.arguments)
 
         return Perturbation(found.rows, found.mask, delta).only(finite)
 
     def _passes(self, found: Perturbation, captured: _Captured, common: CommonPrefixes | None) -> list[_Pass]:
         every = torch.arange(len(found.rows), device=found.rows.device)
-        passes = []
+        passes, start = [], 0
         for which in every.split(self.arguments.adversarial_rows_per_pass or max(len(every), 1)):
             if len(which):
                 rows, row_attention = found.rows[which], None
@@ -251,7 +262,10 @@ class Attack:
                     rest = common.rest(captured.prefixes, which, rows)
                     row_attention = RowAttention(rest, prefix=captured.cache if captured.cache.layers else None)
 
-                passes.append(_Pass(which, rows, found.mask[which], row_attention))
+                mask = found.mask[which]
+                end = start + int(mask.sum())
+                passes.append(_Pass(rows, mask, slice(start, end), row_attention))
+                start = end
 
         return passes
 
@@ -294,10 +308,10 @@ class Attack:
         return captured
 
     def _gradient(self, batch: TwinBatch, captured: _Captured, part: _Pass, delta: Tensor) -> Tensor:
-        """The gradient of each row's own mean answer loss with respect to delta (copies, tokens, hidden)."""
+        """The gradient of each row's own mean answer loss with respect to delta, (masked, hidden) both."""
         delta = delta.detach().requires_grad_()
         rows = take_rows(captured.kwargs, part.rows, len(batch.labels))
-        embeds = perturb(rows["inputs_embeds"], part.mask, delta)
+        embeds = perturb(rows.pop("inputs_embeds"), part.mask, delta)
         labels = batch.labels[part.rows]
         hooked = self.parts.hooked(
             lambda _: {**rows, "inputs_embeds": embeds}, answer_positions(labels), row_attention=part.row_attention
@@ -308,7 +322,8 @@ class Attack:
             loss = cross_entropy(answers).sum() * self.gradient_scale
             (gradient,) = torch.autograd.grad(loss, delta)
 
-        return gradient.float() / (self.gradient_scale * answers.lengths.clamp(min=1))[:, None, None]
+        scale = self.gradient_scale * answers.lengths.clamp(min=1)
+        return gradient.float() / scale[part.mask.nonzero()[:, 0], None]
 
     def _without_synchronisation(self):
         """Otherwise DDP waits for parameter gradients, which the attack does not compute."""
@@ -327,7 +342,7 @@ def _text_inputs(batch: TwinBatch, rows: Tensor) -> dict[str, Any]:
 
 
 def first_row(batch: TwinBatch, hidden: int) -> Perturbation:
-    """A perturbation of zero on the first clean row: what a rank without a row to attack runs on."""
+    """A perturbation of nothing on the first clean row: what a rank without a row to attack runs on."""
     rows = batch.clean_rows[:1]
     mask = torch.zeros_like(batch.perturbation_mask[rows])
-    return Perturbation(rows, mask, torch.zeros(*mask.shape, hidden, device=mask.device))
+    return Perturbation(rows, mask, torch.zeros(0, hidden, device=mask.device))

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
@@ -143,14 +142,17 @@ class ModelParts:
 
 
 def perturb(embeds: Tensor, mask: Tensor, delta: Tensor) -> Tensor:
-    """Add `mask * delta` to input embeddings.
+    """Add delta to the input embeddings of masked tokens.
 
     Args:
         embeds: (rows, tokens, hidden).
         mask: (rows, tokens).
-        delta: (rows, tokens, hidden) float32.
+        delta: (masked, hidden) float32, of the masked tokens in row-major order.
     """
-    return embeds + torch.where(mask[..., None], delta, 0).to(embeds.dtype)
+    tokens = embeds.flatten(0, 1)
+    masked = mask.flatten().nonzero()[:, 0]
+    moved = tokens.index_select(0, masked) + delta.to(embeds.dtype)
+    return tokens.index_copy(0, masked, moved).view_as(embeds)
 
 
 @contextmanager

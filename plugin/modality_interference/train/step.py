@@ -82,8 +82,9 @@ class TwinStep:
         def edit(kwargs: dict[str, Any]) -> dict[str, Any]:
             if perturbation is not None and len(copies_of):
                 embeds = kwargs["inputs_embeds"]
+                rest = {key: value for key, value in kwargs.items() if key != "inputs_embeds"}
                 copies = perturbation.on(embeds[copies_of])
-                kwargs = {**append_rows(kwargs, copies_of, rows), "inputs_embeds": torch.cat([embeds, copies])}
+                kwargs = append_rows(rest, copies_of, rows) | {"inputs_embeds": torch.cat([embeds, copies])}
 
             return kwargs if alignment is None else alignment.edit(kwargs)
 
@@ -159,9 +160,12 @@ class TwinStep:
         lengths = batch.answer_positions[perturbation.rows].sum(dim=1)
         weight = adversarial_share(self.arguments)
         assert perturbation.delta.grad is not None
-        gradient = perturbation.delta.grad * (totals.adversarial_tokens / (lengths * weight * scale))[:, None, None]
-        delta = ascend(perturbation.delta.detach(), gradient, self.arguments)
-        kept = Perturbation(perturbation.rows, perturbation.mask, delta).only(finite_rows(gradient))
+        of_token = perturbation.mask.nonzero()[:, 0]
+        factors = totals.adversarial_tokens / (lengths * weight * scale)
+        gradient = perturbation.delta.grad * factors[of_token, None]
+        delta = ascend(perturbation.delta.detach(), gradient, perturbation.mask, self.arguments)
+        kept = Perturbation(perturbation.rows, perturbation.mask, delta)
+        kept = kept.only(finite_rows(gradient, perturbation.mask))
         self._count_dropped(perturbation.rows, kept)
         return kept
 
