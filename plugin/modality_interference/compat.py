@@ -221,7 +221,7 @@ def opened_as(path: str, container: Any) -> Iterator[None]:
         container: what has to be opened in its place.
     """
     stock = av.open
-    av.open = lambda file, *args, **keys: container if file == path else stock(file, *args, **keys)
+    av.open = lambda file, *args, **keys: container if file == path else stock(file, *args, **keys)  # type: ignore[assignment]
     try:
         yield
     finally:

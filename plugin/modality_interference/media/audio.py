@@ -52,7 +52,8 @@ def decode_audio(
         av.FFmpegError: the track cannot be decoded; and others of `DECODER_ERRORS`.
     """
     parts: list[NDArray] = []
-    resampler, form, start, end, rate = None, None, 0.0, 0.0, 0
+    resampler: av.AudioResampler | None = None
+    form, start, end, rate = None, 0.0, 0.0, 0
     for frame in container.decode(track):
         if resampler is None:
             start = end = frame_time(frame, otherwise=0.0)
@@ -62,6 +63,7 @@ def decode_audio(
             parts += _rest(resampler)
             resampler = av.AudioResampler(sample_format, "mono" if mono_rate else frame.layout, rate)
 
+        assert resampler is not None
         for part in resampler.resample(frame):
             parts.append(part.to_ndarray())
             end += part.samples / rate

@@ -88,7 +88,7 @@ def main_track(container: InputContainer, kind: Literal["video", "audio"]) -> An
         return None
 
     best = container.streams.best(kind)
-    track = best if best in found else found[0]  # a cover may be the best
+    track: Any = best if best in found else found[0]  # a cover may be the best
 
     check_decoder(track, kind)
     context: Any = track.codec_context
