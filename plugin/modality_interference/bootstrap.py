@@ -10,14 +10,25 @@ from importlib.util import find_spec
 from types import ModuleType
 
 
-TARGET = "llamafactory.hparams.parser"
+# what parses recipes, and what is then called with it
+TARGETS = {
+    "llamafactory.hparams.parser": "install",
+    "llamafactory.v1.config.arg_parser": "refuse_in_v1",  # with USE_V1=1
+}
 
 
 class _InstallAfterImport(MetaPathFinder):
-    """Lets the import system load `TARGET` as usual, then installs the plugin into the module."""
+    """Lets the import system load a target as usual, then installs the plugin into the module.
+
+    Args:
+        name: a key of `TARGETS`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def find_spec(self, fullname, path=None, target=None):
-        if fullname != TARGET:
+        if fullname != self.name:
             return None
 
         sys.meta_path.remove(self)  # once; and so that the next line finds the real loader
@@ -27,18 +38,18 @@ class _InstallAfterImport(MetaPathFinder):
 
             def exec_module(module: ModuleType) -> None:
                 stock_exec(module)
-                _install_into(module)
+                _install_into(module, TARGETS[self.name])
 
             spec.loader.exec_module = exec_module  # type: ignore[method-assign]
 
         return spec
 
 
-def _install_into(parser: ModuleType) -> None:
+def _install_into(parser: ModuleType, function: str) -> None:
     try:
         from .integration import plugin
 
-        plugin.install(parser)
+        getattr(plugin, function)(parser)
     except Exception as error:  # a run that does not use the plugin must not fail because of it
         import warnings
 
@@ -46,6 +57,6 @@ def _install_into(parser: ModuleType) -> None:
 
 
 def install() -> None:
-    """Place the import hook (idempotent)."""
-    if TARGET not in sys.modules and not any(isinstance(finder, _InstallAfterImport) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _InstallAfterImport())
+    """Place the import hooks (idempotent)."""
+    placed = {finder.name for finder in sys.meta_path if isinstance(finder, _InstallAfterImport)}
+    sys.meta_path[:0] = [_InstallAfterImport(name) for name in TARGETS if name not in placed | sys.modules.keys()]

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import types
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -20,16 +21,18 @@ import yaml
 from helpers.runs import recipe
 from llamafactory import cli
 from llamafactory.data import loader, parser
-from llamafactory.hparams import get_train_args
+from llamafactory.hparams import FinetuningArguments, get_train_args
 from llamafactory.train import tuner
 from llamafactory.train.sft import workflow
 from llamafactory.train.tuner import run_exp
+from packaging.requirements import Requirement
 from safetensors.torch import load_file
 
 from modality_interference import bootstrap
 from modality_interference.arguments import DEFAULTS, PLUGIN_KEYS, PluginArguments
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.integration import plugin as integration
+from modality_interference.integration import versions as plugin_versions
 from modality_interference.train.losses import LOGGED, LOSS_ALIGNMENT
 
 
@@ -332,7 +335,7 @@ print(json.dumps({"new": sorted(set(sys.modules) - before), "hooks": hooks}))
 """
     found = fresh(code)
     assert found["new"] == ["modality_interference", "modality_interference.bootstrap"]
-    assert found["hooks"] == ["_InstallAfterImport"]  # twice installed, once there
+    assert found["hooks"] == ["_InstallAfterImport"] * len(bootstrap.TARGETS)  # twice installed, once there
 
 
 def test_importing_torch_places_the_hook_and_nothing_else():
@@ -358,7 +361,7 @@ for _ in range(25):  # all that the package adds to `import torch`: load the ent
 print(json.dumps({"hooks": hooks, "loaded": sorted(loaded), "milliseconds": 1000 * sorted(costs)[len(costs) // 2]}))
 """
     found = fresh(code)
-    assert found["hooks"].count("modality_interference.bootstrap") == 1
+    assert found["hooks"].count("modality_interference.bootstrap") == len(bootstrap.TARGETS)
     assert found["loaded"] == ["modality_interference", "modality_interference.bootstrap"]
     assert found["milliseconds"] < 5
 
@@ -379,7 +382,7 @@ def untouched_import():
 def test_the_hook_installs_after_the_import_and_leaves(untouched_import, monkeypatch, tmp_path):
     (tmp_path / "pretended_parser.py").write_text("ready = True\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(bootstrap, "TARGET", "pretended_parser")
+    monkeypatch.setattr(bootstrap, "TARGETS", {"pretended_parser": "install"})
     seen = []
     monkeypatch.setattr(integration, "install", lambda module: seen.append((module.__name__, module.ready)))
     bootstrap.install()
@@ -387,14 +390,15 @@ def test_the_hook_installs_after_the_import_and_leaves(untouched_import, monkeyp
     assert seen == []
     importlib.import_module("pretended_parser")
     assert seen == [("pretended_parser", True)]
-    assert not any(isinstance(finder, bootstrap._InstallAfterImport) for finder in sys.meta_path)
+    placed = [finder.name for finder in sys.meta_path if isinstance(finder, bootstrap._InstallAfterImport)]
+    assert "pretended_parser" not in placed
     del sys.modules["pretended_parser"]
 
 
 def test_a_broken_install_warns_and_does_not_raise(untouched_import, monkeypatch, tmp_path):
     (tmp_path / "older_parser.py").write_text("get_train_args = read_args = None\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(bootstrap, "TARGET", "older_parser")
+    monkeypatch.setattr(bootstrap, "TARGETS", {"older_parser": "install"})
     bootstrap.install()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -405,7 +409,7 @@ def test_a_broken_install_warns_and_does_not_raise(untouched_import, monkeypatch
     (text,) = [str(warning.message) for warning in caught if "modality_interference" in str(warning.message)]
     assert text == (
         f"modality_interference could not be installed into LLaMA-Factory: LLaMA-Factory {version('llamafactory')} has "
-        "no `older_parser.FinetuningArguments`. modality_interference supports LLaMA-Factory 0.9.5."
+        "no `older_parser.FinetuningArguments`. modality_interference supports LLaMA-Factory <0.9.7,>=0.9.5."
     )
 
 
@@ -421,7 +425,7 @@ def test_require_names_the_version():
 
         assert str(caught.value) == (
             f"LLaMA-Factory {version('llamafactory')} has no `{missing}`. "
-            "modality_interference supports LLaMA-Factory 0.9.5."
+            "modality_interference supports LLaMA-Factory <0.9.7,>=0.9.5."
         )
 
 
@@ -433,6 +437,89 @@ def test_a_missing_name_stops_a_run_with_the_flag_only(keys, monkeypatch):
 
     get_train_args(keys(plugin=None, dataset="plain"))
     assert all("modality_interference" not in getattr(*pair).__module__ for pair in SWAPPED if pair[1] != "plot_loss")
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Pretend that other versions of some packages are installed."""
+
+    def pretend(**versions: str) -> None:
+        monkeypatch.delenv("DISABLE_VERSION_CHECK", raising=False)
+        monkeypatch.setattr(plugin_versions, "version", lambda name: versions.get(name) or version(name))
+
+    return pretend
+
+
+def test_supported_versions_are_those_of_setup_cfg():
+    needs = configparser.ConfigParser()
+    needs.read(ROOT / "setup.cfg", encoding="utf-8")
+    lines = {
+        Requirement(line).name: Requirement(line) for line in needs["options"]["install_requires"].split("\n") if line
+    }
+    assert {"llamafactory", "transformers", "torch"} <= set(lines)
+    for name in lines:
+        assert plugin_versions.supported(name) == (str(lines[name].specifier) or "any")
+
+
+@pytest.mark.parametrize(
+    "found",
+    [{"transformers": "5.1.0"}, {"transformers": "5.6.0"}, {"transformers": "6.0.0"}, {"llamafactory": "0.9.4"}],
+)
+def test_a_version_that_fails_is_refused_with_the_flag_only(found, installed, keys):
+    installed(**found)
+    ((name, number),) = found.items()
+    with pytest.raises(ModalityInterferenceError) as caught:
+        get_train_args(keys())
+
+    text = str(caught.value)
+    assert f"{name} {number} (supported: {plugin_versions.supported(name)})" in text
+    assert "DISABLE_VERSION_CHECK=1" in text
+    get_train_args(keys(plugin=None, dataset="plain"))
+
+
+def test_the_main_branch_and_ones_own_risk_are_accepted(installed, keys, monkeypatch):
+    installed(llamafactory="0.9.6.dev0", transformers="5.8.0")
+    get_train_args(keys())
+    installed(transformers="5.1.0")
+    monkeypatch.setenv("DISABLE_VERSION_CHECK", "1")
+    get_train_args(keys())
+
+
+def test_arguments_that_another_backend_parses_are_left_alone(keys, monkeypatch):
+    """As with USE_MEGATRON_BRIDGE=1 in a LLaMA-Factory whose lists the plugin has not found."""
+    parser = types.ModuleType("other_parser")
+    parser.__dict__.update(vars(importlib.import_module("llamafactory.hparams.parser")), __name__="other_parser")
+    stock = types.SimpleNamespace(stage="sft")
+    parser.FinetuningArguments, parser._TRAIN_ARGS, parser._TRAIN_MBRIDGE_ARGS = (
+        FinetuningArguments,
+        [],
+        [FinetuningArguments],
+    )
+    parser.get_train_args = lambda args=None: (None, None, None, stock, None)
+    monkeypatch.setitem(sys.modules, "other_parser", parser)
+    integration.install(parser)
+    assert parser.get_train_args()[3] is stock
+    (extended,) = parser._TRAIN_MBRIDGE_ARGS
+    assert issubclass(extended, PluginArguments)
+
+
+def test_v1_trainers_refuse_the_plugin_by_name(tmp_path):
+    """In a process of its own, as `USE_V1=1 llamafactory-cli sft` imports its parser."""
+    code = """
+import json, torch
+from llamafactory.v1.config import get_args
+said = {}
+for name, keys in (("on", {"plugin": "modality_interference"}), ("typo", {"modell": "x"}), ("off", {})):
+    try:
+        get_args({"model": "m", "output_dir": OUTPUT, **keys})
+    except Exception as error:
+        said[name] = f"{type(error).__name__}: {error}"
+print(json.dumps(said))
+""".replace("OUTPUT", repr(str(tmp_path / "out")))
+    said = fresh(code)
+    assert said["on"].startswith("ModalityInterferenceError: `plugin` cannot be used with USE_V1=1")
+    assert said["typo"].startswith("ValueError") and "modell" in said["typo"]
+    assert "off" not in said
 
 
 # the wheel

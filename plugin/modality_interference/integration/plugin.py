@@ -6,19 +6,20 @@ LLaMA-Factory's own objects back, so that a run without the flag uses nothing el
 """
 
 import importlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial, wraps
-from importlib.metadata import entry_points, version
+from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
 
 from ..arguments import PluginArguments, refuse_without_flag, validate
 from ..errors import ModalityInterferenceError
 from .validation import check_recipe, refuse_tokenized_twins
+from .versions import found, refuse_versions, supported
 
 
-SUPPORTED = "0.9.5"
 EXTENSION_GROUP = "modality_interference.extensions"  # entry points of third-party perturbations and formats
 _CHECK_PACKAGES = "_check_extra_dependencies"
 _stock: dict[tuple[Any, str], Any] = {}  # LLaMA-Factory's objects that `activate` has replaced
@@ -31,25 +32,26 @@ def require(module: str, *names: str) -> Any:
         ModalityInterferenceError: naming what is missing, the version found and those supported.
     """
     try:
-        found: Any = importlib.import_module(module)
+        imported: Any = importlib.import_module(module)
     except ImportError as error:
-        raise _unknown_version(module) from error
+        raise _unknown_version(module, error) from error
 
     for name in names:
-        owner: Any = found
+        owner: Any = imported
         for part in name.split("."):
             if not hasattr(owner, part):
                 raise _unknown_version(f"{module}.{name}")
 
             owner = getattr(owner, part)
 
-    return found
+    return imported
 
 
-def _unknown_version(missing: str) -> ModalityInterferenceError:
+def _unknown_version(missing: str, error: ImportError | None = None) -> ModalityInterferenceError:
+    why = f" ({error})" if error is not None and getattr(error, "name", None) != missing else ""
     return ModalityInterferenceError(
-        f"LLaMA-Factory {version('llamafactory')} has no `{missing}`. "
-        f"modality_interference supports LLaMA-Factory {SUPPORTED}."
+        f"LLaMA-Factory {found('llamafactory')} has no `{missing}`{why}. "
+        f"modality_interference supports LLaMA-Factory {supported('llamafactory')}."
     )
 
 
@@ -62,23 +64,27 @@ def install(parser: ModuleType) -> None:
     Raises:
         ModalityInterferenceError: if this is a LLaMA-Factory that the plugin does not know.
     """
-    names = ("FinetuningArguments", "get_train_args", "read_args", "_TRAIN_ARGS", "_TRAIN_MCA_ARGS", _CHECK_PACKAGES)
+    names = ("FinetuningArguments", "get_train_args", "read_args", "_TRAIN_ARGS", _CHECK_PACKAGES)
     module = require(parser.__name__, *names)
     stock_arguments, stock_get = module.FinetuningArguments, module.get_train_args
     extended: Any = dataclass(type(stock_arguments.__name__, (PluginArguments, stock_arguments), {}))
-    for arguments in (module._TRAIN_ARGS, module._TRAIN_MCA_ARGS):
-        arguments[:] = [extended if item is stock_arguments else item for item in arguments]
+    for name, arguments in vars(module).items():  # `_TRAIN_ARGS`, and those of other backends such as Megatron
+        if re.fullmatch(r"_TRAIN\w*_ARGS", name) and isinstance(arguments, list):
+            arguments[:] = [extended if item is stock_arguments else item for item in arguments]
 
     @wraps(stock_get)
     def get_train_args(args: Any = None) -> Any:
         parsed = stock_get(args)
         model_args, data_args, training_args, finetuning_args, _ = parsed
         _register_formats()
-        if finetuning_args.plugin is None:
+        if not isinstance(finetuning_args, PluginArguments):  # parsed in a way that the plugin does not know
+            deactivate()
+        elif finetuning_args.plugin is None:
             refuse_without_flag(module.read_args(args), finetuning_args)
             refuse_tokenized_twins(data_args.tokenized_path)
             deactivate()
         else:
+            refuse_versions()
             validate(finetuning_args)
             check_recipe(model_args, data_args, training_args, finetuning_args)
             from ..train.checkpoints import choose_checkpoint
@@ -94,12 +100,37 @@ def install(parser: ModuleType) -> None:
     setattr(module, _CHECK_PACKAGES, _without_similarity(getattr(module, _CHECK_PACKAGES)))
 
 
+def refuse_in_v1(parser: ModuleType) -> None:
+    """Let the trainers that `USE_V1=1` chooses name the plugin where a recipe for it has keys that they do not know.
+
+    Args:
+        parser: the freshly imported `llamafactory.v1.config.arg_parser`.
+    """
+    stock = parser.get_args
+
+    @wraps(stock)
+    def get_args(args: Any = None) -> Any:
+        try:
+            return stock(args)
+        except ValueError as error:
+            if re.search(r"\bplugin\b", str(error)) is None:
+                raise
+
+            raise ModalityInterferenceError(
+                "`plugin` cannot be used with USE_V1=1: the plugin extends LLaMA-Factory's other trainers, which run without "
+                f"that variable. Unset USE_V1, or remove the plugin's keys from the recipe. ({error})"
+            ) from error
+
+    parser.get_args = get_args  # type: ignore[attr-defined]
+
+
 def _without_similarity(stock: Callable[..., None]) -> Callable[..., None]:
     """The check of needed packages, which asks for those of LLaMA-Factory's ROUGE and BLEU only where they are computed."""
 
     @wraps(stock)
     def check(model_args: Any, finetuning_args: Any, training_args: Any = None) -> None:
-        if training_args is None or finetuning_args.plugin is None or finetuning_args.diagnosis_scoring != "generate":
+        on = training_args is not None and getattr(finetuning_args, "plugin", None) is not None
+        if not on or finetuning_args.diagnosis_scoring != "generate":
             return stock(model_args, finetuning_args, training_args)
 
         generates, training_args.predict_with_generate = training_args.predict_with_generate, False

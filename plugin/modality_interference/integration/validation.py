@@ -37,6 +37,7 @@ _INCOMPATIBLE: dict[str, dict[str, tuple[str, str]]] = {
         "use_asft_loss": _OWN_LOSS,
         "use_eaft_loss": _OWN_LOSS,
         "use_mca": _OWN_TRAINER,
+        "use_megatron_bridge": _OWN_TRAINER,
         "use_hyper_parallel": _OWN_TRAINER,
     },
     "training": {
