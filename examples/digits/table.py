@@ -32,9 +32,13 @@ def print_table(results: dict[str, dict[str, float]], path: Path) -> None:
 
 
 def perturbations(metrics: dict[str, float], prefix: str) -> list[str]:
-    """Names of the perturbations that were evaluated, `clean` first, the unseen last."""
+    """Names of the perturbations that were evaluated, `clean` first, the unseen last.
+
+    Every row has every twin here, so what a perturbation's own clean rows score (`..._clean_accuracy`) is `clean` again.
+    """
     names = [name[len(prefix) :].removesuffix("_accuracy") for name in metrics if name.startswith(prefix)]
     found = [name for name in dict.fromkeys(names) if f"{prefix}{name}_accuracy" in metrics]
+    found = [name for name in found if not name.endswith("_clean")]
     return sorted(found, key=lambda name: (name != "clean", name in UNSEEN, name))
 
 
