@@ -124,7 +124,12 @@ def test_classes_of_the_data_are_used(good):
 # all problems at once
 
 BAD_ENTRIES: dict[str, tuple[Any, list[str]]] = {
-    "no object": (["pets.json"], ["its entry must be an object, found ['pets.json']"]),
+    "no object": (
+        ["pets.json"],
+        [
+            'its entry in `dataset_info.json` must be an object such as {"file_name": "rows.json"}, found [\'pets.json\']'
+        ],
+    ),
     "absent": ({"file_name": "absent.json"}, ["`file_name` 'absent.json' does not exist in the dataset folder"]),
     "absolute": ({"file_name": "/etc/passwd"}, ["`file_name` '/etc/passwd' is absolute"]),
     "windows": ({"file_name": "C:\\data.json"}, ["`file_name` 'C:\\\\data.json' is absolute"]),
@@ -257,16 +262,16 @@ BAD_ENTRIES: dict[str, tuple[Any, list[str]]] = {
         {"file_name": "plain.json", "formatting": "sharegpt"},
         ["`columns.messages` names the column `conversations`, which the dataset does not have"],
     ),
-    "broken": ({"file_name": "broken.json"}, ["its data cannot be read"]),
+    "broken": ({"file_name": "broken.json"}, ["broken.json' cannot be read: it is no JSON from line 1, "]),
     "deep": ({"file_name": "deep.json"}, ["`file_name` 'deep.json' is nested more than 100 levels deep"]),
-    "no rows": ({"file_name": "none.jsonl"}, ["its data cannot be read"]),
+    "no rows": ({"file_name": "none.jsonl"}, ["none.jsonl' cannot be read: no row is in it"]),
     "kind": (
         {"file_name": "README.md"},
-        ["its data cannot be read: ValueError: Allowed file types: arrow,csv,json,jsonl"],
+        ["`file_name` 'README.md' is no data file. Allowed: files that end in `.arrow`, `.csv`"],
     ),
     "split": (
         {"file_name": "plain.json", "split": "test"},
-        ['its data cannot be read: ValueError: Unknown split "test"'],
+        ["`split` is 'test', and files have the split `train` alone, or parts of it such as `train[:100]`"],
     ),
     "a, comma": ({"file_name": "plain.json"}, ["a run cannot name it; give it a name without commas"]),
 }

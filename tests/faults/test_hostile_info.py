@@ -119,7 +119,7 @@ def test_a_hostile_entry(checkpoint, folder, opened, entry, change, message, mon
         ('{"rows": ' + "[" * 20_000 + "]" * 20_000 + "}", "nested more than 32 levels deep"),
         ('{"rows": 1' + "0" * 5000 + "}", "which is too large"),
         ('{"rows": NaN}', "is no JSON number"),
-        ('{"rows": []}', "its entry must be an object"),
+        ('{"rows": []}', "its entry in `dataset_info.json` must be an object"),
         ('["rows"]', "must be an object of datasets by name"),
         (" " * 1_000_001, "is larger than 1,000,000 bytes"),
         ("{", "is not JSON"),

@@ -62,7 +62,7 @@ def check_dataset_folder(folder: Path, rows: int) -> Findings:
     from ..dataset_dir.card import card_problems
     from ..dataset_dir.contents import content_problems
     from ..dataset_dir.info import read_info
-    from ..integration.offline import known_formats
+    from ..integration.extensions import known_formats
 
     info = read_info(folder)
     findings = Findings(problems=[*info.problems, *card_problems(folder), *content_problems(folder)])

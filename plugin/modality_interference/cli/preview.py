@@ -86,7 +86,7 @@ def _entry(folder: Path, name: str) -> dict[str, Any]:
     """The dataset's entry, in which there is no problem and whose data is in the folder."""
     from ..dataset_dir.entry import dataset_problems, remote_source
     from ..dataset_dir.info import INFO_FILE, read_info
-    from ..integration.offline import known_formats
+    from ..integration.extensions import known_formats
     from ..messages import listed, suggestion
 
     info = read_info(folder)

@@ -1,14 +1,17 @@
 """The registry of perturbations and formats: built-in and third-party ones are registered alike."""
 
+import inspect
 import random
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
 from ..errors import ModalityInterferenceError
+from ..messages import shown
 from ..modality import Modality
 from .sample import ParsedRow, Sample
 
@@ -82,8 +85,14 @@ def register_perturbation(
         ModalityInterferenceError: the name is malformed, reserved or taken.
     """
     _check_name("perturbation", name, _PERTURBATIONS)
+    if not isinstance(changes, Modality) or not (isinstance(parameters, type) and issubclass(parameters, Parameters)):
+        raise ModalityInterferenceError(
+            f"perturbation `{name}`: `changes` must be a Modality and `parameters` a subclass of Parameters, found "
+            f"{shown(changes)} and {shown(parameters)}."
+        )
 
     def register(function: PerturbationFunction) -> PerturbationFunction:
+        _check_signature("perturbation", name, function, ("sample", "rng", "context", "parameters"))
         _PERTURBATIONS[name] = Perturbation(name, changes, parameters, function)
         return function
 
@@ -121,6 +130,7 @@ def register_format(
     _check_name("format", name, _FORMATS)
 
     def register(function: FormatFunction) -> FormatFunction:
+        _check_signature("format", name, function, ("row", "dataset", "rng"))
         _FORMATS[name] = Format(
             name, columns, optional, keys, function, base, dict(defaults or {}), check, asks_per_modality
         )
@@ -137,6 +147,32 @@ def perturbations() -> dict[str, Perturbation]:
 def formats() -> dict[str, Format]:
     """The registered formats by name."""
     return dict(_FORMATS)
+
+
+@contextmanager
+def undone_on_error() -> Iterator[None]:
+    """Forget what the body registers where it fails, so that it can be tried again."""
+    before = [(registry, dict(registry)) for registry in (_PERTURBATIONS, _FORMATS)]
+    try:
+        yield
+    except BaseException:
+        for registry, content in before:
+            registry.clear()
+            registry.update(content)  # type: ignore[arg-type]
+
+        raise
+
+
+def _check_signature(kind: str, name: str, function: Any, arguments: tuple[str, ...]) -> None:
+    """Refuse a function that cannot be called as the data path will call it, before any row is read."""
+    try:
+        signature = inspect.signature(function)
+        signature.bind(*arguments)
+    except (TypeError, ValueError) as error:
+        raise ModalityInterferenceError(
+            f"{kind} `{name}`: its function is called with ({', '.join(arguments)}), and {shown(function)} takes something "
+            f"else ({error})."
+        ) from error
 
 
 def _check_name(kind: str, name: str, taken: Mapping[str, Any]) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..files import is_inside, path_problem
-from ..messages import shown
+from ..messages import listed, shown
+from .faults import repeated_header
 
 
 # Code, and data that runs code when it is loaded.
@@ -55,6 +56,15 @@ def _starts_as_code(path: Path) -> bool:
 
 MAX_DEPTH = 100  # pyarrow's JSON reader crashes on thousands
 _JSON = (".json", ".jsonl")
+# LLaMA-Factory's FILEEXT2TYPE
+DATA_TYPES = {
+    ".arrow": "arrow",
+    ".csv": "csv",
+    ".json": "json",
+    ".jsonl": "json",
+    ".parquet": "parquet",
+    ".txt": "text",
+}
 _BLOCK = 1 << 24  # bytes
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
@@ -78,7 +88,26 @@ def data_problems(folder: Path, file_name: str) -> list[str]:
     if not files:
         return [f"`file_name` {shown(file_name)} is an empty folder"]
 
-    return [problem for file in files if (problem := _data_problem(folder, file)) is not None]
+    found = [problem for file in files if (problem := _data_problem(folder, file)) is not None]
+    return found or _type_problems(file_name, files)
+
+
+def _type_problems(file_name: str, files: list[Path]) -> list[str]:
+    """What LLaMA-Factory says without a name: files of no type that it knows, or of several."""
+    allowed = listed(DATA_TYPES)
+    unknown = [file.name for file in files if file.suffix not in DATA_TYPES]
+    if unknown:
+        which = f": {shown(unknown[0])}" if unknown != [os.path.basename(file_name)] else ""
+        return [f"`file_name` {shown(file_name)}{which} is no data file. Allowed: files that end in {allowed}"]
+
+    kinds = {DATA_TYPES[file.suffix]: file.name for file in files}
+    if len(kinds) > 1:
+        names = ", ".join(map(shown, kinds.values()))
+        return [
+            f"`file_name` {shown(file_name)} holds files of several types ({names}); leave those of one type in it"
+        ]
+
+    return []
 
 
 def _data_problem(folder: Path, file: Path) -> str | None:
@@ -95,6 +124,9 @@ def _data_problem(folder: Path, file: Path) -> str | None:
 
         if file.suffix in _JSON and _is_deep(file):
             return f"`file_name` {shown(name)} is nested more than {MAX_DEPTH} levels deep"
+
+        if file.suffix == ".csv" and (twice := repeated_header(file)) is not None:
+            return f"`file_name` {shown(name)} has two columns {shown(twice)} in its first line; rename one of them"
     except OSError as error:
         return f"`file_name` {shown(name)} cannot be read: {error.strerror}"
 

@@ -175,6 +175,9 @@ def _unknown(block: str, given: Iterable[str], allowed: tuple[str, ...]) -> Iter
             yield f"`{block}.{key[:80]}` is not used here.{suggestion(key, allowed)} Allowed: {listed(allowed)}"
 
 
+_NO_OBJECT = 'its entry in `dataset_info.json` must be an object such as {{"file_name": "rows.json"}}, found {}'
+
+
 def dataset_problems(name: str, entry: Any, folder: Path, known_formats: Collection[str]) -> list[str]:
     """Problems of an entry and of the files that it names.
 
@@ -188,7 +191,7 @@ def dataset_problems(name: str, entry: Any, folder: Path, known_formats: Collect
         all problems, each naming the dataset.
     """
     if not isinstance(entry, dict):
-        return [dataset_problem(name, f"its entry must be an object, found {shown(entry)}")]
+        return [dataset_problem(name, _NO_OBJECT.format(shown(entry)))]
 
     good, problems = valid_part(entry)
     problems += entry_problems(good, entry, folder)

@@ -83,7 +83,7 @@ def explain_disk_errors(stock: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return stock(template, model_args, data_args, *args, **keys)
         except Exception as error:
-            cause = _disk_error(error)
+            cause = disk_error(error)
             if cause is None or isinstance(error, ModalityInterferenceError):
                 raise
 
@@ -92,7 +92,8 @@ def explain_disk_errors(stock: Callable[..., Any]) -> Callable[..., Any]:
     return get
 
 
-def _disk_error(error: BaseException | None) -> OSError | None:
+def disk_error(error: BaseException | None) -> OSError | None:
+    """The error about writing that is behind an error; None where there is none."""
     for _ in range(_MAX_CAUSES):
         if isinstance(error, OSError) and error.errno in _CAUSES:
             return error

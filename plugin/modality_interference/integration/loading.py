@@ -1,17 +1,15 @@
-"""The plugin's data path through LLaMA-Factory's loader: read the twins block, align rows, tokenize, drop bad rows, split.
+"""The plugin's data path through LLaMA-Factory's loader: align rows, tokenize, drop bad rows, split.
 
 Each function takes LLaMA-Factory's own and returns its replacement. Plain datasets go the stock way.
 """
 
 import os
-import shutil
 from collections.abc import Callable, Mapping
 from functools import wraps
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import pyarrow.compute as pc
-from datasets import Dataset, DatasetDict, IterableDataset, config
+from datasets import Dataset, IterableDataset, config
 from huggingface_hub.constants import HF_HUB_CACHE
 from llamafactory.data import converter as stock_converters
 
@@ -25,70 +23,15 @@ from ..data.formats.audio_visual import ask_each
 from ..data.records import ROW, TwinRecord
 from ..data.registry import Format, formats
 from ..data.schema import mark_invalid_text
-from ..data.spec import PLAIN, TwinsSpec
+from ..data.spec import PLAIN
 from ..dataset_dir.entry import PLAIN_COLUMNS
 from ..errors import ModalityInterferenceError
 from ..files import MediaFolders
 from ..media.reference import is_removed
-from .validation import refuse_unsafe
 
 
 logger = get_logger(__name__)
 AnyDataset: TypeAlias = Dataset | IterableDataset
-
-
-def join(stock: Callable[..., None]) -> Callable[..., None]:
-    """`DatasetAttr.join`, which also keeps the `twins` block and all columns."""
-
-    @wraps(stock)
-    def join_with_twins(self: Any, attr: dict[str, Any]) -> None:
-        stock(self, attr)
-        self.twins = attr.get("twins")
-        self.twin_columns = attr.get("columns") or {}
-
-    return join_with_twins
-
-
-def get_dataset_list(stock: Callable[..., list]) -> Callable[..., list]:
-    """`get_dataset_list`, which also validates the `twins` blocks and remembers the datasets' names."""
-
-    @wraps(stock)
-    def get_list(dataset_names: list[str] | None, dataset_dir: str | dict) -> list:
-        if dataset_names and isinstance(dataset_dir, str) and os.path.isdir(dataset_dir):
-            refuse_unsafe(dataset_names, Path(dataset_dir), {*stock_converters.DATASET_CONVERTERS, *formats()})
-
-        attributes = stock(dataset_names, dataset_dir)
-        for name, attribute in zip(dataset_names or [], attributes):
-            attribute.twin_name = name
-            attribute.twins = _parse_twins(name, attribute)
-
-        return attributes
-
-    return get_list
-
-
-def _parse_twins(name: str, attribute: Any) -> TwinsSpec | None:
-    block = getattr(attribute, "twins", None)
-    if attribute.formatting in formats():
-        return TwinsSpec.parse(block, dataset=name, formatting=attribute.formatting)
-
-    if block is not None:
-        raise ModalityInterferenceError(
-            f"Dataset {name}: it has a `twins` block, but `formatting: {attribute.formatting}` makes no twins. "
-            f"Use one of {', '.join(sorted(formats()))}, or remove the block."
-        )
-
-    return None
-
-
-def load_dataset(stock: Callable[..., AnyDataset]) -> Callable[..., AnyDataset]:
-    """`load_dataset`, whose rows also say which rows of the file they are: `num_samples` and the like take some of them."""
-
-    @wraps(stock)
-    def load(*args: Any, **keys: Any) -> AnyDataset:
-        return schema.numbered(stock(*args, **keys))
-
-    return load
 
 
 def align_dataset(stock: Callable[..., AnyDataset], cache_dir: str | None) -> Callable[..., AnyDataset]:
@@ -146,7 +89,7 @@ def readable_rows(dataset: AnyDataset, dataset_attr: Any, layout: Format) -> Any
 
     Args:
         dataset: raw rows, media undecoded.
-        dataset_attr: what `get_dataset_list` above makes of the entry.
+        dataset_attr: what `entries.get_dataset_list` makes of the entry.
         layout: the format that reads them.
     """
     names = (
@@ -189,7 +132,7 @@ def twin_converter(
     Args:
         dataset: its raw rows, as `readable_rows` makes them.
         column_names: all columns that the data has.
-        dataset_attr: what `get_dataset_list` above makes of its entry.
+        dataset_attr: what `entries.get_dataset_list` makes of its entry.
         layout: the format that reads them.
         data_args: LLaMA-Factory's; `dataset_dir`, `media_dir` and `streaming` are read.
         seed: of every random choice.
@@ -336,41 +279,6 @@ def split_dataset(stock: Callable[..., tuple[dict, dict]]) -> Callable[..., tupl
         return train, held_out
 
     return split
-
-
-def dataset_dict(stock: type[DatasetDict]) -> type[DatasetDict]:
-    """`DatasetDict`, which a killed run never leaves half written at `tokenized_path`."""
-
-    class WholeDatasetDict(stock):  # type: ignore[misc, valid-type]
-        def save_to_disk(self, dataset_dict_path: Any, *args: Any, **keys: Any) -> None:
-            target = Path(dataset_dict_path).expanduser()  # as `datasets` does
-            partial = target.with_name(f".{target.name}.partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            super().save_to_disk(partial, *args, **keys)
-            partial.replace(target)
-
-    return WholeDatasetDict
-
-
-def load_from_disk(stock: Callable[..., Any]) -> Callable[..., Any]:
-    """`load_from_disk`, which refuses a `tokenized_path` that this version of the plugin has not written, or not whole."""
-
-    @wraps(stock)
-    def load(path: Any, *args: Any, **keys: Any) -> Any:
-        try:
-            found = stock(path, *args, **keys)
-        except (OSError, ValueError) as error:  # what is missing, JSON and Arrow that end too early
-            raise ModalityInterferenceError(
-                f"`tokenized_path` ({path}) holds no complete dataset ({' '.join(str(error).split())[:200]}). Remove the "
-                "folder, and run again."
-            ) from error
-
-        for dataset in found.values() if isinstance(found, DatasetDict) else [found]:
-            schema.check_tokenized(dataset, str(path))
-
-        return found
-
-    return load
 
 
 def _groups(dataset: Dataset) -> list[list[int]] | None:

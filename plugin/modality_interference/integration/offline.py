@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import entry_points
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -22,11 +21,10 @@ from ..data import schema
 from ..data.converter import PlainRow
 from ..data.formats.audio_visual import ask_each
 from ..data.records import ROW
-from ..data.registry import formats
 from ..dataset_dir.rows import Example, read_example
 from ..errors import ModalityInterferenceError
-from . import loading
-from .plugin import EXTENSION_GROUP, deactivate, require
+from . import entries, loading
+from .plugin import deactivate, require
 
 
 Converter = Callable[[dict[str, Any], int], dict[str, Any]]
@@ -94,20 +92,12 @@ def open_dataset(name: str, entry: dict[str, Any], folder: Path, seed: int) -> I
         yield LocalDataset(name, folder, rows, columns, make_converter)
 
 
-def known_formats() -> set[str]:
-    """LLaMA-Factory's formats and those of twins, with what installed extensions add."""
-    for entry in entry_points(group=EXTENSION_GROUP):
-        entry.load()
-
-    return {*require("llamafactory.data.converter", "DATASET_CONVERTERS").DATASET_CONVERTERS, *formats()}
-
-
 def _attribute(name: str, entry: dict[str, Any]) -> Any:
     deactivate()  # a run of this process may have left the plugin in place
     parser = require("llamafactory.data.parser", "get_dataset_list", "DatasetAttr.join")
     try:
-        with _swapped(parser.DatasetAttr, "join", loading.join(parser.DatasetAttr.join)):
-            return loading.get_dataset_list(parser.get_dataset_list)([name], {name: entry})[0]
+        with _swapped(parser.DatasetAttr, "join", entries.join(parser.DatasetAttr.join)):
+            return entries.get_dataset_list(parser.get_dataset_list)([name], {name: entry})[0]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _refused(name, "LLaMA-Factory cannot read its entry", error) from error
 
@@ -120,10 +110,13 @@ def _load(attribute: Any, data_args: Any, cache: str) -> Dataset:
     try:
         with (
             _swapped(loader, "align_dataset", lambda rows, *_: rows),
-            _swapped(loader, "load_dataset", loading.load_dataset(loader.load_dataset)),
+            _swapped(loader, "load_dataset", entries.load_dataset(loader.load_dataset)),
         ):
-            return loader._load_single_dataset(attribute, model_args, data_args, training_args=None)
-    except Exception as error:  # from pyarrow, pandas, json, datasets, the file system
+            load = entries.load_single_dataset(loader._load_single_dataset)
+            return load(attribute, model_args, data_args, training_args=None)
+    except ModalityInterferenceError:
+        raise
+    except Exception as error:  # from LLaMA-Factory, datasets, the file system
         raise _refused(attribute.twin_name, "its data cannot be read", error.__cause__ or error) from error
 
 

@@ -10,17 +10,15 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial, wraps
-from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
 
 from ..arguments import PluginArguments, refuse_without_flag, validate
 from ..errors import ModalityInterferenceError
-from .validation import check_recipe, refuse_tokenized_twins
+from .validation import check_recipe
 from .versions import found, refuse_versions, supported
 
 
-EXTENSION_GROUP = "modality_interference.extensions"  # entry points of third-party perturbations and formats
 _CHECK_PACKAGES = "_check_extra_dependencies"
 _stock: dict[tuple[Any, str], Any] = {}  # LLaMA-Factory's objects that `activate` has replaced
 
@@ -81,6 +79,8 @@ def install(parser: ModuleType) -> None:
             deactivate()
         elif finetuning_args.plugin is None:
             refuse_without_flag(module.read_args(args), finetuning_args)
+            from .tokenized_path import refuse_tokenized_twins
+
             refuse_tokenized_twins(data_args.tokenized_path)
             deactivate()
         else:
@@ -147,12 +147,11 @@ def activate(model_args: Any, data_args: Any, training_args: Any, finetuning_arg
     deactivate()
     # with a stream, accelerate would have the main process cut batches for the other ranks, and part twins from clean rows
     training_args.accelerator_config.dispatch_batches = False
-    for entry in entry_points(group=EXTENSION_GROUP):
-        entry.load()
-
-    from ..compat import let_thinker_load  # not at the top: both import parts of LLaMA-Factory and transformers
+    from ..compat import let_thinker_load  # not at the top: all import parts of LLaMA-Factory and transformers
+    from .extensions import load_extensions
     from .swaps import SWAPS, Run
 
+    load_extensions()
     let_thinker_load(model_args.model_name_or_path)
     run = Run(model_args, data_args, training_args, finetuning_args)
     owners = [_owner(swap.module, swap.name) for swap in SWAPS]  # all are checked before the first is replaced

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..batching.collator import TwinCollator
 from ..evaluation.trainer import DiagnosisTrainer
-from . import callbacks, disk_errors, loading
+from . import callbacks, disk_errors, entries, loading, tokenized_path
 from .metadata import metadata_of
 
 
@@ -66,20 +66,26 @@ SWAPS = (
     Swap(
         "llamafactory.data.parser",
         "DatasetAttr.join",
-        lambda stock, run: loading.join(stock),
+        lambda stock, run: entries.join(stock),
         "keep the `twins` block of a dataset's entry",
     ),
     Swap(
         _LOADER,
         "get_dataset_list",
-        lambda stock, run: loading.get_dataset_list(stock),
+        lambda stock, run: entries.get_dataset_list(stock),
         "check the entries of datasets with twins, and read their `twins` blocks",
     ),
     Swap(
         _LOADER,
         "load_dataset",
-        lambda stock, run: loading.load_dataset(stock),
-        "number the rows as the file does",
+        lambda stock, run: entries.load_dataset(stock),
+        "number the rows as the file does, and say which row of which file cannot be read",
+    ),
+    Swap(
+        _LOADER,
+        "_load_single_dataset",
+        lambda stock, run: entries.load_single_dataset(stock),
+        "name the dataset whose data cannot be read",
     ),
     Swap(
         _LOADER,
@@ -96,13 +102,13 @@ SWAPS = (
     Swap(
         _LOADER,
         "load_from_disk",
-        lambda stock, run: loading.load_from_disk(stock),
+        lambda stock, run: tokenized_path.load_from_disk(stock),
         "refuse a `tokenized_path` that was written without the plugin, by another version, or not to its end",
     ),
     Swap(
         _LOADER,
         "DatasetDict",
-        lambda stock, run: loading.dataset_dict(stock),
+        lambda stock, run: tokenized_path.dataset_dict(stock),
         "write `tokenized_path` beside and rename it",
     ),
     Swap(_LOADER, "_get_preprocessed_dataset", _preprocess, "tokenize every row with its twins"),

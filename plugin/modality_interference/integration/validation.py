@@ -1,6 +1,5 @@
 """Recipes and datasets that the plugin does not support: refused before anything is loaded."""
 
-import json
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -137,26 +136,6 @@ def _refuse(what: str, why: str, instead: str) -> None:
     raise ModalityInterferenceError(f"`{what}` cannot be used with `plugin: modality_interference`: {why}; {instead}.")
 
 
-def refuse_tokenized_twins(path: str | None) -> None:
-    """Refuse a `tokenized_path` that the plugin wrote, in a run without it: LLaMA-Factory's collator fails on its columns.
-
-    Raises:
-        ModalityInterferenceError: naming the path and what to do.
-    """
-    folder = Path(path or "")
-    for file in folder.glob("*/dataset_info.json") if path else ():
-        try:
-            features = json.loads(file.read_text(encoding="utf-8")).get("features") or {}
-        except (OSError, ValueError, AttributeError):  # LLaMA-Factory reports it
-            continue
-
-        if "variants" in features and "prompt_start" in features:
-            raise ModalityInterferenceError(
-                f"`tokenized_path` ({path}) holds a dataset that the modality_interference plugin has tokenized, and the plugin "
-                "is off. Add `plugin: modality_interference` to the recipe, or name another folder."
-            )
-
-
 def refuse_unsafe(names: list[str], folder: Path, known_formats: Collection[str]) -> None:
     """Check `dataset_info.json`, and the entries and files of this run's datasets, as `modality-interference check` does.
 
@@ -173,9 +152,8 @@ def refuse_unsafe(names: list[str], folder: Path, known_formats: Collection[str]
     info = read_info(folder)
     problems = list(info.problems)
     for name in names:
-        entry = info.datasets.get(name)
-        if entry is not None:  # else LLaMA-Factory reports it
-            problems += dataset_problems(name, _without_notes(entry), folder, known_formats)
+        if name in info.datasets:  # else LLaMA-Factory reports it
+            problems += dataset_problems(name, _without_notes(info.datasets[name]), folder, known_formats)
 
     if problems:
         raise ModalityInterferenceError(f"`{folder}` cannot be used as `dataset_dir`: " + ". ".join(problems) + ".")

@@ -1,0 +1,122 @@
+"""From `dataset_info.json` to raw rows: entries are checked, data that cannot be read is named, rows are numbered.
+
+Each function takes LLaMA-Factory's own and returns its replacement. `modality-interference check` goes the same way.
+"""
+
+import os
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, IterableDataset
+
+from ..data.registry import formats
+from ..data.schema import numbered
+from ..data.spec import TwinsSpec
+from ..dataset_dir.entry import dataset_problem
+from ..dataset_dir.faults import explain_fault
+from ..errors import ModalityInterferenceError
+from ..messages import shown
+from .disk_errors import disk_error
+from .extensions import known_formats
+from .validation import refuse_unsafe
+
+
+class UnreadableData(ModalityInterferenceError):
+    """Data files that cannot be read."""
+
+
+def join(stock: Callable[..., None]) -> Callable[..., None]:
+    """`DatasetAttr.join`, which also keeps the `twins` block and all columns."""
+
+    @wraps(stock)
+    def join_with_twins(self: Any, attr: dict[str, Any]) -> None:
+        stock(self, attr)
+        self.twins = attr.get("twins")
+        self.twin_columns = attr.get("columns") or {}
+
+    return join_with_twins
+
+
+def get_dataset_list(stock: Callable[..., list]) -> Callable[..., list]:
+    """`get_dataset_list`, which also validates the `twins` blocks and remembers the datasets' names."""
+
+    @wraps(stock)
+    def get_list(dataset_names: list[str] | None, dataset_dir: str | dict) -> list:
+        if dataset_names and isinstance(dataset_dir, str) and os.path.isdir(dataset_dir):
+            refuse_unsafe(dataset_names, Path(dataset_dir), known_formats())
+
+        try:
+            attributes = stock(dataset_names, dataset_dir)
+        except (
+            AttributeError,
+            KeyError,
+            TypeError,
+        ) as error:  # of entries that lie elsewhere, which nobody has checked
+            raise ModalityInterferenceError(
+                f"An entry of {', '.join(dataset_names or [])} in the dataset_info.json of `dataset_dir` is not what "
+                f"LLaMA-Factory reads: {type(error).__name__}: {error}. An entry is an object with `file_name` or "
+                "`hf_hub_url`."
+            ) from error
+
+        for name, attribute in zip(dataset_names or [], attributes):
+            attribute.twin_name = name
+            attribute.twins = _parse_twins(name, attribute)
+
+        return attributes
+
+    return get_list
+
+
+def _parse_twins(name: str, attribute: Any) -> TwinsSpec | None:
+    block = getattr(attribute, "twins", None)
+    if attribute.formatting in formats():
+        return TwinsSpec.parse(block, dataset=name, formatting=attribute.formatting)
+
+    if block is not None:
+        raise ModalityInterferenceError(
+            f"Dataset {name}: it has a `twins` block, but `formatting: {attribute.formatting}` makes no twins. "
+            f"Use one of {', '.join(sorted(formats()))}, or remove the block."
+        )
+
+    return None
+
+
+def load_single_dataset(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """`_load_single_dataset`, which names the dataset whose files cannot be read."""
+
+    @wraps(stock)
+    def load(dataset_attr: Any, *args: Any, **keys: Any) -> Any:
+        try:
+            return stock(dataset_attr, *args, **keys)
+        except UnreadableData as error:
+            raise ModalityInterferenceError(dataset_problem(dataset_attr.twin_name, str(error))) from error
+
+    return load
+
+
+def load_dataset(stock: Callable[..., Dataset | IterableDataset]) -> Callable[..., Dataset | IterableDataset]:
+    """`load_dataset`, whose rows also say which rows of the file they are: `num_samples` and the like take some of them.
+
+    Files that cannot be read are named, with row and column as far as they can be found.
+    """
+
+    @wraps(stock)
+    def load(*args: Any, **keys: Any) -> Dataset | IterableDataset:
+        try:
+            return numbered(stock(*args, **keys))
+        except Exception as error:  # from pyarrow, pandas, json, datasets, the file system
+            files = keys.get("data_files") or ()
+            if not files or isinstance(error, MemoryError) or disk_error(error) is not None:
+                raise
+
+            if str(error).startswith("Unknown split"):
+                raise UnreadableData(
+                    f"`split` is {shown(str(keys.get('split')))}, and files have the split `train` alone, or parts of it such as "
+                    "`train[:100]`"
+                ) from error
+
+            raise UnreadableData(explain_fault([Path(file) for file in files], error.__cause__ or error)) from error
+
+    return load
