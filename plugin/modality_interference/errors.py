@@ -2,9 +2,17 @@
 
 from typing import Any
 
+from .printable import printable
+
 
 class ModalityInterferenceError(ValueError):
-    """Bad input (a key, a dataset, a row, a batch) that the user can fix; the message says how."""
+    """Bad input (a key, a dataset, a row, a batch) that the user can fix; the message says how.
+
+    As text it is printable, whatever untrusted names, paths and cells it quotes.
+    """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class Unusable(ModalityInterferenceError):

@@ -12,6 +12,7 @@ from typing import Any
 import PIL.Image
 import pytest
 from datasets import ClassLabel, Dataset, Features, Image, Value
+from helpers.clip_files import write_clip
 from helpers.loading import load_data
 from helpers.runs import COLUMNS, recipe, write_datasets
 from hypothesis import HealthCheck, given, settings
@@ -320,7 +321,7 @@ def test_good_datasets_among_bad_ones(bad):
     assert notes["pictures"][0].startswith("8 of 8 rows tried are good")
     assert notes["plain"][0].startswith("8 of 8 rows tried are good")
     (_, dropped) = notes["missing picture"]
-    assert dropped.startswith("Dataset missing picture: dropped 2 rows or twins of 2 rows: 1 x image cannot be used")
+    assert dropped.startswith("Dataset missing picture: dropped 2 rows or twins of 2 rows: 1 x missing image")
     assert "1 x answer not among the options (first: row 1: " in dropped
 
 
@@ -377,7 +378,7 @@ def test_a_broken_image_of_a_pool_drops_twins(good):
     add(good, "sums", CHOICE | {"file_name": "sums.json", "twins": twins})
     notes = check_dataset_folder(good, 5).notes["sums"]
     assert notes[0] == "5 of 5 rows tried are good (8 in all); twins: 5 black_image"
-    assert "5 x irrelevant_image twin, image cannot be used (first: row 0: " in notes[1]
+    assert "5 x irrelevant_image twin, not an image (first: row 0: " in notes[1]
 
 
 def test_images_inside_of_objects_stay_closed(good):
@@ -404,16 +405,18 @@ def test_an_embedded_path_is_not_opened(good, tmp_path):
     ]
 
 
-def test_videos_must_be_there(good):
+def test_videos_must_be_there_and_be_read(good):
     columns = {"prompt": "instruction", "query": "input", "response": "output", "videos": "videos"}
     row = {"instruction": "<video>What?", "input": "", "output": "b"}
-    (good / "here.mp4").write_bytes(b"0")
-    rows = [row | {"videos": [name]} for name in ("here.mp4", "lost.mp4", "../out.mp4")]
+    write_clip(good / "here.mp4", audio=None, seconds=1)
+    (good / "broken.mp4").write_bytes(b"0")
+    rows = [row | {"videos": [name]} for name in ("here.mp4", "lost.mp4", "../out.mp4", "broken.mp4")]
     (good / "clips.json").write_text(json.dumps(rows))
     add(good, "clips", {"file_name": "clips.json", "columns": columns})
-    findings = check_dataset_folder(good, 3)
-    assert findings.notes["clips"][0].startswith("1 of 3 rows tried are good")
-    assert "1 x medium not found (first: row 1: " in findings.notes["clips"][1]
+    findings = check_dataset_folder(good, 4)
+    assert findings.notes["clips"][0].startswith("1 of 4 rows tried are good")
+    assert "1 x missing video (first: row 1: " in findings.notes["clips"][1]
+    assert "1 x broken video (first: row 3: " in findings.notes["clips"][1]
     (problem,) = findings.problems
     assert problem.startswith("dataset `clips`: a medium is outside the dataset folder: `")
     assert problem.endswith("out.mp4` (row 2)")

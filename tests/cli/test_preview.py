@@ -261,8 +261,8 @@ def test_dropped_rows_have_their_reason(shown):
 
 def test_dropped_twins_have_their_reason(shown):
     text, page = shown("bad_pool")
-    assert "irrelevant_image twin, image cannot be used: not an image: cannot read image" in " ".join(text.split())
-    assert "irrelevant_image twin, image cannot be used: not an image: cannot read image" in page
+    assert "irrelevant_image twin, not an image: cannot read image" in " ".join(text.split())
+    assert "irrelevant_image twin, not an image: cannot read image" in page
     assert "  ~ white_image" in text.splitlines() and "~ irrelevant_image" not in text
 
 

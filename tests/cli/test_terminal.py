@@ -1,25 +1,10 @@
-"""Text for a terminal: escaped, wrapped, coloured where that is wanted."""
+"""Text for a terminal: wrapped, coloured where that is wanted."""
 
 import sys
 
 import pytest
 
-from modality_interference.cli.terminal import printable, say, wrapped
-
-
-def test_printable_escapes_what_moves_the_cursor():
-    assert printable("a\x1b[2Jb\rc\u202ed\ud800e\x9bf") == "a\\x1b[2Jb\\rc\\u202ed\\ud800e\\x9bf"
-    assert printable("Grüße\n\t<image> 猫 🐈") == "Grüße\n\t<image> 猫 🐈"
-
-
-@pytest.mark.parametrize(
-    "codes",
-    [(0x61C,), (0x200B, 0x200F), (0x2028, 0x202E), (0x2060,), (0x2066, 0x206F), (0xFEFF,), (0x00, 0x08), (0x80, 0x9F)],
-    ids=lambda codes: f"{codes[0]:04X}",
-)
-def test_printable_escapes_what_a_reader_cannot_see(codes):
-    for code in range(codes[0], codes[-1] + 1):
-        assert printable(f"a{chr(code)}b") == (f"a\\u{code:04x}b" if code > 0xFF else f"a\\x{code:02x}b")
+from modality_interference.cli.terminal import say, wrapped
 
 
 def test_markup_of_data_stays_text(capsys):

@@ -226,10 +226,15 @@ def write_corrupt(path: Path) -> Path:
 
 
 def write_unknown_codec(path: Path) -> Path:
-    """Write a clip (`.mkv`) whose video nobody can decode; its audio is complete."""
-    data = write_clip(path).read_bytes()
-    assert data.count(b"V_MPEG4/ISO/AVC") == 1
-    path.write_bytes(data.replace(b"V_MPEG4/ISO/AVC", b"V_OTHER/NOT/ONE"))
+    """Write a clip (`.mkv`, `.mp4`) whose video nobody can decode, its audio complete; or such an audio (`.wav`)."""
+    data = (write_audio if path.suffix == ".wav" else write_clip)(path).read_bytes()
+    known, unknown = {
+        ".mkv": (b"V_MPEG4/ISO/AVC", b"V_OTHER/NOT/ONE"),
+        ".mp4": (b"avc1", b"zzz9"),
+        ".wav": (b"fmt \x10\0\0\0\x01\0", b"fmt \x10\0\0\0\xf0\xff"),
+    }[path.suffix]
+    assert known in data
+    path.write_bytes(data.replace(known, unknown))
     return path
 
 

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import torch
 from helpers.av_data import NAMES, write_clips
-from helpers.clip_files import write_audio, write_clip, write_corrupt
+from helpers.clip_files import write_audio, write_clip, write_corrupt, write_unknown_codec
 from helpers.loading import load_data
 from helpers.runs import recipe
 from llamafactory.train.tuner import run_exp
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration, TrainerCallback
 
+from modality_interference.cli.check import check_dataset_folder
 from modality_interference.errors import ModalityInterferenceError
 
 
@@ -137,6 +138,9 @@ BAD: list[tuple[str, dict[str, str | None]]] = [
     ("missing audio", {"audio": "absent.wav"}),
     ("file without audio", {"audio": "seen only.mp4"}),
     ("broken audio", {"audio": "text.wav"}),
+    ("broken video", {"video": "no decoder.mkv"}),
+    ("broken video", {"video": "no decoder.mp4"}),
+    ("broken audio", {"audio": "no decoder.wav"}),
     ("audio too short", {"audio": "click.wav"}),
     ("not one audio", {"audio": None}),
     ("label outside the class list", {"visual_label": "cow", "audio_label": "cow"}),
@@ -152,6 +156,9 @@ def test_bad_clips_are_dropped_and_counted(checkpoint, tmp_path, warnings):
     write_clip(folder / "no frames.mp4", seconds=0, audio_seconds=1)
     write_corrupt(folder / "corrupt.mp4")
     write_audio(folder / "click.wav", seconds=0.01)
+    for suffix in ("mkv", "mp4", "wav"):
+        write_unknown_codec(folder / f"no decoder.{suffix}")
+
     (folder / "empty.mp4").touch()
     (folder / "text.wav").write_text("no sound " * 50)
     good = [json.loads(line) for line in (folder / "clips.jsonl").read_text().splitlines()]
@@ -165,6 +172,13 @@ def test_bad_clips_are_dropped_and_counted(checkpoint, tmp_path, warnings):
         assert f"{2 * kinds.count(kind)} x {kind} (first: row {first}:" in said
 
     assert f"dropped {2 * len(BAD)} rows or twins of {2 * len(rows)} rows" in said
+    findings = check_dataset_folder(folder, 2 * len(rows))
+    found = findings.notes["clips"][1]
+    for kind in kinds[:-1]:
+        assert f"{2 * kinds.count(kind)} x {kind} (first: row {len(good) + kinds.index(kind)}:" in found
+
+    (problem,) = [problem for problem in findings.problems if problem.startswith("dataset `clips`: ")]
+    assert "a medium is outside the dataset folder" in problem and "away.mp4" in problem
 
 
 ODD = [

@@ -14,11 +14,11 @@ from PIL import Image
 
 from ..compat import IgnoresImagesArgument, opened_as
 from ..errors import Unusable
-from ..media.audio import MIN_AUDIO_SECONDS, decode_audio
-from ..media.container import check_file, main_track, open_medium, unusable
+from ..media.audio import read_audio
+from ..media.container import check_file, explained, unusable
 from ..media.image import read_image
 from ..media.reference import UnreadMedium
-from ..media.video import rgb_conversion
+from ..media.video import opened_video, rgb_conversion
 
 
 Result = dict[str, list[Any]]  # what LLaMA-Factory's readers return: a list per key, an item per medium
@@ -196,48 +196,33 @@ class _OneFrame:
 def _read_video(stock: Callable[..., Result], source: Any, settings: dict[str, Any]) -> Result:
     check_file(source, "video")
     try:
-        if not isinstance(source, str):
-            read = stock([source], **settings)
+        if isinstance(source, str):
+            with opened_video(source) as (container, track), opened_as(source, _OneTrack(container, track)):
+                read = stock([source], **settings)
         else:
-            with open_medium(source) as container:
-                track = main_track(container, "video")
-                if track is None:
-                    raise unusable("file without video", source, "it has no video track")
+            with explained(source, "broken video"):
+                read = stock([source], **settings)
+    except Unusable as error:
+        if isinstance(
+            error.__cause__, IndexError
+        ):  # of an odd number of frames the last one is repeated: there is none
+            raise _without_frames(source) from error
 
-                with opened_as(source, _OneTrack(container, track)):
-                    read = stock([source], **settings)
-    except IndexError as error:  # of an odd number of frames the last one is repeated, and there is none
-        raise unusable("video without frames", source, "not one frame can be decoded") from error
-    except Unusable:
         raise
-    except Exception as error:  # PyAV and PIL raise whatever their readers stumble over
-        raise unusable("broken video", source, f"{type(error).__name__}: {error}") from error
 
     if not read["videos"][0]:
-        raise unusable("video without frames", source, "not one frame can be decoded")
+        raise _without_frames(source)
 
     return read
 
 
+def _without_frames(source: Any) -> Unusable:
+    return unusable("video without frames", source, "not one frame can be decoded")
+
+
 def _read_audio(source: Any, rate: int) -> NDArray[np.float32]:
     """The samples of the main audio track, mixed to one channel and resampled."""
-    check_file(source, "audio")
-    try:
-        with open_medium(source) as container:
-            track = main_track(container, "audio")
-            if track is None:
-                raise unusable("file without audio", source, "it has no audio track")
-
-            found = decode_audio(container, track)
-    except (Unusable, MemoryError):
-        raise
-    except Exception as error:  # PyAV raises whatever its decoders stumble over
-        raise unusable("broken audio", source, f"{type(error).__name__}: {error}") from error
-
-    length = found.samples.shape[-1]
-    if length < MIN_AUDIO_SECONDS * max(found.rate, 1):
-        raise unusable("audio too short", source, f"{length} samples at {found.rate} Hz")
-
+    found = read_audio(source)
     samples = torch.from_numpy(found.samples)
     samples = samples.mean(dim=0) if len(samples) > 1 else samples[0]
     return torchaudio.functional.resample(samples, found.rate, rate).numpy()

@@ -18,6 +18,7 @@ from ..media.image import image_name, load_image
 from ..media.reference import UnreadMedium, find_medium
 from ..messages import listed
 from ..modality import IGNORE_LABEL, MEDIA, Modality
+from ..printable import printable_stdout
 from .example import TokenizedExample, TokenizedRow
 from .media_reader import MediaReader, remembered
 from .questions import OptionEncoder, last_turn_start
@@ -262,10 +263,11 @@ class TwinProcessor(SupervisedDatasetProcessor):
 
     def print_data_example(self, example: dict[str, Any]) -> None:
         """Print the clean row as LLaMA-Factory does, then its twins' inputs."""
-        super().print_data_example(example)
-        for variant in example.get("variants") or []:
-            text = self.tokenizer.decode(variant["input_ids"], skip_special_tokens=False)
-            print(f"twin ({variant['perturbation']}):\n{text[:2000]}")
+        with printable_stdout():
+            super().print_data_example(example)
+            for variant in example.get("variants") or []:
+                text = self.tokenizer.decode(variant["input_ids"], skip_special_tokens=False)
+                print(f"twin ({variant['perturbation']}):\n{text[:2000]}")
 
 
 def _media_runs(turns: list[Message], tokens: TokensOfMedia, input_ids: list[int]) -> list[tuple[int, int, int]]:

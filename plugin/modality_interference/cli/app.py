@@ -9,8 +9,9 @@ import typer
 
 from .. import __version__
 from ..errors import ModalityInterferenceError
+from ..printable import printable
 from . import check, clips, preview, report
-from .terminal import escape_unencodable, printable
+from .terminal import escape_unencodable
 
 
 _NAME = "modality-interference"

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ModalityInterferenceError
+from ..printable import printable
 from .dataset_folder import DatasetDir, checked_folder, stay_offline
-from .terminal import printable, say
+from .terminal import say
 
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Validate a dataset folder and list all problems. Looks at dataset_info.json, the card README.md, the files and pools,
-and converts the first rows of every dataset whose data is in the folder. Works offline, opens nothing outside the
+and converts the first rows of every dataset whose data is in the folder, with their images, videos and audio. Works offline, opens nothing outside the
 folder and runs none of its code. What `cutoff_len` would cut off needs a tokenizer and is not looked at. Exits with 1
 if there is a problem."""
 EXAMPLES = """\

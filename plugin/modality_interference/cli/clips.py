@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ..errors import ModalityInterferenceError
-from .terminal import printable, progress_bar, say, say_table
+from ..printable import printable
+from .terminal import progress_bar, say, say_table
 
 
 if TYPE_CHECKING:

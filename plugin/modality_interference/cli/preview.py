@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ModalityInterferenceError
+from ..printable import printable
 from .dataset_folder import DatasetDir, checked_folder, stay_offline
-from .terminal import printable, say, width, wrapped
+from .terminal import say, width, wrapped
 
 
 if TYPE_CHECKING:

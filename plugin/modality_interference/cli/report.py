@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from ..errors import ModalityInterferenceError
-from .terminal import printable, say
+from ..printable import printable
+from .terminal import say
 
 
 DESCRIPTION = """\

@@ -4,7 +4,6 @@ rich is imported where something is printed: it would double the time that `--he
 """
 
 import os
-import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -18,24 +17,9 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
-# What data could use to confuse a terminal or its reader. Written as escapes, so that this file shows what it means.
-_HARMFUL = re.compile(
-    "["
-    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters but for tab and line feed: may move the cursor, or worse
-    "\ud800-\udfff"  # lone surrogates, which no encoding has
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f"  # marks that turn the reading direction, or the shape of digits
-    "\u2028\u2029"  # line and paragraph separators
-    "\u200b-\u200d\u2060\ufeff"  # characters without width
-    "]"
-)
 _MIN_WIDTH, _MAX_WIDTH = 40, 120
 _UNLIMITED = 100_000  # columns
 _STYLES = {"good": "green", "bad": "red"}
-
-
-def printable(text: str) -> str:
-    """Text in which backslash escapes replace what could confuse a terminal or its reader."""
-    return _HARMFUL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def escape_unencodable() -> None:

@@ -1,4 +1,4 @@
-"""Rows of a dataset folder with their twins and images; media outside the folder stay closed."""
+"""Rows of a dataset folder with their twins and media; those outside the folder stay closed."""
 
 import os
 from collections.abc import Callable
@@ -9,10 +9,13 @@ from typing import Any
 from PIL.Image import Image
 
 from ..data.records import Reason, TwinRecord, Variant
-from ..errors import ModalityInterferenceError
+from ..errors import ModalityInterferenceError, Unusable
 from ..files import is_inside
+from ..media.audio import read_audio
 from ..media.image import load_image
-from ..modality import Modality
+from ..media.reference import find_medium
+from ..media.video import try_video
+from ..modality import MEDIA, Modality
 
 
 _IMAGES = ("_images", "_twin_images")
@@ -30,6 +33,7 @@ class Example:
         images: by reference, those of the row and of its twins.
         dropped: why a run would drop the row; None if it would not.
         dropped_twins: why it would drop twins.
+        lost: these twins.
         problems: what no run should meet: media outside the folder, a row that would stop it.
     """
 
@@ -39,6 +43,7 @@ class Example:
     images: dict[str, Image] = field(default_factory=dict)
     dropped: Reason | None = None
     dropped_twins: list[Reason] = field(default_factory=list)
+    lost: list[Variant] = field(default_factory=list)
     problems: list[Reason] = field(default_factory=list)
 
     @property
@@ -50,16 +55,17 @@ class Example:
     def twins(self) -> list[Variant]:
         """The variants that a run would keep."""
         variants = self.record.variants if self.record is not None else ()
-        return [variant for variant in variants if set(variant.media[Modality.IMAGE]) <= set(self.images)]
+        return [variant for variant in variants if variant not in self.lost]
 
 
-def read_example(convert: Callable[[], dict[str, Any]], index: int, folder: Path) -> Example:
-    """Convert one row and load its images; never raises for what the row holds.
+def read_example(convert: Callable[[], dict[str, Any]], index: int, folder: Path, clips: "TriedClips") -> Example:
+    """Convert one row, load its images and read its clips; never raises for what the row holds.
 
     Args:
         convert: makes the aligned row.
         index: of the row.
         folder: the dataset folder.
+        clips: those of the rows before.
     """
     example = Example(index)
     try:
@@ -79,7 +85,7 @@ def read_example(convert: Callable[[], dict[str, Any]], index: int, folder: Path
         _look_for_media(example, folder)
 
     if example.dropped is None and not example.problems:
-        _load_images(example, record)
+        _read_media(example, record, clips)
 
     return example
 
@@ -91,23 +97,60 @@ def _look_for_media(example: Example, folder: Path) -> None:
         for path in filter(None, map(_path, _flat(items))):
             if not is_inside(path, folder):
                 example.problems.append(Reason("a medium is outside the dataset folder", f"`{path[:300]}`"))
-            elif column in _CLIPS and not os.path.isfile(path):
-                example.dropped = Reason("medium not found", f"there is no file `{path[:300]}`")
 
 
-def _load_images(example: Example, record: TwinRecord) -> None:
+def _read_media(example: Example, record: TwinRecord, clips: "TriedClips") -> None:
+    """Load the images of a row and its twins, and read their videos and audio, as tokenizing does."""
     rows: list[TwinRecord | Variant] = [record, *record.variants]
     for row in rows:
         try:
             for reference in set(row.media[Modality.IMAGE]) - set(example.images):
                 stored = (example.aligned[column] for column in _IMAGES)
                 example.images[reference] = load_image(reference, *stored)
+
+            for modality in (Modality.VIDEO, Modality.AUDIO):
+                stored = [example.aligned[f"_{own}{MEDIA[modality]}"] for own in ("", "twin_")]
+                for reference in row.media[modality]:
+                    medium = find_medium(reference, *stored)
+                    clips.read(modality, medium.source)
+                    if medium.like is not None:
+                        clips.read(modality, medium.like)
         except ModalityInterferenceError as error:
+            bad = error if isinstance(error, Unusable) else Unusable("media reference not understood", str(error))
             if isinstance(row, TwinRecord):
-                example.dropped = Reason("image cannot be used", str(error))
+                example.dropped = Reason.of(bad)
                 return
 
-            example.dropped_twins.append(Reason(f"{row.perturbation} twin, image cannot be used", str(error)))
+            example.dropped_twins.append(Reason.of(bad, f"{row.perturbation} twin, "))
+            example.lost.append(row)
+
+
+_READERS: dict[Modality, Callable[[Any], Any]] = {Modality.VIDEO: try_video, Modality.AUDIO: read_audio}
+
+
+class TriedClips:
+    """Videos and audio that have been read once: rows share them."""
+
+    def __init__(self) -> None:
+        self._problems: dict[tuple[Modality, str], Unusable | None] = {}
+
+    def read(self, modality: Modality, source: Any) -> None:
+        """Read a video or an audio.
+
+        Raises:
+            Unusable: it cannot be read.
+        """
+        key = (modality, repr(source))
+        if key not in self._problems:
+            try:
+                _READERS[modality](source)
+            except Unusable as error:
+                self._problems[key] = error
+            else:
+                self._problems[key] = None
+
+        if (problem := self._problems[key]) is not None:
+            raise problem
 
 
 def _flat(media: list[Any]) -> list[Any]:

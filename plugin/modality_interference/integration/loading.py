@@ -28,6 +28,7 @@ from ..dataset_dir.entry import PLAIN_COLUMNS
 from ..errors import ModalityInterferenceError
 from ..files import MediaFolders
 from ..media.reference import is_removed
+from ..printable import printable_stdout
 
 
 logger = get_logger(__name__)
@@ -203,7 +204,7 @@ def preprocess_dataset(stock: Callable[..., Any], stock_evaluation: bool) -> Cal
             if isinstance(dataset, Dataset):  # of a stream nobody knows the bad rows beforehand
                 dataset = dataset.select(good_rows(tokenized, logger.warning_rank0))
 
-            with MediaReader(template.mm_plugin, REMEMBERED_CLIPS).installed():
+            with MediaReader(template.mm_plugin, REMEMBERED_CLIPS).installed(), printable_stdout():
                 return stock(dataset, data_args, training_args, stage, template, tokenizer, processor, is_eval)
 
         tokenized = keep_good_rows(tokenized, logger.warning_rank0)

@@ -21,7 +21,7 @@ from ..data import schema
 from ..data.converter import PlainRow
 from ..data.formats.audio_visual import ask_each
 from ..data.records import ROW
-from ..dataset_dir.rows import Example, read_example
+from ..dataset_dir.rows import Example, TriedClips, read_example
 from ..errors import ModalityInterferenceError
 from . import entries, loading
 from .plugin import deactivate, require
@@ -49,14 +49,14 @@ class LocalDataset:
     make_converter: Callable[[], Converter]
 
     def examples(self, indexes: Iterable[int]) -> Iterator[Example]:
-        """Convert rows and load their images; see `read_example`.
+        """Convert rows and read their media; see `read_example`.
 
         Raises:
             ModalityInterferenceError: the entry does not fit the data.
         """
-        convert = self.make_converter()
+        convert, clips = self.make_converter(), TriedClips()
         for index in indexes:
-            yield read_example(lambda: convert(self.rows[index], index), index, self.folder)
+            yield read_example(lambda: convert(self.rows[index], index), index, self.folder, clips)
 
 
 @contextmanager

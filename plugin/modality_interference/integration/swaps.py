@@ -1,4 +1,4 @@
-"""What a run with the plugin replaces in LLaMA-Factory: one table.
+"""What a run with the plugin replaces in LLaMA-Factory, and of Python's: one table.
 
 Imported only when a recipe turns the plugin on: the collator and the trainers subclass LLaMA-Factory's, which must not be
 imported before its own modules want them.
@@ -11,6 +11,7 @@ from typing import Any
 
 from ..batching.collator import TwinCollator
 from ..evaluation.trainer import DiagnosisTrainer
+from ..printable import printable_message, printable_traceback
 from . import callbacks, disk_errors, entries, loading, tokenized_path
 from .metadata import metadata_of
 
@@ -125,6 +126,15 @@ SWAPS = (
         "plot_loss",
         lambda stock, run: callbacks.twin_plot_loss(stock),
         "plot the plugin's losses and rates, too",
+    ),
+    Swap(
+        "logging",
+        "LogRecord.getMessage",
+        lambda stock, run: printable_message(stock),
+        "write what untrusted names, paths and rows could do to a terminal as escapes, in every log",
+    ),
+    Swap(
+        "sys", "excepthook", lambda stock, run: printable_traceback(stock), "the same, of an error that ends the run"
     ),
     Swap(
         "llamafactory.train.tuner",

@@ -9,7 +9,7 @@ import numpy as np
 from av.container import InputContainer
 from numpy.typing import NDArray
 
-from .container import frame_time
+from .container import check_file, explained, frame_time, main_track, open_medium, unusable
 
 
 MIN_AUDIO_SECONDS = 0.05  # an audio encoder makes no token of less
@@ -28,6 +28,30 @@ class AudioTrack:
     start: float
     samples: NDArray
     rate: int
+
+
+def read_audio(source: Any) -> AudioTrack:
+    """The main audio track of a row's file, to its end.
+
+    Args:
+        source: the audio as the row has it; a path where it is right.
+
+    Raises:
+        Unusable: it is no path, missing, empty, without audio, shorter than `MIN_AUDIO_SECONDS`, or cannot be decoded.
+    """
+    check_file(source, "audio")
+    with explained(source, "broken audio"), open_medium(source) as container:
+        track = main_track(container, "audio")
+        if track is None:
+            raise unusable("file without audio", source, "it has no audio track")
+
+        found = decode_audio(container, track)
+
+    length = found.samples.shape[-1]
+    if length < MIN_AUDIO_SECONDS * max(found.rate, 1):
+        raise unusable("audio too short", source, f"{length} samples at {found.rate} Hz")
+
+    return found
 
 
 def decode_audio(

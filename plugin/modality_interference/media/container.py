@@ -1,6 +1,8 @@
 """Open untrusted media files with PyAV: files that hold their media themselves, decoded on one thread."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -133,6 +135,17 @@ def check_file(source: Any, what: str) -> None:
 
     if not os.path.getsize(source):
         raise unusable(f"empty {what}", source, "it is empty")
+
+
+@contextmanager
+def explained(source: Any, kind: str) -> Iterator[None]:
+    """Turn whatever PyAV and PIL stumble over while they read a row's medium into `Unusable` of a kind."""
+    try:
+        yield
+    except (Unusable, MemoryError):
+        raise
+    except Exception as error:
+        raise unusable(kind, source, f"{type(error).__name__}: {error}") from error
 
 
 def unusable(kind: str, source: Any, why: str) -> Unusable:

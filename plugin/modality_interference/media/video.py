@@ -1,6 +1,7 @@
 """Decode the video track of a file with PyAV: frame by frame, or the frames that are shown at some times."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,8 @@ import av
 from av.container import InputContainer
 from av.video.reformatter import ColorRange, Colorspace
 
-from .container import frame_time
+from .container import check_file, explained, frame_time, main_track, open_medium, unusable
+from .image import read_image
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,43 @@ class Frame:
     image: av.VideoFrame
     pixel_shape: float
     damaged: bool
+
+
+@contextmanager
+def opened_video(source: str) -> Iterator[tuple[InputContainer, Any]]:
+    """A row's file and its main video track; what goes wrong while they are used is `Unusable`, too.
+
+    Raises:
+        Unusable: the file is missing, empty, without video, or cannot be decoded.
+    """
+    check_file(source, "video")
+    with explained(source, "broken video"), open_medium(source) as container:
+        track = main_track(container, "video")
+        if track is None:
+            raise unusable("file without video", source, "it has no video track")
+
+        yield container, track
+
+
+def try_video(source: Any) -> None:
+    """Read a row's video to its end, and keep nothing.
+
+    Args:
+        source: a path, or a list of images.
+
+    Raises:
+        Unusable: see `opened_video` and `read_image`; or it holds no frames.
+    """
+    check_file(source, "video")
+    if not isinstance(source, str):
+        for frame in source:
+            read_image(frame)
+
+        return
+
+    with opened_video(source) as (container, track):
+        if not sum(1 for _ in decode_video(container, track)):
+            raise unusable("video without frames", source, "not one frame can be decoded")
 
 
 def decode_video(container: InputContainer, track: Any) -> Iterator[Frame]:
