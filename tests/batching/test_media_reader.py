@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import av
 import numpy as np
@@ -137,6 +138,29 @@ def test_each_is_read_once_while_it_is_remembered(tmp_path: Path, monkeypatch: p
             mm_plugin._regularize_audios([paths[index]], sampling_rate=16000)
 
     assert [paths.index(path) for path in opened] == [0, 1, 2, 0]
+
+
+def test_images_are_preprocessed_once_for_all_texts_about_them(monkeypatch: pytest.MonkeyPatch):
+    """Of a clean row, its text twins, and an image twin in between; equal images that are not the same one count apart."""
+    mm_plugin, seen = plugin(), []
+
+    def preprocess(self: Any, images: list, *others: Any) -> dict[str, Any]:
+        seen.append([image.getpixel((0, 0)) for image in images])
+        return {"pixel_values": seen[-1]}
+
+    monkeypatch.setattr(type(mm_plugin), "_get_mm_inputs", preprocess)
+    one, other = (Image.new("L", (2, 2), colour) for colour in (1, 2))
+    reader = MediaReader(mm_plugin, 2, mm_inputs=True)
+    with reader.installed():
+        found = [
+            mm_plugin._get_mm_inputs(images, [], [], None) for images in ([one], [one], [other], [one, other], [one])
+        ]
+        found[0].clear()  # a caller may change what it gets
+        assert mm_plugin._get_mm_inputs([one], [], [], None) == {"pixel_values": [1]}
+        mm_plugin._get_mm_inputs([one.copy()], [], [], None)
+
+    assert seen == [[1], [2], [1, 2], [1]]
+    assert [item.get("pixel_values") for item in found[1:]] == [[1], [2], [1, 2], [1]]
 
 
 def test_llamafactory_gets_its_readers_back():

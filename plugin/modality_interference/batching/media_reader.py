@@ -21,6 +21,8 @@ from ..media.reference import UnreadMedium
 from ..media.video import opened_video, rgb_conversion
 
 
+REMEMBERED_IMAGES = 4  # results for rows with images, which are large: those of an example's texts come close together
+
 Result = dict[str, list[Any]]  # what LLaMA-Factory's readers return: a list per key, an item per medium
 
 
@@ -55,7 +57,8 @@ class MediaReader:
     Attributes:
         mm_plugin: whose `_regularize_images`, `_regularize_videos` and `_regularize_audios` are replaced while `installed`.
         limit: how many media are kept in memory.
-        mm_inputs: whether whole results of `_get_mm_inputs` are kept too, as many; for rows that are asked about again.
+        mm_inputs: whether whole results of `_get_mm_inputs` are kept too, as many (of images, `REMEMBERED_IMAGES`); for media
+            that are asked about again, as those of a clean row and of its twins with other texts.
     """
 
     mm_plugin: Any
@@ -63,6 +66,7 @@ class MediaReader:
     mm_inputs: bool = False
     _media: OrderedDict = field(default_factory=OrderedDict, repr=False)
     _results: OrderedDict = field(default_factory=OrderedDict, repr=False)
+    _of_images: OrderedDict = field(default_factory=OrderedDict, repr=False)
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -85,11 +89,16 @@ class MediaReader:
             def make() -> dict[str, Any]:
                 return stock_inputs(images, videos, audios, IgnoresImagesArgument(processor), *more)
 
-            if images or not self.mm_inputs:
+            if not self.mm_inputs:
                 return make()
 
-            key = (tuple(map(_key, videos)), tuple(map(_key, audios)), repr(more))
-            return remembered(self._results, self.limit, key, make)
+            key = (tuple(map(id, images)), tuple(map(_key, videos)), tuple(map(_key, audios)), repr(more))
+            if not images:
+                return dict(remembered(self._results, self.limit, key, make))
+
+            # with the images, so that no other gets the identity of one of them
+            kept = remembered(self._of_images, REMEMBERED_IMAGES, key, lambda: (list(images), make()))
+            return dict(kept[1])
 
         replaced = {
             "_regularize_images": regularize_images,

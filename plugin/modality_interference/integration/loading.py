@@ -32,6 +32,9 @@ from ..printable import printable_stdout
 
 
 logger = get_logger(__name__)
+ROWS_AT_A_TIME = (
+    32  # tokenized, so that the progress bar moves: a row with images and twins can take a tenth of a second
+)
 AnyDataset: TypeAlias = Dataset | IterableDataset
 
 
@@ -194,7 +197,7 @@ def preprocess_dataset(stock: Callable[..., Any], stock_evaluation: bool) -> Cal
         tokenized = dataset.map(
             twin_processor.preprocess_dataset,
             batched=True,
-            batch_size=data_args.preprocessing_batch_size,
+            batch_size=min(data_args.preprocessing_batch_size, ROWS_AT_A_TIME),
             remove_columns=schema.column_names(dataset),
             features=schema.tokenized(dataset),
             **_map_options(data_args, training_args, "Running tokenizer on dataset and twins"),
