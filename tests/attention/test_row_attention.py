@@ -91,8 +91,12 @@ def test_answers_and_gradients(decoder, left):
     together = together[0, packed.keys[batch.answer_positions]]
     torch.testing.assert_close(together, apart)
     found = torch.autograd.grad((together * weight).sum(), list(decoder.parameters()), allow_unused=True)
+    # in float64, too, transformers' norms and rotary embeddings compute in float32: of a gradient's size, that is its rounding
     for one, other in zip(found, expected):
-        assert one is other is None or torch.allclose(one, other, atol=1e-10 if one.dtype == torch.float64 else 1e-5)
+        assert (one is None) == (other is None)
+        if one is not None:
+            bound = (1e-7 if one.dtype == torch.float64 else 1e-6) * float(other.abs().max())
+            torch.testing.assert_close(one, other, atol=bound, rtol=0)
 
 
 def test_a_prefix_that_was_computed_before(decoder):

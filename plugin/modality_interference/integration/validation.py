@@ -17,6 +17,10 @@ _TEMPLATES = {
 }
 _OWN_LOSS = ("it replaces the cross-entropy, which is a part of the plugin's loss", "remove it")
 _OWN_TRAINER = ("it has its own trainer or kernels, in which embeddings cannot be perturbed", "remove it")
+_UNTRIED = (
+    "it needs a GPU, and the plugin was never tried with it",
+    "remove it; QLoRA and gradient checkpointing work",
+)
 _INCOMPATIBLE: dict[str, dict[str, tuple[str, str]]] = {
     "data": {
         "neat_packing": ("in packed sequences, twins cannot be matched with their clean rows", "remove it"),
@@ -28,6 +32,8 @@ _INCOMPATIBLE: dict[str, dict[str, tuple[str, str]]] = {
     },
     "model": {
         "use_unsloth": _OWN_TRAINER,
+        "use_unsloth_gc": _UNTRIED,
+        "enable_liger_kernel": _UNTRIED,
         "use_kt": _OWN_TRAINER,
         "shift_attn": ("shifted sparse attention mixes neighbouring rows", "remove it"),
     },
