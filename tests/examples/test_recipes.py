@@ -201,6 +201,7 @@ def test_data_comes_from_a_recipe_of_this_repository(recipe: Recipe):
         mix = {kind: int(count) for kind, count in re.findall(r"(\w+)=(\d+)", keys["batch_mix"])}
         assert sum(mix.values()) == keys["per_device_train_batch_size"]
         expected = {"video": 2, "audio": 2} if about_clips(recipe) else {"image": 2, "text": 2, "both": 4}
+        expected = {"image": 1, "text": 1, "both": 2} if "quantization_bit" in keys else expected
         assert mix == ({"both": 8} if recipe.name == "vqa_only" else expected)
     else:
         assert used.split(",") == [name for name in known if not about_clips(recipe) or "_test" in name]
@@ -213,7 +214,10 @@ def test_names_are_unique_and_outputs_too():
         f"{model}_{kind}_sft_interference"
         for model in ("llava1_5", "qwen2_5vl_3b", "qwen2_5vl", "qwen3vl")
         for kind in ("full", "lora")
-    } | {"qwen2_5omni_lora_sft_alignment", "qwen2_5omni_lora_sft_interference"}
+    } | {"qwen2_5vl_qlora_sft_interference", "qwen3vl_qlora_sft_interference"} | {
+        "qwen2_5omni_lora_sft_alignment",
+        "qwen2_5omni_lora_sft_interference",
+    }
 
 
 @pytest.mark.parametrize("recipe", TRAINING, ids=str)
