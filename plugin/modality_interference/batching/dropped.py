@@ -4,16 +4,21 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import pyarrow.compute as pc
 from datasets import Dataset, Features, IterableDataset
 
 from ..data.records import Reason
 from ..data.schema import DROPPED
 from ..errors import ModalityInterferenceError
 from ..messages import listed
+from ..modality import MEDIA, Modality
 
 
 COLUMNS = sorted(DROPPED)
 SHOWN_KINDS = 40
+MANY = 8  # rows: fewer may all be bad by chance
+MANY_OF_A_STREAM = 64  # of which nobody knows what else will come
+FAULT = "which is rather a fault of the recipe, or of versions that do not fit each other, than of the rows"
 FIXED = "Once you have fixed or added files, set `overwrite_cache: true`: the result for each row is cached."
 
 
@@ -58,11 +63,55 @@ def good_rows(dataset: Dataset, warn: Callable[[str], None]) -> list[int]:
     names = dataset["dataset"]
     if lost := sorted(set(names) - {names[index] for index in good}):
         raise ModalityInterferenceError(
-            f"No row of dataset {listed(lost)} can be used, which is rather a fault of the recipe, or of versions that do not "
-            f"fit each other, than of the rows. {' '.join([*found, FIXED])}"
+            f"No row of dataset {listed(lost)} can be used, {FAULT}. {' '.join([*found, FIXED])}"
         )
 
+    if len(good) < len(dropped):
+        _refuse_systematic(dataset, names, dropped, found)
+
     return good
+
+
+def _refuse_systematic(
+    dataset: Dataset, names: list[str], dropped: list[dict[str, str] | None], found: list[str]
+) -> None:
+    """Refuse a dataset of which all rows with a kind of media, `MANY` or more, are dropped for one and the same reason.
+
+    The run would go on with the other rows, and teach or test something else than the data says.
+
+    Args:
+        dataset: the tokenized rows.
+        names: the dataset of each.
+        dropped: why each is dropped.
+        found: the summaries.
+    """
+    for modality in MEDIA:
+        kinds: dict[str, Counter] = {}
+        for name, reason, present in zip(names, dropped, _with_media(dataset, modality), strict=True):
+            if present:
+                kinds.setdefault(name, Counter())[None if reason is None else reason["kind"]] += 1
+
+        for name, counts in kinds.items():
+            (kind, number), *others = counts.items()
+            if kind is not None and not others and number >= MANY:
+                summary = [text for text in found if text.startswith(_about(name))]
+                raise ModalityInterferenceError(
+                    f"{_all_of(modality, name, f'all {number}')} {' '.join([*summary, FIXED])}"
+                )
+
+
+def _all_of(modality: Modality, name: str, number: str) -> str:
+    return (
+        f"Dataset {name or '(plain)'}: {number} rows with {modality} are dropped for one and the same reason, {FAULT}. If the rows "
+        "are bad all the same, take them out of the data."
+    )
+
+
+def _with_media(dataset: Dataset, modality: Modality) -> list[bool]:
+    """Whether each row has such media."""
+    column = f"{modality}_references"
+    tables = dataset.select_columns(column).with_format("arrow").iter(batch_size=1000)
+    return [bool(length) for table in tables for length in pc.list_value_length(table[column]).to_pylist()]
 
 
 def data_row(row: int, clip: int) -> int:
@@ -99,24 +148,48 @@ def _summary(name: str, kinds: Counter, size: int, first: dict[tuple[str, str], 
         parts.append(f"{len(kinds) - SHOWN_KINDS} more kinds")
 
     dropped = f"dropped {sum(kinds.values())} rows or twins of {size} rows"
-    return f"Dataset {name or '(plain)'}: {dropped}: {'; '.join(parts)}."
+    return f"{_about(name)}{dropped}: {'; '.join(parts)}."
+
+
+def _about(name: str) -> str:
+    return f"Dataset {name or '(plain)'}: "
 
 
 class _StreamFilter:
     def __init__(self, warn: Callable[[str], None]) -> None:
         self.warn = warn
         self.seen: set[str] = set()
+        # rows with such media by what is wrong with them; by number, as every epoch reads them again
+        self.kinds: dict[tuple[str, Modality], dict[str, set[int]]] = {}
 
     def __call__(self, examples: dict[str, list[Any]]) -> dict[str, list[Any]]:
         dropped = examples["dropped"]
         for index, cell in enumerate(dropped):
+            row = data_row(examples["row"][index], examples["clip"][index])
             for reason in _reasons(cell, examples["dropped_twins"][index]):
-                row = data_row(examples["row"][index], examples["clip"][index])
                 self._warn_once(reason, examples["dataset"][index], row)
+
+            for modality in MEDIA:
+                if examples[f"{modality}_references"][index]:
+                    self._refuse_systematic(examples["dataset"][index], modality, row, cell)
 
         good = [index for index, cell in enumerate(dropped) if cell is None]
         kept = {name: values for name, values in examples.items() if name not in COLUMNS}
         return {name: [values[index] for index in good] for name, values in kept.items()}
+
+    def _refuse_systematic(self, dataset: str, modality: Modality, row: int, dropped: dict[str, str] | None) -> None:
+        """See the function of this name."""
+        kinds = self.kinds.setdefault((dataset, modality), {})
+        kind = "" if dropped is None else dropped["kind"]
+        rows = kinds.setdefault(kind, set())
+        if dropped is None or len(kinds) > 1:  # never systematic again
+            rows.clear()
+            return
+
+        rows.add(row)
+        if len(rows) >= MANY_OF_A_STREAM:
+            number = f"all of the first {MANY_OF_A_STREAM}"
+            raise ModalityInterferenceError(f"{_all_of(modality, dataset, number)} {kind}: {dropped['detail'][:300]}")
 
     def _warn_once(self, reason: Reason, dataset: str, row: int) -> None:
         if reason.kind not in self.seen:  # the first of each kind; a stream has no end to sum up at

@@ -62,7 +62,7 @@ class TwinProcessor(SupervisedDatasetProcessor):
         record = TwinRecord.from_arrow(row["_twins"])
         media = {modality: row[f"_{column}"] or [] for modality, column in MEDIA.items()}
         example = TokenizedExample(
-            clean=TokenizedRow.empty(),
+            clean=replace(TokenizedRow.empty(), references=record.media),
             media=media | {Modality.IMAGE: [_as_dict(image) for image in media[Modality.IMAGE]]},
             borrowed={modality: row.get(f"_twin_{column}") or [] for modality, column in MEDIA.items()},
             dataset=record.dataset,

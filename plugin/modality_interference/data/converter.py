@@ -9,12 +9,12 @@ from ..errors import ModalityInterferenceError, Unusable
 from ..files import MediaFolders
 from ..messages import listed, shown, suggestion
 from ..modality import MEDIA, Modality, to_bits
-from .dataset import RawDataset, RowContext
+from .dataset import RawDataset, RowContext, present_media
 from .formats.audio_visual import ASKED, CLIP
 from .records import INVALID_TEXT, LAYOUT, ROW, Reason, TwinRecord, Variant
 from .registry import Format, Perturbation, formats, perturbations
 from .row_key import row_key, seeded
-from .sample import ParsedRow, Sample, own_references
+from .sample import ParsedRow, References, Sample, own_references
 from .spec import PerturbationSpec, TwinsSpec, read_relevant
 
 
@@ -63,7 +63,7 @@ class TwinConverter:
             parsed = self._parse(example, key)
             _check_relevant(relevant, parsed.sample)
         except Unusable as bad:
-            record = TwinRecord(name, index, key, clip, dropped=Reason.of(bad))
+            record = TwinRecord(name, index, key, clip, media=self._media_named(example), dropped=Reason.of(bad))
             return _aligned(ParsedRow(Sample([], []), {}), {}, record)
 
         context = RowContext(self.dataset, index, parsed.media)
@@ -82,6 +82,12 @@ class TwinConverter:
             variants=tuple(self._variants(sample, key, relevant, context)),
         )
         return _aligned(parsed, context.borrowed, record)
+
+    def _media_named(self, example: Mapping[str, Any]) -> References:
+        """A reference for each kind of media that a bad row has: what it is bad of is counted by kind."""
+        return own_references(
+            {modality: present_media(self.dataset.cell(example, column))[:1] for modality, column in MEDIA.items()}
+        )
 
     def _relevant(self, example: Mapping[str, Any]) -> frozenset[Modality]:
         if formats()[self.dataset.formatting].asks_per_modality:
