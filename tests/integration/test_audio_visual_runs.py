@@ -1,7 +1,10 @@
 """Whole runs on clips: LoRA, saved thinkers, resuming, streaming, bad clips, generated answers, a model that only listens."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from helpers.clip_files import write_audio, write_clip, write_corrupt, write_unk
 from helpers.loading import load_data
 from helpers.runs import recipe
 from llamafactory.train.tuner import run_exp
+from safetensors.torch import load_file
 from transformers import Qwen2_5OmniThinkerForConditionalGeneration, TrainerCallback
 
 from modality_interference.cli.check import check_dataset_folder
@@ -68,6 +72,26 @@ def test_a_saved_thinker_is_loaded_diagnosed_and_tuned_on(checkpoint, clips, tmp
     assert {name for kind, name in kinds if kind == "video"} == {*text, "swapped_audio", "silence"}
     assert {name for kind, name in kinds if kind == "audio"} == {*text, "swapped_video", "black_frames"}
     assert train(tmp_path / "full", clips, tmp_path / "on")[1] < 100
+    assert_used_without_the_plugin(tmp_path / "full", tmp_path / "exported")
+
+
+def assert_used_without_the_plugin(thinker: Path, exported: Path) -> None:
+    """In a process of its own, in which nothing has trained: LLaMA-Factory's chat answers, and its export writes the weights."""
+    code = f"""
+import json
+from llamafactory.chat import ChatModel
+from llamafactory.train.tuner import export_model
+keys = {{"model_name_or_path": {str(thinker)!r}, "template": "qwen2_omni"}}
+(answer,) = ChatModel({{**keys, "max_new_tokens": 3, "do_sample": False}}).chat([{{"role": "user", "content": "What?"}}])
+export_model({{**keys, "export_dir": {str(exported)!r}, "export_device": "cpu", "infer_dtype": "float32"}})
+print(json.dumps(answer.response_length))
+"""
+    command = [sys.executable, "-c", code]
+    process = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    assert process.returncode == 0, process.stderr[-3000:]
+    assert 1 <= json.loads(process.stdout.splitlines()[-1]) <= 3
+    before, after = load_file(thinker / "model.safetensors"), load_file(exported / "model.safetensors")
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_lora_as_published_with_everything_on(checkpoint, clips, tmp_path):

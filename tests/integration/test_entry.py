@@ -21,7 +21,7 @@ import yaml
 from helpers.runs import recipe
 from llamafactory import cli
 from llamafactory.data import loader, parser
-from llamafactory.hparams import FinetuningArguments, get_train_args
+from llamafactory.hparams import FinetuningArguments, get_infer_args, get_train_args
 from llamafactory.train import tuner
 from llamafactory.train.sft import workflow
 from llamafactory.train.tuner import run_exp
@@ -503,6 +503,19 @@ def test_arguments_that_another_backend_parses_are_left_alone(keys, monkeypatch)
     assert issubclass(extended, PluginArguments)
 
 
+def test_chat_api_and_export_say_that_they_need_no_plugin():
+    keys = {"model_name_or_path": "model", "template": "qwen2_vl"}
+    with pytest.raises(
+        ModalityInterferenceError, match="`plugin`, `adversarial_steps`: only for `llamafactory-cli train`"
+    ):
+        get_infer_args({**keys, "plugin": "modality_interference", "adversarial_steps": 2})
+
+    with pytest.raises(ValueError, match="temperatur"):
+        get_infer_args({**keys, "temperatur": 1})
+
+    assert get_infer_args(keys)[0].model_name_or_path == "model"
+
+
 def test_v1_trainers_refuse_the_plugin_by_name(tmp_path):
     """In a process of its own, as `USE_V1=1 llamafactory-cli sft` imports its parser."""
     code = """
@@ -517,7 +530,7 @@ for name, keys in (("on", {"plugin": "modality_interference"}), ("typo", {"model
 print(json.dumps(said))
 """.replace("OUTPUT", repr(str(tmp_path / "out")))
     said = fresh(code)
-    assert said["on"].startswith("ModalityInterferenceError: `plugin` cannot be used with USE_V1=1")
+    assert said["on"].startswith("ModalityInterferenceError: `plugin`: not to be used with USE_V1=1")
     assert said["typo"].startswith("ValueError") and "modell" in said["typo"]
     assert "off" not in said
 

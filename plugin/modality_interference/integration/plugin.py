@@ -13,7 +13,7 @@ from functools import partial, wraps
 from types import ModuleType
 from typing import Any
 
-from ..arguments import PluginArguments, refuse_without_flag, validate
+from ..arguments import PLUGIN_KEYS, PluginArguments, refuse_without_flag, validate
 from ..errors import ModalityInterferenceError
 from .validation import check_recipe
 from .versions import found, refuse_versions, supported
@@ -62,7 +62,7 @@ def install(parser: ModuleType) -> None:
     Raises:
         ModalityInterferenceError: if this is a LLaMA-Factory that the plugin does not know.
     """
-    names = ("FinetuningArguments", "get_train_args", "read_args", "_TRAIN_ARGS", _CHECK_PACKAGES)
+    names = ("FinetuningArguments", "get_train_args", "get_infer_args", "read_args", "_TRAIN_ARGS", _CHECK_PACKAGES)
     module = require(parser.__name__, *names)
     stock_arguments, stock_get = module.FinetuningArguments, module.get_train_args
     extended: Any = dataclass(type(stock_arguments.__name__, (PluginArguments, stock_arguments), {}))
@@ -97,6 +97,7 @@ def install(parser: ModuleType) -> None:
         return parsed
 
     module.get_train_args = get_train_args
+    module.get_infer_args = _for_inference(module.get_infer_args)
     setattr(module, _CHECK_PACKAGES, _without_similarity(getattr(module, _CHECK_PACKAGES)))
 
 
@@ -106,22 +107,46 @@ def refuse_in_v1(parser: ModuleType) -> None:
     Args:
         parser: the freshly imported `llamafactory.v1.config.arg_parser`.
     """
-    stock = parser.get_args
+    parser.get_args = _naming_keys(  # type: ignore[attr-defined]
+        parser.get_args,
+        "not to be used with USE_V1=1: the plugin extends LLaMA-Factory's other trainers, which run without that variable. "
+        "Unset USE_V1, or remove the plugin's keys from the recipe",
+    )
+
+
+def _naming_keys(stock: Callable[..., Any], why: str) -> Callable[..., Any]:
+    """A parser of recipes that says why the plugin's keys are unknown to it; all else is as it was."""
 
     @wraps(stock)
     def get_args(args: Any = None) -> Any:
         try:
             return stock(args)
         except ValueError as error:
-            if re.search(r"\bplugin\b", str(error)) is None:
+            keys = [f"`{key}`" for key in ("plugin", *PLUGIN_KEYS) if re.search(rf"\b{key}\b", str(error))]
+            if not keys:
                 raise
 
-            raise ModalityInterferenceError(
-                "`plugin` cannot be used with USE_V1=1: the plugin extends LLaMA-Factory's other trainers, which run without "
-                f"that variable. Unset USE_V1, or remove the plugin's keys from the recipe. ({error})"
-            ) from error
+            raise ModalityInterferenceError(f"{', '.join(keys)}: {why}.") from error
 
-    parser.get_args = get_args  # type: ignore[attr-defined]
+    return get_args
+
+
+def _for_inference(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """`get_infer_args`, after which a saved thinker can be loaded, and which says that the plugin's keys are of no use there."""
+    parse = _naming_keys(
+        stock,
+        "only for `llamafactory-cli train`; a tuned model needs no plugin in chat, api and export. Remove the plugin's keys",
+    )
+
+    @wraps(stock)
+    def get_infer_args(args: Any = None) -> Any:
+        parsed = parse(args)
+        from ..compat import let_thinker_load  # not at the top: it imports parts of LLaMA-Factory and transformers
+
+        let_thinker_load(parsed[0].model_name_or_path)
+        return parsed
+
+    return get_infer_args
 
 
 def _without_similarity(stock: Callable[..., None]) -> Callable[..., None]:
