@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-av test test-engines lint docs clean
+.PHONY: help install demo demo-av test test-engines fuzz lint docs clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ test: lint  ## lint, then all tests but those of the engines
 # every tuning, attack and accumulation
 test-engines: install  ## every engine on two CPU processes; writes tests/engines/table.md
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests --quiet -m engines
+
+fuzz: install  ## 20,000 hostile inputs at every door, in parallel; continues where it was interrupted; writes tests/faults/fuzz_table.md
+	$(BIN)/python tests/helpers/fuzz/run.py
 
 docs: install  ## rewrites the generated parts of docs/
 	$(BIN)/python tests/helpers/generated_docs.py

@@ -11,7 +11,7 @@ import pytest
 import torch
 from helpers.engines.cells import ACCUMULATIONS, ATTACKS, CELLS, STEPS, TUNINGS, Cell
 from helpers.engines.launching import ENGINES, SINGLE, Engine, launch, logged, weights, wrappers
-from helpers.engines.uneven_data import BATCHES, ROWS_PER_BATCH, write_uneven
+from helpers.engines.uneven_data import BATCHES, ROWS_PER_BATCH, TEXT_BATCHES, write_uneven
 from helpers.loading import load_data
 from safetensors.torch import load_file
 
@@ -23,7 +23,8 @@ QUICK = [Cell("full", "pgd", 1), Cell("lora", "pgd", 2)]  # of `make test`
 # the others are in the whole table: ZeRO-3 with its optimizer on the CPU, and DDP started by Ray, take a third of the time
 QUICK_ENGINES = [name for name in ENGINES if name not in ("zero3_offload", "ray")]
 POISONED = Cell("full", "none", 1, poisoned=True)
-TOGETHER = [*QUICK, POISONED]  # in one launch
+TEXT_RANKS = [Cell(tuning, "pgd", 1, dataset="text_ranks") for tuning in TUNINGS]
+TOGETHER = [*QUICK, POISONED, TEXT_RANKS[0]]  # in one launch
 TABLE = Path(__file__).with_name("table.md")
 Train = Callable[[Engine, list[Cell]], Path]
 
@@ -126,6 +127,20 @@ def test_a_step_without_a_finite_gradient_changes_nothing(name: str, train: Trai
         assert [line["skipped_nonfinite"] for line in log] == [0, 1, 0]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", QUICK_ENGINES)
+def test_a_rank_with_text_rows_only(name: str, train: Train):
+    """A rank that ran no vision tower would let the others wait: LLaMA-Factory issues 5616 and 7157."""
+    assert difference(ENGINES[name], TEXT_RANKS[0], TOGETHER, train) <= TOLERANCE
+
+
+@pytest.mark.engines
+@pytest.mark.parametrize("cell", TEXT_RANKS, ids=str)
+@pytest.mark.parametrize("name", ["ddp", "zero3"])
+def test_a_rank_with_text_rows_only_in_every_tuning(name: str, cell: Cell, train: Train):
+    assert difference(ENGINES[name], cell, TEXT_RANKS, train) <= TOLERANCE
+
+
 @pytest.fixture(scope="module")
 def table():
     measured = Table()
@@ -179,3 +194,11 @@ def test_rows_fall_unevenly_on_two_ranks(checkpoint, uneven, tmp_path):
     assert len({len(batch.labels) for batch in batches}) > 2
     tokens = [int(batch.answer_positions.sum()) for batch in batches]
     assert all(first != second for first, second in zip(tokens[:6:2], tokens[1:6:2]))
+
+
+def test_some_ranks_have_text_rows_only(checkpoint, uneven, tmp_path):
+    keys = TEXT_RANKS[0].keys(checkpoint("qwen2_5_vl"), uneven, tmp_path, 1) | {"use_cpu": True}
+    has_image = [bool(example["images"] or example["twin_images"]) for example in load_data(keys).train]
+    of_batches = [any(has_image[start : start + ROWS_PER_BATCH]) for start in range(0, len(has_image), ROWS_PER_BATCH)]
+    assert of_batches == [any("image" in about for about in batch) for batch in TEXT_BATCHES]
+    assert list(zip(of_batches[::2], of_batches[1::2])) == [(True, False), (False, True), (False, False)]

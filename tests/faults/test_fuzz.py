@@ -1,76 +1,133 @@
-"""Random rows and random `twins` blocks: a good row, a row dropped with a reason, or our own error, never anything else."""
+"""Hostile inputs at every door, in short; `make fuzz` opens them on 20,000. And that the traps catch what they are there for."""
 
-from functools import cache
+import ctypes
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
+import av
 import pytest
-from datasets import Dataset, Features
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from llamafactory.data import converter as stock_converters
-from llamafactory.data import get_template_and_fix_tokenizer
-from llamafactory.data.parser import DatasetAttr
-from llamafactory.hparams import DataArguments, ModelArguments
-from llamafactory.model import load_tokenizer
+from helpers.fuzz import campaign
+from helpers.fuzz.campaign import Batch, run_batches
+from helpers.fuzz.doors import DOORS, FAMILY, Door, Models, row_processor
+from helpers.fuzz.media import good_files
+from helpers.fuzz.rows import GOOD, converter, outcome
 from PIL import Image
 
-from modality_interference.batching.tokenize import TwinProcessor
-from modality_interference.data import schema as features
-from modality_interference.data.converter import TwinConverter, make_converter
-from modality_interference.data.registry import formats, perturbations
-from modality_interference.data.spec import TwinsSpec
 from modality_interference.errors import ModalityInterferenceError
-from modality_interference.files import MediaFolders
 
 
-TURNS = [{"from": "human", "value": "<image>Which?"}, {"from": "gpt", "value": "red"}]
-MEDIA = {"images": ["red.png"], "videos": None, "audios": None}
-QUESTION = MEDIA | {"question": "Which colour?", "answer": "A", "context": "Look.", "distractors": ["Rain is wet."]}
-CHAT = MEDIA | {"system": "Be kind.", "tools": "", "choices": ["red", "green"], "answer": "A", "distractors": None}
-GOOD = {
-    "multiple_choice_twins": QUESTION | {"choices": ["red", "green"]},
-    "lettered_choice_twins": QUESTION | {"A": "red", "B": "green", "C": None},
-    "image_classification_twins": {"images": "red.png", "label": 1, "distractors": None},
-    "alpaca_twins": CHAT | {"prompt": "<image>Which?", "response": "red", "query": "", "history": [["a", "b"]]},
-    "sharegpt_twins": CHAT | {"messages": TURNS},
-    "openai_twins": CHAT | {"messages": TURNS},
-}
-WORDS = [
-    "A",
-    "red.png",
-    "<image>",
-    "<image><video>",
-    "../red.png",
-    "https://a/b.png",
-    "/etc/passwd",
-    "a\0",
-    "nan",
-    "[1]",
-]
-SCALARS = (
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**70), 2**70)
-    | st.floats()
-    | st.text(max_size=8)
-    | st.text(st.characters(), max_size=4)  # with surrogates
-    | st.sampled_from(WORDS)
-    | st.binary(max_size=8)
+SEED = 1
+
+
+@pytest.fixture(scope="module")
+def models(checkpoint) -> Models:
+    good_files()  # before processes are forked
+    return Models(checkpoint("qwen2_5_vl"), checkpoint(FAMILY))
+
+
+def opened(door: str, count: int, models: Models, folder: Path) -> Batch:
+    batch = Batch(door, SEED, count, folder / door)
+    for _ in run_batches([batch], models, processes=1):
+        pass
+
+    return batch
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_no_input_crashes_escapes_hangs_or_starts_anything(door, models, tmp_path):
+    batch = opened(door, DOORS[door].short, models, tmp_path)
+    assert not batch.findings, "\n".join(
+        f"{found.kind} of input {found.number}: {found.text}" for found in batch.findings
+    )
+    assert batch.done == DOORS[door].short
+    assert 0 < batch.used < batch.done, "it refuses all, or nothing"
+
+
+# what the traps catch
+
+
+def _fault(act: Callable) -> Door:
+    return Door("", lambda models, traps: lambda data, traps: lambda: act(traps) is None, 0.0, 1)
+
+
+def _open_natively(traps) -> None:
+    av.open(str(traps.outside / "secret.wav")).close()
+
+
+def _follow_link(traps) -> None:
+    (traps.temporary / "link").symlink_to(traps.outside / "secret.json")
+    (traps.temporary / "link").read_text()
+
+
+def _start(traps) -> None:
+    subprocess.run(["gs", "--version"], check=False)
+
+
+def _start_natively(traps) -> None:
+    ctypes.CDLL(None).system(b"gs --version")
+
+
+def _connect(traps) -> None:
+    socket.create_connection(traps.address.split(":"), timeout=1)
+
+
+def _connect_natively(traps) -> None:
+    with suppress(av.FFmpegError):
+        av.open(f"tcp://{traps.address}", timeout=1.0)
+
+
+def _read_pipe(traps) -> None:
+    os.mkfifo(traps.inside / "pipe")
+    (traps.inside / "pipe").read_bytes()
+
+
+def _write_beside_the_input(traps) -> None:
+    (traps.inside / "new.txt").write_text("x")
+
+
+def _run_code_of_the_folder(traps) -> None:
+    exec(compile("1 + 1", str(traps.inside / "code.py"), "exec"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "act"),
+    [
+        ("escape", lambda traps: (traps.outside / "secret.json").read_text()),
+        ("escape", lambda traps: list((traps.outside).iterdir())),
+        ("escape", lambda traps: (traps.outside / "secret.json").unlink()),
+        ("escape", lambda traps: open("/etc/passwd").close()),
+        ("escape", _follow_link),
+        ("escape", _open_natively),
+        ("escape", _write_beside_the_input),
+        ("escape", _run_code_of_the_folder),
+        ("process", _start),
+        ("process", _start_natively),
+        ("connection", _connect),
+        ("connection", _connect_natively),
+        ("crash", lambda traps: [].pop()),
+        ("crash", lambda traps: ctypes.string_at(0)),
+        ("crash", lambda traps: bytearray(8 << 30)),
+        ("hang", _read_pipe),
+        ("hang", lambda traps: time.sleep(1000)),
+    ],
 )
-KEYS = st.sampled_from(["bytes", "path", "text", "label", "from", "value", "role", "content"]) | st.text(max_size=3)
-CELLS = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=8
-)
-TURN_LISTS = st.lists(
-    st.fixed_dictionaries({"from": st.sampled_from(["human", "gpt", "system"]) | CELLS, "value": CELLS}), max_size=4
-)
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=6,
-)
+def test_a_fault_is_found_and_its_input_kept(kind, act, models, tmp_path, monkeypatch):
+    if kind == "hang":
+        monkeypatch.setattr(campaign, "HANG", 3.0)
+
+    monkeypatch.setitem(DOORS, "faulty", _fault(act))
+    batch = opened("faulty", 1, models, tmp_path)
+    assert batch.done == 1 and kind in {found.kind for found in batch.findings}
+    assert all(Path(found.kept).stat().st_size for found in batch.findings)
+
+
+# the rows that are changed
 
 
 @pytest.fixture(scope="module")
@@ -81,112 +138,14 @@ def folder(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def processor(checkpoint, folder) -> TwinProcessor:
-    """As a run makes it."""
-    data_args = DataArguments(template="qwen2_vl", dataset_dir=str(folder), cutoff_len=512)
-    tokenizer_module = load_tokenizer(ModelArguments(model_name_or_path=str(checkpoint("qwen2_5_vl"))))
-    template = get_template_and_fix_tokenizer(tokenizer_module["tokenizer"], data_args)
-    return TwinProcessor(template=template, data_args=data_args, **tokenizer_module)
-
-
-def converter(formatting: str, folder: Path, block: dict[str, Any]) -> TwinConverter:
-    """As the data path makes it, with every column that the format knows."""
-    columns = {name: name for name in GOOD[formatting]}
-    attribute = DatasetAttr("file", "rows.json")
-    attribute.join({"formatting": formatting, "columns": {key: columns[key] for key in columns}})
-    attribute.formatting = formatting
-    data_args = SimpleNamespace(media_dir=str(folder), streaming=False)
-    base = stock_converters.DATASET_CONVERTERS[formats()[formatting].base or "alpaca"](attribute, data_args)
-    return make_converter(
-        formatting=formatting,
-        spec=TwinsSpec.parse(block, "rows", formatting),
-        columns=columns,
-        dataset_name="rows",
-        column_names=[*columns, "kind"],
-        base_converter=base,
-        dataset_dir=str(folder),
-        class_names={"label": ("red", "green", "blue")},
-        other_rows=[GOOD[formatting]] * 3,
-        find_media=base._find_medias,
-        media_folders=MediaFolders(str(folder), (str(folder.resolve()),)),
-        seed=3,
-    )
-
-
-@cache
-def aligned_features() -> Features:
-    """Without clips: their columns have the types of the dataset's own."""
-    known = features.aligned(Dataset.from_list([{"q": "a"}]), {})
-    return Features({name: feature for name, feature in known.items() if name not in ("_videos", "_audios")})
-
-
-def outcome(convert: TwinConverter, processor: TwinProcessor, row: dict[str, Any]) -> str:
-    """The whole way of a row: converted, stored in Arrow's types, tokenized; why it was dropped."""
-    aligned = convert(row, 0)
-    clips = {name: aligned.pop(name) for name in ("_videos", "_audios")}
-    stored = Dataset.from_list([aligned], features=aligned_features())[0]
-    try:
-        example = processor.preprocess_dataset({name: [value] for name, value in (stored | clips).items()})
-    except ModalityInterferenceError as error:  # audio is no fault of the row here, but of the template
-        assert clips["_audios"] and "`audio`, which `template: qwen2_vl`" in str(error)
-        return f"refused: {error}"
-
-    (reason,) = example["dropped"]
-    assert reason or example["input_ids"][0]
-    assert reason is None or reason["kind"].replace("-", " ").strip(), reason
-    return "" if reason is None else f"{reason['kind']}: {reason['detail']}"
+def processor(models, folder):
+    return row_processor(models, SimpleNamespace(inside=folder, output=folder))
 
 
 @pytest.mark.parametrize("formatting", GOOD)
 def test_the_rows_that_are_changed_are_good(formatting, folder, processor):
     block = {"relevant": ["image"], "perturbations": ["unrelated_text"]}
     assert outcome(converter(formatting, folder, block), processor, GOOD[formatting]) == ""
-
-
-@pytest.mark.parametrize("formatting", GOOD)
-@settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(data=st.data())
-def test_any_row_is_good_or_dropped(formatting, folder, processor, data):
-    good = GOOD[formatting]
-    names = data.draw(st.sets(st.sampled_from(sorted(good)), min_size=1, max_size=3), "columns")
-    changed = {name: data.draw(CELLS | TURN_LISTS if name == "messages" else CELLS, name) for name in sorted(names)}
-    block = {"relevant": "kind", "perturbations": ["misleading_text", "given_text", "black_image", "irrelevant_image"]}
-    if formatting == "image_classification_twins":
-        block = {"relevant": ["image"], "perturbations": ["misleading_text", "given_text"]}
-
-    kind = data.draw(st.sampled_from(["image", "text"]) | CELLS, "kind")
-    outcome(converter(formatting, folder, block), processor, good | changed | {"kind": kind})
-
-
-PARAMETERS = {"template", "sentences", "tokens", "lines", "size", "pool"}
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    block=st.fixed_dictionaries(
-        {
-            "relevant": st.sampled_from([["image"], ["text"], "kind"]),
-            "perturbations": st.lists(
-                st.sampled_from(sorted(perturbations()))
-                | st.tuples(
-                    st.sampled_from(sorted(perturbations())),
-                    st.dictionaries(st.sampled_from(sorted(PARAMETERS)), JSON | st.integers(0, 99), max_size=1),
-                ).map(lambda item: item[1] | {"name": item[0]}),
-                max_size=3,
-            ),
-        },
-        optional={"answer": st.sampled_from(["letter", "text"]) | JSON},
-    )
-)
-def test_any_block_is_refused_or_makes_twins(folder, processor, block):
-    """What `tests/twins/test_spec.py` shows of parsing, for all that comes after it."""
-    try:
-        convert = converter("multiple_choice_twins", folder, block)
-    except ModalityInterferenceError as error:
-        assert "rows" in str(error)
-        return
-
-    assert outcome(convert, processor, GOOD["multiple_choice_twins"] | {"kind": "image"}) == ""
 
 
 @pytest.mark.parametrize(

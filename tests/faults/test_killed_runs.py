@@ -12,10 +12,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 import yaml
-from helpers.runs import recipe
+from datasets import load_from_disk
+from helpers.loading import load_data
+from helpers.runs import recipe, write_datasets
 from llamafactory.hparams import get_train_args
 from llamafactory.train.tuner import run_exp
 from safetensors.torch import load_file
@@ -26,7 +29,7 @@ from modality_interference.train.checkpoints import MARK, begin, finish, last_co
 
 
 FAMILY, TEMPLATE = "qwen2_5_vl", "qwen2_vl"
-STEPS, KILLS = 40, 10
+STEPS = 40
 RUN: dict[str, Any] = dict(
     dataset="pictures,sums,plain",
     batch_mix="image=1,text=1,plain=1",
@@ -39,19 +42,79 @@ RUN: dict[str, Any] = dict(
 )
 
 
-def start(keys: dict[str, Any]) -> multiprocessing.Process:
-    """Train in a fork of this process, which has everything imported."""
-    process = multiprocessing.get_context("fork").Process(target=run_exp, args=(keys,))
-    process.start()
-    return process
+# what a killed run has to bring back beside the steps of the plain one
+CASES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "freelb": dict(adversarial_method="freelb"),
+    "accumulation": dict(gradient_accumulation_steps=2),
+    "one checkpoint": dict(save_total_limit=1),
+}
+ALL_TOGETHER = {key: value for case in CASES.values() for key, value in case.items()}
+
+
+class Fork:
+    """A training in a fork of this process, which has everything imported."""
+
+    def __init__(self, keys: dict[str, Any]) -> None:
+        self._process = multiprocessing.get_context("fork").Process(target=run_exp, args=(keys,))
+        self._process.start()
+
+    def is_alive(self) -> bool:
+        return self._process.is_alive()
+
+    def kill(self) -> None:
+        os.kill(self._process.pid, signal.SIGKILL)
+        self._process.join()
+        assert self._process.exitcode == -signal.SIGKILL, "it has finished before"
+
+    def end(self) -> None:
+        self._process.join()
+        assert self._process.exitcode == 0
+
+
+class TwoRanks:
+    """A training on two processes under DDP; every second one is killed as a whole, the others by one of their ranks."""
+
+    kills = 0
+
+    def __init__(self, keys: dict[str, Any]) -> None:
+        self._output = Path(keys["output_dir"])
+        file = self._output.with_suffix(".yaml")
+        file.write_text(yaml.safe_dump(keys))
+        self._log = self._output.with_suffix(".txt")
+        cli = Path(sys.executable).parent / "llamafactory-cli"
+        path = os.pathsep.join([str(cli.parent), os.environ["PATH"]])
+        environment = os.environ | {"PATH": path, "FORCE_TORCHRUN": "1", "NPROC_PER_NODE": "2", "OMP_NUM_THREADS": "1"}
+        with open(self._log, "w") as log:
+            self._process = subprocess.Popen([cli, "train", file], env=environment, stdout=log, stderr=log)
+
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        assert self.is_alive(), "it has finished before"
+        TwoRanks.kills += 1
+        everyone = psutil.Process(self._process.pid).children(recursive=True)
+        if TwoRanks.kills % 2:
+            ranks = [process for process in everyone if "LOCAL_RANK" in process.environ()]
+            assert len(ranks) == 2
+            random.Random(TwoRanks.kills).choice(ranks).kill()
+        else:
+            for process in everyone:
+                process.kill()
+
+        assert self._process.wait(timeout=120) != 0  # where a rank dies, torchrun ends the other
+
+    def end(self) -> None:
+        assert self._process.wait(timeout=600) == 0, self._log.read_text()[-3000:]
 
 
 def step_of(folder: Path | None) -> int:
     return 0 if folder is None else int(folder.name.split("-")[1])
 
 
-def wait_until(condition, process: multiprocessing.Process) -> None:
-    deadline = time.monotonic() + 120
+def wait_until(condition, process: Fork | TwoRanks) -> None:
+    deadline = time.monotonic() + 300
     while not condition() and process.is_alive():
         assert time.monotonic() < deadline
         time.sleep(0.001)
@@ -83,16 +146,13 @@ def same_tensors(one: Any, other: Any) -> bool:
     return one == other
 
 
-@pytest.mark.slow
-def test_a_run_killed_ten_times_ends_like_one_that_was_not(checkpoint, datasets, tmp_path):
-    """SIGKILL at random moments of training and in the middle of writing checkpoints, in turns."""
-    keys = recipe(checkpoint(FAMILY), TEMPLATE, datasets, tmp_path / "killed", **RUN)
-    calm = start(keys | {"output_dir": str(tmp_path / "calm")})
-    calm.join()
-    assert calm.exitcode == 0
-
-    output, rng, torn = tmp_path / "killed", random.Random(0), 0
-    for number in range(KILLS):
+def kill_and_compare(start: type[Fork] | type[TwoRanks], keys: dict[str, Any], kills: int) -> None:
+    """SIGKILL at random moments of training and in the middle of writing checkpoints, in turns; then compare with a calm run."""
+    output = Path(keys["output_dir"])
+    calm_folder = output.with_name("calm")
+    start(keys | {"output_dir": str(calm_folder)}).end()
+    rng, torn = random.Random(0), 0
+    for number in range(kills):
         begun = step_of(last_complete(output))
         process = start(keys)
         wait_until(lambda: step_of(last_complete(output)) > begun, process)
@@ -102,21 +162,91 @@ def test_a_run_killed_ten_times_ends_like_one_that_was_not(checkpoint, datasets,
         else:
             time.sleep(rng.uniform(0, 0.15))
 
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
-        assert process.exitcode == -signal.SIGKILL, f"finished after {number} kills"
+        process.kill()
         torn += being_written(output)
 
     assert torn >= 1, "no kill hit a checkpoint that was being written"
-    last = start(keys)
-    last.join()
-    assert last.exitcode == 0
-    calm_folder = tmp_path / "calm"
+    start(keys).end()
     assert same_tensors(load_file(calm_folder / "model.safetensors"), load_file(output / "model.safetensors"))
-    optimizers = [torch.load(folder / f"checkpoint-{STEPS}" / "optimizer.pt") for folder in (calm_folder, output)]
+    newest = f"checkpoint-{keys['max_steps']}"
+    optimizers = [torch.load(folder / newest / "optimizer.pt") for folder in (calm_folder, output)]
     assert same_tensors(*optimizers)
+    assert len(list(output.glob("checkpoint-*"))) == keys["save_total_limit"]
     losses, again = logged(calm_folder), logged(output)
-    assert set(losses) == set(range(1, STEPS + 1)) and losses == again
+    assert set(losses) == set(range(1, keys["max_steps"] + 1)) and losses == again
+
+
+@pytest.fixture
+def keys(checkpoint, datasets, tmp_path):
+    return lambda **overrides: recipe(checkpoint(FAMILY), TEMPLATE, datasets, tmp_path / "killed", **RUN | overrides)
+
+
+@pytest.mark.slow
+def test_a_run_killed_ten_times_ends_like_one_that_was_not(keys):
+    kill_and_compare(Fork, keys(), kills=10)
+
+
+@pytest.mark.slow
+def test_the_same_with_everything_that_a_step_may_have(keys):
+    kill_and_compare(Fork, keys(max_steps=24, **ALL_TOGETHER), kills=2)
+
+
+@pytest.mark.engines
+@pytest.mark.parametrize("case", list(CASES)[1:])
+def test_the_same_in_every_case(keys, case):
+    kill_and_compare(Fork, keys(**CASES[case]), kills=10)
+
+
+@pytest.mark.engines
+@pytest.mark.parametrize("case", CASES)
+def test_the_same_on_two_ranks(keys, case):
+    """A killed rank, and a killed job."""
+    kill_and_compare(TwoRanks, keys(max_steps=200, save_steps=5, **CASES[case]), kills=4)
+
+
+def prepare(keys: dict[str, Any]) -> multiprocessing.Process:
+    process = multiprocessing.get_context("fork").Process(target=load_data, args=(keys,))
+    process.start()
+    return process
+
+
+def finish_preparing(keys: dict[str, Any]) -> None:
+    process = prepare(keys)
+    process.join()
+    assert process.exitcode == 0
+
+
+def test_a_tokenized_path_that_was_being_written(checkpoint, tmp_path):
+    """Killed at any moment, the same command writes it whole."""
+    folder = write_datasets(tmp_path / "data", rows=100)
+
+    def keys(name: str) -> dict[str, Any]:
+        paths = {"tokenized_path": str(tmp_path / name), "cache_dir": str(tmp_path / "cache")}
+        return recipe(checkpoint(FAMILY), TEMPLATE, folder, tmp_path / "out", dataset="pictures", **paths)
+
+    finish_preparing(keys("calm"))
+    rng, torn = random.Random(0), 0
+    partial = tmp_path / ".killed.partial"
+    for _ in range(5):
+        shutil.rmtree(partial, ignore_errors=True)
+        process = prepare(keys("killed"))
+        while not partial.exists() and process.is_alive():
+            time.sleep(0.0002)
+
+        time.sleep(rng.uniform(0, 0.002))
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        torn += partial.exists()
+        if (tmp_path / "killed").exists():  # the kill came too late
+            assert not partial.exists()
+            shutil.rmtree(tmp_path / "killed")
+
+    assert torn >= 1, "no kill hit the folder while it was being written"
+    finish_preparing(keys("killed"))  # beside what is left of the last
+    assert not partial.exists()
+    finish_preparing(keys("killed"))  # read from there
+    calm, killed = (load_from_disk(tmp_path / name)["train"].to_list() for name in ("calm", "killed"))
+    assert len(calm) == 100 and calm == killed
 
 
 @pytest.mark.slow

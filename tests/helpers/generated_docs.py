@@ -1,4 +1,4 @@
-"""The parts of docs/ that are generated: tables of keys, swaps, work-arounds and engines, and the diagram of the packages.
+"""The parts of docs/ that are generated: tables of keys, swaps, work-arounds, engines and the fuzz, and the diagram of the packages.
 
     python tests/helpers/generated_docs.py      (or: make docs)
 
@@ -107,12 +107,18 @@ def engines_table() -> str:
     return (ROOT / "tests" / "engines" / "table.md").read_text(encoding="utf-8").strip()
 
 
+def fuzz_table() -> str:
+    """What `make fuzz` found."""
+    return (ROOT / "tests" / "faults" / "fuzz_table.md").read_text(encoding="utf-8").strip()
+
+
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {  # by the word after which a part's marks are called
     "keys": ("configuration.md", keys_table),
     "packages": ("how_it_works.md", packages_diagram),
     "swaps": ("how_it_works.md", swaps_table),
     "work-arounds": ("how_it_works.md", workarounds_table),
     "engines": ("engines.md", engines_table),
+    "fuzz": ("troubleshooting.md", fuzz_table),
 }
 
 

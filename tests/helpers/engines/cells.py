@@ -13,7 +13,6 @@ from helpers.runs import recipe
 STEPS = 3
 TUNINGS, ATTACKS, ACCUMULATIONS = ("full", "lora"), ("none", "pgd", "freelb"), (1, 2)
 COMMON = dict(
-    dataset="uneven",
     disable_shuffling=True,  # the rows' order is what makes the ranks uneven
     per_device_train_batch_size=ROWS_PER_BATCH,
     max_steps=STEPS,
@@ -38,9 +37,11 @@ class Cell:
     attack: str
     accumulation: int
     poisoned: bool = False
+    dataset: str = "uneven"
 
     def __str__(self) -> str:
-        return f"{self.tuning}-{self.attack}-{self.accumulation}{POISONED if self.poisoned else ''}"
+        data = "" if self.dataset == "uneven" else f"-{self.dataset}"
+        return f"{self.tuning}-{self.attack}-{self.accumulation}{data}{POISONED if self.poisoned else ''}"
 
     def keys(self, checkpoint: Path, data: Path, folder: Path, ranks: int) -> dict[str, Any]:
         """The recipe, over the same global batches for any number of ranks that divides 2.
@@ -58,7 +59,7 @@ class Cell:
         if ranks > 1 and self.accumulation > 1:
             sharing |= dict(adversarial_rows_per_pass=2)
 
-        overrides = COMMON | tuning | attack | accumulation | sharing | dict(use_cpu=None)
+        overrides = COMMON | tuning | attack | accumulation | sharing | dict(use_cpu=None, dataset=self.dataset)
         return recipe(checkpoint, "qwen2_vl", data, folder / str(self), **overrides)
 
 

@@ -1,0 +1,1 @@
+"""Hostile inputs for every door of the package, in child processes that report what was opened, started, or crashed."""
