@@ -69,6 +69,22 @@ def _is_encodable(name: str) -> bool:
     return True
 
 
+_BASE64 = re.compile(r"[A-Za-z0-9+/\s]{64,}={0,2}\s*")
+_MEDIA_AS_BASE64 = (
+    "iVBORw0KGgo",
+    "/9j/",
+    "R0lGOD",
+    "UklGR",
+    "SUkq",
+    "TU0A",
+    "Qk",
+    "AAAA",
+    "GkXfo",
+    "SUQz",
+    "T2dn",
+    "ZkxhQ",
+)
+_LONGEST_NAME = 255  # characters; no file system has longer names
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # one letter before the colon is a drive
 
 
@@ -91,7 +107,8 @@ class MediaFolders:
             medium: as LLaMA-Factory has found it: a path, a `{"bytes", "path"}` dict, a list of frames, ...
 
         Raises:
-            Unusable: `address in place of a path`, `path outside the media folder`, or `medium not understood`.
+            Unusable: see `check_is_path`; or `path outside the media folder`, `link out of the media folder`, `medium not
+                understood`.
         """
         if isinstance(medium, (list, tuple)):
             for frame in medium:
@@ -102,22 +119,53 @@ class MediaFolders:
             self._check_path(medium)
 
     def _check_path(self, path: str) -> None:
-        if _ADDRESS.match(path):
-            detail = f"{shown(path)}; download the file, and name it by its path"
-            raise Unusable("address in place of a path", detail, path)
-
+        check_is_path(path)
         try:  # LLaMA-Factory opens what is not in `media_dir` relative to the working directory
             elsewhere = not os.path.isabs(path) and os.path.isfile(path)
             real = _real_path(path if elsewhere else os.path.join(self.media_dir, path))
         except (OSError, ValueError) as error:  # a null character, a surrogate, too long
             raise Unusable("medium not understood", f"{shown(path)} is not a path", path) from error
 
-        if not any(_is_under(real, root) for root in self.roots):
+        if any(_is_under(real, root) for root in self.roots):
+            return
+
+        written = os.path.abspath(path if elsewhere else os.path.join(self.media_dir, path))
+        if any(_is_under(written, root) for root in (os.path.abspath(self.media_dir), *self.roots)):
             detail = (
-                f"{shown(path)} leads out of `media_dir` ({self.media_dir}); copy the file there, or set `media_dir` to "
-                "a folder that holds it"
+                f"{shown(path)} is a symbolic link, or in a linked folder, and leads to {shown(real)}, out of `media_dir` "
+                f"({self.media_dir}); copy the file there, or set `media_dir` to a folder that holds it"
             )
-            raise Unusable("path outside the media folder", detail, path)
+            raise Unusable("link out of the media folder", detail, path)
+
+        detail = (
+            f"{shown(path)} leads out of `media_dir` ({self.media_dir}); copy the file there, or set `media_dir` to a folder "
+            "that holds it"
+        )
+        raise Unusable("path outside the media folder", detail, path)
+
+
+def check_is_path(text: str) -> None:
+    """Refuse what stands in place of a medium's path.
+
+    Raises:
+        Unusable: `address in place of a path`, or `base64 in place of a path`.
+    """
+    if _ADDRESS.match(text):
+        raise Unusable(
+            "address in place of a path", f"{shown(text)}; download the file, and name it by its path", text
+        )
+
+    if text.startswith("data:") or _is_base64(text):
+        detail = (
+            f"{len(text):,} characters that begin with {shown(text[:24])}; decode them into a file and name it by its path, or "
+            "keep the bytes in a Parquet file"
+        )
+        raise Unusable("base64 in place of a path", detail, text)
+
+
+def _is_base64(text: str) -> bool:
+    begins = text.startswith(_MEDIA_AS_BASE64) or len(text) > _LONGEST_NAME
+    return begins and _BASE64.fullmatch(text) is not None and not os.path.isfile(text)
 
 
 def _real_path(path: str) -> str:

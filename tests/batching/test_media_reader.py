@@ -28,6 +28,7 @@ from PIL import Image
 
 from modality_interference.batching.media_reader import MediaReader
 from modality_interference.errors import Unusable
+from modality_interference.media.image import load_image
 from modality_interference.media.reference import UnreadMedium
 
 
@@ -322,6 +323,33 @@ def test_frames_given_one_by_one_are_read_as_images_are(tmp_path: Path, monkeypa
                     mm_plugin._regularize_images([of], image_max_pixels=10**6, image_min_pixels=16)
 
     assert not started.exists()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
+def test_images_are_read_as_llamafactory_reads_them(mode: str, tmp_path: Path):
+    """Bit for bit, also where they are scaled first."""
+    noise = np.random.default_rng(1).integers(0, 256, (60, 80, 3), np.uint8)
+    wide = {"I;16": np.uint16, "I": np.int32, "F": np.float32}
+    if mode in wide:
+        image = Image.fromarray((noise[..., 0].astype(wide[mode]) * 200).astype(wide[mode]))
+    else:
+        image = Image.fromarray(noise).convert("P" if mode == "P" else mode)
+
+    assert image.mode == mode
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    suffix = "jpg" if mode == "CMYK" else "tif" if mode in ("I", "F") else "png"
+    path = tmp_path / f"image.{suffix}"
+    image.save(path, **({} if suffix == "tif" else {"exif": exif}))
+    for most, least in ((10**6, 16), (1000, 16), (10**6, 20000)):
+        settings = {"image_max_pixels": most, "image_min_pixels": least}
+        mm_plugin = plugin()
+        (expected,) = mm_plugin._regularize_images([str(path)], **settings)["images"]
+        with MediaReader(mm_plugin, 4).installed():
+            given = [str(path), {"bytes": path.read_bytes(), "path": None}, load_image("row:0", [str(path)], [])]
+            for found in mm_plugin._regularize_images(given, **settings)["images"]:
+                assert (found.mode, found.size) == ("RGB", expected.size)
+                assert found.tobytes() == expected.tobytes()
 
 
 def test_an_image_that_is_too_thin_to_scale():

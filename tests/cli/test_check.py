@@ -257,7 +257,10 @@ BAD_ENTRIES: dict[str, tuple[Any, list[str]]] = {
     ),
     "foreign picture": (
         CHOICE | {"file_name": "foreign.json", "twins": TWINS},
-        ["a medium is outside the dataset folder: `{outside}/secret.png` (row 0 and 1 more)"],
+        [
+            "a medium is outside the dataset folder: `{outside}/secret.png` (row 0)",
+            "a link leads out of the dataset folder: `{folder}/linked.png` (row 1)",
+        ],
     ),
     "stops": (
         {"file_name": "plain.json", "formatting": "sharegpt"},
@@ -308,12 +311,14 @@ def bad(tmp_path_factory):
 
 @pytest.mark.parametrize("name", BAD_ENTRIES)
 def test_every_problem_of_a_dataset_is_named(bad, name):
-    _, outside, findings = bad
+    folder, outside, findings = bad
     found = [problem for problem in findings.problems if problem.startswith(f"dataset `{name}`: ")]
     expected = BAD_ENTRIES[name][1]
     assert len(found) == len(expected)
     for wording in expected:
-        assert any(wording.replace("{outside}", str(outside)) in problem for problem in found), (wording, found)
+        assert any(
+            wording.replace("{outside}", str(outside)).replace("{folder}", str(folder)) in problem for problem in found
+        ), (wording, found)
 
 
 def test_good_datasets_among_bad_ones(bad):

@@ -298,7 +298,7 @@ def test_openai():
         ([("gpt", "Hello."), ("human", "<image>Which pet?")], "no assistant turn: "),
         ([], "no assistant turn: "),
         ([("human", "<image>?"), ("gpt", None)], "unreadable row: the content of a turn must be text, found None"),
-        ([("human", "Which pet?"), ("gpt", "A cat.")], "image token without image: 0 `<image>` in the messages, 1"),
+        ([("human", "Which pet?"), ("gpt", "A cat.")], "image without its token: 0 `<image>` in the messages, 1"),
         ([("human", "<image>?"), ("gpt", "<image>")], "image token without image: 2 `<image>` in the messages, 1"),
     ],
 )

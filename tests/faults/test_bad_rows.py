@@ -8,7 +8,9 @@ from helpers.bad_rows import write_bad_rows
 from helpers.loading import load_data
 from helpers.runs import recipe
 from llamafactory.train.tuner import run_exp
+from PIL import Image
 
+from modality_interference.cli.check import check_dataset_folder
 from modality_interference.results import read_rows
 
 
@@ -53,3 +55,33 @@ def test_a_diagnosis_scores_the_good_rows(checkpoint, tmp_path, warnings):
     clean = [(row.dataset, row.row) for row in rows if row.perturbation == "clean"]
     assert set(clean) == bad.good and len(clean) == len(bad.good) == 100
     assert len(rows) == 2 * len(clean)
+
+
+def test_images_that_read_otherwise_than_they_look_are_remarked_once_a_run(checkpoint, tmp_path, warnings):
+    folder, exif = tmp_path / "data", Image.Exif()
+    folder.mkdir()
+    exif[0x0112] = 6
+    for name in ("turned", "again"):
+        Image.new("RGB", (40, 30), "red").save(folder / f"{name}.jpg", exif=exif)
+
+    Image.new("I;16", (40, 30), 3000).save(folder / "deep.png")
+    Image.new("RGB", (40, 30), "red").save(folder / "plain.png")
+    row = {"question": "Which colour?", "choices": ["red", "green"], "answer": "A"}
+    rows = [row | {"images": [name]} for name in ("plain.png", "turned.jpg", "deep.png", "again.jpg", "turned.jpg")]
+    (folder / "rows.json").write_text(json.dumps(rows))
+    twins = {"relevant": ["image"], "perturbations": ["misleading_text"]}
+    columns = {name: name for name in ("question", "choices", "answer", "images")}
+    entry = {"file_name": "rows.json", "formatting": "multiple_choice_twins", "columns": columns, "twins": twins}
+    (folder / "dataset_info.json").write_text(json.dumps({"rows": entry}))
+    keys = recipe(checkpoint("qwen2_5_vl"), "qwen2_vl", folder, tmp_path / "out", dataset="rows")
+    for run in (1, 2):  # the second from the cache
+        assert len(load_data(keys).train) == len(rows)
+        remarks = [text for text in warnings if "may surprise" in text]
+        assert len(remarks) == run and not any("dropped" in text for text in warnings)
+
+    said = remarks[0]
+    assert said.startswith("Dataset rows: 4 images of 5 rows are read as LLaMA-Factory reads them")
+    assert f"3 x image stored turned (first: row 1: image `{folder}/turned.jpg`: EXIF orientation 6" in said
+    assert f"1 x image of more than 8 bits (first: row 2: image `{folder}/deep.png`: " in said
+    findings = check_dataset_folder(folder, len(rows))
+    assert not any("`rows`" in problem for problem in findings.problems) and findings.notes["rows"][1] == said

@@ -1,5 +1,6 @@
 """Datasets seeded with bad rows of many kinds."""
 
+import base64
 import json
 import random
 import struct
@@ -76,6 +77,7 @@ def _write_images(folder: Path) -> None:
     for colour in COLOURS:
         Image.new("RGB", (40, 40), colour).save(folder / f"{colour}.png")
 
+    Image.new("RGB", (40, 40), "red").save(folder / "red.jpg")
     whole = (folder / "red.png").read_bytes()
     (folder / "truncated.png").write_bytes(whole[: len(whole) // 2])
     (folder / "zero.png").touch()
@@ -119,21 +121,26 @@ def _question(index: int) -> dict[str, Any]:
 def _write_questions(folder: Path, bad: BadRows) -> None:
     outside = str(folder.parent / "outside.png")
     colours = json.dumps(["red", "green", "red"])
+    encoded = base64.b64encode((folder / "red.png").read_bytes()).decode()
+    jpeg = base64.b64encode((folder / "red.jpg").read_bytes()).decode()  # begins as an absolute path
+    as_base64 = (encoded, f"data:image/png;base64,{encoded}", jpeg)
     changes = [
-        *[("missing image", {"images": ["absent.png"]})] * 6,
+        *[("missing image", {"images": ["absent.png"]})] * 3,
         *[("broken image", {"images": ["truncated.png"]})] * 6,
         *[("empty image", {"images": ["zero.png"]})] * 4,
         *[("huge image", {"images": ["bomb.png"]})] * 4,
         *[("not an image", {"images": ["note.png"]})] * 3,
         *[("empty question", {"question": value}) for value in (None, "", "  ", "<image>")],
         *[("text too long", {"question": "why " * (LONG // 4)})] * 2,
-        *[("answer not among the options", {"answer": value}) for value in ("purple", "D", "7", "", None, "NaN")],
+        *[("answer not among the options", {"answer": value}) for value in ("mauve", "D", "7", "", None, "NaN")],
         *[("fewer than two options", {"choices": value}) for value in (None, "[]", '["red"]', "[null, null]")],
         *[("options not understood", {"choices": value}) for value in ("red, green", '[["red"], ["green"]]', "NaN")],
         *[("options not understood", {"choices": value}) for value in ('[{"a": 1}, 2]', "[" * 5000, "5", "true")],
         *[("more than 1000 options", {"choices": json.dumps(list(range(1001)))})] * 2,
         *[("duplicated options", {"choices": colours})] * 5,
-        *[("path outside the media folder", {"images": [path]}) for path in ("../outside.png", outside, "link.png")],
+        *[("path outside the media folder", {"images": [path]}) for path in ("../outside.png", outside)],
+        ("link out of the media folder", {"images": ["link.png"]}),
+        *[("base64 in place of a path", {"images": [text]}) for text in as_base64],
         *[("path outside the media folder", {"images": ["../../../../../etc/hostname"]})] * 2,
         *[("address in place of a path", {"images": [f"{scheme}://host/red.png"]}) for scheme in ("https", "file")],
         *[("text not encodable", {"choices": '["red \\ud800", "green"]'})] * 2,

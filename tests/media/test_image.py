@@ -15,7 +15,7 @@ from PIL import Image
 
 from modality_interference.data.dataset import list_pool
 from modality_interference.errors import ModalityInterferenceError
-from modality_interference.media.image import canvas, load_image
+from modality_interference.media.image import canvas, image_remark, load_image
 from modality_interference.media.reference import (
     CanvasKind,
     CanvasReference,
@@ -51,11 +51,47 @@ def test_every_kind_of_image_loads_alike(image: str):
     assert load_image(str(FileReference(image)), [], []).tobytes() == expected
 
 
-@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1"])
-def test_images_become_rgb(mode: str):
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "I;16", "CMYK"])
+def test_images_stay_as_they_are_stored(mode: str):
+    """LLaMA-Factory scales them before it makes them RGB."""
     stream = io.BytesIO()
-    Image.new(mode, (5, 4)).save(stream, "PNG")
-    assert load_image("row:0", [stream.getvalue()], []).mode == "RGB"
+    Image.new(mode, (5, 4)).save(stream, "TIFF")
+    loaded = load_image("row:0", [stream.getvalue()], [])
+    assert (loaded.mode, loaded.size) == (mode, (5, 4)) and loaded.convert("RGB").size == (5, 4)
+
+
+def test_a_mode_that_cannot_become_rgb_is_refused():
+    assert "conversion from La to L not supported" in refusal("row:0", [Image.new("La", (5, 4))])
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", [None, 1, 2, 6, 8, 99])
+def test_images_that_are_stored_turned_are_remarked(orientation: int | None, kind: str):
+    stream, exif = io.BytesIO(), Image.Exif()
+    if orientation is not None:
+        exif[0x0112] = orientation
+
+    Image.new("RGB", (8, 6), "red").save(stream, kind, exif=exif)
+    loaded = load_image("row:0", [stream.getvalue()], [])
+    assert loaded.size == (8, 6)
+    remark = image_remark(loaded)
+    assert (remark and remark[0]) == ("image stored turned" if orientation in (2, 6, 8) else None)
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind"), [("I;16", "PNG"), ("I;16", "TIFF"), ("I", "TIFF"), ("F", "TIFF"), ("L", "PNG")]
+)
+def test_images_of_more_than_8_bits_are_remarked(mode: str, kind: str):
+    stream = io.BytesIO()
+    Image.new(mode, (8, 6)).save(stream, kind)
+    remark = image_remark(load_image("row:0", [stream.getvalue()], []))
+    assert (remark and remark[0]) == (None if mode == "L" else "image of more than 8 bits")
+
+
+def test_broken_exif_is_no_remark():
+    image = Image.new("RGB", (8, 6))
+    image.info["exif"] = b"Exif\0\0II*\0\xff\xff\xff\xff"
+    assert image_remark(image) is None
 
 
 @pytest.mark.parametrize(("kind", "pixel"), [(CanvasKind.BLACK, (0, 0, 0)), (CanvasKind.WHITE, (255, 255, 255))])

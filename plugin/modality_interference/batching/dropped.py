@@ -7,14 +7,14 @@ from typing import Any
 import pyarrow.compute as pc
 from datasets import Dataset, Features, IterableDataset
 
+from ..data import schema
 from ..data.records import Reason
-from ..data.schema import DROPPED
 from ..errors import ModalityInterferenceError
 from ..messages import listed
 from ..modality import MEDIA, Modality
 
 
-COLUMNS = sorted(DROPPED)
+COLUMNS = sorted(schema.DROPPED)
 SHOWN_KINDS = 40
 MANY = 8  # rows: fewer may all be bad by chance
 MANY_OF_A_STREAM = 64  # of which nobody knows what else will come
@@ -59,6 +59,11 @@ def good_rows(dataset: Dataset, warn: Callable[[str], None]) -> list[int]:
 
     if found:
         warn(FIXED)
+
+    columns = (dataset[name] for name in ("dataset", "row", "clip", "remarks"))
+    remarked = [(name, data_row(row, clip), _as_reasons(remarks)) for name, row, clip, remarks in zip(*columns)]
+    for summary in summaries(remarked, Counter(dataset["dataset"]), REMARKS):
+        warn(summary)
 
     names = dataset["dataset"]
     if lost := sorted(set(names) - {names[index] for index in good}):
@@ -121,16 +126,24 @@ def data_row(row: int, clip: int) -> int:
 
 def _reasons(dropped: dict[str, str] | None, dropped_twins: list[dict[str, str]]) -> list[Reason]:
     """Why an example, or twins of it, cannot be used."""
-    cells = dropped_twins if dropped is None else [dropped]
+    return _as_reasons(dropped_twins if dropped is None else [dropped])
+
+
+def _as_reasons(cells: Iterable[dict[str, str]]) -> list[Reason]:
     return [Reason(cell["kind"], cell["detail"]) for cell in cells]
 
 
-def summaries(problems: Iterable[tuple[str, int, list[Reason]]], sizes: Counter) -> list[str]:
+DROPPED = "dropped {found} rows or twins of {size} rows"
+REMARKS = "{found} images of {size} rows are read as LLaMA-Factory reads them, which may surprise"
+
+
+def summaries(problems: Iterable[tuple[str, int, list[Reason]]], sizes: Counter, headline: str = DROPPED) -> list[str]:
     """One text per dataset.
 
     Args:
         problems: (dataset, row, reasons).
         sizes: rows of each dataset.
+        headline: what happened to `found` of `size` rows.
     """
     counts: dict[str, Counter] = {}
     first: dict[tuple[str, str], str] = {}
@@ -139,16 +152,16 @@ def summaries(problems: Iterable[tuple[str, int, list[Reason]]], sizes: Counter)
             counts.setdefault(name, Counter())[reason.kind] += 1
             first.setdefault((name, reason.kind), f"row {row}: {reason.detail[:300]}")
 
-    return [_summary(name, kinds, sizes[name], first) for name, kinds in counts.items()]
+    return [_summary(name, kinds, sizes[name], first, headline) for name, kinds in counts.items()]
 
 
-def _summary(name: str, kinds: Counter, size: int, first: dict[tuple[str, str], str]) -> str:
+def _summary(name: str, kinds: Counter, size: int, first: dict[tuple[str, str], str], headline: str) -> str:
     parts = [f"{count} x {kind} (first: {first[name, kind]})" for kind, count in kinds.most_common(SHOWN_KINDS)]
     if len(kinds) > SHOWN_KINDS:
         parts.append(f"{len(kinds) - SHOWN_KINDS} more kinds")
 
-    dropped = f"dropped {sum(kinds.values())} rows or twins of {size} rows"
-    return f"{_about(name)}{dropped}: {'; '.join(parts)}."
+    happened = headline.format(found=sum(kinds.values()), size=size)
+    return f"{_about(name)}{happened}: {'; '.join(parts)}."
 
 
 def _about(name: str) -> str:
@@ -167,7 +180,10 @@ class _StreamFilter:
         for index, cell in enumerate(dropped):
             row = data_row(examples["row"][index], examples["clip"][index])
             for reason in _reasons(cell, examples["dropped_twins"][index]):
-                self._warn_once(reason, examples["dataset"][index], row)
+                self._warn_once(reason, examples["dataset"][index], row, "dropping rows or twins")
+
+            for remark in _as_reasons(examples["remarks"][index]):
+                self._warn_once(remark, examples["dataset"][index], row, "images are read as LLaMA-Factory reads them")
 
             for modality in MEDIA:
                 if examples[f"{modality}_references"][index]:
@@ -191,8 +207,8 @@ class _StreamFilter:
             number = f"all of the first {MANY_OF_A_STREAM}"
             raise ModalityInterferenceError(f"{_all_of(modality, dataset, number)} {kind}: {dropped['detail'][:300]}")
 
-    def _warn_once(self, reason: Reason, dataset: str, row: int) -> None:
+    def _warn_once(self, reason: Reason, dataset: str, row: int, what: str) -> None:
         if reason.kind not in self.seen:  # the first of each kind; a stream has no end to sum up at
             self.seen.add(reason.kind)
             text = str(reason)[:300]
-            self.warn(f"Dataset {dataset}: dropping rows or twins: {text} (row {row}; first of its kind).")
+            self.warn(f"Dataset {dataset}: {what}: {text} (row {row}; first of its kind).")

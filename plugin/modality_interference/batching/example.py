@@ -102,6 +102,7 @@ class TokenizedExample:
         option_lengths: for every option the characters of the answer that is scored: its text's, or 1 for its letter.
         dropped: why the row cannot be used.
         dropped_twins: why twins of it cannot be used.
+        remarks: how LLaMA-Factory reads images of it that are good all the same.
     """
 
     clean: TokenizedRow
@@ -120,6 +121,7 @@ class TokenizedExample:
     option_lengths: Sequence[int] = ()
     dropped: Reason | None = None
     dropped_twins: Sequence[Reason] = ()
+    remarks: Sequence[Reason] = ()
 
     @property
     def data_row(self) -> int:
@@ -179,4 +181,5 @@ class TokenizedExample:
             "clip": NO_CLIP if self.clip is None else self.clip,
             "dropped": None if self.dropped is None else self.dropped.to_arrow(),
             "dropped_twins": [reason.to_arrow() for reason in self.dropped_twins],
+            "remarks": [reason.to_arrow() for reason in self.remarks],
         }

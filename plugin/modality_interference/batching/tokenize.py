@@ -14,7 +14,7 @@ from .. import __version__
 from ..data.records import LAYOUT, Reason, TwinRecord
 from ..data.sample import PLACEHOLDERS, Message, References
 from ..errors import ModalityInterferenceError, Unusable
-from ..media.image import image_name, load_image
+from ..media.image import image_name, image_remark, load_image
 from ..media.reference import UnreadMedium, find_medium
 from ..messages import listed
 from ..modality import IGNORE_LABEL, MEDIA, Modality
@@ -111,7 +111,7 @@ class TwinProcessor(SupervisedDatasetProcessor):
 
         clean = replace(clean, target=record.target)
         example = replace(example, clean=clean, option_ids=option_ids, option_lengths=option_lengths)
-        return replace(example, variants=twins, dropped_twins=dropped)
+        return replace(example, variants=twins, dropped_twins=dropped, remarks=_remarks(row, loaded))
 
     def _compare(self, twin: TokenizedRow, clean: TokenizedRow, answer: list[int]) -> None:
         """Refuse a twin of which `cutoff_len` has cut off more than of its clean row, or all that is perturbed."""
@@ -317,6 +317,16 @@ def _named(error: Unusable, row: dict[str, Any], loaded: dict[tuple[Modality, st
             return Unusable(error.kind, f"{name}: {error.detail}", medium)
 
     return error
+
+
+def _remarks(row: dict[str, Any], loaded: dict[tuple[Modality, str], Any]) -> list[Reason]:
+    images = {reference: image for (modality, reference), image in loaded.items() if modality is Modality.IMAGE}
+    own, extra = row["_images"] or [], row.get("_twin_images") or []
+    return [
+        Reason.of(Unusable(kind, f"{image_name(reference, own, extra)}: {detail}"))
+        for reference, image in images.items()
+        for kind, detail in filter(None, [image_remark(image)])
+    ]
 
 
 def _as_dict(image: Any) -> Any:

@@ -100,11 +100,12 @@ def _check_dataset(name: str, entry: Any, folder: Path, formats: set[str], rows:
 
 def _try_rows(dataset: "LocalDataset", rows: int) -> tuple[list[str], list[str]]:
     """Convert the first rows; returns notes and problems."""
-    from ..batching.dropped import summaries
+    from ..batching.dropped import REMARKS, summaries
 
     tried = min(rows, len(dataset.rows))
     twins, good = Counter[str](), 0
     dropped: list[tuple[str, int, list[Reason]]] = []
+    remarked: list[tuple[str, int, list[Reason]]] = []
     problems: list[tuple[int, Reason]] = []
     for example in dataset.examples(range(tried)):
         problems += ((example.index, problem) for problem in example.problems)
@@ -113,6 +114,7 @@ def _try_rows(dataset: "LocalDataset", rows: int) -> tuple[list[str], list[str]]
 
         if not example.dropped and not example.problems:
             good += 1
+            remarked.append((dataset.name, example.data_row, example.remarks))
             twins.update(twin.perturbation for twin in example.twins)
 
     made = ", ".join(f"{number} {label}" for label, number in twins.items()) or "none"
@@ -121,7 +123,8 @@ def _try_rows(dataset: "LocalDataset", rows: int) -> tuple[list[str], list[str]]
     if not good and not found:
         found.append(f"none of the first {tried} rows can be used")
 
-    return [note, *summaries(dropped, Counter({dataset.name: tried}))], found
+    sizes = Counter({dataset.name: tried})
+    return [note, *summaries(dropped, sizes), *summaries(remarked, sizes, REMARKS)], found
 
 
 def _by_kind(problems: list[tuple[int, "Reason"]]) -> list[str]:

@@ -154,9 +154,15 @@ class Sample:
         text = "\n".join([message["content"] for message in (*self.prompt, *self.response)])
         for modality, placeholder in PLACEHOLDERS.items():
             found, media = text.count(placeholder), len(self.media[modality])
-            if found != media:
-                detail = f"{found} `{placeholder}` in the messages, {media} {modality}(s) in the row"
-                raise Unusable(f"{modality} token without {modality}", detail)
+            counts = f"{found} `{placeholder}` in the messages, {media} {modality}(s) in the row"
+            if found > media:
+                raise Unusable(
+                    f"{modality} token without {modality}", f"{counts}; remove the token, or add the {modality}"
+                )
+
+            if found < media:
+                fix = f"put `{placeholder}` where each belongs into the text, or remove the {modality}"
+                raise Unusable(f"{modality} without its token", f"{counts}; {fix}")
 
     def changed(self, **changes: Any) -> "Sample":
         """The sample with other values: a `dataclasses.replace` without the time that a frozen class's constructor takes."""

@@ -44,7 +44,11 @@ TWINS = {  # `records.TwinRecord`
 }
 IMAGE = {"bytes": Value("binary"), "path": Value("string")}  # an image, as the converter gives those of other rows
 ALIGNED_IMAGES = List(Image(decode=False))  # one type for all datasets, or they could not be mixed
-DROPPED = {"dropped", "dropped_twins"}  # columns that no dataset has any more once its bad rows are out
+DROPPED = {
+    "dropped",
+    "dropped_twins",
+    "remarks",
+}  # columns that no dataset has any more once what they say has been said
 
 
 def column_names(dataset: AnyDataset) -> list[str]:
@@ -170,6 +174,7 @@ def tokenized(dataset: AnyDataset) -> Features:
             "clip": Value("int64"),  # the row of the data, where several questions are asked about one; else -1
             "dropped": REASON,
             "dropped_twins": List(REASON),
+            "remarks": List(REASON),
         }
     )
 

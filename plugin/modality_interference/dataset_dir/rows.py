@@ -10,9 +10,9 @@ from PIL.Image import Image
 
 from ..data.records import Reason, TwinRecord, Variant
 from ..errors import ModalityInterferenceError, Unusable
-from ..files import is_inside
+from ..files import check_is_path, is_inside
 from ..media.audio import read_audio
-from ..media.image import load_image
+from ..media.image import image_name, image_remark, load_image
 from ..media.reference import find_medium
 from ..media.video import try_video
 from ..modality import MEDIA, Modality
@@ -34,6 +34,7 @@ class Example:
         dropped: why a run would drop the row; None if it would not.
         dropped_twins: why it would drop twins.
         lost: these twins.
+        remarks: how LLaMA-Factory reads images of it that are good all the same.
         problems: what no run should meet: media outside the folder, a row that would stop it.
     """
 
@@ -44,6 +45,7 @@ class Example:
     dropped: Reason | None = None
     dropped_twins: list[Reason] = field(default_factory=list)
     lost: list[Variant] = field(default_factory=list)
+    remarks: list[Reason] = field(default_factory=list)
     problems: list[Reason] = field(default_factory=list)
 
     @property
@@ -93,10 +95,20 @@ def read_example(convert: Callable[[], dict[str, Any]], index: int, folder: Path
 def _look_for_media(example: Example, folder: Path) -> None:
     """Check that all media lie in the folder; paths that LLaMA-Factory did not find are relative to it, too."""
     for column in (*_IMAGES, *_CLIPS):
-        items = example.aligned[column] = _in_folder(list(example.aligned.get(column) or []), folder)
+        items = list(example.aligned.get(column) or [])
+        for text in [path for item in _flat(items) if (path := _path(item))]:
+            try:
+                check_is_path(text)
+            except Unusable as error:
+                example.dropped = Reason.of(error)
+                return
+
+        items = example.aligned[column] = _in_folder(items, folder)
         for path in filter(None, map(_path, _flat(items))):
             if not is_inside(path, folder):
-                example.problems.append(Reason("a medium is outside the dataset folder", f"`{path[:300]}`"))
+                linked = os.path.abspath(path).startswith(os.path.join(folder, ""))
+                kind = "a link leads out of the dataset folder" if linked else "a medium is outside the dataset folder"
+                example.problems.append(Reason(kind, f"`{path[:300]}`"))
 
 
 def _read_media(example: Example, record: TwinRecord, clips: "TriedClips") -> None:
@@ -105,8 +117,10 @@ def _read_media(example: Example, record: TwinRecord, clips: "TriedClips") -> No
     for row in rows:
         try:
             for reference in set(row.media[Modality.IMAGE]) - set(example.images):
-                stored = (example.aligned[column] for column in _IMAGES)
-                example.images[reference] = load_image(reference, *stored)
+                images = [example.aligned[column] or [] for column in _IMAGES]
+                example.images[reference] = image = load_image(reference, *images)
+                for kind, detail in filter(None, [image_remark(image)]):
+                    example.remarks.append(Reason(kind, f"{image_name(reference, *images)}: {detail}"))
 
             for modality in (Modality.VIDEO, Modality.AUDIO):
                 stored = [example.aligned[f"_{own}{MEDIA[modality]}"] for own in ("", "twin_")]

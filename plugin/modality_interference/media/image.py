@@ -3,6 +3,7 @@
 import os
 import random
 from collections.abc import Callable, Sequence
+from functools import cache
 from io import BytesIO
 from typing import Any, TypeVar
 
@@ -26,7 +27,7 @@ def load_image(reference: str, images: Sequence[Any], extra_images: Sequence[Any
         extra_images: the row's `_twin_images`, likewise.
 
     Returns:
-        An RGB image.
+        An image as `read_image` gives it; a canvas is RGB.
 
     Raises:
         ModalityInterferenceError: the reference is malformed or names no image of this row.
@@ -51,12 +52,52 @@ def read_image(image: Any) -> Image.Image:
         image: a path, a `{"bytes", "path"}` dict, bytes or a PIL image.
 
     Returns:
-        An RGB image, as LLaMA-Factory converts it: turned as stored (EXIF is not looked at), of several frames the first.
+        An image as LLaMA-Factory opens it: in the mode that it is stored in (LLaMA-Factory makes it RGB once it is scaled),
+            turned as stored (EXIF is not looked at), of several frames the first.
 
     Raises:
         Unusable: as `load_image`.
     """
-    return _read(image, lambda opened: opened.convert("RGB"))
+    return _read(image, _as_stored)
+
+
+def _as_stored(opened: Image.Image) -> Image.Image:
+    _check_mode(opened.mode)
+    return opened.copy()  # decodes it, too
+
+
+@cache
+def _check_mode(mode: str) -> None:
+    """Raise ValueError where PIL makes no RGB of images of a mode, such as LAB."""
+    Image.new(mode, (1, 1)).convert("RGB")
+
+
+_WIDE = ("I", "F")  # what the names of modes with more than 8 bits a channel begin with
+_ORIENTATION = 0x0112  # of EXIF; 1 is upright
+
+
+def image_remark(image: Image.Image) -> tuple[str, str] | None:
+    """What a user should know of how LLaMA-Factory reads an image that is good all the same.
+
+    Args:
+        image: from `read_image`.
+
+    Returns:
+        A kind, by which remarks are counted, and what it means; None as a rule.
+    """
+    if image.mode.startswith(_WIDE):
+        bits = f"its channel has more than 8 bits (PIL's mode `{image.mode}`)"
+        return "image of more than 8 bits", f"{bits}; values above 255 become white: save it with 8 bits a channel"
+
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1) if "exif" in image.info else 1
+    except Exception:  # EXIF of an image that is good otherwise
+        return None
+
+    if orientation in range(2, 9):
+        return "image stored turned", f"EXIF orientation {orientation} is not applied: save it upright if that matters"
+
+    return None
 
 
 def image_format(path: str) -> str | None:

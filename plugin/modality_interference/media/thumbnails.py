@@ -32,8 +32,8 @@ _SIZE = (256, 256)  # pixels
 
 
 def thumbnail_uri(image: Image.Image) -> str:
-    """A small copy of an RGB image, as a `data:` URI."""
-    thumbnail = image.copy()
+    """A small RGB copy of an image, as a `data:` URI."""
+    thumbnail = image.convert("RGB")
     thumbnail.thumbnail(_SIZE)
     return _image_uri(thumbnail, exact=max(image.size) <= SMALL)
 
@@ -83,7 +83,7 @@ def _listed_frames(source: Sequence[Any]) -> tuple[list[Image.Image], str]:
     """Frames from the middles of as many equal parts of a list of images."""
     count = len(source)
     indices = dict.fromkeys((2 * part + 1) * count // (2 * FRAMES) for part in range(FRAMES))
-    return [load_image(f"row:{index}", source, ()) for index in indices], f"{count} frames"
+    return [load_image(f"row:{index}", source, ()).convert("RGB") for index in indices], f"{count} frames"
 
 
 def _decoded_frames(path: str) -> tuple[list[Image.Image], str]:
