@@ -13,7 +13,7 @@ from .differences import ComparedCondition, Comparison, Run, RunRates, differenc
 from .plots.attention import COMPARED_FILE, contrast_plots
 from .plots.comparison import comparison_plots
 from .summary import comparison_summary
-from .table import PROMPTS, RATE_TITLES, ConditionName, of_all, of_prompts, tidy_table
+from .table import PROMPTS, RATE_TITLES, ConditionName, left_out, names, of_all, of_prompts, tidy_table, worst
 from .templating import render
 from .text import counted, described, encodable, joined, moment, tuned
 from .theme import Plot
@@ -121,8 +121,8 @@ def compare_runs(folders: Sequence[Path], output: Path, names: Sequence[str] | N
         notes=notes(runs, pairs),
     )
     probed = {run.name: run.diagnosis.attention for run in runs if run.diagnosis.attention is not None}
-    plots = [*comparison_plots(table), *contrast_plots(probed, COMPARED_FILE)]
-    text = comparison_page(comparison, plots)  # before anything is written: all or nothing
+    plots = [*comparison_plots(worst(table)), *contrast_plots(probed, COMPARED_FILE)]
+    text = comparison_page(_shown(comparison, table), plots)  # before anything is written: all or nothing
     for plot in plots:
         write_bytes(output / plot.file_name, plot.png)
 
@@ -130,6 +130,17 @@ def compare_runs(folders: Sequence[Path], output: Path, names: Sequence[str] | N
     page = output / HTML_FILE
     write_text(page, text)
     return page
+
+
+def _shown(comparison: Comparison, table: pd.DataFrame) -> Comparison:
+    """What the page shows of a comparison; its file has all of it."""
+    kept = set(names(worst(table)))
+    conditions, prompts = (
+        [condition for condition in found if (condition.dataset, condition.perturbation) in kept]
+        for found in (comparison.conditions, comparison.prompts)
+    )
+    notes = [*left_out(table, JSON_FILE), *comparison.notes]
+    return comparison.model_copy(update={"conditions": conditions, "prompts": prompts, "notes": notes})
 
 
 def _pairs(reference: LoadedRun, run: LoadedRun) -> pd.DataFrame:

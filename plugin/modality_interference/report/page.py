@@ -9,11 +9,11 @@ from markupsafe import Markup
 
 from ..files import write_bytes, write_text
 from ..modality import CLEAN, Modality
-from ..results import Diagnosis, Flip, MediaThumbnail, ScoredRow
+from ..results import JSON_FILE, Diagnosis, Flip, MediaThumbnail, ScoredRow
 from .classes import class_groups
 from .plots.diagnosis import FILES, diagnosis_plots
 from .summary import diagnosis_summary
-from .table import PROMPTS, RATE_TITLES, conditions, of_all, prompt_lines, rates_present, tidy_table
+from .table import PROMPTS, RATE_TITLES, conditions, left_out, of_all, prompt_lines, rates_present, tidy_table, worst
 from .templating import render
 from .text import Piece, changes, counted, described, moment, shortened, tuned, visible
 from .theme import Plot
@@ -50,7 +50,8 @@ def write_report(folder: Path, diagnosis: Diagnosis, rows: Sequence[ScoredRow]) 
 
 
 def _page(diagnosis: Diagnosis, rows: Sequence[ScoredRow], plots: Sequence[Plot]) -> str:
-    table = tidy_table(diagnosis)
+    every = tidy_table(diagnosis)
+    table = worst(every)
     overall = of_all(table)
     return render(
         "interference.html.j2",
@@ -59,7 +60,8 @@ def _page(diagnosis: Diagnosis, rows: Sequence[ScoredRow], plots: Sequence[Plot]
         tuned=diagnosis.tuning and tuned(diagnosis.tuning),
         created=moment(diagnosis.created),
         introduction=introduction(diagnosis),
-        summary=diagnosis_summary(overall),
+        summary=diagnosis_summary(of_all(every)),
+        left_out=left_out(every, JSON_FILE),
         plots=plots,
         conditions=conditions(overall),
         prompts=PROMPTS,

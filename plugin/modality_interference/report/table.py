@@ -157,6 +157,52 @@ def names(table: pd.DataFrame) -> list[ConditionName]:
     return sorted(found, key=lambda name: datasets.index(name[0]))
 
 
+MOST_SHOWN = 200  # conditions on a page: more are not read, and take minutes to draw
+
+
+def worst(table: pd.DataFrame) -> pd.DataFrame:
+    """The lines that a page shows: of more than `MOST_SHOWN` conditions those with the most flips, and their clean rows.
+
+    Without flips the fall of the accuracy counts, and where nothing was perturbed the lowest accuracy. Of several runs, the
+    worst of them counts.
+
+    Args:
+        table: a tidy table, or those of several runs.
+    """
+    found = names(table)
+    if len(found) <= MOST_SHOWN:
+        return table
+
+    overall, keys = of_all(table), ["dataset", "perturbation"]
+    accuracy = overall[overall.rate == "accuracy"]
+    fall = accuracy.assign(value=accuracy.clean - accuracy.value).groupby(keys).value.max()
+    harm = overall[overall.rate == "flip_rate"].groupby(keys).value.max().combine_first(fall)
+    lowest = (-accuracy.groupby(keys).value.min()).to_dict()
+    perturbed = [name for name in found if name[1] != CLEAN]
+    scores = {name: harm.get(name, float("nan")) for name in perturbed} if perturbed else lowest
+    ranked = sorted(perturbed or found, key=lambda name: (pd.isna(scores.get(name)), -scores.get(name, 0.0)))
+    kept = set(ranked[:MOST_SHOWN])
+    kept |= {(dataset, CLEAN) for dataset, _ in kept}
+    return table[pd.MultiIndex.from_frame(table[keys]).isin(list(kept))]
+
+
+def left_out(table: pd.DataFrame, where: str) -> list[str]:
+    """A sentence about the conditions that a page does not show; none where it shows all.
+
+    Args:
+        table: the whole tidy table.
+        where: the file that holds all of them.
+    """
+    every, shown = len(names(table)), len(names(worst(table)))
+    if shown == every:
+        return []
+
+    return [
+        f"This page shows the {shown:,} of {every:,} conditions in which the most answers flipped, with their clean rows; all are "
+        f"in {where}."
+    ]
+
+
 def conditions(table: pd.DataFrame) -> list[dict[str, Any]]:
     """A dictionary per condition, for templates: the columns `CONDITION`, and `rates` by name with their `FIGURES`."""
     return [
