@@ -2,7 +2,7 @@
 
 import pytest
 from helpers.tiny_models import CLIP_FAMILIES, FAMILIES
-from transformers import AutoModel, AutoModelForImageTextToText, Lfm2Config
+from transformers import AutoModel, AutoModelForImageTextToText, DogeConfig, Lfm2Config
 
 from modality_interference.arguments import PluginArguments, validate
 from modality_interference.attention.packing import obstacle, shares_prefixes
@@ -37,7 +37,29 @@ def test_layers_without_attention():
         num_key_value_heads=1, layer_types=["conv", "full_attention"],
     )  # fmt: skip
     why = obstacle(AutoModel.from_config(config))
-    assert why == "Lfm2Model has layers other than attention (conv)"
+    assert why == "Lfm2Model has layers other than full and sliding attention (conv)"
+
+
+def test_an_attention_that_makes_its_own_mask():
+    config = DogeConfig(
+        vocab_size=32, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        num_key_value_heads=1,
+    )  # fmt: skip
+    why = obstacle(AutoModel.from_config(config))
+    assert why == "DogeAttention makes a mask of its own, for rows that are not packed"
+
+
+def test_eager_attention_outside_of_the_interface(checkpoint):
+    decoder = decoder_of(checkpoint, "gemma4")
+    assert obstacle(decoder) is None
+    decoder.config._attn_implementation = "eager"
+    why = obstacle(decoder)
+    assert why == "Gemma4TextAttention computes eager attention outside of transformers' attention interface"
+
+
+def test_attention_in_both_directions(checkpoint):
+    why = obstacle(decoder_of(checkpoint, "paligemma"))
+    assert why == "GemmaAttention is not causal: tokens see later ones, in which rows differ"
 
 
 @pytest.mark.parametrize(("written", "settled"), [(True, "true"), (False, "false"), ("AUTO", "auto")])

@@ -29,13 +29,24 @@ SEEN = {  # for models that do not hear
         "perturbations": ["misleading_caption", {"name": "long_context", "tokens": 40}],
     },
 }
+HEARD = {  # for models that do not see
+    "file_name": "clips.jsonl",
+    "formatting": "multiple_choice_twins",
+    "columns": {"audios": "audio", "question": "question", "choices": "choices", "answer": "answer"},
+    "twins": {
+        "relevant": ["audio"],
+        "answer": "text",
+        "perturbations": ["misleading_text", {"name": "long_context", "tokens": 40}],
+    },
+}
 
 
 def write_clips(folder: Path, clips: int = 4, longer: float = 0.25, **entries: dict[str, Any]) -> Path:
     """A dataset_dir with clips of every class in turn, the first of one second.
 
     Its datasets: `clips`, asked about both modalities, with every perturbation; `seen`, asked about the video, without audio;
-    `read` and `read_seen`, questions that the text answers, beside video and audio or the video alone.
+    `heard`, asked about the audio, without video; `read`, `read_seen` and `read_heard`, questions that the text answers, beside
+    video and audio or one of them.
 
     Args:
         folder: where it goes.
@@ -61,6 +72,9 @@ def write_clips(folder: Path, clips: int = 4, longer: float = 0.25, **entries: d
                 "swapped_audio": f"{swapped}.wav",
                 "swapped_visual_label": NAMES[swapped % len(NAMES)],
                 "swapped_audio_label": NAMES[swapped % len(NAMES)],
+                "question": "What is heard?",
+                "choices": list(NAMES),
+                "answer": name,
             }
         )
         numbers = [str(index + shift) for shift in range(4)]
@@ -72,7 +86,12 @@ def write_clips(folder: Path, clips: int = 4, longer: float = 0.25, **entries: d
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
     info = {name: _entry(**changes) for name, changes in ({"clips": {}, "seen": SEEN} | entries).items()}
-    info |= {"read": _sums("video", "audio"), "read_seen": _sums("video")}
+    info |= {
+        "read": _sums("video", "audio"),
+        "read_seen": _sums("video"),
+        "read_heard": _sums("audio"),
+        "heard": HEARD,
+    }
     (folder / "dataset_info.json").write_text(json.dumps(info))
     return folder
 

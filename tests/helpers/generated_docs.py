@@ -102,6 +102,16 @@ def workarounds_table() -> str:
     return "\n".join(lines)
 
 
+def templates_table() -> str:
+    """LLaMA-Factory's multimodal templates, and what is known of them."""
+    from modality_interference.batching.templates import TEMPLATES, status
+
+    lines = ["| template | models | |", "| --- | --- | --- |"]
+    return "\n".join(
+        [*lines, *(f"| `{name}` | {support.models} | {status(name)} |" for name, support in TEMPLATES.items())]
+    )
+
+
 def engines_table() -> str:
     """What `make test-engines` measured."""
     return (ROOT / "tests" / "engines" / "table.md").read_text(encoding="utf-8").strip()
@@ -117,6 +127,7 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {  # by the word after which a
     "packages": ("how_it_works.md", packages_diagram),
     "swaps": ("how_it_works.md", swaps_table),
     "work-arounds": ("how_it_works.md", workarounds_table),
+    "templates": ("compatibility.md", templates_table),
     "engines": ("engines.md", engines_table),
     "fuzz": ("troubleshooting.md", fuzz_table),
 }

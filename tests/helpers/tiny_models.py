@@ -19,6 +19,7 @@ import transformers
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForImageTextToText,
+    AutoModelForSeq2SeqLM,
     AutoModelForTextToWaveform,
     CLIPImageProcessor,
     Gemma3Config,
@@ -110,7 +111,7 @@ def build(family: str, folder: Path, seed: int = 0) -> Path:
     """Build a family's tiny checkpoint below a folder, or find the one that an earlier call left there.
 
     Args:
-        family: A key of `FAMILIES` or `CLIP_FAMILIES`.
+        family: A key of `FAMILIES`, `CLIP_FAMILIES` or `rare_models.RARE_FAMILIES`.
         folder: Where checkpoints are kept; shared by all families and seeds, and safe to share between processes.
         seed: Seed of the weights.
 
@@ -121,9 +122,15 @@ def build(family: str, folder: Path, seed: int = 0) -> Path:
     if not checkpoint.exists():
         checkpoint.parent.mkdir(parents=True, exist_ok=True)
         unfinished = Path(tempfile.mkdtemp(dir=checkpoint.parent, prefix=".unfinished-"))
-        _save_checkpoint((FAMILIES | CLIP_FAMILIES)[family], unfinished, seed)
+        _save_checkpoint(_families()[family], unfinished, seed)
         _publish(unfinished, checkpoint)
     return checkpoint
+
+
+def _families() -> dict[str, Family]:
+    from helpers.rare_models import RARE_FAMILIES  # which imports this file
+
+    return FAMILIES | CLIP_FAMILIES | RARE_FAMILIES
 
 
 def make_tokenizer(family: Family) -> PreTrainedTokenizerFast:
@@ -154,8 +161,10 @@ def make_model(config: PreTrainedConfig, seed: int) -> PreTrainedModel:
     """Make a model with random weights, none of them left at zero, without touching the global random state."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
-        auto = AutoModelForTextToWaveform if isinstance(config, OMNI_CONFIGS) else AutoModelForImageTextToText
-        model = auto.from_config(config, dtype=torch.float32)
+        autos = (AutoModelForTextToWaveform, AutoModelForImageTextToText, AutoModelForSeq2SeqLM)
+        model = next(auto for auto in autos if type(config) in auto._model_mapping).from_config(
+            config, dtype=torch.float32
+        )
         for parameter in model.parameters():
             if not parameter.any():  # biases, and Gemma 3's projector, which would blind the model
                 parameter.normal_(std=WEIGHT_STD)
@@ -183,10 +192,11 @@ def _publish(unfinished: Path, checkpoint: Path) -> None:
 
 def _recipe_digest() -> str:
     """Name what a checkpoint depends on, so that a kept folder never serves an outdated one."""
-    return hashlib.sha256(Path(__file__).read_bytes() + transformers.__version__.encode()).hexdigest()[:8]
+    recipes = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*_models.py")))
+    return hashlib.sha256(recipes + transformers.__version__.encode()).hexdigest()[:8]
 
 
-def _text_config(tokenizer: PreTrainedTokenizerFast, **family_keys: Any) -> dict:
+def text_config(tokenizer: PreTrainedTokenizerFast, **family_keys: Any) -> dict:
     return {
         "vocab_size": len(tokenizer),
         "hidden_size": HIDDEN,
@@ -203,7 +213,7 @@ def _text_config(tokenizer: PreTrainedTokenizerFast, **family_keys: Any) -> dict
     }
 
 
-def _vision_config(**family_keys: Any) -> dict:
+def vision_config(**family_keys: Any) -> dict:
     """Keys that CLIP, SigLIP and InternVL's vision model share."""
     return {
         "hidden_size": HIDDEN,
@@ -219,8 +229,8 @@ def _llava(tokenizer: PreTrainedTokenizerFast) -> tuple[LlavaConfig, LlavaProces
     """LLaVA-1.5: CLIP without its last layer, every image cut to 24 x 24 pixels and 9 tokens."""
     image_size, patch_size = 24, 8
     config = LlavaConfig(
-        text_config=_text_config(tokenizer, model_type="llama"),
-        vision_config=_vision_config(model_type="clip_vision_model", image_size=image_size, patch_size=patch_size),
+        text_config=text_config(tokenizer, model_type="llama"),
+        vision_config=vision_config(model_type="clip_vision_model", image_size=image_size, patch_size=patch_size),
         image_token_index=tokenizer.image_token_id,
         image_seq_length=(image_size // patch_size) ** 2,
         vision_feature_layer=-2,
@@ -241,8 +251,8 @@ def _llava_next(tokenizer: PreTrainedTokenizerFast) -> tuple[LlavaNextConfig, Ll
     image_size, patch_size = 16, 8
     pinpoints = [[image_size, image_size], [image_size, 2 * image_size], [2 * image_size, image_size]]
     config = LlavaNextConfig(
-        text_config=_text_config(tokenizer, model_type="llama"),
-        vision_config=_vision_config(model_type="clip_vision_model", image_size=image_size, patch_size=patch_size),
+        text_config=text_config(tokenizer, model_type="llama"),
+        vision_config=vision_config(model_type="clip_vision_model", image_size=image_size, patch_size=patch_size),
         image_token_index=tokenizer.image_token_id,
         image_grid_pinpoints=pinpoints,
         image_seq_length=(image_size // patch_size) ** 2,
@@ -268,8 +278,8 @@ def _internvl(tokenizer: PreTrainedTokenizerFast) -> tuple[InternVLConfig, Inter
     image_size, patch_size, image_tokens = 16, 4, 4
     size = {"height": image_size, "width": image_size}
     config = InternVLConfig(
-        text_config=_text_config(tokenizer, model_type="qwen2"),
-        vision_config=_vision_config(image_size=image_size, patch_size=patch_size),
+        text_config=text_config(tokenizer, model_type="qwen2"),
+        vision_config=vision_config(image_size=image_size, patch_size=patch_size),
         image_token_id=tokenizer.context_image_token_id,
         image_seq_length=image_tokens,
         tie_word_embeddings=False,
@@ -286,7 +296,7 @@ def _internvl(tokenizer: PreTrainedTokenizerFast) -> tuple[InternVLConfig, Inter
 def _gemma3(tokenizer: PreTrainedTokenizerFast) -> tuple[Gemma3Config, Gemma3Processor]:
     """Gemma 3: SigLIP, every image 16 x 16 pixels and 4 tokens; a sliding-window layer, then a full one; tied head."""
     image_size, image_tokens = 16, 4
-    text_config = _text_config(
+    text = text_config(
         tokenizer,
         head_dim=HEAD_DIM,
         query_pre_attn_scalar=HEAD_DIM,
@@ -294,8 +304,8 @@ def _gemma3(tokenizer: PreTrainedTokenizerFast) -> tuple[Gemma3Config, Gemma3Pro
         layer_types=["sliding_attention", "full_attention"],
     )
     config = Gemma3Config(
-        text_config=text_config,
-        vision_config=_vision_config(image_size=image_size, patch_size=4, vision_use_head=False),
+        text_config=text,
+        vision_config=vision_config(image_size=image_size, patch_size=4, vision_use_head=False),
         mm_tokens_per_image=image_tokens,
         boi_token_index=tokenizer.boi_token_id,
         eoi_token_index=tokenizer.eoi_token_id,
@@ -306,11 +316,11 @@ def _gemma3(tokenizer: PreTrainedTokenizerFast) -> tuple[Gemma3Config, Gemma3Pro
     return config, Gemma3Processor(image_processor, tokenizer, image_seq_length=image_tokens)
 
 
-def _qwen_vision_config(**family_keys: Any) -> dict:
+def qwen_vision_config(**family_keys: Any) -> dict:
     return {"num_heads": HEADS, "patch_size": 8, "initializer_range": WEIGHT_STD, **family_keys}
 
 
-def _qwen_token_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
+def qwen_token_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
     return {
         "image_token_id": tokenizer.convert_tokens_to_ids("<|image_pad|>"),
         "video_token_id": tokenizer.convert_tokens_to_ids("<|video_pad|>"),
@@ -319,12 +329,12 @@ def _qwen_token_ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
     }
 
 
-def _qwen_media_settings() -> dict:
+def qwen_media_settings() -> dict:
     """Patches of 8 x 8 pixels, merged two by two, and images of 32 x 32 to 64 x 64 pixels: 4 to 16 tokens."""
     return {"patch_size": 8, "size": {"shortest_edge": 32 * 32, "longest_edge": 64 * 64}}
 
 
-def _mrope(section: list[int]) -> dict:
+def mrope(section: list[int]) -> dict:
     """Rotary position settings whose temporal, height and width parts fill half a head."""
     return {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": section}
 
@@ -332,17 +342,17 @@ def _mrope(section: list[int]) -> dict:
 def _qwen2_vl(tokenizer: PreTrainedTokenizerFast) -> tuple[Qwen2VLConfig, Qwen2VLProcessor]:
     """Qwen2-VL: dynamic resolution; its vision config calls the text width `hidden_size`."""
     config = Qwen2VLConfig(
-        text_config=_text_config(tokenizer, rope_parameters=_mrope([2, 3, 3])),
-        vision_config=_qwen_vision_config(depth=1, embed_dim=HIDDEN, hidden_size=HIDDEN, mlp_ratio=2),
-        **_qwen_token_ids(tokenizer),
+        text_config=text_config(tokenizer, rope_parameters=mrope([2, 3, 3])),
+        vision_config=qwen_vision_config(depth=1, embed_dim=HIDDEN, hidden_size=HIDDEN, mlp_ratio=2),
+        **qwen_token_ids(tokenizer),
     )
-    image_processor = Qwen2VLImageProcessor(**_qwen_media_settings())
-    return config, Qwen2VLProcessor(image_processor, tokenizer, Qwen2VLVideoProcessor(**_qwen_media_settings()))
+    image_processor = Qwen2VLImageProcessor(**qwen_media_settings())
+    return config, Qwen2VLProcessor(image_processor, tokenizer, Qwen2VLVideoProcessor(**qwen_media_settings()))
 
 
 def _qwen2_5_vl(tokenizer: PreTrainedTokenizerFast) -> tuple[Qwen2_5_VLConfig, Qwen2_5_VLProcessor]:
     """Qwen2.5-VL: one vision block with windows of 2 x 2 tokens, then one with full attention."""
-    vision_config = _qwen_vision_config(
+    vision_config = qwen_vision_config(
         depth=2,
         hidden_size=HIDDEN,
         intermediate_size=2 * HIDDEN,
@@ -351,17 +361,17 @@ def _qwen2_5_vl(tokenizer: PreTrainedTokenizerFast) -> tuple[Qwen2_5_VLConfig, Q
         fullatt_block_indexes=[1],
     )
     config = Qwen2_5_VLConfig(
-        text_config=_text_config(tokenizer, rope_parameters=_mrope([2, 3, 3])),
+        text_config=text_config(tokenizer, rope_parameters=mrope([2, 3, 3])),
         vision_config=vision_config,
-        **_qwen_token_ids(tokenizer),
+        **qwen_token_ids(tokenizer),
     )
-    image_processor = Qwen2VLImageProcessor(**_qwen_media_settings())
-    return config, Qwen2_5_VLProcessor(image_processor, tokenizer, Qwen2VLVideoProcessor(**_qwen_media_settings()))
+    image_processor = Qwen2VLImageProcessor(**qwen_media_settings())
+    return config, Qwen2_5_VLProcessor(image_processor, tokenizer, Qwen2VLVideoProcessor(**qwen_media_settings()))
 
 
 def _qwen3_vl(tokenizer: PreTrainedTokenizerFast) -> tuple[Qwen3VLConfig, Qwen3VLProcessor]:
     """Qwen3-VL: features of the first vision block are added after the first text layer (DeepStack)."""
-    vision_config = _qwen_vision_config(
+    vision_config = qwen_vision_config(
         depth=2,
         hidden_size=HIDDEN,
         intermediate_size=2 * HIDDEN,
@@ -370,17 +380,17 @@ def _qwen3_vl(tokenizer: PreTrainedTokenizerFast) -> tuple[Qwen3VLConfig, Qwen3V
         deepstack_visual_indexes=[0],
     )
     config = Qwen3VLConfig(
-        text_config=_text_config(tokenizer, head_dim=HEAD_DIM, rope_parameters=_mrope([4, 2, 2])),
+        text_config=text_config(tokenizer, head_dim=HEAD_DIM, rope_parameters=mrope([4, 2, 2])),
         vision_config=vision_config,
-        **_qwen_token_ids(tokenizer),
+        **qwen_token_ids(tokenizer),
     )
-    image_processor = Qwen2VLImageProcessor(**_qwen_media_settings())
-    return config, Qwen3VLProcessor(image_processor, tokenizer, Qwen3VLVideoProcessor(**_qwen_media_settings()))
+    image_processor = Qwen2VLImageProcessor(**qwen_media_settings())
+    return config, Qwen3VLProcessor(image_processor, tokenizer, Qwen3VLVideoProcessor(**qwen_media_settings()))
 
 
 def _qwen2_5_omni(tokenizer: PreTrainedTokenizerFast) -> tuple[Qwen2_5OmniConfig, Qwen2_5OmniProcessor]:
     """Qwen2.5-Omni without its talker: Qwen2.5-VL's vision, Whisper's encoder, 25 audio tokens per second."""
-    vision_config = _qwen_vision_config(
+    vision_config = qwen_vision_config(
         depth=2,
         hidden_size=HIDDEN,
         intermediate_size=2 * HIDDEN,
@@ -397,7 +407,7 @@ def _qwen2_5_omni(tokenizer: PreTrainedTokenizerFast) -> tuple[Qwen2_5OmniConfig
         "initializer_range": WEIGHT_STD,
     }
     thinker_config = {
-        "text_config": _text_config(tokenizer, rope_parameters=_mrope([2, 3, 3])),
+        "text_config": text_config(tokenizer, rope_parameters=mrope([2, 3, 3])),
         "vision_config": vision_config,
         "audio_config": audio_config,
         "initializer_range": WEIGHT_STD,
@@ -410,8 +420,8 @@ def _qwen2_5_omni(tokenizer: PreTrainedTokenizerFast) -> tuple[Qwen2_5OmniConfig
         "audio_end_token_id": tokenizer.audio_eos_token_id,
     }
     processor = Qwen2_5OmniProcessor(
-        Qwen2VLImageProcessor(**_qwen_media_settings()),
-        Qwen2VLVideoProcessor(**_qwen_media_settings()),
+        Qwen2VLImageProcessor(**qwen_media_settings()),
+        Qwen2VLVideoProcessor(**qwen_media_settings()),
         WhisperFeatureExtractor(feature_size=128, chunk_length=30),  # 300 in the real one, which is slow
         tokenizer,
     )
@@ -420,7 +430,7 @@ def _qwen2_5_omni(tokenizer: PreTrainedTokenizerFast) -> tuple[Qwen2_5OmniConfig
 
 def _qwen3_omni(tokenizer: PreTrainedTokenizerFast) -> tuple[Qwen3OmniMoeConfig, Qwen3OmniMoeProcessor]:
     """Qwen3-Omni without its talker: two of four experts per token, Qwen3-VL's vision, 13 audio tokens per second."""
-    vision_config = _qwen_vision_config(
+    vision_config = qwen_vision_config(
         depth=2,
         hidden_size=HIDDEN,
         intermediate_size=2 * HIDDEN,
@@ -441,7 +451,7 @@ def _qwen3_omni(tokenizer: PreTrainedTokenizerFast) -> tuple[Qwen3OmniMoeConfig,
     }
     experts = {"moe_intermediate_size": HIDDEN, "num_experts": 4, "num_experts_per_tok": 2, "head_dim": HEAD_DIM}
     thinker_config = {
-        "text_config": _text_config(tokenizer, rope_parameters=_mrope([4, 2, 2]), **experts),
+        "text_config": text_config(tokenizer, rope_parameters=mrope([4, 2, 2]), **experts),
         "vision_config": vision_config,
         "audio_config": audio_config,
         "initializer_range": WEIGHT_STD,
@@ -454,8 +464,8 @@ def _qwen3_omni(tokenizer: PreTrainedTokenizerFast) -> tuple[Qwen3OmniMoeConfig,
         "audio_end_token_id": tokenizer.audio_eos_token_id,
     }
     processor = Qwen3OmniMoeProcessor(
-        Qwen2VLImageProcessor(**_qwen_media_settings()),
-        Qwen2VLVideoProcessor(**_qwen_media_settings()),
+        Qwen2VLImageProcessor(**qwen_media_settings()),
+        Qwen2VLVideoProcessor(**qwen_media_settings()),
         WhisperFeatureExtractor(feature_size=128, chunk_length=30),
         tokenizer,
     )
@@ -468,8 +478,8 @@ def _llava_next_video(tokenizer: PreTrainedTokenizerFast) -> tuple[LlavaNextVide
     pinpoints = [[image_size, image_size], [image_size, 2 * image_size], [2 * image_size, image_size]]
     size = {"size": {"shortest_edge": image_size}, "crop_size": {"height": image_size, "width": image_size}}
     config = LlavaNextVideoConfig(
-        text_config=_text_config(tokenizer, model_type="llama"),
-        vision_config=_vision_config(model_type="clip_vision_model", image_size=image_size, patch_size=patch_size),
+        text_config=text_config(tokenizer, model_type="llama"),
+        vision_config=vision_config(model_type="clip_vision_model", image_size=image_size, patch_size=patch_size),
         image_token_index=tokenizer.image_token_id,
         video_token_index=tokenizer.video_token_id,
         image_grid_pinpoints=pinpoints,

@@ -1,20 +1,29 @@
 """Templates that the method cannot work with are refused by name, before anything is loaded."""
 
+import re
 from types import SimpleNamespace
 
 import pytest
 
+from modality_interference.batching.templates import TEMPLATES
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.integration.validation import check_recipe
 
 
-@pytest.mark.parametrize(
-    ("template", "reason"),
-    [("mllama", "cross-attention"), ("minicpm_v", "nested batch"), ("minicpm_o", "nested batch")],
-)
-def test_templates_are_refused_by_name(template, reason):
+@pytest.mark.parametrize("template", [name for name, support in TEMPLATES.items() if support.refused])
+def test_templates_are_refused_by_name(template):
+    reason = re.escape(TEMPLATES[template].refused)
     recipe = [SimpleNamespace(), SimpleNamespace(template=template), SimpleNamespace(), SimpleNamespace(stage="sft")]
-    with pytest.raises(ModalityInterferenceError, match=f"`template: {template}`.*{reason}.*README"):
+    with pytest.raises(ModalityInterferenceError, match=f"`template: {template}`.*{reason}.*docs/compatibility.md"):
+        check_recipe(*recipe)
+
+
+def test_the_auxiliary_loss_of_routers_is_refused():
+    model = SimpleNamespace(moe_aux_loss_coef=0.01)
+    recipe = [model, SimpleNamespace(template="qwen3_omni"), SimpleNamespace(), SimpleNamespace(stage="sft")]
+    with pytest.raises(
+        ModalityInterferenceError, match="`moe_aux_loss_coef: 0.01`.*auxiliary loss of routers.*remove it"
+    ):
         check_recipe(*recipe)
 
 

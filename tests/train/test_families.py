@@ -5,12 +5,13 @@ import copy
 import pytest
 import torch
 from helpers.av_data import write_clips
+from helpers.family_cases import ALL, COMMON, IMAGES, NOT_SHARING, WHOLE
 from helpers.runs import recipe
-from helpers.tiny_models import CLIP_FAMILIES, FAMILIES
 from llamafactory.train.tuner import run_exp
 from transformers import TrainerCallback
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from modality_interference.attention.packing import obstacle, shares_prefixes
 from modality_interference.attention.prefix import CommonPrefixes
 from modality_interference.attention.row_attention import RowAttention
 from modality_interference.batching.answer_logits import Answers
@@ -37,17 +38,6 @@ class KeepBatch(TrainerCallback):
             self.logs = dict(logs)
 
 
-IMAGES = {"dataset": "pictures,sums,both", "batch_mix": "image=1,text=1,both=1", "per_device_train_batch_size": 3}
-CLIPS = {"dataset": "seen,read_seen", "batch_mix": "video=1,text=1", "per_device_train_batch_size": 2}
-CLIPS_WITH_AUDIO = {"dataset": "clips,read", "batch_mix": "video=1,audio=1,text=1", "per_device_train_batch_size": 3}
-CASES = [
-    *[(family, IMAGES) for family in (*FAMILIES, "qwen2_5_omni", "llava_next_video")],
-    *[(family, CLIPS) for family in ("qwen2_5_vl", "qwen3_vl", "llava_next_video", "qwen2_5_omni", "internvl")],
-    ("qwen2_5_omni", CLIPS_WITH_AUDIO),
-    ("qwen2_5_omni", CLIPS_WITH_AUDIO | {"use_audio_in_video": True}),
-]
-
-
 def name_of(case):
     family, data = case
     return f"{family}-{data['dataset']}{'-interleaved' if 'use_audio_in_video' in data else ''}"
@@ -64,18 +54,25 @@ def equal_clips(tmp_path_factory):
     return write_clips(tmp_path_factory.mktemp("equal"), longer=0)
 
 
-@pytest.fixture(scope="module", params=CASES, ids=name_of)
+CASES = [
+    *[pytest.param(case, id=name_of(case)) for case in COMMON],
+    *[pytest.param(case, id=name_of(case), marks=pytest.mark.engines) for case in WHOLE],
+]
+
+
+@pytest.fixture(scope="module", params=CASES)
 def family(request, checkpoint, datasets, clips, equal_clips, tmp_path_factory):
     """One real step of a family through `run_exp`, and what it left behind."""
     from modality_interference.train.hooks import ModelParts
 
     kept = KeepBatch()
     name, data = request.param
+    kept.name = name
     output = tmp_path_factory.mktemp(name)
-    clips = equal_clips if name == "llava_next_video" else clips
+    clips = equal_clips if name in ("llava_next_video", "video_llava") else clips
     folder = datasets if data is IMAGES else clips
     keys = recipe(
-        checkpoint(name), (FAMILIES | CLIP_FAMILIES)[name].template, folder, output / "out", **data,
+        checkpoint(name), ALL[name].template, folder, output / "out", **data,
         adversarial_epsilon=0.05, adversarial_step_size=0.05, adversarial_steps=3, adversarial_update="sign",
     )  # fmt: skip
     run_exp(keys, callbacks=[kept])
@@ -137,7 +134,7 @@ def test_shared_images_give_the_logits_of_repeated_ones(family):
     together = Answers.of(logits(family, family.batch), family.batch.labels)
     alone = [Answers.of(logits(family, batch), batch.labels).logits for batch in family.alone]
     torch.testing.assert_close(together.logits, torch.cat(alone), atol=2e-4, rtol=1e-3)
-    assert family.batch.media_index is not None
+    assert (family.batch.media_index is None) == (family.name == "qwen2_audio")  # which has no method to share with
 
 
 def test_copies_behind_the_batch_equal_copies_in_its_place(family):
@@ -190,6 +187,14 @@ def test_the_attack_raises_the_loss_and_leaves_no_gradients(family):
     assert (gains[found.rows] > 0).float().mean() >= 0.8  # each row by itself, but for a rare overshoot
 
 
+def shares(family):
+    """Whether rows can share prefixes; where they cannot, the reason is the expected one, and `auto` shares nothing."""
+    why = obstacle(family.parts.decoder)
+    assert (why is not None) == (family.name in NOT_SHARING) and NOT_SHARING.get(family.name, "") in (why or "")
+    assert shares_prefixes("auto", family.parts.decoder) == (why is None)
+    return why is None
+
+
 def packed(family, batch, copies):
     rows = torch.arange(len(batch.labels))
     return RowAttention(CommonPrefixes(batch).pack(rows, copies))
@@ -197,6 +202,9 @@ def packed(family, batch, copies):
 
 def test_rows_that_share_prefixes_have_the_same_logits_and_gradients(family):
     from modality_interference.train.decoder_inputs import append_rows
+
+    if not shares(family):
+        return
 
     batch, copies = family.batch, family.batch.masked_rows
     mask = batch.perturbation_mask[copies]
@@ -234,6 +242,9 @@ def test_an_attack_on_shared_prefixes_finds_the_same(family, rows_per_pass):
     apart = alone.find(batch, family.parts.media_features(batch.feature_index))
     arguments = type("Arguments", (family.arguments,), {"adversarial_rows_per_pass": rows_per_pass})
     sharing = Attack(family.model, family.parts, arguments, (0,))
+    if not shares(family):
+        return
+
     shared = sharing.find(batch, family.parts.media_features(batch.feature_index), CommonPrefixes(batch))
     assert torch.equal(shared.rows, apart.rows)
     # signs of near-zero gradients may differ by rounding: compare all but a few coordinates
@@ -259,7 +270,7 @@ def test_the_attack_checkpoints_gradients_where_training_does(family, share):
         with torch.autograd.graph.saved_tensors_hooks(
             lambda saved: (sizes.append(saved.numel()), saved)[1], lambda x: x
         ):
-            common = CommonPrefixes(batch) if share else None
+            common = CommonPrefixes(batch) if share and shares(family) else None
             found[checkpointing] = attack(family).find(batch, family.parts.media_features(batch.feature_index), common)
 
         kept[checkpointing] = sum(sizes)

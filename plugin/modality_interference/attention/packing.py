@@ -1,7 +1,10 @@
 """Packed rows in a model: whether the model supports them, its decoder's arguments for them, and generation from them."""
 
-from collections.abc import Iterator
+import inspect
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -44,6 +47,10 @@ def shares_prefixes(wanted: str, decoder: Any) -> bool:
 def obstacle(decoder: Any) -> str | None:
     """Why a text decoder's rows cannot share prefixes; None where they can."""
     name = type(decoder).__name__
+    others = set(getattr(decoder.config, "layer_types", None) or ()) - LAYERS
+    if others:
+        return f"{name} has layers other than full and sliding attention ({', '.join(sorted(others))})"
+
     if not getattr(decoder, "_supports_attention_backend", False):
         return f"{name} does not compute its attention through transformers' attention interface"
 
@@ -51,11 +58,32 @@ def obstacle(decoder: Any) -> str | None:
     if kernel not in KERNELS:
         return f"the attention kernel `{kernel}` does not support it (supported: {', '.join(KERNELS)})"
 
-    others = set(getattr(decoder.config, "layer_types", None) or ()) - LAYERS
-    if others:
-        return f"{name} has layers other than attention ({', '.join(sorted(others))})"
+    for module in (module for module in decoder.modules() if hasattr(module, "layer_idx")):
+        if not getattr(module, "is_causal", True):
+            return f"{type(module).__name__} is not causal: tokens see later ones, in which rows differ"
+
+        source = _source(type(module).forward)
+        if kernel == "eager" and _ONLY_EAGER in source:
+            return f"{type(module).__name__} computes eager attention outside of transformers' attention interface"
+
+        if _OWN_MASK.search(source):
+            return f"{type(module).__name__} makes a mask of its own, for rows that are not packed"
 
     return None
+
+
+_ONLY_EAGER = '_attn_implementation != "eager"'  # what looks functions up for all kernels but one: Gemma 4
+_OWN_MASK = re.compile(
+    r"= attention_interface\((?:(?!\*\*kwargs).)*attention_mask=(?!attention_mask\b)", re.DOTALL
+)  # Doge
+
+
+@cache
+def _source(forward: Callable) -> str:
+    try:
+        return inspect.getsource(forward)
+    except (OSError, TypeError):  # a replaced forward
+        return ""
 
 
 VISUAL_MASK = "visual_pos_masks"

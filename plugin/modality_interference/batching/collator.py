@@ -24,7 +24,7 @@ from .example import TokenizedExample, TokenizedRow
 from .media_reader import MediaReader
 from .questions import answer_start, ask, beginning, prompt_of, question
 from .rope_positions import compute_separately, interleaved, lines_of
-from .shared_media import SharedMedia, feature_index
+from .shared_media import SharedMedia, encodes, feature_index, media_owner
 from .tokens import modality_tokens, perturbation_mask
 
 
@@ -147,7 +147,7 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
             modality: torch.tensor([_count_media(row, example, modality) for row, example in zip(rows, examples)])
             for modality in MEDIA
         }
-        with self._padding():
+        with self._padding(), self._counting():
             batch = super().__call__(model_rows)
 
         if (
@@ -195,9 +195,15 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
         """The modalities with a medium that occurs several times in the rows.
 
         For a dataset that was tokenized without the plugin, nothing can be shared. In generation the model itself computes
-        positions, for which it needs each medium as often as it occurs.
+        positions, for which it needs each medium as often as it occurs; and a model without a method that encodes a modality
+        always needs it so.
         """
-        found = {modality: SharedMedia.of(rows, [media[modality] for media in loaded], modality) for modality in MEDIA}
+        owner = media_owner(self.model)
+        found = {
+            modality: SharedMedia.of(rows, [media[modality] for media in loaded], modality)
+            for modality in MEDIA
+            if self.model is None or encodes(owner, modality)
+        }
         return {modality: shared for modality, shared in found.items() if not shared.nothing_shared}
 
     @contextmanager
@@ -211,6 +217,21 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
             yield
         finally:
             self.tokenizer.padding_side = stock
+
+    @contextmanager
+    def _counting(self) -> Iterator[None]:
+        """Tell the mm_plugin how many media each row has; it gets each medium once only. PaliGemma's token types need it."""
+        mm_plugin, counts = self.template.mm_plugin, [count.tolist() for count in self._media_counts.values()]
+        stock = mm_plugin.get_mm_inputs
+
+        def get_mm_inputs(images: list, videos: list, audios: list, *more: Any) -> dict[str, Any]:
+            return stock(images, videos, audios, *counts, *more[len(counts) :])
+
+        mm_plugin.__dict__["get_mm_inputs"] = get_mm_inputs
+        try:
+            yield
+        finally:
+            del mm_plugin.__dict__["get_mm_inputs"]
 
     @property
     def _generates(self) -> bool:

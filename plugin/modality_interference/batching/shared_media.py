@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 
@@ -13,6 +14,31 @@ from ..media.reference import UnreadMedium
 from ..modality import MEDIA, Modality
 from .example import TokenizedRow
 from .tokens import ModalityTokens
+
+
+METHODS = {  # of transformers' models; InternVL encodes the frames of videos as images
+    Modality.IMAGE: ("get_image_features",),
+    Modality.VIDEO: ("get_video_features", "get_image_features"),
+    Modality.AUDIO: ("get_audio_features",),
+}
+
+
+def media_owner(model: Any) -> Any:
+    """The module whose methods encode media, and whose forward calls them: the model, or what its head is on.
+
+    Args:
+        model: without PEFT's wrapper.
+
+    Returns:
+        None where there are no such methods: Qwen2-Audio encodes in its forward.
+    """
+    modules = (getattr(model, "model", None), model)
+    return next((module for module in modules if any(map(partial(encodes, module), Modality))), None)
+
+
+def encodes(module: Any, modality: Modality) -> bool:
+    """Whether a module has a method that encodes a modality."""
+    return any(callable(getattr(type(module), name, None)) for name in METHODS.get(modality, ()))
 
 
 @dataclass

@@ -22,6 +22,7 @@ from ..printable import printable_stdout
 from .example import TokenizedExample, TokenizedRow
 from .media_reader import MediaReader, remembered
 from .questions import OptionEncoder, last_turn_start
+from .templates import TEMPLATES
 from .tokens import modality_tokens
 
 
@@ -169,11 +170,21 @@ class TwinProcessor(SupervisedDatasetProcessor):
         return TokenizedRow(input_ids, labels, prompt_start, references, counts, runs)
 
     def _check_accepted(self, media: dict[Modality, list[Any]], row: dict[str, Any]) -> None:
-        """Refuse a recipe whose template or model takes no such media: a fault of all rows, and not of this one.
+        """Refuse a recipe whose template or model takes no such media, or not with the plugin: a fault of all rows, not of this one.
 
         Raises:
             ModalityInterferenceError: naming the row, the template and what LLaMA-Factory says.
         """
+        support = TEMPLATES.get(str(self.data_args.template))
+        for modality, why in support.refused_media.items() if support is not None else ():
+            if media[modality]:
+                record = TwinRecord.from_arrow(row["_twins"])
+                raise ModalityInterferenceError(
+                    f"Dataset {record.dataset}, row {record.data_row} has {modality}, which cannot be used with "
+                    f"`template: {self.data_args.template}`: {why}. Remove the dataset from the recipe, or take another model "
+                    "(docs/compatibility.md)."
+                )
+
         try:
             self.template.mm_plugin._validate_input(self.processor, *media.values())
         except ValueError as error:

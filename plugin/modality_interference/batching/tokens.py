@@ -99,6 +99,11 @@ def modality_tokens(tokenizer: Any, processor: Any, template: Any) -> ModalityTo
 
 
 def _media_token(name: str, tokenizer: Any, processor: Any, mm_plugin: Any) -> int | None:
+    if name == Modality.IMAGE and hasattr(
+        processor, "img_patch_token"
+    ):  # Llama 4's `image_token` is one of its separators
+        return tokenizer.convert_tokens_to_ids(processor.img_patch_token)
+
     token_id = getattr(processor, f"{name}_token_id", None)  # what the processor writes into the text
     if isinstance(token_id, int):
         return token_id

@@ -5,16 +5,12 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from ..batching.templates import TEMPLATES
 from ..dataset_dir.entry import Entry, dataset_problems
 from ..dataset_dir.info import read_info
 from ..errors import ModalityInterferenceError
 
 
-_TEMPLATES = {
-    "mllama": "its images enter through cross-attention, not as embeddings of the text decoder",
-    "minicpm_v": "its model takes a nested batch, in which rows cannot be distinguished",
-    "minicpm_o": "its model takes a nested batch, in which rows cannot be distinguished",
-}
 _OWN_LOSS = ("it replaces the cross-entropy, which is a part of the plugin's loss", "remove it")
 _OWN_TRAINER = ("it has its own trainer or kernels, in which embeddings cannot be perturbed", "remove it")
 _UNTRIED = (
@@ -35,6 +31,10 @@ _INCOMPATIBLE: dict[str, dict[str, tuple[str, str]]] = {
         "use_unsloth_gc": _UNTRIED,
         "enable_liger_kernel": _UNTRIED,
         "use_kt": _OWN_TRAINER,
+        "moe_aux_loss_coef": (
+            "the auxiliary loss of routers would be counted over twins, adversarial copies and shared prefixes alike",
+            "remove it",
+        ),
         "shift_attn": ("shifted sparse attention mixes neighbouring rows", "remove it"),
     },
     "finetuning": {
@@ -63,8 +63,9 @@ def check_recipe(model_args: Any, data_args: Any, training_args: Any, finetuning
             f"stage: {finetuning_args.stage}", "the method is defined for supervised fine-tuning", "use `stage: sft`"
         )
 
-    if why := _TEMPLATES.get(str(data_args.template)):
-        _refuse(f"template: {data_args.template}", why, "use a model of a family that the README lists")
+    support = TEMPLATES.get(str(data_args.template))
+    if support is not None and support.refused:
+        _refuse(f"template: {data_args.template}", support.refused, "docs/compatibility.md lists the models that work")
 
     for owner, keys in _INCOMPATIBLE.items():
         arguments = {"model": model_args, "data": data_args, "training": training_args, "finetuning": finetuning_args}[

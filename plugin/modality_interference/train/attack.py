@@ -317,7 +317,8 @@ class Attack:
             lambda _: {**rows, "inputs_embeds": embeds}, answer_positions(labels), row_attention=part.row_attention
         )
         with torch.enable_grad(), hooked:
-            logits = self.model(inputs_embeds=embeds, **_text_inputs(batch, part.rows), use_cache=False).logits
+            # with token ids, of which Gemma 3n and 4 make inputs of single layers; the hook replaces their embeddings
+            logits = self.model(**_text_inputs(batch, part.rows), use_cache=False).logits
             answers = Answers.of(logits, labels)
             loss = cross_entropy(answers).sum() * self.gradient_scale
             (gradient,) = torch.autograd.grad(loss, delta)
@@ -331,12 +332,12 @@ class Attack:
 
 
 def _text_inputs(batch: TwinBatch, rows: Tensor) -> dict[str, Any]:
-    """What the model's forward needs besides embeddings: masks, token types and positions of some rows; no media."""
+    """What the model's forward needs besides media, of some rows: token ids and types, masks and positions."""
     shape = batch.inputs["input_ids"].shape
     kept = {
         key: value
         for key, value in batch.inputs.items()
-        if key != "input_ids" and isinstance(value, Tensor) and value.shape[-2:] == shape and value.dim() < 4
+        if isinstance(value, Tensor) and value.shape[-2:] == shape and value.dim() < 4
     }
     return take_rows(kept, rows, shape[0])
 

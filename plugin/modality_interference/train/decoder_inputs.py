@@ -38,9 +38,13 @@ def almost_nothing(kwargs: dict[str, Any]) -> dict[str, Any]:
 
     Raising out of the forward, or skipping the decoder, would leave FSDP2 and ZeRO-3 with half-gathered parameters.
     """
+    shape = kwargs["inputs_embeds"].shape[:2]
+    cut = {  # with the inputs of single layers that Gemma 3n and 4 make of the token ids
+        key: value[:1, :1] for key, value in kwargs.items() if isinstance(value, Tensor) and value.shape[:2] == shape
+    }
     small = {
         **kwargs,
-        "inputs_embeds": kwargs["inputs_embeds"][:1, :1],
+        **cut,
         "attention_mask": None,
         "use_cache": False,
         "past_key_values": None,
@@ -59,16 +63,21 @@ def almost_nothing(kwargs: dict[str, Any]) -> dict[str, Any]:
     return small
 
 
-def detach(value: Any) -> Any:
-    """A copy of nested tensors, a module's inputs or output, without their graph."""
+def detach(value: Any, copy: bool = False) -> Any:
+    """Nested tensors, a module's inputs or output, without their graph.
+
+    Args:
+        value: tensors, model outputs, dictionaries, lists and tuples.
+        copy: let them share no memory with the originals.
+    """
     if isinstance(value, Tensor):
-        return value.detach()
+        return value.detach().clone() if copy else value.detach()
     if isinstance(value, ModelOutput):
-        return type(value)(**{key: detach(item) for key, item in value.items()})
+        return type(value)(**{key: detach(item, copy) for key, item in value.items()})
     if isinstance(value, dict):
-        return {key: detach(item) for key, item in value.items()}
+        return {key: detach(item, copy) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(detach(item) for item in value)
+        return type(value)(detach(item, copy) for item in value)
 
     return value
 

@@ -18,6 +18,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ..attention.packing import pack
 from ..attention.row_attention import RowAttention
+from ..batching.shared_media import media_owner
 from ..errors import ModalityInterferenceError
 from ..modality import Modality
 from .media_features import MediaFeatures
@@ -33,8 +34,7 @@ class ModelParts:
     Attributes:
         decoder: the text decoder, which receives `inputs_embeds`.
         head: the language-model head.
-        media_owner: the module with `get_image_features`, None for models that see no images. It encodes videos and audio,
-            too.
+        media_owner: the module with `get_image_features` and the like, None for models without such methods.
         towers: what encodes and projects media: the owner's children other than the decoder.
         width: width of an input embedding.
     """
@@ -65,11 +65,10 @@ class ModelParts:
             lacks = "text decoder (`get_decoder()`)" if head is not None else "language-model head"
             raise ModalityInterferenceError(
                 f"{type(base).__name__} does not say where its {lacks} is, so modality_interference cannot perturb its "
-                "embeddings. Tried families: LLaVA-1.5, LLaVA-NeXT, Qwen2-VL, Qwen2.5-VL, Qwen3-VL, InternVL3 (HF), Gemma 3, "
-                "LLaVA-NeXT-Video, Qwen2.5-Omni."
+                "embeddings. docs/compatibility.md lists the models that work."
             )
 
-        owner = next((module for module in (getattr(base, "model", None), base) if _encodes_images(module)), None)
+        owner = media_owner(base)
         towers = [child for child in owner.children() if child is not decoder] if owner is not None else []
         towers = [tower for tower in towers if tower is not head]
         return cls(decoder, head, owner, towers, decoder.config.hidden_size)
@@ -134,7 +133,7 @@ class ModelParts:
             )
 
     def media_features(self, feature_index: Mapping[Modality, Tensor] | None) -> MediaFeatures | None:
-        """Features of images, videos and audio for the forwards of one step; None where the model sees no images."""
+        """Features of images, videos and audio for the forwards of one step; None for models without methods that encode them."""
         if self.media_owner is None:
             return None
 
@@ -201,13 +200,23 @@ def attack_mode(model: nn.Module, decoder: nn.Module) -> Iterator[None]:
                 layer._gradient_checkpointing_func = function
 
 
+def refuse_router_loss(model: nn.Module) -> None:
+    """Refuse a checkpoint that asks for its routers' auxiliary loss, which the plugin's loss does not have.
+
+    Raises:
+        ModalityInterferenceError: naming the key of config.json.
+    """
+    config: Any = getattr(model, "config", None)
+    if any(getattr(part, "output_router_logits", False) for part in (config, config and config.get_text_config())):
+        raise ModalityInterferenceError(
+            f"The config.json of this {type(model).__name__} has `output_router_logits: true`, which adds the routers' auxiliary "
+            "loss. It would be counted over twins, adversarial copies and shared prefixes alike. Set it to false there."
+        )
+
+
 def _find_decoder(base: Any) -> Any:
     decoder = base.get_decoder() if hasattr(base, "get_decoder") else None
     if decoder is base:  # Qwen2.5-Omni's thinker returns itself (transformers 5.5)
         decoder = getattr(base, "model", None)
 
     return decoder if isinstance(decoder, nn.Module) else None
-
-
-def _encodes_images(module: nn.Module | None) -> bool:
-    return callable(getattr(type(module), "get_image_features", None))

@@ -8,15 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..batching.shared_media import METHODS
 from ..modality import Modality
 from .decoder_inputs import detach
-
-
-METHODS = {
-    Modality.IMAGE: "get_image_features",
-    Modality.VIDEO: "get_video_features",
-    Modality.AUDIO: "get_audio_features",
-}
 
 
 class MediaFeatures:
@@ -54,7 +48,7 @@ class MediaFeatures:
                 recorded outputs.
         """
         with ExitStack() as stack:
-            for modality, name in METHODS.items():
+            for modality, (name, *_) in METHODS.items():
                 if callable(getattr(type(self.owner), name, None)):
                     setattr(self.owner, name, self._method(modality, getattr(self.owner, name), record))
                     stack.callback(delattr, self.owner, name)  # back to the class's method
@@ -105,7 +99,8 @@ class MediaFeatures:
 
         def keep(module: nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> None:
             if not any(value.requires_grad for value in tensors_in((args, kwargs))):
-                outputs.setdefault(module, []).append(detach(output))
+                # a copy: Gemma 3n scales the tower's output in place
+                outputs.setdefault(module, []).append(detach(output, copy=True))
 
         with ExitStack() as stack:
             for module in _frozen_modules(self.towers):
@@ -118,7 +113,7 @@ class MediaFeatures:
         with ExitStack() as stack:
             for module, outputs in self.outputs.get(modality, {}).items():
                 queue = iter(outputs)
-                module.forward = lambda *args, _queue=queue, **kwargs: next(_queue)
+                module.forward = lambda *args, _queue=queue, **kwargs: detach(next(_queue), copy=True)
                 stack.callback(delattr, module, "forward")
 
             yield
@@ -128,14 +123,38 @@ class MediaFeatures:
         if index is None:
             return encoded
 
+        if isinstance(encoded, Tensor):
+            return _rows(encoded, index)
+
         spread = type(encoded)(**encoded)
-        # audio has no pooled output
-        name = "last_hidden_state" if encoded.get("pooler_output") is None else "pooler_output"
-        spread[name] = _rows(encoded[name], index)
+        vars(spread).update(vars(encoded))  # families set `pooler_output` on outputs that have no such field
+        mask, distinct = getattr(encoded, "attention_mask", None), int(index.max()) + 1
+        for name in (
+            "pooler_output",
+            "last_hidden_state",
+        ):  # models read one of them: audio has no pooled output, Llama 4 has none
+            features = getattr(encoded, name, None)
+            if isinstance(mask, Tensor) and isinstance(features, Tensor) and features.shape[:2] == mask.shape:
+                features = features[mask.bool()]  # Gemma 4 pads audio, and takes the padding out by this mask
+
+            if features is not None and _count(features) == distinct:
+                setattr(spread, name, _rows(features, index))
+
+        if isinstance(mask, Tensor):
+            spread.attention_mask = torch.ones(len(index), dtype=mask.dtype, device=mask.device)
+
         if getattr(encoded, "deepstack_features", None) is not None:
             spread.deepstack_features = [layer[index] for layer in encoded.deepstack_features]
 
         return spread
+
+
+def _count(features: Any) -> int:
+    """How many tokens there are features of."""
+    if isinstance(features, Tensor):
+        return features.shape[:-1].numel()
+
+    return sum(item.shape[:-1].numel() for item in features)
 
 
 def _rows(features: Any, index: Tensor) -> Any:

@@ -29,7 +29,7 @@ from ..errors import ModalityInterferenceError
 from .alignment import chosen_layers
 from .attack import Attack, Perturbation, first_row
 from .checkpoints import begin, explained, finish, rotate
-from .hooks import ModelParts
+from .hooks import ModelParts, refuse_router_loss
 from .losses import SKIPPED_NONFINITE, RunningMeans, Totals
 from .media_features import MediaFeatures
 from .nonfinite import Patience, is_finite
@@ -64,6 +64,7 @@ class TwinTrainer(CustomSeq2SeqTrainer):
         self.model_accepts_loss_kwargs = True
         freeze_unused(self.model)
         self.parts = ModelParts.of(self.model)
+        refuse_router_loss(self.model)
         # here, so that layers which the model does not have are refused before training starts
         self.alignment_layers = chosen_layers(self.finetuning_args, self.parts.decoder)
         self.share_prefix = shares_prefixes(self.finetuning_args.share_prefix, self.parts.decoder)
