@@ -167,7 +167,7 @@ class PluginArguments:
         default="auto",
         metadata={
             "help": "Compute what rows have in common from their start (system prompt, image) once for all of them: `true`, "
-            "`false`, or `auto`, where the model can. The result is the same."
+            "`false`, or `auto`, where the model can and it pays. The result is the same."
         },
     )
     batch_mix: Annotated[str | None, Field(description=_MIX_ALLOWED), AfterValidator(_check_batch_mix)] = field(

@@ -2,54 +2,13 @@
 
 import pytest
 import torch
-from helpers.prefixes import attack_prefix, copy_signature, distinct, signature
+from helpers.prefixes import IMAGE_TOKEN, attack_prefix, batches, copy_signature, distinct, signature
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modality_interference.attention.prefix import CommonPrefixes
 from modality_interference.batching.batch import TwinBatch
 from modality_interference.modality import IGNORE_LABEL, Modality
-
-
-IMAGE_TOKEN = 9  # the id of image tokens
-
-
-@st.composite
-def batches(draw, left=False):
-    """Rows of few different tokens, so that many share prefixes; the last tokens of a row are its answer."""
-    rows = draw(
-        st.lists(st.lists(st.sampled_from([1, 2, IMAGE_TOKEN]), min_size=3, max_size=8), min_size=1, max_size=6)
-    )
-    columns = max(map(len, rows)) + draw(st.integers(0, 2))
-    ids, attended = torch.zeros(len(rows), columns, dtype=torch.long), torch.zeros(len(rows), columns).long()
-    labels = torch.full((len(rows), columns), IGNORE_LABEL)
-    mask = torch.zeros(len(rows), columns, dtype=torch.bool)
-    for row, tokens in enumerate(rows):
-        first = columns - len(tokens) if left else 0
-        place = slice(first, first + len(tokens))
-        ids[row, place], attended[row, place] = torch.tensor(tokens), 1
-        answer = draw(st.integers(0, 2))
-        if answer:
-            labels[row, first + len(tokens) - answer : first + len(tokens)] = 1
-
-        asked = len(tokens) - answer
-        mask[row, first : first + asked] = torch.tensor(draw(st.lists(st.booleans(), min_size=asked, max_size=asked)))
-
-    image_tokens = int((ids == IMAGE_TOKEN).sum())
-    index = torch.tensor(
-        draw(st.lists(st.integers(0, 1), min_size=image_tokens, max_size=image_tokens)), dtype=torch.long
-    )
-    return TwinBatch(
-        inputs={"input_ids": ids, "attention_mask": attended},
-        labels=labels,
-        twin_of=torch.zeros(len(rows), dtype=torch.long),
-        row_key=torch.arange(len(rows)),
-        perturbation_mask=mask,
-        media_index={Modality.IMAGE: index},
-        questions=None,
-        token_modality=torch.where(ids == IMAGE_TOKEN, Modality.IMAGE.bit, 0).to(torch.int8),
-        relevant=torch.zeros(len(rows), dtype=torch.long),
-    )
 
 
 def tokens_along(packed, batch, entry, source):

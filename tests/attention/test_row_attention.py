@@ -99,6 +99,26 @@ def test_answers_and_gradients(decoder, left):
             torch.testing.assert_close(one, other, atol=bound, rtol=0)
 
 
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_layers_that_are_computed_again_in_the_backward_pass(reentrant):
+    torch.manual_seed(0)
+    decoder = AutoModel.from_config(DECODERS["llama"], attn_implementation="sdpa", dtype=torch.float64)
+    batch, rows = rows_of(left=False), torch.arange(len(ROWS))
+    embeds = torch.randn(50, 32, dtype=torch.float64)[batch.inputs["input_ids"]].requires_grad_()
+    packed = CommonPrefixes(batch).pack(rows, rows[:0])
+
+    def gradients():
+        kwargs = {"inputs_embeds": embeds, "position_ids": positions_of(batch)}
+        states = decoder(**pack(kwargs, RowAttention(packed)), use_cache=False).last_hidden_state
+        loss = states[0, packed.keys[batch.answer_positions]].square().sum()
+        return torch.autograd.grad(loss, embeds) if not reentrant else (loss.backward(), embeds.grad.clone())[1:]
+
+    expected = gradients()[0]
+    embeds.grad = None
+    decoder.train().gradient_checkpointing_enable({"use_reentrant": reentrant})
+    torch.testing.assert_close(gradients()[0], expected, atol=1e-12, rtol=0)
+
+
 def test_a_prefix_that_was_computed_before(decoder):
     batch = rows_of(left=False)
     common, rows = CommonPrefixes(batch), torch.tensor([0, 1, 3])

@@ -71,7 +71,7 @@ FROZEN = dict(freeze_vision_tower=True, freeze_multi_modal_projector=True)
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_a_step_with_pgd_costs(family, checkpoint, datasets, tmp_path):
-    count = run(family, checkpoint, datasets, tmp_path, **FROZEN)
+    count = run(family, checkpoint, datasets, tmp_path, share_prefix=True, **FROZEN)
     batch = count.batch
     rows, copies = range(len(batch.labels)), batch.masked_rows.tolist()
     answers = int(batch.answer_positions.sum())

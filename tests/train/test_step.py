@@ -285,7 +285,9 @@ class Compare(TrainerCallback):
             self.logged = logs["loss"]
 
 
-DEFAULTS = dict(disable_shuffling=True, max_grad_norm=0.0, adversarial_step_size=0.01, adversarial_epsilon=0.02)
+DEFAULTS = dict(
+    disable_shuffling=True, max_grad_norm=0.0, adversarial_step_size=0.01, adversarial_epsilon=0.02, share_prefix=True
+)  # fmt: skip
 CASES = [
     *[dict(consistency_method=method, consistency_weight=1.0) for method in ("none", "kl", "reverse_kl", "js", "mse")],
     dict(consistency_method="kl", consistency_weight=0.5, consistency_temperature=2.0, finetuning_type="lora"),
@@ -305,6 +307,7 @@ CASES = [
     dict(flash_attn="disabled"),  # LLaMA-Factory's name for eager attention
     dict(adversarial_rows_per_pass=2),
     dict(share_prefix=False),
+    dict(share_prefix="auto"),
     dict(share_prefix=False, adversarial_method="freelb", adversarial_epsilon=0.05, adversarial_rows_per_pass=3),
 ]
 CLIP_CASES = [

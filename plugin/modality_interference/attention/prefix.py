@@ -6,6 +6,7 @@ the tokens that a row has in common with an earlier one are not repeated. Outsid
 inside, `RowAttention` gives each row's tokens the keys of its own path.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -79,6 +80,10 @@ class PackedRows:
         columns = np.arange(self.paths.shape[1])[None]
         return self._tensor((columns >= self.first[:, None]) & (columns < (self.first + self.ends)[:, None]))
 
+    def runs(self, row: int) -> list[tuple[int, int]]:
+        """The keys that a row shares, as runs of consecutive ones: their first, and the one after their last."""
+        return runs_of(self.paths[row, self.first[row] : self.first[row] + self.starts[row]])
+
     def continued(self, rows: Integers, ends: Integers) -> "PackedRows":
         """The remaining tokens of some rows, whose first tokens (this sequence) were computed earlier.
 
@@ -86,9 +91,12 @@ class PackedRows:
             rows: (chosen,) their indices among these rows.
             ends: (chosen,) how many tokens each row has.
         """
-        return _pack_rows(
-            self.first[rows], self.ends[rows], ends, self.paths[rows], self.before + self.length, self.device
-        )
+        first, starts, paths = self.first[rows], self.ends[rows], self.paths[rows]
+        before = index = self.before + self.length
+        for row in range(len(rows)):
+            index = _append(paths[row, first[row] :], starts[row], ends[row], index)
+
+        return PackedRows(first, starts, ends, paths, before, self.device)
 
     def _tensor(self, array: NDArray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
@@ -103,9 +111,13 @@ class CommonPrefixes:
         batch: clean rows and twins; each row's tokens without padding must be contiguous.
         all_tokens: keep all of a row's tokens, as generation needs them. Otherwise a row ends with the last position that
             predicts a token of its answer.
+        pays: whether a row with so many other tokens (second) shares so many tokens (first); None shares whatever it can.
     """
 
-    def __init__(self, batch: TwinBatch, all_tokens: bool = False) -> None:
+    def __init__(
+        self, batch: TwinBatch, all_tokens: bool = False, pays: Callable[[int, int], bool] | None = None
+    ) -> None:
+        self.pays = pays
         attended = batch.inputs["attention_mask"].bool().cpu().numpy()
         self.device = batch.labels.device
         self.columns = attended.shape[1]
@@ -154,36 +166,51 @@ class CommonPrefixes:
         return prefixes.continued(which.cpu().numpy(), self.ends[rows.cpu().numpy()])
 
     def _pack(self, chosen: Integers, ends: Integers, limits: Integers) -> PackedRows:
-        starts, parents = np.zeros(len(chosen), np.int64), np.zeros(len(chosen), np.int64)
-        for index in range(1, len(chosen)):
-            shared = np.minimum(self.common[chosen[index], chosen[:index]], np.minimum(limits[:index], limits[index]))
-            parents[index] = shared.argmax()
-            starts[index] = shared[parents[index]]
-
+        first, starts = self.first[chosen], np.zeros(len(chosen), np.int64)
         paths = np.zeros((len(chosen), self.columns), np.int64)
-        return _pack_rows(self.first[chosen], starts, ends, paths, 0, self.device, parents)
+        count = 0
+        for row in range(len(chosen)):
+            if row:
+                shared = np.minimum(self.common[chosen[row], chosen[:row]], np.minimum(limits[:row], limits[row]))
+                parent = shared.argmax()
+                path = paths[parent, first[parent] : first[parent] + shared[parent]]
+                starts[row] = self._worth(path, int(ends[row]))
+                paths[row, first[row] : first[row] + starts[row]] = path[: starts[row]]
+
+            count = _append(paths[row, first[row] :], starts[row], ends[row], count)
+
+        return PackedRows(first, starts, ends, paths, 0, self.device)
+
+    def _worth(self, path: Integers, end: int) -> int:
+        """How many tokens a row shares. Runs of keys at the end for which it does not pay are computed again."""
+        shared = len(path)
+        if self.pays is None:
+            return shared
+
+        for begin, after in reversed(runs_of(path)):
+            if self.pays(after - begin, end - shared):
+                break
+
+            shared -= after - begin
+
+        return shared
 
 
-def _pack_rows(
-    first: Integers,
-    starts: Integers,
-    ends: Integers,
-    paths: Integers,
-    before: int,
-    device: torch.device,
-    parents: Integers | None = None,
-) -> PackedRows:
-    paths, index = paths.copy(), before
-    for row, (offset, start, end) in enumerate(zip(first, starts, ends)):
-        if parents is not None and start:
-            parent = parents[row]
-            paths[row, offset : offset + start] = paths[parent, first[parent] : first[parent] + start]
+def _append(path: Integers, start: int, end: int, index: int) -> int:
+    """Number a row's own tokens, from `index` on, which is returned for the next row."""
+    path[start:end] = np.arange(index, index + end - start)
+    path[end:] = 0
+    return index + int(end - start)
 
-        paths[row, offset + start : offset + end] = np.arange(index, index + end - start)
-        paths[row, offset + end :] = 0
-        index += end - start
 
-    return PackedRows(first, starts, ends, paths, before, device)
+def runs_of(path: Integers) -> list[tuple[int, int]]:
+    """Runs of consecutive numbers: the first of each, and the one after its last."""
+    if not len(path):
+        return []
+
+    cuts = np.flatnonzero(np.diff(path) != 1) + 1
+    begins, ends = path[np.concatenate([[0], cuts])], path[np.concatenate([cuts, [len(path)]]) - 1] + 1
+    return list(zip(begins.tolist(), ends.tolist()))
 
 
 def _answered(positions: Tensor) -> Integers:

@@ -1,18 +1,25 @@
 """Attention over packed rows: each row's own queries with the keys of its path.
 
-There is no mask over the sequence, and no score is computed that no row needs. Rows are grouped by how many tokens they add, so
-that the model's own attention function (transformers' SDPA or eager attention) gets a few ordinary batches. The backward pass of
-the selection adds up the gradients of keys and values that several rows use.
+There is no mask over the sequence, and no score is computed that no row needs. There are two ways, with one result:
+
+- by parts (`parts.py`), where a kernel for it is at hand and a layer's attention is plain: transformers' SDPA on a CPU, without
+  dropout, a window shorter than the longest row, or a mask of the family's own;
+- by groups otherwise. Rows are grouped by how many tokens they add, and the keys of each are gathered, so that the model's own
+  attention function (transformers' SDPA or eager attention) gets a few ordinary batches. The backward pass of the selection adds
+  up the gradients of keys and values that several rows use.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from .parts import Part, attend_parts, kernel_takes, parts_of
 from .prefix import PackedRows
 
 
@@ -41,8 +48,21 @@ class RowAttention:
         self.prefix = prefix
         self.keep = keep
         self.layers: set[int] = set()
-        self.groups = _groups(rows)
-        self.order = _order(self.groups, rows)
+
+    @cached_property
+    def parts(self) -> list[Part]:
+        """For attention by parts."""
+        return parts_of(self.rows)
+
+    @cached_property
+    def groups(self) -> list["_Group"]:
+        """For attention by groups of rows."""
+        return _groups(self.rows)
+
+    @cached_property
+    def order(self) -> Tensor:
+        """(sequence,) the index of each token's output among those of all groups."""
+        return _order(self.groups, self.rows)
 
     def attend(
         self,
@@ -81,6 +101,9 @@ class RowAttention:
             key, value = torch.cat([past_key, key], dim=2), torch.cat([past_value, value], dim=2)
 
         family = attention_mask if attention_mask is not None and attention_mask.numel() else None
+        if family is None and not args and self._by_parts(stock, kwargs) and kernel_takes(query, key, value):
+            return attend_parts(query, key, value, self.parts, kwargs.get("scaling"))
+
         outputs = []
         for group in self.groups:
             mask = group.mask(family, kwargs.get("sliding_window"), additive, query.dtype)
@@ -96,6 +119,13 @@ class RowAttention:
             outputs.append(output.flatten(0, 1))
 
         return torch.cat(outputs).index_select(0, self.order)[None]
+
+    def _by_parts(self, stock: Callable[..., Any], kwargs: dict[str, Any]) -> bool:
+        """Whether a layer's attention is plain causal attention: softmax of scaled scores, all keys up to the query's own."""
+        window = kwargs.get("sliding_window")
+        biased = kwargs.get("position_bias") is not None or kwargs.get("s_aux") is not None
+        seen = window is None or window >= self.rows.ends.max()
+        return stock is sdpa_attention_forward and seen and not biased and not kwargs.get("dropout")
 
 
 @dataclass

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import EvalPrediction
 from typing_extensions import override
 
+from ..attention.cost import where_it_pays
 from ..attention.packing import shared_prefill
 from ..attention.prefix import CommonPrefixes, PackedRows
 from ..attention.row_attention import RowAttention
@@ -196,12 +197,18 @@ class DiagnosisTrainer(TwinTrainer):
             yield
             return
 
-        with shared_prefill(self.parts.decoder, _packed(batch, all_tokens=True)):
+        with shared_prefill(self.parts.decoder, self._packed(batch, all_tokens=True)):
             yield
 
     def _row_attention(self, batch: TwinBatch) -> RowAttention | None:
         """The attention of rows that share prefixes; None where prefix sharing is off."""
-        return RowAttention(_packed(batch, all_tokens=False)) if self.share_prefix else None
+        return RowAttention(self._packed(batch, all_tokens=False)) if self.share_prefix else None
+
+    def _packed(self, batch: TwinBatch, all_tokens: bool) -> PackedRows:
+        """All rows of a batch with each shared prefix once; `all_tokens` as `CommonPrefixes` takes it."""
+        rows = torch.arange(len(batch.labels), device=batch.labels.device)
+        pays = where_it_pays(self.finetuning_args.share_prefix, self.parts.decoder, batch.labels.device)
+        return CommonPrefixes(batch, all_tokens, pays).pack(rows, rows[:0])
 
     @contextmanager
     def _probe_attention(self, batch: TwinBatch) -> Iterator[Callable[[dict[str, Any]], dict[str, Any]] | None]:
@@ -257,12 +264,6 @@ class DiagnosisTrainer(TwinTrainer):
             self._draw_curves(folder, curves_of(self.state.log_history, rows))
         except ModalityInterferenceError as error:  # a full disk must not end a training run for a plot
             logger.warning_rank0(f"No curves: {error}")
-
-
-def _packed(batch: TwinBatch, all_tokens: bool) -> PackedRows:
-    """All rows of a batch with each shared prefix once; `all_tokens` as `CommonPrefixes` takes it."""
-    rows = torch.arange(len(batch.labels), device=batch.labels.device)
-    return CommonPrefixes(batch, all_tokens=all_tokens).pack(rows, rows[:0])
 
 
 def metric_stem(prefix: str, dataset: str, perturbation: str, kind: str = "") -> str:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..arguments import PluginArguments
+from ..attention.cost import where_it_pays
 from ..attention.prefix import CommonPrefixes
 from ..attention.row_attention import RowAttention
 from ..batching.answer_logits import Answers
@@ -171,7 +172,11 @@ class TwinStep:
 
     def common(self, batch: TwinBatch) -> CommonPrefixes | None:
         """The rows' common prefixes; None where prefix sharing is off."""
-        return CommonPrefixes(batch) if self.share_prefix else None
+        if not self.share_prefix:
+            return None
+
+        pays = where_it_pays(self.arguments.share_prefix, self.parts.decoder, batch.labels.device)
+        return CommonPrefixes(batch, pays=pays)
 
     def _count_dropped(self, rows: Tensor, kept: Perturbation) -> None:
         if len(kept.rows) < len(rows):
