@@ -4,6 +4,7 @@
     python benchmarks/step_cost.py --rounds 9 --variants a,e --json step_cost.json
     python benchmarks/step_cost.py --size caption                  # answers of 200 tokens
     python benchmarks/step_cost.py --size 3b                       # on a CUDA GPU of 80 GB
+    python benchmarks/step_cost.py --size 3b --tuning qlora
 
 Needs no network: the model has random weights, the rows are made of words without a meaning. One batch of 18 rows: 2 examples
 about an image with 2 text twins each, 2 about a text with 3 image twins each, 4 that need both; 64 image tokens, 150 text
@@ -20,7 +21,7 @@ tokens and 2 answer tokens a row. The variants:
 In every round each variant makes one forward and backward pass, and the medians are compared. FLOPs, padding and peak memory
 are counted in steps of their own; `costs.py` says how, and what the floor is. Peak memory is what a step holds beyond the
 weights. With `--size 3b` gradient checkpointing is on, as in every recipe that does not say otherwise: its repeated forward
-passes are in the count, and not in the floor. FlashAttention-2's own kernels are not in the count.
+passes are in the count, and not in the floor. The floor is that of full tuning, whatever `--tuning` says. FlashAttention-2's own kernels are not in the count.
 """
 
 import argparse
@@ -71,6 +72,14 @@ SIZES: dict[str, tuple[Shape, Mix]] = {
     "reference": (REFERENCE, REFERENCE_MIX),
     "caption": (REFERENCE, CAPTION_MIX),
     "3b": (SIZE_3B, MIX_3B),
+}
+
+
+LORA = {"finetuning_type": "lora", "lora_target": "q_proj,k_proj,v_proj,o_proj", "lora_rank": 32}
+TUNINGS: dict[str, dict[str, Any]] = {
+    "full": {},
+    "lora": LORA,
+    "qlora": LORA | {"quantization_bit": 4, "quantization_type": "nf4"},
 }
 
 
@@ -241,19 +250,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="steps of each variant that count (default: 5)")
     parser.add_argument("--size", choices=SIZES, default="reference")
+    parser.add_argument("--tuning", choices=TUNINGS, default="full", help="qlora needs bitsandbytes (default: full)")
     parser.add_argument("--variants", type=_variants, default=list(VARIANTS), help="such as a,b,e (default: all)")
     parser.add_argument("--threads", type=int, default=2, help="of the CPU (default: 2)")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     shape, mix = SIZES[arguments.size]
-    found: dict[str, Any] = {"size": arguments.size, "rounds": arguments.rounds}
+    found: dict[str, Any] = {"size": arguments.size, "tuning": arguments.tuning, "rounds": arguments.rounds}
     for kernel in kernels(arguments.size):
         with tempfile.TemporaryDirectory() as folder:
-            bench = Bench(Path(folder), shape, mix, stock=STOCK in arguments.variants, flash_attn=kernel)
+            tuning = TUNINGS[arguments.tuning]
+            bench = Bench(Path(folder), shape, mix, stock=STOCK in arguments.variants, flash_attn=kernel, **tuning)
             costs = measure(bench, arguments.variants, arguments.rounds)
 
-        print(f"\n{arguments.size}, {kernel}, {machine(bench.device)}, medians of {arguments.rounds} rounds\n")
+        what = f"{arguments.size}, {arguments.tuning}, {kernel}, {machine(bench.device)}"
+        print(f"\n{what}, medians of {arguments.rounds} rounds\n")
         print(table(costs))
         found |= {"machine": machine(bench.device), kernel: {name: cost.as_json() for name, cost in costs.items()}}
         del bench
