@@ -8,6 +8,7 @@ import gc
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,28 @@ def freeze_unused(model: nn.Module) -> None:
     for name, module in model.named_modules():
         if name.rpartition(".")[2] in _UNUSED:
             module.requires_grad_(False)
+
+
+def separate_audios(model: nn.Module) -> None:
+    """Keep the audios of a batch from attending to each other.
+
+    For: Qwen3-Omni with all kernels but FlashAttention, where an audio's features depended on the other rows of its batch.
+    Cause: transformers' audio encoder has a method that makes the mask, and does not call it (5.5.4; Qwen2.5-Omni's does).
+    Can go: when the encoder calls `_prepare_attention_mask` (tests/train/test_families.py, with `make test-engines`).
+    """
+    for module in model.modules():
+        encoder: Any = module
+        if type(module).__name__ == "Qwen3OmniMoeAudioEncoder" and "flash" not in encoder.config._attn_implementation:
+            for layer in encoder.layers:
+                layer.register_forward_pre_hook(partial(_with_audio_mask, encoder), with_kwargs=True)
+
+
+def _with_audio_mask(encoder: Any, layer: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict]:
+    hidden_states, cu_seqlens = args[:2]
+    if len(args) > 2 or kwargs.get("attention_mask") is not None:
+        return args, kwargs
+
+    return args, {**kwargs, "attention_mask": encoder._prepare_attention_mask(hidden_states, cu_seqlens)}
 
 
 class IgnoresImagesArgument:

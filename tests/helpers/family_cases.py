@@ -37,6 +37,8 @@ WHOLE: list[Case] = [  # with `make test-engines`
     *[(family, CLIPS) for family in ("internvl3_5", "gemma4", "gemma4n")],
     ("video_llava", CLIPS),
     ("qwen3_5", CLIPS),
+    ("qwen3_omni", IMAGES),
+    ("qwen3_omni", CLIPS_WITH_AUDIO),
 ]
 NOT_SHARING = {  # a part of the reason why rows cannot share prefixes
     "paligemma": "is not causal",

@@ -39,10 +39,6 @@ _GLM_VIDEO = (
     "LLaMA-Factory 0.9.5 cannot read videos for it with transformers 5, without the plugin either: it gives the video processor "
     "an argument `images`, which transformers 5 does not take"
 )
-_BATCHES = (
-    "it trains, but rows with audio of unequal lengths got other logits in a batch than alone, of which the cause is not known yet; "
-    "use a batch of one example"
-)
 _NO_BUILDER = "no tiny model of it is built here yet"
 
 TEMPLATES: dict[str, Support] = {
@@ -98,8 +94,8 @@ TEMPLATES: dict[str, Support] = {
     "qwen3_5": Support("Qwen3.5, also with experts", (IMAGE, VIDEO), like="qwen3_5_nothink"),
     "qwen3_5_nothink": Support("Qwen3.5, also with experts", (IMAGE, VIDEO)),
     "qwen3_6": Support("Qwen3.6", (IMAGE, VIDEO), like="qwen3_5_nothink"),
-    "qwen3_omni": Support("Qwen3-Omni", untested=_BATCHES),
-    "qwen3_omni_nothink": Support("Qwen3-Omni", untested=_BATCHES),
+    "qwen3_omni": Support("Qwen3-Omni", (IMAGE, VIDEO, AUDIO), like="qwen3_omni_nothink"),
+    "qwen3_omni_nothink": Support("Qwen3-Omni", (IMAGE, VIDEO, AUDIO)),
     "qwen3_vl": Support("Qwen3-VL, also with experts", (IMAGE, VIDEO), like="qwen3_vl_nothink"),
     "qwen3_vl_nothink": Support("Qwen3-VL, also with experts", (IMAGE, VIDEO)),
     "video_llava": Support("Video-LLaVA", (IMAGE, VIDEO)),

@@ -23,6 +23,7 @@ from ..compat import (
     get_logger,
     let_deepspeed_skip,
     load_all_weights,
+    separate_audios,
     use_cpu_without_index,
 )
 from ..errors import ModalityInterferenceError
@@ -63,6 +64,7 @@ class TwinTrainer(CustomSeq2SeqTrainer):
         # losses are divided by the totals of the optimizer step, so neither accumulation steps nor ranks may divide again
         self.model_accepts_loss_kwargs = True
         freeze_unused(self.model)
+        separate_audios(self.model)
         self.parts = ModelParts.of(self.model)
         refuse_router_loss(self.model)
         # here, so that layers which the model does not have are refused before training starts
