@@ -8,7 +8,7 @@ Needs no model and no network. Forward and backward pass of the attention functi
 ways of `RowAttention`; *rows apart* is torch's attention for a padded batch with transformers' causal mask left out, which is the
 fastest that rows without sharing can get, and computes every shared token for each row. In every round each way runs once. Times
 are the CPU time of the process, which other processes of a busy machine change less than the time on the clock; with one thread
-(the default) the two are the same on a quiet machine.
+(the default) the two are the same on a quiet machine. `clips` takes minutes, most of them for rows apart.
 """
 
 import argparse
