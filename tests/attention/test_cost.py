@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from helpers.prefixes import batch_of
-from transformers import Gemma3TextConfig, MistralConfig, Qwen2Config, Qwen3MoeConfig
+from transformers import Gemma3nTextConfig, Gemma3TextConfig, MistralConfig, OPTConfig, Qwen2Config, Qwen3MoeConfig
 
 from modality_interference.attention.cost import SharingCost, where_it_pays
 from modality_interference.attention.prefix import CommonPrefixes
@@ -32,6 +32,19 @@ def test_the_weights_of_a_layer():
     assert SharingCost.of(Decoder(experts, dtype=torch.bfloat16), CPU).linear == 2 * (
         64 * 64 + 2 * 64 * 32 + 64 * 64 + 3 * 64 * 80
     )
+
+
+@pytest.mark.parametrize(
+    ("config", "inner"),
+    [
+        (Gemma3nTextConfig(**SIZES | {"intermediate_size": [160, 80]}, num_hidden_layers=2), 80),  # layers that differ
+        (OPTConfig(hidden_size=64, ffn_dim=256, num_attention_heads=4), 256),  # BLIP-2, InstructBLIP: another name
+    ],
+)
+def test_the_weights_of_a_layer_in_families_that_describe_them_otherwise(config, inner):
+    key_heads = getattr(config, "num_key_value_heads", 4)
+    weights = 2 * 64 * 64 + 2 * 64 * 16 * key_heads + 3 * 64 * inner
+    assert SharingCost.of(Decoder(config), CPU).linear == 2 * weights
 
 
 @pytest.mark.parametrize(

@@ -43,11 +43,13 @@ class SharingCost:
             device: where it runs.
         """
         config = decoder.config
-        hidden, heads = config.hidden_size, config.num_attention_heads
-        head = getattr(config, "head_dim", None) or hidden // heads
-        key_heads = getattr(config, "num_key_value_heads", None) or heads
-        experts = getattr(config, "num_experts_per_tok", None) or 0
-        inner = experts * (getattr(config, "moe_intermediate_size", None) or 0) or config.intermediate_size
+        hidden = _size(config, "hidden_size", 1)
+        heads = _size(config, "num_attention_heads", 1)
+        head = _size(config, "head_dim", max(hidden // heads, 1))
+        key_heads = _size(config, "num_key_value_heads", heads)
+        inner = _size(config, "intermediate_size", 4 * hidden)
+        experts = _size(config, "num_experts_per_tok", 0)
+        inner = experts * _size(config, "moe_intermediate_size", inner) or inner
         cpu = device.type == "cpu"
         return cls(
             linear=2 * hidden * (2 * (heads + key_heads) * head + 3 * inner),
@@ -82,6 +84,15 @@ class SharingCost:
         keys = shared + own
         moved = self.itemsize * (self.heads * own * keys + 4 * keys * self.width)
         return saved > 2 * own**2 * self.width + self.balance * moved
+
+
+def _size(config: Any, name: str, default: int) -> int:
+    """A size by its usual name; the least where layers differ in it, and the default where a family calls it otherwise."""
+    found = getattr(config, name, None)
+    if isinstance(found, (list, tuple)):
+        found = min(found, default=None)
+
+    return found or default
 
 
 def where_it_pays(wanted: str, decoder: Any, device: torch.device) -> Callable[[int, int], bool] | None:
