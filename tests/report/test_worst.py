@@ -27,14 +27,18 @@ def many(number: int, shift: float = 0.0, **rates: float) -> dict:
 def test_as_many_as_a_page_shows():
     table = tidy_table(diagnosis(many(MOST_SHOWN // 2)))
     assert worst(table).equals(table)
-    assert left_out(table, "a.json") == []
+    assert left_out(table, "a.json") == [
+        "Its plots show the 100 of 200 conditions with the most flips, with their clean rows."
+    ]
+    assert left_out(tidy_table(diagnosis()), "a.json") == []
 
 
 def test_the_most_flips_with_their_clean_rows():
     table = tidy_table(diagnosis(many(300)))
     kept = [f"set_{index:04}" for index in range(100, 300)]
     assert names(worst(table)) == [(name, part) for name in kept for part in ("clean", "noise")]
-    (sentence,) = left_out(table, "a.json")
+    sentence, plots = left_out(table, "a.json")
+    assert plots.startswith("Its plots show the 100 of 600 conditions")
     assert sentence.startswith("This page shows the 400 of 600 conditions in which the most answers flipped")
     assert sentence.endswith("all are in a.json.")
 

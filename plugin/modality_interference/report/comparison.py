@@ -13,7 +13,18 @@ from .differences import ComparedCondition, Comparison, Run, RunRates, differenc
 from .plots.attention import COMPARED_FILE, contrast_plots
 from .plots.comparison import comparison_plots
 from .summary import comparison_summary
-from .table import PROMPTS, RATE_TITLES, ConditionName, left_out, names, of_all, of_prompts, tidy_table, worst
+from .table import (
+    MOST_DRAWN,
+    PROMPTS,
+    RATE_TITLES,
+    ConditionName,
+    left_out,
+    names,
+    of_all,
+    of_prompts,
+    tidy_table,
+    worst,
+)
 from .templating import render
 from .text import counted, described, encodable, joined, moment, tuned
 from .theme import Plot
@@ -121,7 +132,7 @@ def compare_runs(folders: Sequence[Path], output: Path, names: Sequence[str] | N
         notes=notes(runs, pairs),
     )
     probed = {run.name: run.diagnosis.attention for run in runs if run.diagnosis.attention is not None}
-    plots = [*comparison_plots(worst(table)), *contrast_plots(probed, COMPARED_FILE)]
+    plots = [*comparison_plots(worst(table, MOST_DRAWN)), *contrast_plots(probed, COMPARED_FILE)]
     text = comparison_page(_shown(comparison, table), plots)  # before anything is written: all or nothing
     for plot in plots:
         write_bytes(output / plot.file_name, plot.png)

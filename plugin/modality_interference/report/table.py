@@ -157,20 +157,22 @@ def names(table: pd.DataFrame) -> list[ConditionName]:
     return sorted(found, key=lambda name: datasets.index(name[0]))
 
 
-MOST_SHOWN = 200  # conditions on a page: more are not read, and take minutes to draw
+MOST_SHOWN = 200  # conditions in the tables of a page: more are not read
+MOST_DRAWN = 50  # in its plots: one takes a tenth of a second
 
 
-def worst(table: pd.DataFrame) -> pd.DataFrame:
-    """The lines that a page shows: of more than `MOST_SHOWN` conditions those with the most flips, and their clean rows.
+def worst(table: pd.DataFrame, most: int | None = None) -> pd.DataFrame:
+    """The lines that a page shows: of more conditions than it has room for those with the most flips, and their clean rows.
 
     Without flips the fall of the accuracy counts, and where nothing was perturbed the lowest accuracy. Of several runs, the
     worst of them counts.
 
     Args:
         table: a tidy table, or those of several runs.
+        most: how many conditions, clean rows apart; unset: `MOST_SHOWN`.
     """
-    found = names(table)
-    if len(found) <= MOST_SHOWN:
+    found, most = names(table), MOST_SHOWN if most is None else most
+    if len(found) <= most:
         return table
 
     overall, keys = of_all(table), ["dataset", "perturbation"]
@@ -181,26 +183,32 @@ def worst(table: pd.DataFrame) -> pd.DataFrame:
     perturbed = [name for name in found if name[1] != CLEAN]
     scores = {name: harm.get(name, float("nan")) for name in perturbed} if perturbed else lowest
     ranked = sorted(perturbed or found, key=lambda name: (pd.isna(scores.get(name)), -scores.get(name, 0.0)))
-    kept = set(ranked[:MOST_SHOWN])
+    kept = set(ranked[:most])
     kept |= {(dataset, CLEAN) for dataset, _ in kept}
     return table[pd.MultiIndex.from_frame(table[keys]).isin(list(kept))]
 
 
 def left_out(table: pd.DataFrame, where: str) -> list[str]:
-    """A sentence about the conditions that a page does not show; none where it shows all.
+    """Sentences about the conditions that a page does not show or draw; none where it has all.
 
     Args:
         table: the whole tidy table.
         where: the file that holds all of them.
     """
-    every, shown = len(names(table)), len(names(worst(table)))
-    if shown == every:
-        return []
+    every, shown, drawn = (len(names(found)) for found in (table, worst(table), worst(table, MOST_DRAWN)))
+    found = []
+    if shown < every:
+        found.append(
+            f"This page shows the {shown:,} of {every:,} conditions in which the most answers flipped, with their clean rows; all "
+            f"are in {where}."
+        )
 
-    return [
-        f"This page shows the {shown:,} of {every:,} conditions in which the most answers flipped, with their clean rows; all are "
-        f"in {where}."
-    ]
+    if drawn < every:
+        found.append(
+            f"Its plots show the {drawn:,} of {every:,} conditions with the most flips, with their clean rows."
+        )
+
+    return found
 
 
 def conditions(table: pd.DataFrame) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from ...results import Diagnosis, ScoredRow
 from ..classes import class_groups
-from ..table import names, of_all, of_prompts, rates_drawn, tidy_table, worst
+from ..table import MOST_DRAWN, names, of_all, of_prompts, rates_drawn, tidy_table, worst
 from ..theme import CLEAN, MUTED, PAGE, SERIES, Plot, make_plot
 from .attention import CONTRASTS_FILE, SHARES_FILE, attention_plots
 from .bars import MARKS, bars
@@ -32,7 +32,7 @@ def diagnosis_plots(diagnosis: Diagnosis, rows: Sequence[ScoredRow]) -> list[Plo
         diagnosis: the figures.
         rows: the answers behind them.
     """
-    table = worst(tidy_table(diagnosis))
+    table = worst(tidy_table(diagnosis), MOST_DRAWN)
     shown = set(names(table))
     overall = [radar_plot(of_all(table)), rates_plot(of_all(table))] if len(table) else []
     curves, moved = (
