@@ -22,7 +22,10 @@ ROOT = Path(__file__).parents[2]
 RESULTS = Path(__file__).with_name("versions.json")
 SHOWN = ("llamafactory", "transformers", "torch", "accelerate", "peft", "trl", "datasets")
 CHECKS = {
-    "full": ["tests/train/test_trainer.py::test_figures_reach_the_log_file_and_the_state"],
+    "full": [
+        "tests/train/test_trainer.py::test_every_perturbation_is_evaluated",
+        "tests/train/test_trainer.py::test_training_learns_and_saves_a_loadable_model",
+    ],
     "LoRA": ["tests/integration/test_audio_visual_runs.py::test_lora_as_published_with_everything_on"],
     "diagnosis with probe": ["tests/evaluation/test_attention_probe_in_runs.py::test_under_lora"],
     "generate": ["tests/evaluation/test_trainer.py::test_generated_answers_are_those_of_greedy_decoding"],

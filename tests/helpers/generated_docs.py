@@ -6,6 +6,7 @@ rewrites them; `tests/test_readme.py` compares.
 """
 
 import ast
+import json
 import re
 import textwrap
 import tomllib
@@ -122,6 +123,19 @@ def fuzz_table() -> str:
     return (ROOT / "tests" / "faults" / "fuzz_table.md").read_text(encoding="utf-8").strip()
 
 
+def versions_table() -> str:
+    """What `python tests/compat/cells.py` found."""
+    cells = json.loads((ROOT / "tests" / "compat" / "versions.json").read_text(encoding="utf-8")).values()
+    first = next(iter(cells))
+    heads = ["environment", *first["versions"], *first["checks"]]
+    lines = [heads, ["---"] * len(heads)]
+    for cell in cells:
+        passed = ["yes" if text == "passed" else text for text in cell["checks"].values()]
+        lines.append([f"{cell['what']} ({cell['date']})", *cell["versions"].values(), *passed])
+
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {  # by the word after which a part's marks are called
     "keys": ("configuration.md", keys_table),
     "packages": ("how_it_works.md", packages_diagram),
@@ -129,6 +143,7 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {  # by the word after which a
     "work-arounds": ("how_it_works.md", workarounds_table),
     "templates": ("compatibility.md", templates_table),
     "engines": ("engines.md", engines_table),
+    "versions": ("compatibility.md", versions_table),
     "fuzz": ("troubleshooting.md", fuzz_table),
 }
 
