@@ -21,10 +21,10 @@ def test_every_multimodal_template_of_llamafactory_has_a_row():
         for name, template in THEIRS.items()
         if any(getattr(template.mm_plugin, f"{modality}_token", None) for modality in ("image", "video", "audio"))
     }
-    assert set(TEMPLATES) == multimodal
+    assert multimodal <= set(TEMPLATES) <= multimodal | {"moss_vl"}  # which only LLaMA-Factory's main branch has
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("name", sorted(TEMPLATES.keys() & THEIRS.keys()))
 def test_what_a_row_says_is_what_the_family_tests_run(name):
     support = TEMPLATES[name]
     plugin = THEIRS[name].mm_plugin

@@ -87,6 +87,9 @@ TEMPLATES: dict[str, Support] = {
         "Llama 3.2 Vision",
         refused="its images enter through cross-attention, not as embeddings of the text decoder",
     ),
+    "moss_vl": Support(
+        "MOSS-VL", refused="LLaMA-Factory's main branch collates it in a way of its own, with which nothing is tested"
+    ),
     "paligemma": Support("PaliGemma", (IMAGE,)),
     "paligemma_chat": Support("PaliGemma", (IMAGE,), like="paligemma"),
     "pixtral": Support("Pixtral", (IMAGE,)),
