@@ -76,7 +76,7 @@ def test_prepare_says_what_became_of_the_videos(tmp_path, capsys):
     assert main(arguments) == 0
     assert capsys.readouterr().out.splitlines() == [
         "3 of 6 videos are clips now, 3 were skipped.",
-        "  skipped, silent: bell/mute too.mp4 (RMS -inf dB, below -60 dB), and 1 more",
+        "  skipped, silent: bell/mute too.mp4 (RMS -inf dB where it is loudest, below -60 dB), and 1 more",
         "  skipped, unreadable: bell/torn\\x1b[2J.mp4 (Invalid data found when processing input)",
         "  Files that are no videos by their suffix, and were not looked at: 1",
         "  Clips without a label, as they are not in IN_DIR/<class>/: 1 (top.mp4). `--labels` can name them.",
