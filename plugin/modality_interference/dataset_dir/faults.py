@@ -19,6 +19,7 @@ from ..messages import listed, shown
 
 
 MAX_REASON = 300  # characters of what a library says
+_NAMED = 5  # files, whose paths are never shortened: they must be found
 _DEEPEST = 8  # levels of a row in which types are compared
 _CSV_ROWS = 10_000  # as `datasets` reads them: each part gets types of its own
 _BOM = b"\xef\xbb\xbf"  # of UTF-8
@@ -45,11 +46,11 @@ def explain_fault(files: Sequence[Path], error: BaseException) -> str:
         try:
             read(file, types)
         except _Fault as fault:
-            return f"{shown(str(file))} cannot be read: {fault}. (The reader says: {said})"
+            return f"{str(file)!r} cannot be read: {fault}. (The reader says: {said})"
         except (OSError, ValueError, RecursionError, pa.ArrowException) as failed:
-            return f"{shown(str(file))} cannot be read: {type(failed).__name__}: {str(failed)[:MAX_REASON]}. ({said})"
+            return f"{str(file)!r} cannot be read: {type(failed).__name__}: {str(failed)[:MAX_REASON]}. ({said})"
 
-    names = ", ".join(shown(str(file)) for file in files)
+    names = ", ".join(repr(str(file)) for file in files[:_NAMED]) + (", ..." if len(files) > _NAMED else "")
     if types.columns and not types.rows:
         return f"{names} cannot be read: no row is in it. (The reader says: {said})"
 
