@@ -6,10 +6,11 @@ from helpers.prefixes import batch_of, batches
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from modality_interference.attention import row_attention
-from modality_interference.attention.parts import attend_parts, kernel_takes, parts_of
+from modality_interference.attention.parts import attend_parts, kernel_takes, kernel_works, parts_of
 from modality_interference.attention.prefix import CommonPrefixes
 from modality_interference.attention.row_attention import PrefixCache, RowAttention
 
@@ -152,6 +153,19 @@ def test_other_widths_types_and_devices_are_not_for_the_kernel():
     assert not kernel_takes(query, key, value[..., :4])
     assert not kernel_takes(query, key.double(), value)
     assert not kernel_takes(*(states.to("meta") for states in (query, key, value)))
+
+
+def test_a_first_forward_can_be_checkpointed(by_parts):
+    """What is computed once in a process is not computed within a forward, which has to save the same each time."""
+    kernel_works.cache_clear()
+    rows = packed_family()
+    states = states_of(rows, torch.float64, 0)
+    attention = RowAttention(rows)
+    output = checkpoint(lambda *of: attend(attention, of), *states, use_reentrant=False)
+    found = torch.autograd.grad(output.square().sum(), states)
+    expected = torch.autograd.grad(attend(RowAttention(rows), states).square().sum(), states)
+    torch.testing.assert_close(found, expected)
+    assert len(by_parts) == 3
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])

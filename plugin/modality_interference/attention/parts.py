@@ -90,14 +90,15 @@ def kernel_takes(query: Tensor, key: Tensor, value: Tensor) -> bool:
         and same
         and query.is_floating_point()
         and query.shape[-1] == key.shape[-1] == value.shape[-1]
-        and _kernel_works()
+        and kernel_works()
     )
 
 
 @cache
-def _kernel_works() -> bool:
+def kernel_works() -> bool:
     """Whether this torch has the kernel as it is used here: it is not part of torch's documented interface.
 
+    The first call computes, so it must not be within a forward: gradient checkpointing counts what a forward saves for its backward.
     Compares a small case with grouped queries, where earlier versions of torch wanted as many key heads as heads.
     """
     with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", enabled=False):

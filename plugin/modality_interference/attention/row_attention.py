@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from .parts import Part, attend_parts, kernel_takes, parts_of
+from .parts import Part, attend_parts, kernel_takes, kernel_works, parts_of
 from .prefix import PackedRows
 
 
@@ -48,6 +48,8 @@ class RowAttention:
         self.prefix = prefix
         self.keep = keep
         self.layers: set[int] = set()
+        if rows.device.type == "cpu":
+            kernel_works()  # tried before the forward, which must be the same when gradient checkpointing repeats it
 
     @cached_property
     def parts(self) -> list[Part]:
