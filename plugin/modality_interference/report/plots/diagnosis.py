@@ -32,13 +32,12 @@ def diagnosis_plots(diagnosis: Diagnosis, rows: Sequence[ScoredRow]) -> list[Plo
         diagnosis: the figures.
         rows: the answers behind them.
     """
-    table = worst(tidy_table(diagnosis), MOST_DRAWN)
-    shown = set(names(table))
+    every = tidy_table(diagnosis)
+    table = worst(every, MOST_DRAWN)
+    hidden = set(names(every)) - set(names(table))
     overall = [radar_plot(of_all(table)), rates_plot(of_all(table))] if len(table) else []
-    curves, moved = (
-        curves_plot(diagnosis.curves),
-        effects_plot([row for row in rows if (row.dataset, row.perturbation) in shown]),
-    )
+    drawn = [row for row in rows if (row.dataset, row.perturbation) not in hidden]
+    curves, moved = curves_plot(diagnosis.curves), effects_plot(drawn)
     figures = (profiles_plot(of_prompts(table)), *overall, curves, moved, confusion_plot(class_groups(rows)))
     found = [plot for plot in figures if plot]
     return found + attention_plots(diagnosis.attention)
