@@ -135,7 +135,7 @@ class _AnswerLosses(torch.autograd.Function):
     """Cross-entropy of positions, and divergences of pairs of them, from one tensor of logits.
 
     Inputs: logits (positions, vocabulary), targets (positions,), the pairs' positions `own` and `clean` (pairs,), a key of
-    `METHODS`, the temperature. Each position is `own` in one pair at most, and then `clean` in none. Outputs: (positions,), (pairs,).
+    `METHODS`, the temperature. A `clean` position is compared with no other than itself. Outputs: (positions,), (pairs,).
     A position or pair whose incoming gradient is 0 gets 0, also where its logits are not finite.
     """
 
