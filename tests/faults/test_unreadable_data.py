@@ -107,3 +107,21 @@ def test_an_entry(checkpoint, folder, prepare, entry, message):
     said = check(folder)
     assert said[0].startswith("dataset `rows`: ") and message in said[0]
     assert run(checkpoint, folder) == f"`{folder}` cannot be used as `dataset_dir`: {'. '.join(said)}."
+
+
+@pytest.mark.parametrize(
+    ("key", "fix"),
+    [
+        ("hf_hub_url", "the connection, and your access to it"),
+        ("ms_hub_url", "`modelscope[dataset]`"),
+        ("om_hub_url", "`openmind`"),
+    ],
+)
+def test_a_hub_that_cannot_be_reached_or_imported(checkpoint, folder, key, fix, monkeypatch):
+    """None of the three works here: no network, no `addict`, which ModelScope needs, and no `openmind`."""
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    write_info(folder, ENTRY | {key: "nobody/no-such-rows"})
+    said = run(checkpoint, folder)
+    assert said.startswith("dataset `rows`: 'nobody/no-such-rows' cannot be loaded: ")
+    assert fix in said

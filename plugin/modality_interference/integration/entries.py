@@ -15,12 +15,20 @@ from ..data.registry import formats
 from ..data.schema import numbered
 from ..data.spec import TwinsSpec
 from ..dataset_dir.entry import dataset_problem
-from ..dataset_dir.faults import explain_fault
+from ..dataset_dir.faults import MAX_REASON, explain_fault
 from ..errors import ModalityInterferenceError
 from ..messages import shown
 from .disk_errors import disk_error
 from .extensions import known_formats
 from .validation import refuse_unsafe
+
+
+_HUB = "Check its name, `subset` and `split`, the connection, and that {} can be imported"
+_FIXES = {
+    "hf_hub": "Check its name, `subset` and `split`, the connection, and your access to it",
+    "ms_hub": _HUB.format("`modelscope` (with its extra `modelscope[dataset]`)"),
+    "om_hub": _HUB.format("`openmind`"),
+}
 
 
 class UnreadableData(ModalityInterferenceError):
@@ -84,7 +92,7 @@ def _parse_twins(name: str, attribute: Any) -> TwinsSpec | None:
 
 
 def load_single_dataset(stock: Callable[..., Any]) -> Callable[..., Any]:
-    """`_load_single_dataset`, which names the dataset whose files cannot be read."""
+    """`_load_single_dataset`, which names the dataset whose data cannot be read."""
 
     @wraps(stock)
     def load(dataset_attr: Any, *args: Any, **keys: Any) -> Any:
@@ -92,8 +100,24 @@ def load_single_dataset(stock: Callable[..., Any]) -> Callable[..., Any]:
             return stock(dataset_attr, *args, **keys)
         except UnreadableData as error:
             raise ModalityInterferenceError(dataset_problem(dataset_attr.twin_name, str(error))) from error
+        except ModalityInterferenceError:
+            raise
+        except Exception as error:  # from a hub's library, its import, the network
+            if dataset_attr.load_from == "file" or isinstance(error, MemoryError) or disk_error(error) is not None:
+                raise
+
+            raise ModalityInterferenceError(
+                dataset_problem(dataset_attr.twin_name, _not_loaded(dataset_attr, error))
+            ) from error
 
     return load
+
+
+def _not_loaded(attribute: Any, error: Exception) -> str:
+    """Say that a dataset cannot be loaded from where its entry says."""
+    said = f"{type(error).__name__}: {' '.join(str(error).split())[:MAX_REASON]}"
+    fix = _FIXES.get(attribute.load_from, "Check the address, and the access to it")
+    return f"{shown(attribute.dataset_name)} cannot be loaded: {said}. {fix}"
 
 
 def load_dataset(stock: Callable[..., Dataset | IterableDataset]) -> Callable[..., Dataset | IterableDataset]:
