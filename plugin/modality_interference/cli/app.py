@@ -10,7 +10,7 @@ import typer
 from .. import __version__
 from ..errors import ModalityInterferenceError
 from ..printable import printable
-from . import check, clips, preview, report
+from . import check, clips, diagnose, preview, report
 from .terminal import escape_unencodable
 
 
@@ -80,8 +80,8 @@ def _print_version(wanted: bool) -> None:
 
 
 app = _group(
-    "Look at dataset folders and at diagnoses of modality interference. Training and diagnosing themselves are "
-    "`llamafactory-cli train` with `plugin: modality_interference`."
+    "Find out whether a multimodal model's answers change because of inputs that should not matter. `diagnose` measures "
+    "it; training against it is `llamafactory-cli train` with `plugin: modality_interference`."
 )
 
 
@@ -95,6 +95,7 @@ def _options(
 
 
 _clips = _group(clips.DESCRIPTION)
+_add(app, "diagnose", diagnose.run, diagnose.DESCRIPTION, diagnose.EXAMPLES)
 _add(app, "report", report.run, report.DESCRIPTION, report.EXAMPLES)
 _add(app, "preview", preview.run, preview.DESCRIPTION, preview.EXAMPLES)
 _add(app, "check", check.run, check.DESCRIPTION, check.EXAMPLES)

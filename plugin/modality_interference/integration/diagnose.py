@@ -1,0 +1,162 @@
+"""A diagnosis of one model on one dataset folder: what is asked, the recipe that asks it, and its run."""
+
+import contextlib
+import io
+import logging
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import datasets
+import transformers
+import yaml
+from transformers import TrainerCallback
+
+from ..arguments import PLUGIN_NAME
+from ..errors import ModalityInterferenceError
+from ..files import write_text
+from .plugin import require
+
+
+RECIPE_FILE = "diagnosis.yaml"
+Progress = Callable[[int, int], None]  # (done, total)
+_LOGGERS = ("llamafactory", "transformers", "datasets", "accelerate")
+_VERBOSITY = "LLAMAFACTORY_VERBOSITY"
+
+
+@dataclass(frozen=True)
+class DiagnosisPlan:
+    """What is asked, whoever answers: a model of this machine or a server.
+
+    Attributes:
+        dataset_dir: a dataset folder, whose entries have been checked.
+        datasets: the names of those to diagnose; their `twins` blocks say what is relevant, and what to perturb.
+        media_dir: the folder from which paths of media start.
+        perturbations: the labels of the twins, by dataset.
+        max_samples: of each dataset the first so many rows.
+        seed: of the twins and of the bootstrap.
+        scoring: how answers are scored.
+        output_dir: where the report goes.
+    """
+
+    dataset_dir: Path
+    datasets: tuple[str, ...]
+    media_dir: Path
+    perturbations: dict[str, tuple[str, ...]]
+    max_samples: int
+    seed: int
+    scoring: Literal["likelihood", "generate"]
+    output_dir: Path
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """A model that LLaMA-Factory loads.
+
+    Attributes:
+        name_or_path: a folder, or a name on the hub.
+        template: LLaMA-Factory's name of its chat template.
+        adapter: the folder of a LoRA adapter; None for the model alone.
+        batch_size: examples at a time; their twins come on top.
+    """
+
+    name_or_path: str
+    template: str
+    adapter: str | None
+    batch_size: int
+
+
+def diagnosis_recipe(plan: DiagnosisPlan, model: LocalModel) -> dict[str, Any]:
+    """The recipe whose `do_eval` is the diagnosis."""
+    keys: dict[str, Any] = {"model_name_or_path": model.name_or_path, "template": model.template}
+    if model.adapter is not None:
+        keys |= {"adapter_name_or_path": model.adapter, "finetuning_type": "lora"}
+
+    keys |= {"stage": "sft", "do_train": False, "do_eval": True, "plugin": PLUGIN_NAME}
+    if plan.scoring == "generate":
+        keys |= {"diagnosis_scoring": "generate", "predict_with_generate": True}
+
+    return keys | {
+        "dataset_dir": str(plan.dataset_dir),
+        "media_dir": str(plan.media_dir),
+        "eval_dataset": ",".join(plan.datasets),
+        "max_samples": plan.max_samples,
+        "cutoff_len": 4096,
+        "output_dir": str(plan.output_dir),
+        "per_device_eval_batch_size": model.batch_size,
+        "report_to": "none",
+        "seed": plan.seed,
+    }
+
+
+def write_recipe(path: Path, recipe: dict[str, Any]) -> None:
+    """Write a recipe that `llamafactory-cli train` starts.
+
+    Raises:
+        ModalityInterferenceError: the file cannot be written.
+    """
+    write_text(path, yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=1000))
+
+
+def run_recipe(recipe: dict[str, Any], show_progress: Progress) -> None:
+    """Run a recipe as `llamafactory-cli train` does; of its log only warnings and errors are shown.
+
+    Args:
+        recipe: its keys.
+        show_progress: is told how many batches of the evaluation are done.
+
+    Raises:
+        ModalityInterferenceError: the plugin, LLaMA-Factory or transformers refuse the recipe, or the run fails.
+    """
+    tuner = require("llamafactory.train.tuner", "run_exp")
+    try:
+        with _warnings_only():
+            tuner.run_exp(
+                {**recipe, "disable_tqdm": True, "log_level": "warning"}, callbacks=[_ProgressCallback(show_progress)]
+            )
+    except ModalityInterferenceError:
+        raise
+    except Exception as error:  # of LLaMA-Factory, transformers, torch: a model that cannot be loaded, no memory left
+        said = " ".join(str(error).split())[:500]
+        raise ModalityInterferenceError(
+            f"the run failed: {type(error).__name__}: {said}. `llamafactory-cli train "
+            f"{Path(recipe['output_dir']) / RECIPE_FILE}` repeats it with its whole log."
+        ) from error
+
+
+class _ProgressCallback(TrainerCallback):
+    """Tells how many batches of an evaluation are done."""
+
+    def __init__(self, show: Progress) -> None:
+        self._show, self._done = show, 0
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._done += 1
+        self._show(self._done, len(kwargs["eval_dataloader"]))
+
+
+@contextlib.contextmanager
+def _warnings_only() -> Iterator[None]:
+    """Keep informative lines, printed rows and bars of libraries from the terminal."""
+    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    verbosity = os.environ.get(_VERBOSITY)
+    os.environ[_VERBOSITY] = "WARNING"  # or LLaMA-Factory sets transformers' own level
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+    for name in levels:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        os.environ.pop(_VERBOSITY)
+        if verbosity is not None:
+            os.environ[_VERBOSITY] = verbosity
+
+        datasets.enable_progress_bars()
+        transformers.utils.logging.enable_progress_bar()
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
