@@ -67,7 +67,6 @@ def run(
         dataset_dir=Path(folder),
         datasets=(name,),
         media_dir=Path(folder) if media_dir is None else media_dir,
-        perturbations={},
         max_samples=rows,
         seed=seed,
         scoring=scoring,

@@ -34,7 +34,6 @@ class DiagnosisPlan:
         dataset_dir: a dataset folder, whose entries have been checked.
         datasets: the names of those to diagnose; their `twins` blocks say what is relevant, and what to perturb.
         media_dir: the folder from which paths of media start.
-        perturbations: the labels of the twins, by dataset.
         max_samples: of each dataset the first so many rows.
         seed: of the twins and of the bootstrap.
         scoring: how answers are scored.
@@ -44,7 +43,6 @@ class DiagnosisPlan:
     dataset_dir: Path
     datasets: tuple[str, ...]
     media_dir: Path
-    perturbations: dict[str, tuple[str, ...]]
     max_samples: int
     seed: int
     scoring: Literal["likelihood", "generate"]

@@ -6,7 +6,6 @@ from typing import Any
 from transformers import PretrainedConfig
 
 from ..errors import ModalityInterferenceError
-from ..messages import listed
 from .plugin import require
 
 
