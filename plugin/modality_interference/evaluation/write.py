@@ -1,15 +1,15 @@
 """Put a diagnosis together and write it: rates, effect sizes, gallery of flips, notes."""
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from datasets import Dataset
 
-from ..batching.collator import TwinCollator
 from ..modality import CLEAN
 from ..results import (
     Curves,
@@ -27,6 +27,9 @@ from .rates import dataset_results
 from .statistics import FEW_UNITS, RESAMPLES
 
 
+if TYPE_CHECKING:
+    from ..batching.collator import TwinCollator
+
 _SHOWN = 12  # unparsable answers on the page
 _PACKAGES = ("llamafactory-modality-interference", "llamafactory", "transformers", "torch", "peft", "datasets")
 
@@ -38,7 +41,7 @@ def write_diagnosis(
     datasets: list[Any],
     metadata: RunMetadata,
     step: int,
-    collator: TwinCollator,
+    collator: "TwinCollator",
     curves: Curves,
 ) -> Diagnosis:
     """Put a diagnosis together and write `interference.json` and `interference_rows.jsonl`.
@@ -62,7 +65,39 @@ def write_diagnosis(
     from .flips import Gallery  # which makes thumbnails; a run that only trains does not need it
 
     results = dataset_results(rows, metadata.seed, generated=metadata.scoring == "generate")
-    diagnosis = Diagnosis(
+    diagnosis = diagnosis_of(
+        rows,
+        results,
+        metadata,
+        step,
+        notes=_unread(rows, datasets),
+        gallery=Gallery(collator.tokenizer, collator.modality_tokens, collator.thought).flips(rows, datasets),
+        attention=attention_profile(attended, metadata.seed),
+        curves=curves if _steps(curves) > 1 else {},
+    )
+    write_results(folder, diagnosis, rows)
+    return diagnosis
+
+
+def diagnosis_of(
+    rows: list[ScoredRow],
+    results: dict[str, DatasetResult],
+    metadata: RunMetadata,
+    step: int,
+    notes: Sequence[str],
+    **parts: Any,
+) -> Diagnosis:
+    """Put a diagnosis together, wherever its answers come from.
+
+    Args:
+        rows: all scored rows, each once.
+        results: their rates, from `dataset_results`.
+        metadata: of the run.
+        step: optimizer steps that the model has been trained for in this run; 0 where it only evaluates.
+        notes: what a reader should know beside what the rows tell.
+        parts: the fields of `Diagnosis` that rows and metadata do not tell, such as `gallery`.
+    """
+    return Diagnosis(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         model=metadata.model,
         tuning=_tuning(metadata, step),
@@ -73,14 +108,10 @@ def write_diagnosis(
         scoring=metadata.scoring,
         resamples=RESAMPLES,
         datasets=results,
-        notes=[*_notes(results, rows, datasets), *_about_free_answers(rows, metadata.scoring)],
-        gallery=Gallery(collator.tokenizer, collator.modality_tokens, collator.thought).flips(rows, datasets),
+        notes=[*_plain(results), *notes, *_padded(rows), *_few(rows), *_about_free_answers(rows, metadata.scoring)],
         unparsable=unparsable_answers(rows),
-        attention=attention_profile(attended, metadata.seed),
-        curves=curves if _steps(curves) > 1 else {},
+        **parts,
     )
-    write_results(folder, diagnosis, rows)
-    return diagnosis
 
 
 def _steps(curves: Curves) -> int:
@@ -104,25 +135,28 @@ def _tuning(metadata: RunMetadata, step: int) -> Tuning | None:
     )
 
 
-def _notes(results: dict[str, DatasetResult], rows: list[ScoredRow], datasets: list[Any]) -> list[str]:
-    notes = []
+def _plain(results: dict[str, DatasetResult]) -> list[str]:
     plain = [name for name, result in results.items() if list(result.perturbations) == [CLEAN]]
-    if plain:
-        notes.append(f"No twins, so only clean rows are scored: {', '.join(plain)}.")
+    return [f"No twins, so only clean rows are scored: {', '.join(plain)}."] if plain else []
 
+
+def _unread(rows: list[ScoredRow], datasets: list[Any]) -> list[str]:
+    """A note on each dataset of which examples could not be read."""
     scored = Counter(row.dataset for row in rows if row.perturbation == CLEAN)
-    for name, expected in _examples(datasets).items():
-        if missing := expected - scored[name]:
-            notes.append(
-                f"{missing} of {expected} examples of {name} could not be read at evaluation; the log names them."
-            )
+    return [
+        f"{expected - scored[name]} of {expected} examples of {name} could not be read at evaluation; the log names them."
+        for name, expected in _examples(datasets).items()
+        if expected > scored[name]
+    ]
 
-    if any(is_misaligned(row.perturbation, has_target=False) for row in rows):
-        notes.append(
-            "Another clip's frames or audio are cut to the length of the row's own, or padded with the last frame or silence."
-        )
 
-    return notes + _few(rows)
+def _padded(rows: list[ScoredRow]) -> list[str]:
+    if not any(is_misaligned(row.perturbation, has_target=False) for row in rows):
+        return []
+
+    return [
+        "Another clip's frames or audio are cut to the length of the row's own, or padded with the last frame or silence."
+    ]
 
 
 def _few(rows: list[ScoredRow]) -> list[str]:
