@@ -1,6 +1,8 @@
 """Data and entries that cannot be read: a run says what `modality-interference check` says."""
 
+import io
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from helpers.loading import load_data
 from helpers.runs import COLUMNS, recipe
+from PIL import Image
 
 from modality_interference.cli.check import check_dataset_folder
 from modality_interference.errors import ModalityInterferenceError
@@ -38,6 +41,12 @@ def folder(tmp_path) -> Path:
     folder.mkdir()
     (folder / "rows.jsonl").write_text(json.dumps(ROW) + "\n")
     return folder
+
+
+def png_bytes() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (32, 32), "red").save(file, "PNG")
+    return file.getvalue()
 
 
 def write_info(folder: Path, entry: Any) -> None:
@@ -125,3 +134,24 @@ def test_a_hub_that_cannot_be_reached_or_imported(checkpoint, folder, key, fix, 
     said = run(checkpoint, folder)
     assert said.startswith("dataset `rows`: 'nobody/no-such-rows' cannot be loaded: ")
     assert fix in said
+
+
+@pytest.mark.parametrize("layout", [pa.ipc.new_file, pa.ipc.new_stream])
+def test_an_arrow_file_whose_offsets_lead_out_of_it(checkpoint, folder, layout):
+    """Pyarrow reads such a file without a look at it, and its next user dies with signal 11."""
+    table = pa.Table.from_pylist([ROW | {"images": ["red.png"]}] * 2)
+    with pa.OSFile(str(folder / "rows.arrow"), "wb") as sink, layout(sink, table.schema) as writer:
+        writer.write_table(table)
+
+    good = (folder / "rows.arrow").read_bytes()
+    offsets = struct.pack("<3i", 0, 6, 12)  # of "1 + 1?", twice
+    assert good.count(offsets) == 1
+    (folder / "rows.arrow").write_bytes(good.replace(offsets, struct.pack("<3i", 0, 1_532_713_819, 12)))
+    write_info(folder, ENTRY | {"file_name": "rows.arrow"})
+    (said,) = check(folder)
+    assert said.startswith("dataset `rows`: `file_name` 'rows.arrow' is damaged (In column 0: Invalid: Offset")
+    assert said in run(checkpoint, folder)
+
+    (folder / "rows.arrow").write_bytes(good)
+    (folder / "red.png").write_bytes(png_bytes())
+    assert check(folder) == []

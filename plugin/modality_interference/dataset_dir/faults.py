@@ -305,6 +305,31 @@ def _arrow(file: Path, types: _Types) -> None:
     raise _Fault("it is no whole Arrow file. Copy or download it again")
 
 
+def invalid_arrow(file: Path) -> str | None:
+    """What is wrong with the layout of an Arrow file, which pyarrow maps into memory and reads from without a look at it.
+
+    Offsets that lead out of the file make it crash. A file that cannot be opened, or not to its end, is left to the reader,
+    which says so.
+    """
+    with file.open("rb") as source:  # as `datasets` opens it
+        try:
+            try:
+                batches: Iterable[pa.RecordBatch] = pa.ipc.open_stream(source)
+            except (OSError, pa.ArrowInvalid):
+                reader = pa.ipc.open_file(source)
+                batches = (reader.get_batch(number) for number in range(reader.num_record_batches))
+
+            for batch in batches:
+                try:
+                    batch.validate(full=True)
+                except pa.ArrowInvalid as error:
+                    return " ".join(str(error).split())[:MAX_REASON]
+        except (OSError, ValueError, pa.ArrowException):
+            return None
+
+    return None
+
+
 def _schema(file: Path, schema: pa.Schema, rows: int, types: _Types) -> None:
     types.open(file, schema.names)
     types.row((), rows)
