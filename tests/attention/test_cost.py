@@ -60,6 +60,10 @@ def test_where_attention_is_not_by_parts(decoder, device):
     assert not SharingCost.of(decoder, device).by_parts
 
 
+def test_a_torch_without_the_kernel(without_kernel):
+    assert not SharingCost.of(Decoder(Qwen2Config(**SIZES)), CPU).by_parts
+
+
 def test_a_window_without_a_list_of_layers_counts_as_one():
     assert not SharingCost.of(Decoder(MistralConfig(**SIZES, sliding_window=8)), CPU).by_parts
 

@@ -122,6 +122,13 @@ def test_both_ways_find_the_same(by_parts, monkeypatch):
     assert torch.equal(cache.layers[0][0], states[1])
 
 
+def test_without_the_kernel_it_is_by_groups(by_parts, without_kernel):
+    rows = packed_family()
+    states = states_of(rows, torch.float64, 0)
+    torch.testing.assert_close(attend(RowAttention(rows), states), defined(*states, rows))
+    assert not by_parts
+
+
 def eager(module, query, key, value, mask, scaling, **_):
     scores = query @ key.repeat_interleave(2, 1).transpose(2, 3) * scaling + mask
     return (scores.softmax(-1) @ value.repeat_interleave(2, 1)).transpose(1, 2), None

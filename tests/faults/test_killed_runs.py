@@ -96,8 +96,8 @@ class TwoRanks:
         TwoRanks.kills += 1
         everyone = psutil.Process(self._process.pid).children(recursive=True)
         if TwoRanks.kills % 2:
-            ranks = [process for process in everyone if "LOCAL_RANK" in process.environ()]
-            assert len(ranks) == 2
+            ranks = [process for process in everyone if is_rank(process) and not is_rank(process.parent())]
+            assert len(ranks) == 2  # whose own children have their environment
             random.Random(TwoRanks.kills).choice(ranks).kill()
         else:
             for process in everyone:
@@ -107,6 +107,10 @@ class TwoRanks:
 
     def end(self) -> None:
         assert self._process.wait(timeout=600) == 0, self._log.read_text()[-3000:]
+
+
+def is_rank(process: psutil.Process) -> bool:
+    return "LOCAL_RANK" in process.environ()
 
 
 def step_of(folder: Path | None) -> int:

@@ -37,6 +37,8 @@ WHOLE: list[Case] = [  # with `make test-engines`
     ("internvl3_5", CLIPS),
     ("video_llava", CLIPS),
     ("qwen3_5", CLIPS),
+    ("gemma4", CLIPS),
+    ("gemma4n", CLIPS),
     ("qwen3_omni", IMAGES),
     ("qwen3_omni", CLIPS_WITH_AUDIO),
 ]

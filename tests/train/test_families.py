@@ -50,7 +50,7 @@ def clips(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def equal_clips(tmp_path_factory):
-    """Of one length, as LLaVA-NeXT-Video needs them in a batch."""
+    """Of one length, as LLaVA-NeXT-Video and Gemma 4 need them in a batch."""
     return write_clips(tmp_path_factory.mktemp("equal"), longer=0)
 
 
@@ -69,7 +69,7 @@ def family(request, checkpoint, datasets, clips, equal_clips, tmp_path_factory):
     name, data = request.param
     kept.name = name
     output = tmp_path_factory.mktemp(name)
-    clips = equal_clips if name in ("llava_next_video", "video_llava") else clips
+    clips = equal_clips if name in ("llava_next_video", "video_llava", "gemma4", "gemma4n") else clips
     folder = datasets if data is IMAGES else clips
     keys = recipe(
         checkpoint(name), ALL[name].template, folder, output / "out", **data,

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from .parts import kernel_works
+
 
 CPU_BALANCE = 8.0  # FLOPs that a core does in the time in which it moves a byte
 GPU_BALANCE = 200.0  # of an A100 or H100 in bfloat16, about
@@ -57,7 +59,7 @@ class SharingCost:
             width=heads * head,
             itemsize=decoder.dtype.itemsize,
             balance=CPU_BALANCE if cpu else GPU_BALANCE,
-            by_parts=cpu and _plain_attention(config),
+            by_parts=cpu and _plain_attention(config) and kernel_works(),
         )
 
     def pays(self, shared: int, own: int) -> bool:

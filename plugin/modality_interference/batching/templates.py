@@ -39,7 +39,6 @@ _GLM_VIDEO = (
     "LLaMA-Factory 0.9.5 cannot read videos for it with transformers 5, without the plugin either: it gives the video processor "
     "an argument `images`, which transformers 5 does not take"
 )
-_GEMMA_VIDEO = "a training step with the plugin failed on it; the cause is not known yet"
 _NO_BUILDER = "no tiny model of it is built here yet"
 
 TEMPLATES: dict[str, Support] = {
@@ -47,12 +46,11 @@ TEMPLATES: dict[str, Support] = {
     "ernie_vl": Support("ERNIE-4.5-VL", untested=_NO_BUILDER),
     "gemma3": Support("Gemma 3", (IMAGE,)),
     "gemma3n": Support("Gemma 3n", refused="its vision tower needs the package timm, with which nothing is tested"),
-    "gemma4": Support("Gemma 4, larger sizes", (IMAGE,), refused_media={VIDEO: _GEMMA_VIDEO}),
+    "gemma4": Support("Gemma 4, larger sizes", (IMAGE, VIDEO)),
     "gemma4n": Support(
         "Gemma 4, smaller sizes",
-        (IMAGE,),
+        (IMAGE, VIDEO),
         refused_media={
-            VIDEO: _GEMMA_VIDEO,
             AUDIO: "LLaMA-Factory 0.9.5 counts the characters of a file's path in place of its samples, without the plugin, too",
         },
     ),

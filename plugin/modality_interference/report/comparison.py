@@ -187,6 +187,7 @@ def _compared(table: pd.DataFrame, pairs: Mapping[str, pd.DataFrame], seed: int)
     """
     keys = ["dataset", "prompt", "perturbation"]
     groups = dict(iter(table.groupby(keys, sort=False)))
+    shared = {run: _SharedRows(found) for run, found in pairs.items()}
     datasets, prompts = list(table.dataset.unique()), ["", *PROMPTS]
     return [
         ComparedCondition(
@@ -196,7 +197,7 @@ def _compared(table: pd.DataFrame, pairs: Mapping[str, pd.DataFrame], seed: int)
             prompt=prompt,
             removed=bool(lines.removed.any()),
             figures={
-                run: _rates_of(own, _shared(pairs[run], dataset, prompt, perturbation) if run in pairs else None, seed)
+                run: _rates_of(own, shared[run].of(dataset, prompt, perturbation) if run in shared else None, seed)
                 for run, own in lines.groupby("run", sort=False)
             },
         )
@@ -206,9 +207,16 @@ def _compared(table: pd.DataFrame, pairs: Mapping[str, pd.DataFrame], seed: int)
     ]
 
 
-def _shared(pairs: pd.DataFrame, dataset: str, prompt: str, perturbation: str) -> pd.DataFrame:
-    found = pairs[(pairs.dataset == dataset) & (pairs.perturbation == perturbation)]
-    return found[found.kind == prompt] if prompt else found
+class _SharedRows:
+    """The rows that a run shares with the reference, by condition; divided once, as thousands of conditions look theirs up."""
+
+    def __init__(self, pairs: pd.DataFrame) -> None:
+        self._groups = dict(iter(pairs.groupby(["dataset", "perturbation"], sort=False)))
+        self._none = pairs.iloc[:0]
+
+    def of(self, dataset: str, prompt: str, perturbation: str) -> pd.DataFrame:
+        found = self._groups.get((dataset, perturbation), self._none)
+        return found[found.kind == prompt] if prompt else found
 
 
 def _rates_of(lines: pd.DataFrame, shared: pd.DataFrame | None, seed: int) -> RunRates:
