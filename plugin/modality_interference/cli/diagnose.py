@@ -1,5 +1,6 @@
 """`modality-interference diagnose`: from a model and a data file to a report, without a recipe."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -7,6 +8,7 @@ import typer
 
 from ..errors import ModalityInterferenceError
 from ..printable import printable
+from .recognised import Perturbations, Relevant, Yes, confirm, parsed_perturbations, parsed_relevant
 from .terminal import progress_bar, say, say_table
 
 
@@ -14,21 +16,38 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ..integration.diagnose import DiagnosisPlan, LocalModel
+    from ..integration.prepare import OpenData
+    from ..modality import Modality
     from ..results import Diagnosis
 
 DESCRIPTION = """\
 Measure whether a model's answers change because of inputs that should not matter. Every question is asked as it is,
-and again with such an input, for instance a misleading sentence beside an image. Writes a page, its figures, and the
-recipe with which `llamafactory-cli train` repeats the run."""
+and again with such an input, for instance a misleading sentence beside an image. Writes a page and its figures into
+DIR, with the data and the recipe with which `llamafactory-cli train` repeats the run. DATA may be a file of questions
+with right answers: its columns are recognised by their names, shown, and confirmed."""
 EXAMPLES = """\
-modality-interference diagnose Qwen/Qwen2.5-VL-3B-Instruct my_data:pets -n 200
-modality-interference diagnose saves/merged my_data:pets -o saves/pets --scoring generate"""
+modality-interference diagnose Qwen/Qwen2.5-VL-3B-Instruct pets.jsonl --relevant image
+modality-interference diagnose saves/merged MMBench_DEV_EN.tsv --relevant image -n 500 --perturb misleading_text
+modality-interference diagnose Qwen/Qwen3-VL-8B-Instruct my_data:pets --adapter saves/lora --scoring generate"""
 
 
 def run(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder with a model, or a name on the hub.")],
-    data: Annotated[str, typer.Argument(metavar="DATA", help="An entry of a dataset_info.json, as FOLDER:NAME.")],
-    rows: Annotated[int, typer.Option("-n", min=1, metavar="ROWS", help="How many rows.")] = 200,
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA",
+            help="A file (jsonl, json, csv, tsv, parquet), or FOLDER:NAME, a dataset of a folder's dataset_info.json.",
+        ),
+    ],
+    relevant: Relevant = None,
+    perturb: Perturbations = None,
+    rows: Annotated[
+        int,
+        typer.Option(
+            "-n", min=1, metavar="ROWS", help="How many rows: of a file drawn at random, of an entry the first."
+        ),
+    ] = 200,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="DIR", help="For the report.  [default: saves/MODEL/NAME]"),
@@ -51,33 +70,81 @@ def run(
         typer.Option(metavar="DIR", help="From where paths of media start.  [default: the folder of the data]"),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="SEED", help="Of every random choice.")] = 42,
+    yes: Yes = False,
 ) -> int:
     """Plan, run, and say what was found."""
-    folder, separator, name = data.rpartition(":")
-    if not separator or not Path(folder).is_dir():
-        raise ModalityInterferenceError(f"`{data}` is no FOLDER:NAME with a dataset folder.")
-
-    stem = Path(model.rstrip("/")).name
-    output = Path("saves", stem, name) if output is None else output
-
-    from ..integration.diagnose import DiagnosisPlan, LocalModel
+    from ..integration.diagnose import LocalModel
     from ..integration.model_template import template_of
 
-    plan = DiagnosisPlan(
-        dataset_dir=Path(folder),
-        datasets=(name,),
-        media_dir=Path(folder) if media_dir is None else media_dir,
-        max_samples=rows,
-        seed=seed,
-        scoring=scoring,
-        output_dir=output,
-    )
     if template is None:
         template, why = template_of(model)
         say(printable(f"Template: {template} ({why})"))
 
+    wishes = _Wishes(parsed_relevant(relevant), parsed_perturbations(perturb), media_dir, yes)
+    stem = Path(model.rstrip("/")).name
+    plan = _plan(data, wishes, stem, output, rows, seed, scoring)
     _diagnose(plan, LocalModel(model, template, adapter, batch_size))
     return 0
+
+
+@dataclass(frozen=True)
+class _Wishes:
+    """What options say of the data; None for what fits."""
+
+    relevant: "tuple[Modality, ...] | None"
+    perturbations: list[str] | None
+    media_dir: Path | None
+    yes: bool
+
+
+def _plan(
+    data: str,
+    wishes: _Wishes,
+    model: str,
+    output: Path | None,
+    rows: int,
+    seed: int,
+    scoring: Literal["likelihood", "generate"],
+) -> "DiagnosisPlan":
+    """Find out what is to be asked, and write the data where it is not a dataset with twins already."""
+    from ..integration.diagnose import DATA_FOLDER, DiagnosisPlan
+    from ..integration.prepare import dataset_name, open_entry, open_file, read_entry, split_address
+
+    place, name = split_address(data)
+    entry = None if name is None else read_entry(place, name)
+    output = output or Path("saves", model, name or dataset_name(place))
+    folder, media_dir = output / DATA_FOLDER, wishes.media_dir
+    if name is None or entry is None:
+        with open_file(place, media_dir) as opened:
+            name, media_dir = opened.name, opened.media_dir
+            confirm(opened, wishes.yes)
+            _write(opened, wishes, folder, rows, seed)
+    elif "twins" in entry and wishes.relevant is None and wishes.perturbations is None:
+        folder, media_dir = place, media_dir or place
+    elif "file_name" in entry:
+        with open_entry(place, name, entry, media_dir) as opened:
+            media_dir = opened.media_dir
+            _write(opened, wishes, folder, rows, seed)
+    else:
+        raise ModalityInterferenceError(
+            f"dataset `{name}` is not on this machine. Give its entry a `twins` block (docs/data.md), and leave out "
+            "`--relevant` and `--perturb`."
+        )
+
+    return DiagnosisPlan(folder, (name,), media_dir, rows, seed, scoring, output)
+
+
+def _write(opened: "OpenData", wishes: _Wishes, folder: Path, rows: int, seed: int) -> None:
+    """Write the data into the output folder, and say what will be changed."""
+    from ..integration.prepare import twins_entry, write_folder
+
+    keys = twins_entry(opened, wishes.relevant, wishes.perturbations)
+    block = keys["twins"]
+    count = write_folder(opened, keys, folder, rows, seed)
+    names = [item if isinstance(item, str) else item["name"] for item in block["perturbations"]]
+    depends = block.get("relevant")
+    what = ", ".join(depends) if isinstance(depends, list) else f"as the column `{depends}` says"
+    say(printable(f"{count:,} rows. Answers depend on: {what}. Changed copies: {', '.join(names)}."))
 
 
 def _diagnose(plan: "DiagnosisPlan", model: "LocalModel") -> None:
@@ -86,6 +153,7 @@ def _diagnose(plan: "DiagnosisPlan", model: "LocalModel") -> None:
 
     recipe = diagnosis_recipe(plan, model)
     write_recipe(plan.output_dir / RECIPE_FILE, recipe)
+    say(printable(f"The recipe: {plan.output_dir / RECIPE_FILE}"))
     with progress_bar("Asking the model") as show_progress:
         run_recipe(recipe, show_progress)
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,9 @@ from .plugin import require
 
 
 RECIPE_FILE = "diagnosis.yaml"
+DATA_FOLDER = "data"  # of data that was made into a dataset folder, in the output folder
 Progress = Callable[[int, int], None]  # (done, total)
-_LOGGERS = ("llamafactory", "transformers", "datasets", "accelerate")
+_LEVELS = {"llamafactory": logging.WARNING, "transformers": logging.ERROR, "datasets": logging.ERROR}
 _VERBOSITY = "LLAMAFACTORY_VERBOSITY"
 
 
@@ -112,7 +114,7 @@ def run_recipe(recipe: dict[str, Any], show_progress: Progress) -> None:
     try:
         with _warnings_only():
             tuner.run_exp(
-                {**recipe, "disable_tqdm": True, "log_level": "warning"}, callbacks=[_ProgressCallback(show_progress)]
+                {**recipe, "disable_tqdm": True, "log_level": "error"}, callbacks=[_ProgressCallback(show_progress)]
             )
     except ModalityInterferenceError:
         raise
@@ -137,17 +139,18 @@ class _ProgressCallback(TrainerCallback):
 
 @contextlib.contextmanager
 def _warnings_only() -> Iterator[None]:
-    """Keep informative lines, printed rows and bars of libraries from the terminal."""
-    levels = {name: logging.getLogger(name).level for name in _LOGGERS}
+    """Keep printed rows and bars from the terminal, and all lines but LLaMA-Factory's warnings, among which are the plugin's."""
+    before = {name: logging.getLogger(name).level for name in _LEVELS}
     verbosity = os.environ.get(_VERBOSITY)
     os.environ[_VERBOSITY] = "WARNING"  # or LLaMA-Factory sets transformers' own level
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
-    for name in levels:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name, level in _LEVELS.items():
+        logging.getLogger(name).setLevel(level)
 
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
             yield
     finally:
         os.environ.pop(_VERBOSITY)
@@ -156,5 +159,5 @@ def _warnings_only() -> Iterator[None]:
 
         datasets.enable_progress_bars()
         transformers.utils.logging.enable_progress_bar()
-        for name, level in levels.items():
+        for name, level in before.items():
             logging.getLogger(name).setLevel(level)

@@ -74,12 +74,8 @@ def open_dataset(name: str, entry: dict[str, Any], folder: Path, seed: int) -> I
     """
     folder = folder.resolve()
     with _quiet(), TemporaryDirectory(prefix="modality_interference_") as cache:
-        attribute = _attribute(name, entry)
-        data_args = require("llamafactory.hparams", "DataArguments").DataArguments(dataset_dir=str(folder))
-        rows = schema.undecoded(_load(attribute, data_args, cache))
-        if not len(rows):
-            raise ModalityInterferenceError(f"dataset `{name}`: it has no rows")
-
+        attribute, data_args = _attribute(name, entry), _data_args(folder)
+        rows = _rows(attribute, data_args, cache)
         layout, columns = loading.layout_of(attribute), [name for name in rows.column_names if name != ROW]
         if layout is None:
             make_converter: Callable[[], Converter] = partial(_plain_converter, attribute, data_args)
@@ -90,6 +86,25 @@ def open_dataset(name: str, entry: dict[str, Any], folder: Path, seed: int) -> I
                 rows = ask_each(rows, attribute.twins.asked_modalities)
 
         yield LocalDataset(name, folder, rows, columns, make_converter)
+
+
+@contextmanager
+def open_rows(name: str, entry: dict[str, Any], folder: Path) -> Iterator[Dataset]:
+    """All columns of a dataset's rows, media undecoded, rows that are not UTF-8 empty; see `open_dataset`."""
+    with _quiet(), TemporaryDirectory(prefix="modality_interference_") as cache:
+        yield schema.mark_invalid_text(_rows(_attribute(name, entry), _data_args(folder.resolve()), cache))
+
+
+def _data_args(folder: Path) -> Any:
+    return require("llamafactory.hparams", "DataArguments").DataArguments(dataset_dir=str(folder))
+
+
+def _rows(attribute: Any, data_args: Any, cache: str) -> Dataset:
+    rows = schema.undecoded(_load(attribute, data_args, cache))
+    if not len(rows):
+        raise ModalityInterferenceError(f"dataset `{attribute.twin_name}`: it has no rows")
+
+    return rows
 
 
 def _attribute(name: str, entry: dict[str, Any]) -> Any:
