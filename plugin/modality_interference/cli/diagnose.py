@@ -185,7 +185,9 @@ def _rates(diagnosis: "Diagnosis") -> "Table":
     from ..report.text import interval
     from ..results import RateName
 
-    shown: dict[RateName, str] = {"accuracy": "accuracy", "flip_rate": "answers that change", "misled_rate": "misled"}
+    titles: dict[RateName, str] = {"accuracy": "accuracy", "flip_rate": "answers that change", "misled_rate": "misled"}
+    every = [figures for result in diagnosis.datasets.values() for figures in result.perturbations.values()]
+    shown = {rate: title for rate, title in titles.items() if any(rate in figures.rates for figures in every)}
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for title in ("dataset", "perturbation", "rows"):
         table.add_column(title, justify="right" if title == "rows" else "left")
