@@ -13,10 +13,12 @@ from .terminal import say
 DESCRIPTION = """\
 Build the page of a diagnosis, or compare several. A run is an output_dir with the files that a diagnosis wrote
 (interference.json, interference_rows.jsonl). With one run its page and plots are built again. Several runs are shown
-side by side, with their differences on the examples that they share."""
+side by side, with their differences on the examples that they share. With --groups, runs that differ by their seed
+alone are shown together: means, spreads over seeds, and tests over seeds."""
 EXAMPLES = """\
 modality-interference report saves/plugin -o page
-modality-interference report saves/base saves/plain saves/plugin -o comparison --names base,plain,plugin"""
+modality-interference report saves/base saves/plain saves/plugin -o comparison --names base,plain,plugin
+modality-interference report saves/plain_* saves/plugin_* -o seeds --groups plain,plain,plain,plugin,plugin,plugin"""
 
 
 def run(
@@ -25,9 +27,21 @@ def run(
     names: Annotated[
         str | None, typer.Option(metavar="A,B,...", help="Names of the runs.  [default: names of their folders]")
     ] = None,
+    groups: Annotated[
+        str | None,
+        typer.Option(metavar="A,A,B,B,...", help="The group of each run, where runs differ by their seed alone."),
+    ] = None,
 ) -> int:
     """Write the page and say where it is."""
-    page = _write(runs, output, _run_names(names, len(runs)))
+    if groups is None:
+        page = _write(runs, output, _run_names(names, len(runs)))
+    elif names is None:
+        from ..report.seeds import compare_groups
+
+        page = compare_groups(runs, output, [name.strip() for name in groups.split(",")])
+    else:
+        raise ModalityInterferenceError("`--groups` names the groups, and their runs have no names; remove `--names`.")
+
     say(f"The page: {printable(str(page.resolve()))}")
     return 0
 

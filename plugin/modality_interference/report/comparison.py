@@ -124,7 +124,7 @@ def compare_runs(folders: Sequence[Path], output: Path, names: Sequence[str] | N
     seed = runs[0].diagnosis.seed
     judged = judge([*_compared(of_all(table), pairs, seed), *_compared(of_prompts(table), pairs, seed)])
     comparison = Comparison(
-        runs=[_described(run) for run in runs],
+        runs=[described_run(run) for run in runs],
         headlines=headlines(of_all(table), pairs, seed),
         seed=seed,
         conditions=[condition for condition in judged if not condition.prompt],
@@ -133,6 +133,21 @@ def compare_runs(folders: Sequence[Path], output: Path, names: Sequence[str] | N
     )
     probed = {run.name: run.diagnosis.attention for run in runs if run.diagnosis.attention is not None}
     plots = [*comparison_plots(worst(table, MOST_DRAWN)), *contrast_plots(probed, COMPARED_FILE)]
+    return write_comparison(comparison, table, plots, output)
+
+
+def write_comparison(comparison: Comparison, table: pd.DataFrame, plots: Sequence[Plot], output: Path) -> Path:
+    """Write the page, the plots and the figures of a comparison.
+
+    Args:
+        comparison: all of it.
+        table: the tidy table of what is compared.
+        plots: for the page, and as files.
+        output: the folder.
+
+    Returns:
+        the page.
+    """
     text = comparison_page(_shown(comparison, table), plots)  # before anything is written: all or nothing
     for plot in plots:
         write_bytes(output / plot.file_name, plot.png)
@@ -165,7 +180,8 @@ def _pairs(reference: LoadedRun, run: LoadedRun) -> pd.DataFrame:
     return found
 
 
-def _described(run: LoadedRun) -> Run:
+def described_run(run: LoadedRun) -> Run:
+    """What the page says of where a run's figures come from."""
     diagnosis = run.diagnosis
     return Run(
         name=run.name,

@@ -124,10 +124,12 @@ class RunRates(Result):
         clean: the same rates of the clean rows of these very twins, where they are known.
         chance: the accuracy of guessing; None where it is not known.
         differences: to the reference, of the shared rows; empty for the reference itself.
+        runs: of a group of runs, the rates of each; `rates` are their means then, and `differences` those of means.
     """
 
     rows: int
     shared: int
+    runs: dict[RateName, list[float]] = {}
     rates: dict[RateName, Rate]
     clean: dict[RateName, float] = {}
     chance: float | None = None
@@ -199,6 +201,7 @@ class Comparison(Result):
     Attributes:
         schema_version: of this file's layout.
         runs: the first is the reference.
+        groups: names of the runs of each of `runs`, where these are groups of runs that differ by their seed alone.
         headlines: of each run.
         seed: of the bootstrap, the reference's.
         resamples: of the bootstrap.
@@ -212,6 +215,7 @@ class Comparison(Result):
 
     schema_version: int = SCHEMA
     runs: list[Run]
+    groups: dict[str, list[str]] = {}
     headlines: list[Headline] = []
     seed: int
     resamples: int = RESAMPLES

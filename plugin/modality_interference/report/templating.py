@@ -48,6 +48,7 @@ def _environment() -> Environment:
         percent=wording.percent,
         bits=wording.bits,
         change=wording.change,
+        spread=wording.spread,
         counted=wording.counted,
         shortened=wording.shortened,
         breakable=wording.breakable,

@@ -1,0 +1,250 @@
+"""Groups of runs that differ by their seed alone, side by side: means, spreads over seeds, and tests over seeds.
+
+A run's own intervals say how sure its figures are of its rows. They say nothing of another seed: another order of the rows, other
+first weights of an adapter. What is claimed here is of the groups, so its unit is the run.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from ..errors import ModalityInterferenceError
+from ..evaluation.statistics import CONFIDENCE
+from ..modality import CLEAN
+from ..results import Estimate, RateName
+from .comparison import LoadedRun, described_run, load_runs, write_comparison
+from .differences import ComparedCondition, Comparison, Difference, Headline, Run, RunRates, judge
+from .plots.comparison import comparison_plots
+from .table import CONDITION, MOST_DRAWN, of_all, of_prompts, tidy_table, worst
+
+
+_NO_SPREAD = 1e-12  # t would be infinite or undefined, and nothing is known of another seed
+Groups = Mapping[str, Sequence[str]]  # names of runs by group
+
+
+def compare_groups(folders: Sequence[Path], output: Path, groups: Sequence[str]) -> Path:
+    """Write `comparison.html`, its plots and `comparison.json` of groups of runs.
+
+    Args:
+        folders: run folders with a diagnosis each.
+        output: where to write.
+        groups: the group of each run; the first one is the reference. Where groups have as many runs as the reference, they
+            are paired with its runs in the order given.
+
+    Returns:
+        the page.
+
+    Raises:
+        ModalityInterferenceError: fewer than two groups, a group of one run, names that do not fit the folders, a folder
+            without a diagnosis, or an output folder that cannot be written.
+    """
+    if len(groups) != len(folders):
+        raise ModalityInterferenceError(
+            f"`--groups` names {len(groups)} groups for {len(folders)} run folders; give one each, in the same order."
+        )
+
+    runs = load_runs(folders, None)
+    members = {name: [run for run, group in zip(runs, groups) if group == name] for name in dict.fromkeys(groups)}
+    alone = [name for name, own in members.items() if len(own) < 2]
+    if alone or len(members) < 2:
+        found = ", ".join(f"{name}: {len(own)}" for name, own in members.items())
+        raise ModalityInterferenceError(
+            f"`--groups` needs two groups or more with two runs or more each, such as `--groups base,base,tuned,tuned`; found {found}."
+        )
+
+    table = pd.concat([tidy_table(run.diagnosis, run.name) for run in runs], ignore_index=True)
+    names = {name: [run.name for run in own] for name, own in members.items()}
+    judged = judge([*_compared(of_all(table), names), *_compared(of_prompts(table), names)])
+    comparison = Comparison(
+        runs=[_described(name, own) for name, own in members.items()],
+        groups=names,
+        headlines=_headlines(of_all(table), names),
+        seed=runs[0].diagnosis.seed,
+        conditions=[condition for condition in judged if not condition.prompt],
+        prompts=[condition for condition in judged if condition.prompt],
+        notes=_notes(members),
+    )
+    means = _mean_table(table, names)
+    return write_comparison(comparison, means, comparison_plots(worst(means, MOST_DRAWN)), output)
+
+
+def _described(name: str, runs: Sequence[LoadedRun]) -> Run:
+    """A group as the page describes it: what its runs have in common, and their folders."""
+    described = [described_run(run) for run in runs]
+    first = described[0]
+    common = {key: text for key, text in first.model.items() if all(run.model.get(key) == text for run in described)}
+    folders = ", ".join(run.folder for run in described)
+    return first.model_copy(update={"name": name, "folder": folders, "model": {"runs": str(len(runs)), **common}})
+
+
+def _compared(table: pd.DataFrame, groups: Groups) -> list[ComparedCondition]:
+    """Every condition that all runs of two groups or more have, the reference's order kept."""
+    found = []
+    for (dataset, prompt, perturbation), lines in table.groupby(["dataset", "prompt", "perturbation"], sort=False):
+        values = {group: _values(lines, runs) for group, runs in groups.items()}
+        reference = next(iter(values))
+        figures = {
+            group: _rates_of(
+                lines[lines.run.isin(groups[group])], own, values[reference] if group != reference else {}
+            )
+            for group, own in values.items()
+            if own
+        }
+        if figures:
+            first = lines.iloc[0]
+            found.append(
+                ComparedCondition(
+                    dataset=dataset,
+                    kind=first.kind,
+                    perturbation=perturbation,
+                    prompt=prompt,
+                    removed=bool(lines.removed.any()),
+                    figures=figures,
+                )
+            )
+
+    return found
+
+
+def _values(lines: pd.DataFrame, runs: Sequence[str]) -> dict[RateName, list[float]]:
+    """By rate the value of each run of a group, in their order; without rates that a run does not have."""
+    wide = lines.pivot(index="rate", columns="run", values="value").reindex(columns=list(runs)).dropna()
+    return {rate: row.tolist() for rate, row in wide.iterrows()}  # type: ignore[misc]
+
+
+def _rates_of(
+    lines: pd.DataFrame, values: Mapping[RateName, list[float]], reference: Mapping[RateName, list[float]]
+) -> RunRates:
+    chance = lines.chance.dropna()
+    clean = lines.groupby("rate").clean.mean().dropna()
+    return RunRates(
+        rows=int(lines.rows.min()),
+        shared=0,
+        rates={rate: mean_over_runs(own, rate) for rate, own in values.items()},
+        clean=clean.to_dict(),
+        chance=chance.mean() if len(chance) else None,
+        runs=dict(values),
+        differences={
+            rate: difference_over_runs(reference[rate], own) for rate, own in values.items() if rate in reference
+        },
+    )
+
+
+def mean_over_runs(values: Sequence[float], rate: RateName) -> Estimate[float]:
+    """The mean of a rate over runs, with Student's interval, cut to what the rate can be.
+
+    Args:
+        values: of two runs or more.
+        rate: their rate.
+    """
+    mean = fmean(values)
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * stdev(values) / len(values) ** 0.5
+    lowest = -1.0 if rate == "excess_misled_rate" else 0.0
+    return Estimate(value=mean, low=max(lowest, mean - half), high=min(1.0, mean + half))
+
+
+def difference_over_runs(reference: Sequence[float], values: Sequence[float]) -> Difference:
+    """The difference of two groups' means, not yet judged.
+
+    Groups of one size are paired in their order (a paired t test), others are not (Welch's).
+
+    Args:
+        reference: of each run of the reference.
+        values: of each run of the group.
+    """
+    value = fmean(values) - fmean(reference)
+    paired = len(reference) == len(values)
+    spread = np.std(np.subtract(values, reference)) if paired else np.std(values) + np.std(reference)
+    if spread < _NO_SPREAD:
+        return Difference(value=value, low=-1.0, high=1.0, examples=len(values), p=1.0)
+
+    test = stats.ttest_rel(values, reference) if paired else stats.ttest_ind(values, reference, equal_var=False)
+    low, high = test.confidence_interval(CONFIDENCE)
+    return Difference(value=value, low=max(-1.0, low), high=min(1.0, high), examples=len(values), p=float(test.pvalue))
+
+
+def _mean_table(table: pd.DataFrame, groups: Groups) -> pd.DataFrame:
+    """The tidy table of the groups: a line per group and figure, with means for values and Student's intervals."""
+    parts = []
+    for group, runs in groups.items():
+        lines = table[table.run.isin(runs)]
+        keys = ["dataset", "prompt", "perturbation", "rate"]
+        whole = lines[lines.groupby(keys).run.transform("nunique") == len(runs)]
+        means = whole.groupby(keys, sort=False).agg(
+            {**dict.fromkeys([name for name in CONDITION if name not in keys], "first"), "value": list}
+            | dict.fromkeys(["clean", "clean_low", "chance"], "mean")
+        )
+        means = means.reset_index().assign(run=group)
+        estimates = [mean_over_runs(values, rate) for values, rate in zip(means.value, means.rate, strict=True)]
+        parts.append(
+            means.assign(
+                value=[estimate.value for estimate in estimates],
+                low=[estimate.low for estimate in estimates],
+                high=[estimate.high for estimate in estimates],
+            )
+        )
+
+    return pd.concat(parts, ignore_index=True)[table.columns]
+
+
+_HEADLINES: dict[str, RateName] = {
+    "clean_accuracy": "accuracy",
+    "perturbed_accuracy": "accuracy",
+    "flip_rate": "flip_rate",
+    "excess_misled_rate": "excess_misled_rate",
+}
+
+
+def _headlines(table: pd.DataFrame, groups: Groups) -> list[Headline]:
+    """The same figures as of single runs: of each run a mean over the conditions that all runs have, of them the mean."""
+    whole = table[~(table.abstention | table.removed).astype(bool)]
+    keys = ["dataset", "perturbation", "rate"]
+    shared = whole[whole.groupby(keys).run.transform("nunique") == table.run.nunique()]
+    of_run = {
+        name: shared[(shared.rate == rate) & ((shared.perturbation == CLEAN) == (name == "clean_accuracy"))]
+        .groupby("run")
+        .value.mean()
+        for name, rate in _HEADLINES.items()
+    }
+    first = next(iter(groups.values()))
+    found = []
+    for group, runs in groups.items():
+        perturbed = shared[(shared.rate == "accuracy") & (shared.perturbation != CLEAN) & shared.run.isin(runs)]
+        means = perturbed.groupby(["dataset", "perturbation"], sort=False).value.mean()
+        differences = {
+            name: Estimate(
+                **difference_over_runs(values[list(first)], values[list(runs)]).model_dump(
+                    include={"value", "low", "high"}
+                )
+            )
+            for name, values in of_run.items()
+            if len(values) and runs is not first
+        }
+        found.append(
+            Headline(
+                run=group,
+                worst_accuracy=means.min() if len(means) else None,
+                worst=means.idxmin() if len(means) else None,
+                differences=differences,
+                **{name: values[list(runs)].mean() for name, values in of_run.items() if len(values)},
+            )
+        )
+
+    return found
+
+
+def _notes(members: Mapping[str, Sequence[LoadedRun]]) -> list[str]:
+    """What must be known of the groups, then what the runs' own diagnoses note, each once."""
+    sizes = {name: len(runs) for name, runs in members.items()}
+    reference, *others = sizes
+    found = [
+        f"{name} has {sizes[name]} runs and {reference} {sizes[reference]}: they are not paired."
+        for name in others
+        if sizes[name] != sizes[reference]
+    ]
+    notes = dict.fromkeys(note for runs in members.values() for run in runs for note in run.diagnosis.notes)
+    return [*found, *notes]
