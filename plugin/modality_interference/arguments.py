@@ -218,6 +218,35 @@ class PluginArguments:
             "and look for an option (needs `predict_with_generate: true`)."
         },
     )
+    diagnosis_prompt: Literal["none", "ignore_irrelevant", "chain_of_thought"] = field(
+        default="none",
+        metadata={
+            "help": "An instruction behind every question of an evaluation, to see whether a prompt helps: to use the relevant "
+            "modality only (`ignore_irrelevant`), or to think step by step (`chain_of_thought`, which needs "
+            "`diagnosis_scoring: generate`). Training rows never have it."
+        },
+    )
+    diagnosis_decoding: Literal["standard", "vcd"] = field(
+        default="standard",
+        metadata={
+            "help": "How an evaluation makes token probabilities: the model's own, or by visual contrastive decoding "
+            "(`vcd`, arXiv 2311.16922), which contrasts them with those for a noised image."
+        },
+    )
+    vcd_alpha: Positive = field(
+        default=1.0, metadata={"help": "Strength of the contrast: logits are (1 + alpha) l - alpha l_noised."}
+    )
+    vcd_beta: Annotated[
+        float, Field(strict=True, gt=0, le=1, allow_inf_nan=False, description="a number above 0, at most 1")
+    ] = field(
+        default=0.1,
+        metadata={
+            "help": "Only tokens (or options) at least beta times as likely as the most likely one can be chosen."
+        },
+    )
+    vcd_noise_steps: Annotated[int, Field(strict=True, ge=0, le=999, description="a whole number from 0 to 999")] = (
+        field(default=500, metadata={"help": "Diffusion step T, of 1000, to which images and frames are noised."})
+    )
 
     @property
     def adversarial_on(self) -> bool:

@@ -132,3 +132,24 @@ def test_special_tokens_are_dropped_but_for_those_of_a_thought(words, special):
     assert text.stops(row("<end>", "<image>", opening, closing)) == row(
         "<end>", "<image>", *([] if special else [opening, closing])
     )
+
+
+def test_a_chain_of_thought_is_read_from_its_end():
+    texts = [
+        "The sentence says cat, so the answer is A? No.\nAnswer: B",
+        "A cat.\n\n**Final answer:** dog",
+        "Answer: A\nBut the picture shows a dog.\nAnswer: B.",
+        "It could be A or B, I must look",
+    ]
+    scored = score_generated(ask(4), texts, WORDS, reasoned=True)
+    assert [row.answer for row in scored] == ["dog", "dog", "dog", None]
+    assert scored[0].response == texts[0]
+
+
+def test_a_free_answer_behind_a_chain_of_thought():
+    fields = dict(dataset="captions", row=0, key=1, kind="image", clean=0, response="A red car.")
+    asked = [Question(perturbation=f"p{index}", batch_row=index, **fields) for index in range(3)]
+    texts = ["It has wheels.\nAnswer: **a red car**", "It has wheels.\nanswer： A blue car\nor so", "A red car."]
+    scored = score_generated(asked, texts, WORDS, reasoned=True)
+    assert [row.answer for row in scored] == ["a red car", "A blue car", None]
+    assert [row.correct for row in scored] == [True, False, False]

@@ -27,13 +27,37 @@ def test_the_auxiliary_loss_of_routers_is_refused():
         check_recipe(*recipe)
 
 
+def finetuning(**keys: object) -> SimpleNamespace:
+    """A plain diagnosis by likelihoods, but for these keys."""
+    plain = dict(diagnosis_scoring="likelihood", diagnosis_prompt="none", diagnosis_decoding="standard")
+    return SimpleNamespace(**{**plain, "stage": "sft", "batch_mix": None, "attention_probe": False, **keys})
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (
+            {"diagnosis_prompt": "chain_of_thought"},
+            "`diagnosis_prompt: chain_of_thought` needs `diagnosis_scoring: generate`",
+        ),
+        ({"diagnosis_prompt": "ignore_irrelevant"}, "`diagnosis_prompt: ignore_irrelevant`.*`tokenized_path`"),
+        ({"diagnosis_decoding": "vcd", "attention_probe": True}, "`diagnosis_decoding: vcd`.*`attention_probe`"),
+    ],
+)
+def test_prompts_and_decodings_that_cannot_be_told_apart_are_refused(keys, message):
+    data = SimpleNamespace(template="qwen2_vl", tokenized_path="cache")
+    training = SimpleNamespace(predict_with_generate=False, accelerator_config=None, fsdp=None, fsdp_config=None)
+    training.do_train = False
+    with pytest.raises(ModalityInterferenceError, match=message):
+        check_recipe(SimpleNamespace(), data, training, finetuning(**keys))
+
+
 def test_metrics_of_generated_answers_beside_likelihoods_are_refused():
     """They would replace the diagnosis; prediction, which has no diagnosis, is not."""
     training = SimpleNamespace(
         predict_with_generate=True, do_eval=True, accelerator_config=None, fsdp=None, fsdp_config=None
     )
-    finetuning = SimpleNamespace(stage="sft", diagnosis_scoring="likelihood", batch_mix=None)
-    recipe = [SimpleNamespace(), SimpleNamespace(template="qwen2_vl"), training, finetuning]
+    recipe = [SimpleNamespace(), SimpleNamespace(template="qwen2_vl"), training, finetuning()]
     with pytest.raises(
         ModalityInterferenceError, match="`predict_with_generate: true`.*`diagnosis_scoring: generate`"
     ):

@@ -249,6 +249,18 @@ class TestFiles:
         }  # fmt: skip
         assert found_difference["p_holm"] == pytest.approx(2 * 2 / 2**10)  # of two conditions
 
+    def test_prompts_and_decodings_are_told_apart(self, tmp_path: Path) -> None:
+        rows = scored(correct=[True] * 4)
+        prompted = diagnosis(FIGURES, prompt="ignore_irrelevant", decoding="vcd")
+        found = compared(run(tmp_path / "base", rows), run(tmp_path / "prompted", rows, prompted))
+
+        assert [(item["prompt"], item["decoding"]) for item in found["runs"]] == [
+            ("none", "standard"),
+            ("ignore_irrelevant", "vcd"),
+        ]
+        page = (tmp_path / "comparison" / "comparison.html").read_text()
+        assert "prompted was asked with the prompt ignore_irrelevant, base with none." in page
+
     def test_plots_are_written(self, tmp_path: Path) -> None:
         rows = scored(correct=[True] * 4)
         compared(run(tmp_path / "a", rows), run(tmp_path / "b", rows))

@@ -11,6 +11,7 @@ from llamafactory.data.data_utils import Role
 from llamafactory.data.processor import SupervisedDatasetProcessor
 
 from .. import __version__
+from ..data.instructions import with_instruction
 from ..data.records import LAYOUT, Reason, TwinRecord
 from ..data.sample import PLACEHOLDERS, Message, References
 from ..errors import ModalityInterferenceError, Unusable
@@ -41,6 +42,7 @@ class TwinProcessor(SupervisedDatasetProcessor):
 
     # in the fingerprint of cached datasets: a new release, or another layout of the columns, tokenizes anew
     version: tuple[str, int] = field(default=(__version__, LAYOUT), init=False)
+    instruction: str = "none"  # `diagnosis_prompt`, where the rows are for evaluation
     _tokens_of: OrderedDict = field(default_factory=OrderedDict, repr=False)
     _openings: OrderedDict = field(default_factory=OrderedDict, repr=False)
 
@@ -91,7 +93,7 @@ class TwinProcessor(SupervisedDatasetProcessor):
             Unusable: the clean row or its options cannot be tokenized.
         """
         loaded: dict[tuple[Modality, str], Any] = {}  # by reference: a clean row and its twins share most
-        clean = self._encode(row, row["_prompt"], row["_system"], record.media, loaded)
+        clean = self._encode(row, self._asked(row["_prompt"], record), row["_system"], record.media, loaded)
         answer = _answer(clean.labels)
         option_ids: list[list[int]] = []
         option_lengths: list[int] = []
@@ -103,7 +105,7 @@ class TwinProcessor(SupervisedDatasetProcessor):
         twins, dropped = [], []
         for variant in record.variants:
             try:
-                twin = self._encode(row, variant.prompt, variant.system, variant.media, loaded)
+                twin = self._encode(row, self._asked(variant.prompt, record), variant.system, variant.media, loaded)
                 self._compare(twin, clean, answer)
             except Unusable as error:
                 dropped.append(Reason.of(error, f"{variant.perturbation} twin, "))
@@ -113,6 +115,9 @@ class TwinProcessor(SupervisedDatasetProcessor):
         clean = replace(clean, target=record.target)
         example = replace(example, clean=clean, option_ids=option_ids, option_lengths=option_lengths)
         return replace(example, variants=twins, dropped_twins=dropped, remarks=_remarks(row, loaded))
+
+    def _asked(self, prompt: list[Message], record: TwinRecord) -> list[Message]:
+        return with_instruction(prompt, self.instruction, record.relevant)
 
     def _compare(self, twin: TokenizedRow, clean: TokenizedRow, answer: list[int]) -> None:
         """Refuse a twin of which `cutoff_len` has cut off more than of its clean row, or all that is perturbed."""

@@ -1,5 +1,6 @@
 """Generated answers: from token ids to what a model wrote, and its score."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ..batching.batch import Question
+from ..data.instructions import ANSWER_LINE
 from ..results import ScoredRow
 from .answer_text import normalized, without_thought
 from .answers import parse_choice
@@ -15,6 +17,10 @@ from .scoring import scored_row
 
 
 _TAIL = 24  # tokens at a prompt's end that may open a thought
+# the line that a chain of thought is asked to end in, also as "**Final answer:**" and with a full-width colon
+_ANSWER = re.compile(
+    rf"^[\W_]*(?:(?:the|final)\s+)*{ANSWER_LINE[:-1]}[*_`\s]*[:：][*_`\s]*", re.IGNORECASE | re.MULTILINE
+)
 
 
 @dataclass
@@ -62,7 +68,11 @@ class GeneratedText:
 
 
 def score_generated(
-    questions: list[Question], texts: list[str], thought_words: tuple[str, str], opened: Sequence[bool] | None = None
+    questions: list[Question],
+    texts: list[str],
+    thought_words: tuple[str, str],
+    opened: Sequence[bool] | None = None,
+    reasoned: bool = False,
 ) -> list[ScoredRow]:
     """Score what a model wrote, without its thought.
 
@@ -70,20 +80,37 @@ def score_generated(
     from one that can be parsed. Without options, an answer is right where it is the expected text, case, spaces and a full
     stop apart. An answer whose thought is not closed cannot be parsed.
 
+    Of a chain of thought, the answer is what follows the last "Answer:" that begins a line. Without one, an option may be read
+    from the whole text, and a free answer cannot be parsed.
+
     Args:
         questions: clean rows and twins.
         texts: what the model wrote to each.
         thought_words: what opens and what closes a thought.
         opened: whether a question's prompt has opened a thought.
+        reasoned: whether the prompt has asked for a chain of thought.
     """
     opening = thought_words[0]
     whole = [opening + text if begun else text for text, begun in zip(texts, opened or [False] * len(texts))]
     answers = [without_thought(text, thought_words) for text in whole]
+    if reasoned:
+        answers = [_concluded(answer, bool(question.choices)) for question, answer in zip(questions, answers)]
+
     parsed = [_parse(question, answer) for question, answer in zip(questions, answers)]
     return [
         _score(question, text, answer, own, parsed[question.clean], thought_words)
         for question, text, answer, own in zip(questions, texts, answers, parsed)
     ]
+
+
+def _concluded(text: str | None, readable: bool) -> str | None:
+    """What a chain of thought ends in; without an answer line the whole text where options can be read from it, else None."""
+    lines = list(_ANSWER.finditer(text or ""))
+    if text is None or not lines:
+        return text if readable else None
+
+    rest = text[lines[-1].end() :].strip()
+    return rest if readable else rest.partition("\n")[0].strip("*_` ")
 
 
 def _parse(question: Question, answer: str | None) -> int | str | None:

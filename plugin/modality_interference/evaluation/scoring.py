@@ -13,7 +13,10 @@ from ..train.answer_losses import cross_entropy_and_divergences, js
 
 
 def score_likelihood(
-    questions: list[Question], answers: Answers, decode: Callable[[list[int]], str]
+    questions: list[Question],
+    answers: Answers,
+    decode: Callable[[list[int]], str],
+    likelihoods: list[Tensor] | None = None,
 ) -> list[ScoredRow]:
     """Score clean rows and twins by the model's likelihoods.
 
@@ -30,11 +33,12 @@ def score_likelihood(
         questions: of the batch; rows without an answer are left out.
         answers: logits at the answer positions of all its rows, compared at `TwinBatch.last_answer`.
         decode: from token ids to text.
+        likelihoods: see `option_likelihoods`; unset: those of `answers`.
     """
     judged = torch.ones_like(answers.row) if answers.compared is None else answers.compared.long()
     answered = (answers.row_sums(judged) > 0).tolist()
     free = [question for question in questions if not question.options and answered[question.batch_row]]
-    likelihoods = option_likelihoods(questions, answers)
+    likelihoods = option_likelihoods(questions, answers) if likelihoods is None else likelihoods
     scored = [
         _score_options(question, likelihoods[index], likelihoods[question.clean])
         for index, question in enumerate(questions)

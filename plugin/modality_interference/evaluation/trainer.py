@@ -27,6 +27,7 @@ from ..results import Curves, Diagnosis, RunMetadata, ScoredRow
 from ..train.answer_losses import cross_entropy
 from ..train.trainer import TwinTrainer
 from .attention_probe import AttendedRow, AttentionProbe
+from .contrast import ContrastedLogits, VisualContrast, beside
 from .curves import curves_of
 from .generation import GeneratedText, score_generated
 from .rates import means, unique_rows
@@ -64,11 +65,20 @@ class DiagnosisTrainer(TwinTrainer):
         self._draw_curves = write_curves
         # LLaMA-Factory's keywords of `generate`; the Trainer forgets them in an evaluation that is given none
         self._generation = dict(kwargs.get("gen_kwargs") or {})
+        self._contrast = self._visual_contrast()
         self._text = GeneratedText(self.processing_class, self._evaluation_collator.template.thought_words)
         self._scored: list[ScoredRow] = []  # of the dataset that is being evaluated, by this rank
         self._predicted: list[Predicted] = []  # likewise, for `compute_accuracy`
         self._attended: list[AttendedRow] = []  # of all datasets, by this rank
         self._diagnosed: list[ScoredRow] | None = None  # of all datasets, by all ranks; None outside of `evaluate`
+
+    def _visual_contrast(self) -> VisualContrast | None:
+        """What `diagnosis_decoding` asks for; None for the model's own probabilities."""
+        arguments = self.finetuning_args
+        if arguments.diagnosis_decoding != "vcd":
+            return None
+
+        return VisualContrast(arguments.vcd_alpha, arguments.vcd_beta, arguments.vcd_noise_steps, self.args.seed)
 
     @property
     def purpose(self) -> Purpose:
@@ -157,13 +167,17 @@ class DiagnosisTrainer(TwinTrainer):
             gen_kwargs["eos_token_id"] = self._text.stops(gen_kwargs["eos_token_id"])
 
         greedy = {**gen_kwargs, "do_sample": False, "num_beams": 1}  # a flip must come from the perturbation
+        if self._contrast is not None:
+            inputs = beside(inputs, inputs | self._contrast.noised(batch))
+            greedy["logits_processor"] = [ContrastedLogits(self._contrast)]
+
         with self._probe_attention(batch) as edit, self.parts.hooked(edit), self._share_prompts(batch):
             _, generated, _ = super().prediction_step(model, inputs, prediction_loss_only=False, **greedy)
 
         opened = self._text.opened(batch.inputs["input_ids"])
-        self._scored += score_generated(
-            batch.questions or [], self._text.texts(generated), self._text.thought_words, opened
-        )
+        reasoned = self.finetuning_args.diagnosis_prompt == "chain_of_thought"
+        texts = self._text.texts(generated[: len(batch.labels)])
+        self._scored += score_generated(batch.questions or [], texts, self._text.thought_words, opened, reasoned)
 
     def _media_types(self, input_ids: Tensor) -> Tensor:
         """(rows, tokens) 1 on image tokens, 2 on video tokens, as transformers' processors say it."""
@@ -174,26 +188,41 @@ class DiagnosisTrainer(TwinTrainer):
         return types
 
     def _likelihood_step(self, model: nn.Module, batch: TwinBatch) -> Tensor:
-        media_features = self.parts.media_features(batch.feature_index)
+        questions = batch.questions or []
         with torch.no_grad(), self.compute_loss_context_manager():
             with self._probe_attention(batch) as edit:
-                with self.parts.hooked(
-                    edit, batch.answer_positions, media_features, row_attention=self._row_attention(batch)
-                ):
-                    logits = model(**batch.inputs, use_cache=False).logits
+                logits = self._answer_logits(model, batch, batch.inputs, edit)
 
-            answers = Answers.of(logits, batch.labels, batch.last_answer)
-            self._scored += score_likelihood(batch.questions or [], answers, self._decode)
+            answers = chosen = Answers.of(logits, batch.labels, batch.last_answer)
+            if self._contrast is None:
+                self._scored += score_likelihood(questions, answers, self._decode)
+            else:
+                noised = self._answer_logits(model, batch, self._contrast.noised(batch))
+                self._scored += self._contrast.score(questions, answers, noised, self._decode)
+                chosen = self._contrast.free_answers(answers, noised)
+
             if self.compute_metrics is not None:
-                self._predicted += clean_predictions(batch, answers)
+                self._predicted += clean_predictions(batch, chosen)
 
             clean = cross_entropy(answers)[torch.isin(answers.row, batch.clean_rows)]
 
         return clean.mean() if len(clean) else clean.sum()
 
+    def _answer_logits(
+        self,
+        model: nn.Module,
+        batch: TwinBatch,
+        inputs: dict[str, Any],
+        edit: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    ) -> Tensor:
+        """(positions, vocabulary) logits at the batch's answer positions, of its inputs or of noised ones."""
+        media_features, row_attention = self.parts.media_features(batch.feature_index), self._row_attention(batch)
+        with self.parts.hooked(edit, batch.answer_positions, media_features, row_attention=row_attention):
+            return model(**inputs, use_cache=False).logits
+
     @contextmanager
     def _share_prompts(self, batch: TwinBatch) -> Iterator[None]:
-        if not self.share_prefix:
+        if not self.share_prefix or self._contrast is not None:  # which has rows of its own
             yield
             return
 

@@ -106,6 +106,8 @@ def diagnosis_of(
         versions={name: version(name) for name in _PACKAGES},
         seed=metadata.seed,
         scoring=metadata.scoring,
+        prompt=metadata.prompt,
+        decoding=metadata.decoding,
         resamples=RESAMPLES,
         datasets=results,
         notes=[*_plain(results), *notes, *_padded(rows), *_few(rows), *_about_free_answers(rows, metadata.scoring)],

@@ -168,12 +168,15 @@ def _check_stream(dataset: AnyDataset, dataset_attr: Any) -> None:
         )
 
 
-def preprocess_dataset(stock: Callable[..., Any], stock_evaluation: bool) -> Callable[..., Any]:
+def preprocess_dataset(
+    stock: Callable[..., Any], stock_evaluation: bool, diagnosis_prompt: str = "none"
+) -> Callable[..., Any]:
     """`_get_preprocessed_dataset`, which tokenizes twins too.
 
     Args:
         stock: LLaMA-Factory's.
         stock_evaluation: whether LLaMA-Factory's own generation evaluates, on clean rows in the layout that it wants.
+        diagnosis_prompt: the recipe's, for evaluation datasets.
     """
 
     @wraps(stock)
@@ -191,7 +194,11 @@ def preprocess_dataset(stock: Callable[..., Any], stock_evaluation: bool) -> Cal
             return stock(dataset, data_args, training_args, stage, template, tokenizer, processor, is_eval)
 
         twin_processor = TwinProcessor(
-            template=template, tokenizer=tokenizer, processor=processor, data_args=data_args
+            template=template,
+            tokenizer=tokenizer,
+            processor=processor,
+            data_args=data_args,
+            instruction=diagnosis_prompt if is_eval else "none",
         )
         dataset = schema.undecoded(dataset)
         tokenized = dataset.map(

@@ -29,11 +29,19 @@ def metadata_of(model_args: Any, data_args: Any, training_args: Any, finetuning_
             "max_samples": data_args.max_samples,
             "cutoff_len": data_args.cutoff_len,
         },
-        run={"output_dir": training_args.output_dir},
+        run={"output_dir": training_args.output_dir, **_contrast(finetuning_args)},
         seed=training_args.seed,
         scoring=finetuning_args.diagnosis_scoring,
+        prompt=finetuning_args.diagnosis_prompt,
+        decoding=finetuning_args.diagnosis_decoding,
         tuning=tuning_of(model_args.model_name_or_path, model_args.adapter_name_or_path or [], finetuning_args),
     )
+
+
+def _contrast(finetuning_args: Any) -> dict[str, Any]:
+    """The settings of visual contrastive decoding, where it is on."""
+    names = ("vcd_alpha", "vcd_beta", "vcd_noise_steps") if finetuning_args.diagnosis_decoding == "vcd" else ()
+    return {name: getattr(finetuning_args, name) for name in names}
 
 
 def tuning_of(model: str, adapters: list[str], finetuning_args: Any) -> Tuning | None:

@@ -45,7 +45,7 @@ class Swap:
 
 def _preprocess(stock: Any, run: Run) -> Any:
     generates = run.training_args.predict_with_generate and run.finetuning_args.diagnosis_scoring != "generate"
-    return loading.preprocess_dataset(stock, stock_evaluation=generates)
+    return loading.preprocess_dataset(stock, generates, run.finetuning_args.diagnosis_prompt)
 
 
 def _collator(stock: Any, run: Run) -> Any:

@@ -90,6 +90,7 @@ def check_recipe(model_args: Any, data_args: Any, training_args: Any, finetuning
             "use `diagnosis_scoring: generate`, or remove it; for ROUGE and BLEU use `do_predict: true` without `do_eval`",
         )
 
+    _check_baselines(data_args, finetuning_args)
     if finetuning_args.batch_mix is not None and training_args.do_train:
         _check_batch_mix(data_args, training_args, finetuning_args)
 
@@ -119,6 +120,27 @@ def _check_generation(training_args: Any, finetuning_args: Any) -> None:
             "`diagnosis_scoring: generate` adds twins to the evaluation dataset, which prediction does not support",
             "use `do_eval: true`",
         )
+
+
+def _check_baselines(data_args: Any, finetuning_args: Any) -> None:
+    prompt = finetuning_args.diagnosis_prompt
+    if prompt == "chain_of_thought" and finetuning_args.diagnosis_scoring != "generate":
+        raise ModalityInterferenceError(
+            "`diagnosis_prompt: chain_of_thought` needs `diagnosis_scoring: generate` (and `predict_with_generate: true`): the "
+            "likelihood of an option is that of answering at once. Add that, or use `diagnosis_prompt: ignore_irrelevant`."
+        )
+
+    if prompt != "none" and data_args.tokenized_path is not None:
+        _refuse(
+            f"diagnosis_prompt: {prompt}", "`tokenized_path` holds rows with the prompt that they were tokenized with",
+            "remove `tokenized_path`",
+        )  # fmt: skip
+
+    if finetuning_args.diagnosis_decoding == "vcd" and finetuning_args.attention_probe:
+        _refuse(
+            "diagnosis_decoding: vcd", "`attention_probe` measures the attention of one forward, and the answers come from two",
+            "remove one of the two",
+        )  # fmt: skip
 
 
 def _check_batch_mix(data_args: Any, training_args: Any, finetuning_args: Any) -> None:

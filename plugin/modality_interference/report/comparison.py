@@ -190,6 +190,8 @@ def described_run(run: LoadedRun) -> Run:
         model=described({**diagnosis.model, "tuned": diagnosis.tuning and tuned(diagnosis.tuning)}),
         seed=diagnosis.seed,
         scoring=diagnosis.scoring,
+        prompt=diagnosis.prompt,
+        decoding=diagnosis.decoding,
     )
 
 
@@ -277,6 +279,11 @@ def _settings(reference: LoadedRun, run: LoadedRun) -> list[str]:
             f"{run.name} was scored {SCORINGS[theirs.scoring]}, {reference.name} {SCORINGS[ours.scoring]}: their "
             "figures are not measured alike."
         )
+
+    for what in ("prompt", "decoding"):
+        own, other = getattr(ours, what), getattr(theirs, what)
+        if own != other:
+            found.append(f"{run.name} was asked with the {what} {other}, {reference.name} with {own}.")
 
     return found
 
@@ -368,5 +375,7 @@ def _origin(run: Run) -> dict[str, str]:
         "diagnosed": moment(run.created),
         "seed": str(run.seed),
         "scoring": run.scoring,
+        "prompt": run.prompt,
+        "decoding": run.decoding,
         **run.model,
     }

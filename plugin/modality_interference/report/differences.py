@@ -104,6 +104,8 @@ class Run(Result):
         model: what describes its model.
         seed: of its twins.
         scoring: `likelihood` or `generate`.
+        prompt: what was asked beside the questions.
+        decoding: how token probabilities were made.
     """
 
     name: str
@@ -112,6 +114,8 @@ class Run(Result):
     model: dict[str, str]
     seed: int
     scoring: str
+    prompt: str
+    decoding: str
 
 
 class RunRates(Result):

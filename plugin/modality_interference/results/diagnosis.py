@@ -45,6 +45,8 @@ class Diagnosis(Result):
         versions: of the packages.
         seed: of twins and of the bootstrap, which gives the intervals of causal effects.
         scoring: `likelihood` or `generate`.
+        prompt: `diagnosis_prompt`, what was asked beside the questions.
+        decoding: `diagnosis_decoding`, how token probabilities were made.
         resamples: of the bootstrap.
         datasets: results by dataset.
         notes: what a reader should know, in plain words.
@@ -63,6 +65,8 @@ class Diagnosis(Result):
     versions: dict[str, str]
     seed: int
     scoring: Literal["likelihood", "generate"]
+    prompt: str = "none"
+    decoding: str = "standard"
     resamples: int
     datasets: dict[str, DatasetResult]
     notes: list[str] = []
@@ -82,6 +86,8 @@ class RunMetadata:
         run: where the run writes to.
         seed: of the twins, and of the bootstrap.
         scoring: how answers are scored.
+        prompt: what is asked beside the questions.
+        decoding: how token probabilities are made.
         tuning: how the model was tuned before the run; None where no training is known.
     """
 
@@ -90,4 +96,6 @@ class RunMetadata:
     run: dict[str, Any]
     seed: int
     scoring: Literal["likelihood", "generate"]
+    prompt: str = "none"
+    decoding: str = "standard"
     tuning: Tuning | None = None
