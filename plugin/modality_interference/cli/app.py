@@ -10,7 +10,7 @@ import typer
 from .. import __version__
 from ..errors import ModalityInterferenceError
 from ..printable import printable
-from . import check, clips, diagnose, preview, report
+from . import check, clips, diagnose, init, preview, report
 from .terminal import escape_unencodable
 
 
@@ -96,6 +96,7 @@ def _options(
 
 _clips = _group(clips.DESCRIPTION)
 _add(app, "diagnose", diagnose.run, diagnose.DESCRIPTION, diagnose.EXAMPLES)
+_add(app, "init", init.run, init.DESCRIPTION, init.EXAMPLES)
 _add(app, "report", report.run, report.DESCRIPTION, report.EXAMPLES)
 _add(app, "preview", preview.run, preview.DESCRIPTION, preview.EXAMPLES)
 _add(app, "check", check.run, check.DESCRIPTION, check.EXAMPLES)

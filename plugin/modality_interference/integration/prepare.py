@@ -52,6 +52,7 @@ class OpenData:
         recognised: what the columns are.
         media_dir: from where paths of media start.
         entry: the entry that a user has written; None for a bare file.
+        file: the bare file, where LLaMA-Factory can read it as it is; None for others.
     """
 
     name: str
@@ -59,6 +60,7 @@ class OpenData:
     recognised: Recognised
     media_dir: Path
     entry: dict[str, Any] | None = None
+    file: Path | None = None
 
     def example(self, column: str) -> Any:
         """A cell of a column, of the first row that has any."""
@@ -126,13 +128,18 @@ def open_entry(folder: Path, name: str, entry: dict[str, Any], media_dir: Path |
 
 
 @contextmanager
-def open_file(file: Path, media_dir: Path | None) -> Iterator[OpenData]:
+def open_file(file: Path, media_dir: Path | None, name: str | None = None) -> Iterator[OpenData]:
     """Open a bare file, and recognise its columns.
+
+    Args:
+        file: the file.
+        media_dir: from where paths of media start; None for the file's folder.
+        name: of the dataset; None for that of the file.
 
     Raises:
         ModalityInterferenceError: it cannot be read, or its columns are not recognised.
     """
-    name, media_dir = dataset_name(file), media_dir or file.parent
+    name, media_dir = name or dataset_name(file), media_dir or file.parent
     with TemporaryDirectory(prefix="modality_interference_") as scratch:
         readable = _readable(file, Path(scratch))
         entry = {"file_name": readable.name}
@@ -142,7 +149,8 @@ def open_file(file: Path, media_dir: Path | None) -> Iterator[OpenData]:
             looked_at = rows.select(sorted({place * total // LOOKED_AT for place in range(LOOKED_AT)}))
             columns = [column for column in rows.column_names if column not in (ROW, INVALID_TEXT, ASKED)]
             recognised = recognise(columns, looked_at.to_list(), schema.class_names(rows), str(media_dir.resolve()))
-            yield OpenData(name, rows, recognised, media_dir)
+            as_it_is = file if readable == file and not recognised.readings else None
+            yield OpenData(name, rows, recognised, media_dir, file=as_it_is)
 
 
 def dataset_name(file: Path) -> str:
@@ -247,15 +255,14 @@ def twins_entry(data: OpenData, relevant: Sequence[Modality] | None, names: Sequ
     }
 
 
-def write_folder(data: OpenData, keys: Mapping[str, Any], folder: Path, most: int | None, seed: int) -> int:
-    """Write a dataset folder with rows of the data, as Parquet, and their entry.
+def write_folder(data: OpenData, keys: Mapping[str, Any], folder: Path, most: int, seed: int) -> int:
+    """Write a dataset folder that holds rows of the data and their entry, and nothing else.
 
     Args:
         data: where the rows come from.
         keys: of their entry, from `twins_entry`.
         folder: where to write.
-        most: how many rows, drawn without replacement and in the order of the file; None for all. With one seed, fewer rows
-            are a part of more.
+        most: how many rows.
         seed: of the draw.
 
     Returns:
@@ -265,10 +272,31 @@ def write_folder(data: OpenData, keys: Mapping[str, Any], folder: Path, most: in
         ModalityInterferenceError: the folder cannot be written, or the entry has problems.
     """
     places = list(range(len(data.rows)))
-    random.Random(seed).shuffle(places)
-    places = sorted(places[:most])
-    columns = keys.get("columns") or formats()[keys["formatting"]].defaults
-    relevant = keys["twins"].get("relevant")
+    random.Random(seed).shuffle(places)  # so that with one seed, fewer rows are a part of more
+    entry = {"file_name": f"{data.name}.parquet", **keys}
+    count = write_rows(data, entry, folder, sorted(places[:most]))
+    write_text(folder / INFO_FILE, json.dumps({data.name: entry}, ensure_ascii=False, indent=2) + "\n")
+    _refuse(dataset_problems(data.name, entry, folder, known_formats()))
+    return count
+
+
+def write_rows(data: OpenData, entry: Mapping[str, Any], folder: Path, places: Sequence[int]) -> int:
+    """Write rows as the Parquet file of an entry: the columns that it names, read as they were recognised.
+
+    Args:
+        data: where the rows come from.
+        entry: names the file and its columns.
+        folder: where to write.
+        places: which rows.
+
+    Returns:
+        how many there are.
+
+    Raises:
+        ModalityInterferenceError: the folder cannot be written.
+    """
+    columns = entry.get("columns") or formats()[entry["formatting"]].defaults
+    relevant = entry["twins"].get("relevant")
     used = {*columns.values(), *([relevant] if isinstance(relevant, str) else [])}
     rows = data.rows.select(places).select_columns([name for name in data.rows.column_names if name in used])
     for column, reading in data.recognised.readings.items():
@@ -278,10 +306,7 @@ def write_folder(data: OpenData, keys: Mapping[str, Any], folder: Path, most: in
 
     stream = io.BytesIO()
     rows.to_parquet(stream)
-    entry = {"file_name": f"{data.name}.parquet", **keys}
     write_bytes(folder / entry["file_name"], stream.getvalue())
-    write_text(folder / INFO_FILE, json.dumps({data.name: entry}, ensure_ascii=False, indent=2) + "\n")
-    _refuse(dataset_problems(data.name, entry, folder, known_formats()))
     return len(rows)
 
 
