@@ -121,6 +121,8 @@ def _model_types(model: str) -> list[str]:
     """The `model_type` of a model's config.json, behind `model_type:part` for those of its parts; none of its code is run."""
     try:
         config: dict[str, Any] = PretrainedConfig.get_config_dict(model)[0]
+        if not config:
+            raise FileNotFoundError("there is none")
     except Exception as error:  # of the file system, the hub's library, the network, JSON
         said = " ".join(str(error).split())[:300]
         raise ModalityInterferenceError(
