@@ -37,6 +37,7 @@ WHOLE: list[Case] = [  # with `make test-engines`
     ("internvl3_5", CLIPS),
     ("video_llava", CLIPS),
     ("qwen3_5", CLIPS),
+    ("gemma3n", HEARD),
     ("gemma4", CLIPS),
     ("gemma4n", CLIPS),
     ("qwen3_omni", IMAGES),
@@ -49,6 +50,7 @@ NOT_SHARING = {  # a part of the reason why rows cannot share prefixes
     "qwen3_5_moe": "linear_attention",
     "lfm2_vl": "conv",
 }
+NOT_CHECKPOINTED = ("gemma3n",)  # LLaMA-Factory switches gradient checkpointing off
 
 
 def media_of_family_tests() -> dict[str, set[Modality]]:

@@ -3,6 +3,9 @@
 from typing import Any
 
 from transformers import (
+    Gemma3nAudioFeatureExtractor,
+    Gemma3nConfig,
+    Gemma3nProcessor,
     Gemma4AudioFeatureExtractor,
     Gemma4Config,
     Gemma4ImageProcessor,
@@ -193,6 +196,54 @@ def _gemma4n(tokenizer: PreTrainedTokenizerFast) -> tuple[Gemma4Config, Gemma4Pr
     text = {"num_hidden_layers": len(layers), "layer_types": layers, "num_kv_shared_layers": 1}
     config = _gemma4_config(tokenizer, audio, hidden_size_per_layer_input=8, **text)
     return config, _gemma4_processor(tokenizer)
+
+
+def _gemma3n(tokenizer: PreTrainedTokenizerFast) -> tuple[Gemma3nConfig, Gemma3nProcessor]:
+    """Gemma 3n: a MobileNet of timm with an 80th of its channels, 4 tokens an image; embeddings of the token ids enter every layer.
+
+    The vocabulary ends with the embeddings of image and audio tokens that hold no image or audio.
+    """
+    layers = ["sliding_attention", "full_attention", "full_attention"]
+    vision, audio = (len(tokenizer) + 2 * index for index in range(2))
+    config = Gemma3nConfig(
+        text_config=text_config(
+            tokenizer,
+            vocab_size=len(tokenizer) + 4,
+            head_dim=HEAD_DIM,
+            num_hidden_layers=len(layers),
+            layer_types=layers,
+            sliding_window=32,
+            num_kv_shared_layers=1,
+            activation_sparsity_pattern=[0.5, 0.0, 0.0],
+            hidden_size_per_layer_input=8,
+            vocab_size_per_layer_input=len(tokenizer),
+            laurel_rank=4,
+        ),
+        vision_config={
+            "vocab_offset": vision,
+            "vocab_size": 2,
+            "model_args": {"channel_multiplier": 1 / 80, "msfa_output_resolution": 2},
+        },
+        audio_config={
+            "vocab_offset": audio,
+            "vocab_size": 2,
+            "hidden_size": HIDDEN,
+            "conf_num_attention_heads": HEADS,
+            "conf_num_hidden_layers": 1,
+            "sscp_conv_channel_size": (8, 4),
+        },
+        vision_soft_tokens_per_image=4,
+        boi_token_id=tokenizer.boi_token_id,
+        eoi_token_id=tokenizer.eoi_token_id,
+        image_token_id=tokenizer.image_token_id,
+        boa_token_id=tokenizer.boa_token_id,
+        eoa_token_id=tokenizer.eoa_token_id,
+        audio_token_id=tokenizer.audio_token_id,
+        initializer_range=WEIGHT_STD,
+    )
+    image_processor = SiglipImageProcessor(size={"height": 32, "width": 32})
+    processor = Gemma3nProcessor(Gemma3nAudioFeatureExtractor(), image_processor, tokenizer, image_seq_length=4)
+    return config, processor
 
 
 def _paligemma(tokenizer: PreTrainedTokenizerFast) -> tuple[PaliGemmaConfig, PaliGemmaProcessor]:
@@ -455,6 +506,20 @@ RARE_FAMILIES: dict[str, Family] = {
         builder=_llama4,
         special_tokens=(*LLAMA4_TOKENS, "<|tile_x_separator|>", "<|tile_y_separator|>"),
         named_tokens={"bos_token": "<|begin_of_text|>", "eos_token": "<|eot|>", "pad_token": "<|finetune_right_pad|>"},
+    ),
+    "gemma3n": Family(
+        template="gemma3n",
+        image_token="<image_soft_token>",
+        vision_tower="model.vision_tower",
+        projector="model.embed_vision",
+        builder=_gemma3n,
+        special_tokens=("<start_of_turn>", "<end_of_turn>"),
+        named_tokens={
+            **GEMMA_TOKENS,
+            "boa_token": "<start_of_audio>",
+            "eoa_token": "<end_of_audio>",
+            "audio_token": "<audio_soft_token>",
+        },
     ),
     "gemma4": Family(
         template="gemma4",

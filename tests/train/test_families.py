@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from helpers.av_data import write_clips
-from helpers.family_cases import ALL, COMMON, IMAGES, NOT_SHARING, WHOLE
+from helpers.family_cases import ALL, COMMON, IMAGES, NOT_CHECKPOINTED, NOT_SHARING, WHOLE
 from helpers.runs import recipe
 from llamafactory.train.tuner import run_exp
 from transformers import TrainerCallback
@@ -254,6 +254,9 @@ def test_an_attack_on_shared_prefixes_finds_the_same(family, rows_per_pass):
 @pytest.mark.parametrize("share", [True, False])
 def test_the_attack_checkpoints_gradients_where_training_does(family, share):
     """The same copies, and hardly anything kept of a layer until its backward."""
+    if family.name in NOT_CHECKPOINTED:
+        return
+
     batch = family.batch
     layers = [
         module for module in family.parts.decoder.modules() if getattr(module, "gradient_checkpointing", None) is True

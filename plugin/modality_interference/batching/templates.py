@@ -39,13 +39,16 @@ _GLM_VIDEO = (
     "LLaMA-Factory 0.9.5 cannot read videos for it with transformers 5, without the plugin either: it gives the video processor "
     "an argument `images`, which transformers 5 does not take"
 )
-_NO_BUILDER = "no tiny model of it is built here yet"
+_ERNIE = (
+    "LLaMA-Factory 0.9.5 does not tell the model which tokens are images (`moe_mm_token_type_ids`), without the plugin either: they "
+    "go through the experts for text, and those for images are not trained"
+)
 
 TEMPLATES: dict[str, Support] = {
     "dots_ocr": Support("dots.ocr", refused=_OWN_CODE),
-    "ernie_vl": Support("ERNIE-4.5-VL", untested=_NO_BUILDER),
+    "ernie_vl": Support("ERNIE-4.5-VL", refused=_ERNIE),
     "gemma3": Support("Gemma 3", (IMAGE,)),
-    "gemma3n": Support("Gemma 3n", refused="its vision tower needs the package timm, with which nothing is tested"),
+    "gemma3n": Support("Gemma 3n (needs the package `timm`)", (IMAGE, AUDIO)),
     "gemma4": Support("Gemma 4, larger sizes", (IMAGE, VIDEO)),
     "gemma4n": Support(
         "Gemma 4, smaller sizes",

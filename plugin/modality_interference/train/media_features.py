@@ -143,6 +143,13 @@ class MediaFeatures:
         if isinstance(mask, Tensor):
             spread.attention_mask = torch.ones(len(index), dtype=mask.dtype, device=mask.device)
 
+        padding = getattr(encoded, "audio_mel_mask", None)
+        if (
+            isinstance(padding, Tensor) and padding.numel() == distinct
+        ):  # Gemma 3n writes over it, in each row of 188 tokens
+            spread.audio_mel_mask = padding.flatten()[index].view(-1, padding.shape[1])
+            spread.pooler_output = spread.pooler_output.view(-1, padding.shape[1], spread.pooler_output.shape[-1])
+
         if getattr(encoded, "deepstack_features", None) is not None:
             spread.deepstack_features = [layer[index] for layer in encoded.deepstack_features]
 
