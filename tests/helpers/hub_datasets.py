@@ -107,7 +107,7 @@ def _tables() -> Iterator[tuple[str, str, str, dict[str, Any], list[dict[str, An
     yield "cais/mmlu", "auxiliary_train", "train", {"train": _MMLU}, [{"train": _MMLU_ROW}]
     yield "lmms-lab-encoder/TextCaps", "default", "train", _TEXTCAPS, [_TEXTCAPS_ROW]
     yield "allenai/ai2_arc", "ARC-Challenge", "test", _ARC, _ARC_ROWS
-    yield "lmms-lab-encoder/ScienceQA", "ScienceQA-IMG", "test", _SCIENCEQA, _SCIENCEQA_ROWS
+    yield "lmms-lab-encoder/ScienceQA", "ScienceQA-IMG", "test", SCIENCEQA, SCIENCEQA_ROWS
     yield "lmms-lab-encoder/MMBench", "en", "dev", _MMBENCH, _MMBENCH_ROWS
     yield "HuggingFaceM4/SEED", "default", "test", _SEED, [_SEED_ROW]
 
@@ -223,14 +223,14 @@ _ARC_ROWS = [
     },
 ]
 
-_SCIENCEQA = {
+SCIENCEQA = {
     "image": Image(),
     "question": TEXT,
     "choices": Sequence(TEXT),
     "answer": Value("int8"),
     **dict.fromkeys(("hint", "task", "grade", "subject", "topic", "category", "skill", "lecture", "solution"), TEXT),
 }
-_SCIENCEQA_ROWS = [
+SCIENCEQA_ROWS = [
     {
         "image": image("blue"),
         "question": "Which town is nearer to the lake?",

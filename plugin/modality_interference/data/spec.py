@@ -50,6 +50,7 @@ class TwinsSpec(BaseModel):
             formats that ask about one modality after the other.
         perturbations: what makes the twins; empty for rows that only bring `relevant` (for the adversarial attack).
         answer: what the model shall answer: an option's letter or its text.
+        shuffle_options: whether the options come in an order drawn for each row, for data that always puts the right one first.
         classes: the class names, where the label column has no ClassLabel feature.
         options: how many options a question offers (fewer where there are fewer classes), or all.
         question: what is asked about every image or clip, for clips also by modality; None for the format's own words.
@@ -66,6 +67,7 @@ class TwinsSpec(BaseModel):
     )
     perturbations: tuple[PerturbationSpec, ...] = ()
     answer: Literal["letter", "text"] = Field("letter", description='"letter" or "text"')
+    shuffle_options: bool = Field(False, description="true or false")
     classes: Annotated[tuple[_Text, ...], Field(min_length=2)] | None = Field(
         None, description="a list of at least two class names"
     )

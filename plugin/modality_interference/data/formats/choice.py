@@ -25,12 +25,12 @@ _INSTRUCTIONS = {
     "multiple_choice_twins",
     columns=("question", "choices", "answer"),
     optional=(*MEDIA.values(), "context", "distractors"),
-    keys=("answer",),
+    keys=("answer", "shuffle_options"),
 )
 def read_multiple_choice(example: Mapping[str, Any], dataset: RawDataset, rng: random.Random) -> ParsedRow:
     """Question, options, answer and media: the form of most benchmarks."""
     return _read_question(
-        example, dataset, parse_options(dataset.cell(example, "choices")), dataset.cell(example, "answer")
+        example, dataset, rng, parse_options(dataset.cell(example, "choices")), dataset.cell(example, "answer")
     )
 
 
@@ -38,7 +38,7 @@ def read_multiple_choice(example: Mapping[str, Any], dataset: RawDataset, rng: r
     "lettered_choice_twins",
     columns=("question", "A", "B", "answer"),
     optional=(*LETTERS[2:], *MEDIA.values(), "context", "distractors"),
-    keys=("answer",),
+    keys=("answer", "shuffle_options"),
 )
 def read_lettered_choice(example: Mapping[str, Any], dataset: RawDataset, rng: random.Random) -> ParsedRow:
     """The same with a column for every option, as MMBench and SEED-Bench have; `columns` names them by letter."""
@@ -48,7 +48,7 @@ def read_lettered_choice(example: Mapping[str, Any], dataset: RawDataset, rng: r
     if isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(named):
         answer = named[answer]  # a number counts the columns, empty ones too
 
-    return _read_question(example, dataset, options, answer)
+    return _read_question(example, dataset, rng, options, answer)
 
 
 def check_classes(dataset: RawDataset, column: str = "label") -> None:
@@ -104,7 +104,9 @@ def read_image_classification(example: Mapping[str, Any], dataset: RawDataset, r
     return with_media(sample, {Modality.IMAGE: images}, example, dataset)
 
 
-def _read_question(example: Mapping[str, Any], dataset: RawDataset, options: Options, answer: Any) -> ParsedRow:
+def _read_question(
+    example: Mapping[str, Any], dataset: RawDataset, rng: random.Random, options: Options, answer: Any
+) -> ParsedRow:
     question = dataset.cell(example, "question")
     if question is not None and not isinstance(question, str):
         raise Unusable("question not understood", f"a question is a text, found {shown(question)}")
@@ -114,7 +116,12 @@ def _read_question(example: Mapping[str, Any], dataset: RawDataset, options: Opt
 
     context = present(dataset.cell(example, "context"))
     asked = f"{context}\n{question}" if isinstance(context, str) else question
-    sample = ask_options(asked, options.texts, parse_answer(answer, options), dataset.spec.answer)
+    order = list(range(len(options.texts)))
+    if dataset.spec.shuffle_options:
+        rng.shuffle(order)
+
+    right = order.index(parse_answer(answer, options))
+    sample = ask_options(asked, [options.texts[index] for index in order], right, dataset.spec.answer)
     media = {modality: dataset.media(example, modality) for modality in MEDIA}
     return with_media(sample, media, example, dataset)
 
