@@ -4,12 +4,10 @@ import json
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from helpers.generated_docs import PARTS, replaced
-from PIL import Image
 
 import modality_interference
 from modality_interference.arguments import DEFAULTS
@@ -22,7 +20,12 @@ from modality_interference.train.losses import LOGGED
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-ALL_PAGES = [*PAGES, ROOT / "examples" / "README.md", ROOT / "benchmarks" / "README.md"]
+ALL_PAGES = [
+    *PAGES,
+    ROOT / "examples" / "README.md",
+    ROOT / "examples" / "own_data" / "README.md",
+    ROOT / "benchmarks" / "README.md",
+]
 ALL_PAGES += sorted((ROOT / "data_recipes").glob("*/README.md"))
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 TOP = ("plugin", "tests", "examples", "benchmarks", "docs", "data_recipes")
@@ -32,6 +35,7 @@ FOREIGN = {
     "fsdp_version",
     "image_min_pixels",
     "my_data",
+    "pets_finetune",
     "my_package",
     "depends_on",
     "mixed_questions",
@@ -264,35 +268,14 @@ def test_the_readme_is_short():
     assert len(read(ROOT / "README.md").splitlines()) <= 130
 
 
-@pytest.fixture
-def first_data(tmp_path: Path) -> Path:
-    """The README's folder, with the README's row and entry."""
-    row, entry = (json.loads(block) for block in blocks(ROOT / "README.md", "json"))
-    (tmp_path / "images").mkdir()
-    Image.new("RGB", (64, 48), "orange").save(tmp_path / row["image"])
-    (tmp_path / entry["pets"]["file_name"]).write_text(json.dumps(row) + "\n")
-    (tmp_path / "dataset_info.json").write_text(json.dumps(entry))
-    return tmp_path
+def test_the_readme_s_row_is_recognised(tmp_path):
+    from modality_interference.integration.prepare import open_file, twins_entry
+    from modality_interference.modality import Modality
 
+    (row,) = (json.loads(block) for block in blocks(ROOT / "README.md", "json"))
+    (tmp_path / "pets.jsonl").write_text(json.dumps(row) + "\n")
+    with open_file(tmp_path / "pets.jsonl", None) as data:
+        entry = twins_entry(data, [Modality.IMAGE], None)
 
-def test_the_readme_s_row_becomes_the_twins_that_it_names(first_data):
-    from modality_interference.cli.check import check_dataset_folder
-
-    found = check_dataset_folder(first_data, rows=1)
-    assert [problem for problem in found.problems if "README.md" not in problem] == []
-    assert found.notes["pets"] == ["1 of 1 rows tried are good (1 in all); twins: 1 unrelated_text, 1 misleading_text"]
-
-
-def test_the_readme_s_recipe_runs(first_data, checkpoint, tmp_path_factory):
-    from llamafactory.train.tuner import run_exp
-
-    (block,) = blocks(ROOT / "README.md", "yaml")
-    output = tmp_path_factory.mktemp("output")
-    here: dict[str, Any] = {
-        "model_name_or_path": str(checkpoint("qwen2_5_vl")),
-        "dataset_dir": str(first_data),
-        "output_dir": str(output),
-        "use_cpu": True,
-    }
-    run_exp({**yaml.safe_load(block), **here})
-    assert (output / "interference.html").exists()
+    (quickstart, *_) = (json.loads(block) for block in blocks(ROOT / "docs" / "quickstart.md", "json"))
+    assert {"file_name": "pets.jsonl", **entry} == quickstart["pets"]

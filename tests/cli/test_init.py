@@ -82,6 +82,12 @@ def test_a_second_time_and_names_that_are_taken(folder, capsys):
     assert list(json.loads((folder / "dataset_info.json").read_text())) == ["other", "shapes", "second"]
 
 
+def test_names_that_are_no_names(folder, capsys):
+    assert init(folder / "shapes.jsonl", "--name", "../a") == 2
+    assert "may hold letters, digits" in capsys.readouterr().err
+    assert not (folder / "shapes_finetune.yaml").exists()
+
+
 def test_a_tsv_with_base64_becomes_a_folder_of_its_own(tmp_path):
     image = image_uri("red").split(",")[1]
     assert base64.b64decode(image)

@@ -195,6 +195,15 @@ def test_what_an_entry_with_twins_says_stays_but_for_what_is_asked(tmp_path):
         assert "z" not in data.rows.column_names
 
 
+def test_a_name_that_leads_elsewhere_names_no_file(stock):
+    info = json.loads((stock / "dataset_info.json").read_text())
+    (stock / "dataset_info.json").write_text(json.dumps({"../../up": info["plain"]}))
+    with open_entry(stock, "../../up", read_entry(stock, "../../up"), None) as data:
+        write_folder(data, twins_entry(data, [Modality.TEXT], ["black_image"]), stock / "out" / "data", 10, 1)
+
+    assert sorted(path.name for path in (stock / "out").rglob("*")) == ["data", "dataset_info.json", "up.parquet"]
+
+
 # what is refused
 
 

@@ -81,7 +81,7 @@ def run(
         say(printable(f"Template: {template} ({why})"))
 
     wishes = _Wishes(parsed_relevant(relevant), parsed_perturbations(perturb), media_dir, yes)
-    stem = Path(model.rstrip("/")).name
+    stem = "-".join(Path(part).absolute().name for part in (model, adapter) if part is not None)
     plan = _plan(data, wishes, stem, output, rows, seed, scoring)
     _diagnose(plan, LocalModel(model, template, adapter, batch_size))
     return 0
@@ -108,11 +108,11 @@ def _plan(
 ) -> "DiagnosisPlan":
     """Find out what is to be asked, and write the data where it is not a dataset with twins already."""
     from ..integration.diagnose import DATA_FOLDER, DiagnosisPlan
-    from ..integration.prepare import dataset_name, open_entry, open_file, read_entry, split_address
+    from ..integration.prepare import open_entry, open_file, plain_name, read_entry, split_address
 
     place, name = split_address(data)
     entry = None if name is None else read_entry(place, name)
-    output = output or Path("saves", model, name or dataset_name(place))
+    output = output or Path("saves", model, plain_name(name or place.stem))
     folder, media_dir = output / DATA_FOLDER, wishes.media_dir
     if name is None or entry is None:
         with open_file(place, media_dir) as opened:
@@ -153,7 +153,7 @@ def _diagnose(plan: "DiagnosisPlan", model: "LocalModel") -> None:
 
     recipe = diagnosis_recipe(plan, model)
     write_recipe(plan.output_dir / RECIPE_FILE, recipe)
-    say(printable(f"The recipe: {plan.output_dir / RECIPE_FILE}"))
+    say(printable(f"The recipe: {plan.output_dir / RECIPE_FILE}. Loading the model."))
     with progress_bar("Asking the model") as show_progress:
         run_recipe(recipe, show_progress)
 

@@ -51,7 +51,10 @@ def run(
 ) -> int:
     """Write both, and say how to go on."""
     from ..integration.model_template import template_of
-    from ..integration.prepare import open_file, twins_entry
+    from ..integration.prepare import open_file, plain_name, twins_entry
+
+    if name is not None and name != plain_name(name):
+        raise typer.BadParameter(f"`--name {name}` may hold letters, digits, `_`, `-` and `.`")
 
     if not data.is_file():
         raise ModalityInterferenceError(f"`{data}` is not a file.")

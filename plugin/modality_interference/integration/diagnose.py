@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import datasets
+import torch
 import transformers
 import yaml
 from transformers import TrainerCallback
@@ -120,8 +121,9 @@ def run_recipe(recipe: dict[str, Any], show_progress: Progress) -> None:
         raise
     except Exception as error:  # of LLaMA-Factory, transformers, torch: a model that cannot be loaded, no memory left
         said = " ".join(str(error).split())[:500]
+        less = " Lower `--batch-size`." if isinstance(error, torch.OutOfMemoryError) else ""
         raise ModalityInterferenceError(
-            f"the run failed: {type(error).__name__}: {said}. `llamafactory-cli train "
+            f"the run failed: {type(error).__name__}: {said}.{less} `llamafactory-cli train "
             f"{Path(recipe['output_dir']) / RECIPE_FILE}` repeats it with its whole log."
         ) from error
 

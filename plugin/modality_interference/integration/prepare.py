@@ -139,7 +139,7 @@ def open_file(file: Path, media_dir: Path | None, name: str | None = None) -> It
     Raises:
         ModalityInterferenceError: it cannot be read, or its columns are not recognised.
     """
-    name, media_dir = name or dataset_name(file), media_dir or file.parent
+    name, media_dir = name or plain_name(file.stem), media_dir or file.parent
     with TemporaryDirectory(prefix="modality_interference_") as scratch:
         readable = _readable(file, Path(scratch))
         entry = {"file_name": readable.name}
@@ -153,9 +153,9 @@ def open_file(file: Path, media_dir: Path | None, name: str | None = None) -> It
             yield OpenData(name, rows, recognised, media_dir, file=as_it_is)
 
 
-def dataset_name(file: Path) -> str:
-    """A file's name as that of a dataset, which recipes list with commas between them."""
-    return re.sub(r"[^\w.-]+", "_", file.stem).strip("_.") or "data"
+def plain_name(text: str) -> str:
+    """A text as the name of a dataset, which recipes list with commas between them, and of a file."""
+    return re.sub(r"[^\w.-]+", "_", text).strip("_.-") or "data"
 
 
 def _readable(file: Path, scratch: Path) -> Path:
@@ -273,7 +273,7 @@ def write_folder(data: OpenData, keys: Mapping[str, Any], folder: Path, most: in
     """
     places = list(range(len(data.rows)))
     random.Random(seed).shuffle(places)  # so that with one seed, fewer rows are a part of more
-    entry = {"file_name": f"{data.name}.parquet", **keys}
+    entry = {"file_name": f"{plain_name(data.name)}.parquet", **keys}
     count = write_rows(data, entry, folder, sorted(places[:most]))
     write_text(folder / INFO_FILE, json.dumps({data.name: entry}, ensure_ascii=False, indent=2) + "\n")
     _refuse(dataset_problems(data.name, entry, folder, known_formats()))
