@@ -58,6 +58,7 @@ def bring_files(recipe_dir: Path) -> None:
 @contextmanager
 def hub_in(folder: Path) -> Iterator[None]:
     """Let LLaMA-Factory find the hub's datasets in a folder."""
+    deactivate()  # of an earlier test's run
     stock = loader.load_dataset
 
     def load_dataset(path: str, **keys: Any) -> Any:
