@@ -4,12 +4,10 @@ import configparser
 import importlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import types
 import warnings
-import zipfile
 from collections.abc import Callable
 from importlib.metadata import entry_points, version
 from pathlib import Path
@@ -533,38 +531,3 @@ print(json.dumps(said))
     assert said["on"].startswith("ModalityInterferenceError: `plugin`: not to be used with USE_V1=1")
     assert said["typo"].startswith("ValueError") and "modell" in said["typo"]
     assert "off" not in said
-
-
-# the wheel
-
-
-@pytest.mark.slow
-def test_the_wheel_holds_everything(tmp_path):
-    source = tmp_path / "source"  # a copy: an older `build` folder would lend the wheel files that are gone
-    shutil.copytree(ROOT / "plugin", source / "plugin", ignore=shutil.ignore_patterns("*.egg-info", "__pycache__"))
-    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-
-    words = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path / "dist"), str(source)]
-    process = subprocess.run(words, capture_output=True, text=True)
-    assert process.returncode == 0, process.stdout[-2000:] + process.stderr[-2000:]
-    (wheel,) = (tmp_path / "dist").glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        names = set(archive.namelist())
-        (points,) = [name for name in names if name.endswith("entry_points.txt")]
-        declared = configparser.ConfigParser()
-        declared.read_string(archive.read(points).decode())
-        assert {section: dict(declared[section]) for section in declared.sections()} == {
-            "torch.backends": {"modality_interference": "modality_interference.bootstrap:install"},
-            "console_scripts": {"modality-interference": "modality_interference.cli:main"},
-        }
-
-    package = ROOT / "plugin" / "modality_interference"
-    kinds = {".py", ".j2", ".css", ".js"}
-    expected = {str(path.relative_to(package.parent)) for path in package.rglob("*") if path.suffix in kinds}
-    assert expected | {"modality_interference/py.typed"} <= names
-    assert {
-        "modality_interference/data/perturbations/text.py",
-        "modality_interference/integration/plugin.py",
-    } <= names
-    assert not [name for name in names if name.startswith(("tests", "examples", "plugin"))]
