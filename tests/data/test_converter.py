@@ -78,7 +78,7 @@ def test_multiple_choice():
     assert (record["dataset"], record["row"], record["images"]) == ("pets", 7, ["row:0"])
     assert (record["choices"], record["answer"]) == (["dog", "cat", "owl"], 1)
     (variant,) = record["variants"]
-    assert set(variant) == {"perturbation", "prompt", "system", "images", "videos", "audios", "target"}
+    assert set(variant) == {"perturbation", "prompt", "system", "images", "videos", "audios", "target", "family"}
     assert (variant["perturbation"], variant["images"]) == ("misleading_text", ["row:0"])
     assert variant["target"] in ("dog", "owl")
     assert variant["prompt"][0]["content"].endswith(f"{variant['target']}.\n{question}")
@@ -390,9 +390,18 @@ def test_what_perturbations_need_is_checked_first(tmp_path: Path, perturbation: 
     assert message in str(raised.value)
 
 
-def test_misleading_text_needs_options():
+def test_misleading_text_needs_options_other_rows_or_answers():
+    columns = {"prompt": "ask", "response": "say"}
     with pytest.raises(ModalityInterferenceError, match="the dataset names no options"):
-        chat("alpaca", {"prompt": "ask", "response": "say"}, perturbations=["misleading_text"])
+        chat("alpaca", columns, perturbations=["misleading_caption"])
+
+    with pytest.raises(ModalityInterferenceError, match='Give the answers: {"name": "misleading_text", "answers": '):
+        chat("alpaca", columns, perturbations=["misleading_text"])
+
+    listed = {"name": "misleading_text", "answers": ["red", "blue"]}
+    assert chat("alpaca", columns, perturbations=[listed])
+    with pytest.raises(ModalityInterferenceError, match="`answers` is for datasets without options"):
+        chat("alpaca", columns | {"choices": "c", "answer": "a"}, perturbations=[listed])
 
     with pytest.raises(ModalityInterferenceError, match="only one of `choices` and `answer`"):
         chat("alpaca", {"prompt": "ask", "response": "say", "choices": "c"})

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modality_interference.data.dataset import RawDataset, RowContext
-from modality_interference.data.perturbations.text import SENTENCES, fill
+from modality_interference.data.perturbations.claims import fill
+from modality_interference.data.perturbations.text import SENTENCES
 from modality_interference.data.registry import perturbations
 from modality_interference.data.sample import Sample, no_media
 from modality_interference.data.spec import TwinsSpec
@@ -60,7 +61,7 @@ CANVASES = {"black_image": "black", "white_image": "white", "random_pixels": "no
 def test_text_perturbations_change_the_last_question_only(name: str, row: Sample):
     twin = apply(name, row)
     assert twin is not None
-    assert replace(twin, prompt=row.prompt, target=None) == row
+    assert replace(twin, prompt=row.prompt, target=None, family=None) == row
     assert twin.prompt[:-1] == row.prompt[:-1]
     assert last(twin) != last(row)
     assert "Which pet?" in last(twin)
@@ -218,13 +219,15 @@ def test_other_braces_of_a_template_are_left_alone():
     assert fill("{0} {x.__class__} says {option}", "owl") == "{0} {x.__class__} says owl"
 
 
+HINT = re.compile(
+    r"\d|\b(zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|first|second|third|once|twice"
+    r"|pictures?|images?|photos?|videos?|audio|sounds?|options?|answers?|questions?|choices?|correct|wrong|letters?"
+    r"|digits?|numbers?|depicts?)\b",
+    re.IGNORECASE,
+)
+
+
 def test_sentences_are_many_and_never_hint():
-    hint = re.compile(
-        r"\d|\b(zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|first|second|third|once|twice"
-        r"|pictures?|images?|photos?|videos?|audio|sounds?|options?|answers?|questions?|choices?|correct|wrong|letters?"
-        r"|digits?|numbers?|depicts?)\b",
-        re.IGNORECASE,
-    )
     assert len(set(SENTENCES)) == len(SENTENCES) >= 150
-    assert [sentence for sentence in SENTENCES if hint.search(sentence)] == []
+    assert [sentence for sentence in SENTENCES if HINT.search(sentence)] == []
     assert all(sentence == sentence.strip() and len(sentence) < 120 for sentence in SENTENCES)

@@ -49,6 +49,8 @@ class Question:
         choices: the options, empty where there are none.
         answer: the index of the right option, None where there are no options.
         target: the index of the option that the perturbation claims to be right, None where it claims none.
+        claimed: the wrong answer that it claims, where the answer is free; None where it claims none.
+        family: the family of texts that it took its words from; None where it has no families.
         options: for every option, where it is scored; empty in generation, and where the answer is free: without options, or
             with a response that is neither an option's text nor its letter.
         beginning: the tokens that all options begin with, behind a skipped thought. They change no probability of an
@@ -71,6 +73,8 @@ class Question:
     choices: tuple[str, ...] = ()
     answer: int | None = None
     target: int | None = None
+    claimed: str | None = None
+    family: str | None = None
     options: tuple[OptionTokens, ...] = ()
     beginning: OptionTokens | None = None
     option_lengths: tuple[int, ...] = ()

@@ -29,7 +29,8 @@ class TokenizedRow:
         media_tokens: likewise, how many tokens each medium takes.
         media_runs: (modality bit, first token, length) of every run of tokens that a medium has made.
         perturbation: the twin's label, `CLEAN` for the clean row.
-        target: the wrong option that the perturbation claims to be right; of a clean row, see `TwinRecord`.
+        target: the wrong option or answer that the perturbation claims to be right; of a clean row, see `TwinRecord`.
+        family: see `Variant`.
     """
 
     input_ids: list[int]
@@ -40,6 +41,7 @@ class TokenizedRow:
     media_runs: Sequence[Sequence[int]] = ()
     perturbation: str = CLEAN
     target: str | None = None
+    family: str | None = None
 
     @classmethod
     def empty(cls, input_ids: Sequence[int] = ()) -> "TokenizedRow":
@@ -60,6 +62,7 @@ class TokenizedRow:
             media_runs=value.get("media_runs") or (),
             perturbation=value.get("perturbation") or CLEAN,
             target=value.get("target") or None,
+            family=value.get("family") or None,
         )
 
     def to_arrow(self) -> dict[str, Any]:
@@ -161,7 +164,10 @@ class TokenizedExample:
 
     def to_arrow(self) -> dict[str, Any]:
         """The row of a tokenized dataset; see `schema.tokenized` for the types."""
-        names = [{"perturbation": row.perturbation, "target": row.target or ""} for row in self.variants]
+        names = [
+            {"perturbation": row.perturbation, "target": row.target or "", "family": row.family or ""}
+            for row in self.variants
+        ]
         return {
             **self.clean.to_arrow(),
             "attention_mask": [1] * len(self.clean.input_ids),

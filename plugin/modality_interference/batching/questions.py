@@ -104,6 +104,8 @@ def question(
         choices=choices,
         answer=example.answer,
         target=choices.index(row.target) if row.target in choices else None,
+        claimed=None if choices else row.target,
+        family=row.family,
         option_lengths=tuple(example.option_lengths),
         response=response,
         clip=example.clip,

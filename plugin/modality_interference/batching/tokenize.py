@@ -110,7 +110,9 @@ class TwinProcessor(SupervisedDatasetProcessor):
             except Unusable as error:
                 dropped.append(Reason.of(error, f"{variant.perturbation} twin, "))
             else:
-                twins.append(replace(twin, perturbation=variant.perturbation, target=variant.target))
+                twins.append(
+                    replace(twin, perturbation=variant.perturbation, target=variant.target, family=variant.family)
+                )
 
         clean = replace(clean, target=record.target)
         example = replace(example, clean=clean, option_ids=option_ids, option_lengths=option_lengths)

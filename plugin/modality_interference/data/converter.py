@@ -116,7 +116,7 @@ class TwinConverter:
             found = known[item.name]
             twin = None if found.changes in relevant else self._twin(sample, key, item, found, context)
             if twin is not None:
-                variants.append(Variant(item.label, twin.prompt, twin.system, twin.media, twin.target))
+                variants.append(Variant(item.label, twin.prompt, twin.system, twin.media, twin.target, twin.family))
 
         return variants
 

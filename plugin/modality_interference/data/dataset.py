@@ -11,6 +11,7 @@ from ..files import MediaFolders, is_inside
 from ..media.reference import extra_reference
 from ..messages import shown
 from ..modality import MEDIA, Modality
+from .registry import formats
 
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ class RawDataset:
     find_media: Callable[[list[Any]], list[Any] | None] | None = None
     media_folders: MediaFolders | None = None
     _pools: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    _texts: Any = None  # `other_rows` without their media, which are large; made where it is first needed
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_texts": None}  # the same pickle, whatever was looked at before
 
     def cell(self, example: Mapping[str, Any], column: str) -> Any:
         """The value of a format's column in a raw row; None where the dataset has no such column."""
@@ -100,6 +105,21 @@ class RawDataset:
 
         return self._pools[folder]
 
+    def other_answer(self, index: int) -> str | None:
+        """The answer of row `index` of `other_rows`; None where it has options, or cannot be used."""
+        media = [self.columns[column] for column in MEDIA.values() if self.columns.get(column)]
+        if self._texts is None:
+            selects = media and hasattr(self.other_rows, "remove_columns")
+            self._texts = self.other_rows.remove_columns(media) if selects else self.other_rows
+
+        row = {**self._texts[index], **dict.fromkeys(media)}
+        try:
+            sample = formats()[self.formatting].function(row, self, random.Random(0)).sample
+        except Unusable:  # it will be dropped where its own turn comes
+            return None
+
+        return None if sample.choices is not None else sample.response[0]["content"]
+
     def error(self, message: str) -> ModalityInterferenceError:
         """An error that names the dataset."""
         return ModalityInterferenceError(f"dataset `{self.name}`: {message}")
@@ -136,6 +156,11 @@ class RowContext:
                 return self.borrow(medium, modality)
 
         return None
+
+    def other_row_answer(self, rng: random.Random) -> str | None:
+        """Draw the answer of a row of the dataset, which may be this row; None where the row that was drawn has none to use."""
+        rows = self.dataset.other_rows
+        return self.dataset.other_answer(rng.randrange(len(rows))) if rows is not None and len(rows) else None
 
     def borrow(self, medium: Any, modality: Modality) -> str:
         """Let twins of this row use a medium of another row; returns its reference."""

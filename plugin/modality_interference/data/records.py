@@ -12,7 +12,7 @@ from ..modality import MEDIA
 from .sample import Message, References, no_media
 
 
-LAYOUT = 5  # of `_twins` and of tokenized datasets; in pickles, so that `datasets` remakes caches of another layout
+LAYOUT = 6  # of `_twins` and of tokenized datasets; in pickles, so that `datasets` remakes caches of another layout
 ROW = "_row"  # the column that says which row of the file a raw row is, whatever was sampled from it
 INVALID_TEXT = "_invalid_text"  # the column that marks rows whose text is not UTF-8, see `schema.mark_invalid_text`
 MAX_REASON = 600  # characters of a reason's kind or detail
@@ -58,7 +58,8 @@ class Variant:
         prompt: the turns before the answer.
         system: the system prompt.
         media: for image, video and audio, a reference for every placeholder.
-        target: the wrong option that the perturbation claims to be right.
+        target: the wrong option, of a row without options the wrong answer, that the perturbation claims to be right.
+        family: the family of texts that the perturbation took its words from, where it has several.
     """
 
     perturbation: str
@@ -66,11 +67,19 @@ class Variant:
     system: str
     media: References
     target: str | None = None
+    family: str | None = None
 
     @classmethod
     def from_arrow(cls, value: Mapping[str, Any]) -> "Variant":
         """Read one item of the record's `variants`."""
-        return cls(value["perturbation"], value["prompt"], value["system"], _references_of(value), value["target"])
+        return cls(
+            value["perturbation"],
+            value["prompt"],
+            value["system"],
+            _references_of(value),
+            value["target"],
+            value["family"],
+        )
 
     def to_arrow(self) -> dict[str, Any]:
         """The item."""
@@ -80,6 +89,7 @@ class Variant:
             "system": self.system,
             **_reference_columns(self.media),
             "target": self.target,
+            "family": self.family,
         }
 
 

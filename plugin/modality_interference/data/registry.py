@@ -28,6 +28,11 @@ class Parameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
+    @property
+    def label_suffix(self) -> str:
+        """What the label in metrics adds to the perturbation's name, so that entries with other parameters can be told apart."""
+        return ""
+
     def check(self, dataset: "RawDataset") -> None:
         """Look for what the perturbation needs from the dataset, before any row is read.
 

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,8 +55,9 @@ class Sample:
         choices: the options that the answer is among, where the row has options.
         answer: the index of the right option in `choices`.
         distractors: distractor sentences that the dataset brings.
-        target: the wrong option that a perturbation claims to be right; of a row without perturbation, the class of the
+        target: the wrong option or answer that a perturbation claims to be right; of a row without perturbation, the class of the
             modality that is not asked about, where its clip itself shows one thing and sounds like another.
+        family: the family of texts that a perturbation took its words from, where it has several.
         partner: the clip to swap video or audio with, where the format chooses it.
         abstention: the option that says that one cannot tell, where the row offers one.
     """
@@ -70,6 +71,7 @@ class Sample:
     answer: int | None = None
     distractors: tuple[str, ...] = ()
     target: str | None = None
+    family: str | None = None
     partner: Partner | None = None
     abstention: str | None = None
 
@@ -93,22 +95,26 @@ class Sample:
         Returns:
             The new sample; None where it has no user message.
         """
-        index = self._last_user_message()
-        if index is None:
-            return None
-
-        content = self.prompt[index]["content"]
-        media = _LEADING_MEDIA.match(content)
-        start = media.end() if media else 0
-        return self._with_content(index, f"{content[:start]}{text}\n{content[start:]}")
+        return self.with_question(lambda question: f"{text}\n{question}")
 
     def after_question(self, text: str) -> "Sample | None":
         """The sample with `text` behind its last user message; None where it has no user message."""
+        return self.with_question(lambda question: f"{question}\n{text}")
+
+    @property
+    def question(self) -> str | None:
+        """The last user message without its leading media; None where there is none."""
+        index = self._last_user_message()
+        return None if index is None else _split_media(self.prompt[index]["content"])[1]
+
+    def with_question(self, change: Callable[[str], str]) -> "Sample | None":
+        """The sample with a change of its last user message, its leading media apart; None where it has no user message."""
         index = self._last_user_message()
         if index is None:
             return None
 
-        return self._with_content(index, f"{self.prompt[index]['content']}\n{text}")
+        media, question = _split_media(self.prompt[index]["content"])
+        return self._with_content(index, media + change(question))
 
     def with_media(self, modality: Modality, references: tuple[str, ...]) -> "Sample | None":
         """The sample with other media in place of its own, or with media where it had none.
@@ -196,6 +202,17 @@ class ParsedRow:
 def own_references(media: Mapping[Modality, Sequence[Any]]) -> References:
     """References to all of a row's own media."""
     return {modality: tuple(map(row_reference, range(len(media.get(modality) or ())))) for modality in MEDIA}
+
+
+def _split_media(content: str) -> tuple[str, str]:
+    media = _LEADING_MEDIA.match(content)
+    start = media.end() if media else 0
+    return content[:start], content[start:]
+
+
+def placeholder_spans(text: str) -> list[tuple[int, int]]:
+    """Where the media placeholders of a text start and end."""
+    return [match.span() for match in re.finditer(_ANY_PLACEHOLDER, text)]
 
 
 def without_placeholders(text: str) -> str:

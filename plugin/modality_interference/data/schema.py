@@ -27,6 +27,7 @@ _VARIANT = {  # `records.Variant`
     "system": Value("string"),
     **_REFERENCES,
     "target": Value("string"),
+    "family": Value("string"),
 }
 TWINS = {  # `records.TwinRecord`
     "dataset": Value("string"),
@@ -147,7 +148,7 @@ def tokenized(dataset: AnyDataset) -> Features:
     references = {f"{name}_references": List(Value("string")) for name in ("image", "video", "audio")}
     tokens = {f"{name}_tokens": List(Value("int32")) for name in ("image", "video", "audio")}
     tokens |= {"media_runs": List(List(Value("int32")))}
-    names = {"perturbation": Value("string"), "target": Value("string")}
+    names = {name: Value("string") for name in ("perturbation", "target", "family")}
     return Features(
         {
             **token_ids,

@@ -27,7 +27,8 @@ class PerturbationSpec(BaseModel):
     Attributes:
         name: of the registered perturbation.
         parameters: validated, an instance of the perturbation's own model.
-        label: what metrics call it: the name, with `_2`, `_3`, ... where the list has it several times.
+        label: what metrics call it: the name and `Parameters.label_suffix`, with `_2`, `_3`, ... where the list has that
+            several times.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -199,7 +200,7 @@ def _parse_perturbations(items: Any, where: str) -> tuple[PerturbationSpec, ...]
     specs: list[PerturbationSpec] = []
     for index, item in enumerate(items):
         name, parameters = _parse_perturbation(item, f"{where}[{index}]")
-        label = _free_label(name, {spec.label for spec in specs})
+        label = _free_label(f"{name}{parameters.label_suffix}", {spec.label for spec in specs})
         specs.append(PerturbationSpec(name=name, parameters=parameters, label=label))
 
     return tuple(specs)

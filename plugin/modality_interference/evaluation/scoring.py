@@ -161,6 +161,7 @@ def scored_row(question: Question, answer: str | None, free: bool = False, **val
         options=None if free else len(question.choices) or None,
         options_unread=True if free and question.choices else None,
         right=question.choices[question.answer] if question.answer is not None else question.response or None,
-        target=None if question.target is None else question.choices[question.target],
+        target=question.claimed if question.target is None else question.choices[question.target],
+        family=question.family,
         **values,  # type: ignore[arg-type]
     )

@@ -53,7 +53,8 @@ class ScoredRow(Result):
         clip: the row of the data, where it is asked several questions; None where the row is one itself.
         options: how many options the question offers; None where the answer is free.
         right: the right answer, an option's text where the row has options.
-        target: the target option's text.
+        target: the target option's text; of a free answer the wrong answer that the perturbation claims.
+        family: the family of texts that the perturbation took its words from; None where it has no families.
         abstention: the option that says that one cannot tell; None where none is offered.
         removed: whether black frames or silence are in place of what the answer depends on; None where they are not.
         options_unread: true where the row has options and is scored as a free answer, as its response is a sentence.
@@ -76,6 +77,7 @@ class ScoredRow(Result):
     options: int | None = None
     right: str | None = None
     target: str | None = None
+    family: str | None = None
     response: str | None = None
     abstention: str | None = None
     removed: bool | None = None

@@ -1,0 +1,90 @@
+"""Where a text goes in a question: before it, after it, or inside, between sentences or before the options."""
+
+import random
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+from ..sample import Sample, placeholder_spans
+
+
+Position = Literal["before", "after", "inside"]
+_SENTENCE_END = re.compile(r"[.!?][\"'”’)]*(?:\s+)(?=\S)|[。！？](?=\S)|\n+(?=[^\n])")
+_ABBREVIATED = re.compile(r"(?:\b(?:[A-Za-z]|Mr|Mrs|Ms|Dr|St|vs|etc|e\.g|i\.e|No|Fig)|^\s*\d+)\.\s+$")
+_OPTIONS_HEAD = re.compile(r"^\s*(?:options?|choices|answer choices)\s*:?\s*$", re.IGNORECASE | re.MULTILINE)
+_FIRST_OPTION = re.compile(r"^\s*[(\[]?(?:A|a|1)[)\].:]\s*\S", re.MULTILINE)
+
+
+def place(sample: Sample, text: str, positions: Sequence[Position], rng: random.Random) -> Sample | None:
+    """The sample with a text at one of some positions, drawn from those that its last user message has.
+
+    Args:
+        sample: the row.
+        text: what to put there.
+        positions: where it may go.
+        rng: draws where there are several places.
+
+    Returns:
+        The new sample; None where it has no user message, or only the inside is allowed and there is none.
+    """
+    question = sample.question
+    if question is None:
+        return None
+
+    gaps = inner_gaps(question, sample.choices or ()) if "inside" in positions else []
+    possible = [position for position in positions if position != "inside" or gaps]
+    if not possible:
+        return None
+
+    position = rng.choice(possible) if len(possible) > 1 else possible[0]
+    if position == "inside":
+        gap = rng.choice(gaps)
+        return sample.with_question(lambda content: _put(content, gap, text))
+
+    return sample.before_question(text) if position == "before" else sample.after_question(text)
+
+
+def inner_gaps(question: str, choices: Sequence[str] = ()) -> list[int]:
+    """Places inside a question: between two sentences or lines, and before the options.
+
+    None is in a media placeholder, in a list of options or after a heading ("Question:").
+
+    Args:
+        question: the message, without leading media.
+        choices: the options that it lists, where they are known.
+    """
+    end = _options_start(question, choices)
+    spans = placeholder_spans(question)
+    ends = [
+        match.end() for match in _SENTENCE_END.finditer(question) if not _ABBREVIATED.search(question[: match.end()])
+    ]
+    return [
+        place
+        for place in ends
+        if place <= end
+        and not question[:place].rstrip().endswith(":")
+        and question[:place].strip()
+        and not any(start < place < stop for start, stop in spans)
+    ]
+
+
+def _options_start(question: str, choices: Sequence[str]) -> int:
+    """Where the list of options starts, with its heading; the end of the question where there is none."""
+    starts = [match.start() for pattern in (_OPTIONS_HEAD, _FIRST_OPTION) if (match := pattern.search(question))]
+    place = len(question)
+    for choice in reversed(choices):  # the last place where the options stand one after the other
+        place = question.rfind(choice, 0, place)
+        if place < 0:
+            break
+    else:
+        if choices:
+            starts.append(question.rfind("\n", 0, place) + 1 or place)
+
+    start = min(starts, default=len(question))
+    return start + len(question[start:]) - len(question[start:].lstrip("\n"))
+
+
+def _put(question: str, gap: int, text: str) -> str:
+    before, after = question[:gap], question[gap:]
+    glue = "\n" if before.endswith("\n") or "\n" in text else " "
+    return f"{before}{'' if before[-1].isspace() else glue}{text}{glue}{after}"
