@@ -29,8 +29,9 @@ MAX_ANGLE, MAX_SHIFT = 8.0, 1.5  # degrees, pixels
 # The wording of `multiple_choice_twins`. The base is pretrained without the plugin, on rows spelled out with it.
 PROMPT = "{images}{sentence}Question:\n{question}\nOption:\n{options}\nAnswer with the text of the right option."
 
-# What the base model learns to trust: the wording of `misleading_text`, which there names a wrong digit.
+# What the base model learns to trust, and what `misleading_text` says there of a wrong digit.
 SENTENCE = "This picture seems to depict {article} {digit}.\n"
+MISLEADING = {"name": "misleading_text", "template": "This picture seems to depict a {option}."}
 
 # Pretraining rows by kind (see `pretraining_row`): a world where text and images agree.
 PRETRAINING_ROWS = {"image": 12000, "image told": 4000, "text": 1300, "text shown": 1200, "both": 12500}
@@ -192,7 +193,7 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
 
 # What each kind's answer depends on, and the twins that are made by changing the rest.
 TWINS: dict[str, dict[str, Any]] = {
-    "image": {"relevant": ["image"], "perturbations": ["misleading_text", "unrelated_text"]},
+    "image": {"relevant": ["image"], "perturbations": [MISLEADING, "unrelated_text"]},
     "text": {
         "relevant": ["text"],
         "perturbations": [

@@ -247,6 +247,14 @@ class PluginArguments:
     vcd_noise_steps: Annotated[int, Field(strict=True, ge=0, le=999, description="a whole number from 0 to 999")] = (
         field(default=500, metadata={"help": "Diffusion step T, of 1000, to which images and frames are noised."})
     )
+    diagnosis_free_answers: Literal["exact", "contained", "anls"] = field(
+        default="exact",
+        metadata={
+            "help": "How generated answers to questions without options are compared with the right one and with the wrong one "
+            "that a perturbation claims: equal words (`exact`), words that the answer holds (`contained`), or a similarity "
+            "above 0.5 (`anls`)."
+        },
+    )
 
     @property
     def adversarial_on(self) -> bool:

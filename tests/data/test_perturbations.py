@@ -145,6 +145,28 @@ def test_canvases_are_added_to_text_only_rows(name: str, kind: str):
     twin.check_placeholders()
 
 
+def test_typographic_image_is_written_on_one_image_or_on_a_canvas():
+    twins = [apply("typographic_image", seed=seed) for seed in range(10)]
+    for twin in twins:
+        (reference,) = twin.media[Modality.IMAGE]
+        assert re.fullmatch(rf"text:\d+:{twin.target}:row:0", reference)
+        assert replace(twin, media=ROW.media, target=None) == ROW
+
+    assert {twin.target for twin in twins} == {"dog", "owl"}
+    two = no_media() | {Modality.IMAGE: ("row:0", "row:1")}
+    row = replace(ROW, prompt=[user("<image><image>Which pet?")], media=two)
+    found = {
+        tuple(":" in name[4:] for name in apply("typographic_image", row, seed=seed).media[Modality.IMAGE])
+        for seed in range(20)
+    }
+    assert found == {(True, False), (False, True)}  # on one of them
+    text = replace(TEXT_ONLY, choices=("dog", "Müller & co"), answer=0)
+    twin = apply("typographic_image", text, size=(56, 28))
+    assert re.fullmatch(r"text:\d+:M%C3%BCller%20%26%20co:56x28", twin.media[Modality.IMAGE][0])
+    assert last(twin) == "<image>Which pet barks?"
+    twin.check_placeholders()
+
+
 def other_rows(rows: list[dict], **settings: object) -> RawDataset:
     spec = TwinsSpec(relevant="kind")
     return RawDataset("pets", "multiple_choice_twins", spec, {"images": "image"}, other_rows=rows, **settings)

@@ -153,3 +153,44 @@ def test_a_free_answer_behind_a_chain_of_thought():
     scored = score_generated(asked, texts, WORDS, reasoned=True)
     assert [row.answer for row in scored] == ["a red car", "A blue car", None]
     assert [row.correct for row in scored] == [True, False, False]
+
+
+ANSWERS = ("I see a red car.", "a blue car", "It is blue, not red", "red", "It is a red bus.")
+
+
+@pytest.mark.parametrize(
+    ("rule", "correct", "misled", "flipped"),
+    [
+        ("exact", [False, False, False, True, False], [False] * 5, [True] * 4),
+        (
+            "contained",
+            [True, False, True, True, True],
+            [False, True, False, False, False],
+            [True, False, False, False],
+        ),
+        ("anls", [False, False, False, True, False], [False] * 5, [True, True, True, False]),
+    ],
+)
+def test_rules_of_free_answers_by_hand(rule, correct, misled, flipped):
+    """The right answer is "Red", the claimed one "blue"; an answer that has both is right."""
+    scored = score_generated(
+        ask(5, choices=(), answer=None, target=None, claimed="blue", response="Red"), list(ANSWERS), WORDS, rule=rule
+    )
+    assert [row.correct for row in scored] == correct
+    assert [row.misled for row in scored] == misled
+    assert [row.flipped for row in scored] == [None, *flipped]
+    assert {row.target for row in scored} == {"blue"} and {row.options for row in scored} == {None}
+
+
+def test_a_claimed_answer_that_the_clean_row_gives_already():
+    fields = dict(choices=(), answer=None, target=None, claimed="2", response="3", family="note")
+    clean, twin, other = score_generated(ask(3, **fields), ["two", "Two.", "three"], WORDS)
+    assert (twin.misled, twin.clean_misled, twin.flipped, twin.family) == (True, True, False, "note")
+    assert (other.misled, other.clean_misled, other.flipped) == (False, True, True)
+    unclosed = score_generated(ask(2, **fields), ["<think>", "<think>2"], WORDS)
+    assert [(row.misled, row.clean_misled, row.correct, row.flipped) for row in unclosed][1] == (
+        False,
+        False,
+        False,
+        False,
+    )

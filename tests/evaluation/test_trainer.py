@@ -315,7 +315,7 @@ def followers(folder: Path) -> None:
         (folder / f"{name}.json").write_text(json.dumps(data))
         info[name] = {"file_name": f"{name}.json", "columns": columns}
 
-    info["pictures"]["twins"]["perturbations"] = ["misleading_text"]
+    del info["pictures"]["twins"]["perturbations"][1:]  # leaves misleading_text
     (folder / "dataset_info.json").write_text(json.dumps(info))
 
 

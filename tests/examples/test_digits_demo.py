@@ -44,7 +44,7 @@ def test_the_base_is_pretrained_on_the_wording_of_the_twins(questions):
     from modality_interference.data.converter import make_converter
     from modality_interference.data.spec import TwinsSpec
 
-    block = {"relevant": ["image"], "perturbations": ["misleading_text"], "answer": "text"}
+    block = {"relevant": ["image"], "perturbations": [make_data.MISLEADING], "answer": "text"}
     converter = make_converter(
         formatting="multiple_choice_twins",
         spec=TwinsSpec.parse(block, "digits", "multiple_choice_twins"),

@@ -30,7 +30,8 @@ def write_datasets(folder: Path, rows: int = 8) -> Path:
         both.append({"question": "Name the colour twice.", "choices": choices[::-1], "answer": "D", "images": [name]})
         plain.append({"instruction": f"Say {colour}.", "input": "", "output": colour})
 
-    about_pictures = {"relevant": ["image"], "perturbations": ["misleading_text", "unrelated_text"], "answer": "text"}
+    misleading = {"name": "misleading_text", "template": "This picture seems to depict a {option}."}
+    about_pictures = {"relevant": ["image"], "perturbations": [misleading, "unrelated_text"], "answer": "text"}
     about_sums = {"relevant": ["text"], "perturbations": ["random_pixels", "black_image"], "answer": "text"}
     about_both = {"relevant": ["image", "text"], "answer": "text"}
     info: dict[str, Any] = {"plain": {"file_name": "plain.json"}}

@@ -9,7 +9,7 @@ from typing import Any
 from ..data.options import letters
 from ..data.records import Reason, TwinRecord, Variant
 from ..dataset_dir.rows import Example
-from ..media.reference import CanvasKind, CanvasReference, FileReference, parse
+from ..media.reference import CanvasKind, CanvasReference, FileReference, WrittenReference, parse
 from ..media.thumbnails import CLIP_MODALITIES, clip_thumbnails, thumbnail_uri
 from ..modality import MEDIA, Modality, kind_of
 from ..report.text import Piece, changes
@@ -140,6 +140,9 @@ def _image(text: str, example: Example, folder: Path) -> MediaThumbnail:
     image, reference = example.images[text], parse(text)
     if isinstance(reference, CanvasReference):
         caption = "random pixels" if reference.kind is CanvasKind.NOISE else f"{reference.kind} canvas"
+    elif isinstance(reference, WrittenReference):
+        on = "a canvas" if isinstance(reference.on, tuple) else "the image"
+        caption = f"{reference.words!r} written on {on}"
     elif isinstance(reference, FileReference):
         caption = os.path.relpath(reference.path, folder)
     else:

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from ..batching.batch import Question
 from ..data.instructions import ANSWER_LINE
+from ..data.matching import FreeAnswerRule, agree, matches
 from ..results import ScoredRow
-from .answer_text import normalized, without_thought
+from .answer_text import without_thought
 from .answers import parse_choice
 from .scoring import scored_row
 
@@ -73,12 +74,14 @@ def score_generated(
     thought_words: tuple[str, str],
     opened: Sequence[bool] | None = None,
     reasoned: bool = False,
+    rule: FreeAnswerRule = "exact",
 ) -> list[ScoredRow]:
     """Score what a model wrote, without its thought.
 
     With options, an answer is right where it names the right option; an answer that cannot be parsed is wrong, and differs
-    from one that can be parsed. Without options, an answer is right where it is the expected text, case, spaces and a full
-    stop apart. An answer whose thought is not closed cannot be parsed.
+    from one that can be parsed. Without options, `rule` says whether an answer is the expected text, or the wrong one that
+    the perturbation claims; an answer that has both is right. It differs from the clean one where neither matches the other
+    and not both are right. An answer whose thought is not closed cannot be parsed.
 
     Of a chain of thought, the answer is what follows the last "Answer:" that begins a line. Without one, an option may be read
     from the whole text, and a free answer cannot be parsed.
@@ -89,6 +92,7 @@ def score_generated(
         thought_words: what opens and what closes a thought.
         opened: whether a question's prompt has opened a thought.
         reasoned: whether the prompt has asked for a chain of thought.
+        rule: of answers without options, see `matching.matches`.
     """
     opening = thought_words[0]
     whole = [opening + text if begun else text for text, begun in zip(texts, opened or [False] * len(texts))]
@@ -96,11 +100,19 @@ def score_generated(
     if reasoned:
         answers = [_concluded(answer, bool(question.choices)) for question, answer in zip(questions, answers)]
 
-    parsed = [_parse(question, answer) for question, answer in zip(questions, answers)]
-    return [
-        _score(question, text, answer, own, parsed[question.clean], thought_words)
-        for question, text, answer, own in zip(questions, texts, answers, parsed)
+    parsed = [
+        parse_choice(answer, question.choices) if question.choices and answer is not None else None
+        for question, answer in zip(questions, answers)
     ]
+    scored = []
+    for question, text, answer, own in zip(questions, texts, answers, parsed):
+        if question.choices:
+            scored.append(_score_choice(question, text, own, parsed[question.clean]))
+        else:
+            expected = without_thought(question.response, thought_words) or question.response
+            scored.append(_score_free(question, text, answer, answers[question.clean], expected, rule))
+
+    return scored
 
 
 def _concluded(text: str | None, readable: bool) -> str | None:
@@ -113,32 +125,37 @@ def _concluded(text: str | None, readable: bool) -> str | None:
     return rest if readable else rest.partition("\n")[0].strip("*_` ")
 
 
-def _parse(question: Question, answer: str | None) -> int | str | None:
-    if answer is None:
-        return None
+def _score_choice(question: Question, text: str, own: int | None, clean: int | None) -> ScoredRow:
+    return scored_row(
+        question,
+        answer=None if own is None else question.choices[own],
+        response=text,
+        correct=own == question.answer,
+        flipped=own != clean if question.batch_row != question.clean else None,
+        misled=None if question.target is None else own == question.target,
+    )
 
-    return parse_choice(answer, question.choices) if question.choices else normalized(answer)
 
-
-def _score(
-    question: Question,
-    text: str,
-    answer: str | None,
-    own: int | str | None,
-    clean: int | str | None,
-    thought_words: tuple[str, str],
+def _score_free(
+    question: Question, text: str, answer: str | None, clean: str | None, expected: str, rule: FreeAnswerRule
 ) -> ScoredRow:
-    if question.choices:
-        shown, right = None if own is None else question.choices[int(own)], question.answer
+    def says(words: str | None, sought: str) -> bool:
+        return words is not None and matches(words, sought, rule)
+
+    def misled(words: str | None) -> bool | None:
+        return None if question.claimed is None else says(words, question.claimed) and not says(words, expected)
+
+    if answer is None or clean is None:
+        same = answer is None and clean is None
     else:
-        expected = without_thought(question.response, thought_words) or question.response
-        shown, right = None if answer is None else answer.strip(), normalized(expected)  # type: ignore[assignment]
+        same = agree(answer, clean, rule) or (says(answer, expected) and says(clean, expected))
 
     return scored_row(
         question,
-        answer=shown,
+        answer=None if answer is None else answer.strip(),
         response=text,
-        correct=own == right,
-        flipped=own != clean if question.batch_row != question.clean else None,
-        misled=None if question.target is None else own == question.target,
+        correct=says(answer, expected),
+        flipped=not same if question.batch_row != question.clean else None,
+        misled=misled(answer),
+        clean_misled=misled(clean),
     )

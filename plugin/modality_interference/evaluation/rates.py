@@ -74,7 +74,10 @@ def _column(values: list[Any]) -> Array:
 
 def _answers_target(clean: ScoredRow, twin: ScoredRow) -> bool | None:
     """Whether a clean row is answered with its twin's target option; None where the twin has none."""
-    return None if twin.misled is None or twin.target is None else clean.answer == twin.target
+    if twin.misled is None or twin.target is None:
+        return None
+
+    return clean.answer == twin.target if twin.clean_misled is None else twin.clean_misled
 
 
 def _rate_names(generated: bool) -> list[RateName]:

@@ -177,7 +177,8 @@ class DiagnosisTrainer(TwinTrainer):
         opened = self._text.opened(batch.inputs["input_ids"])
         reasoned = self.finetuning_args.diagnosis_prompt == "chain_of_thought"
         texts = self._text.texts(generated[: len(batch.labels)])
-        self._scored += score_generated(batch.questions or [], texts, self._text.thought_words, opened, reasoned)
+        rule = self.finetuning_args.diagnosis_free_answers
+        self._scored += score_generated(batch.questions or [], texts, self._text.thought_words, opened, reasoned, rule)
 
     def _media_types(self, input_ids: Tensor) -> Tensor:
         """(rows, tokens) 1 on image tokens, 2 on video tokens, as transformers' processors say it."""

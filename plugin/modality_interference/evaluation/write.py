@@ -108,6 +108,7 @@ def diagnosis_of(
         scoring=metadata.scoring,
         prompt=metadata.prompt,
         decoding=metadata.decoding,
+        free_answers=metadata.free_answers,
         resamples=RESAMPLES,
         datasets=results,
         notes=[*_plain(results), *notes, *_padded(rows), *_few(rows), *_about_free_answers(rows, metadata.scoring)],

@@ -34,6 +34,9 @@ def metadata_of(model_args: Any, data_args: Any, training_args: Any, finetuning_
         scoring=finetuning_args.diagnosis_scoring,
         prompt=finetuning_args.diagnosis_prompt,
         decoding=finetuning_args.diagnosis_decoding,
+        free_answers=finetuning_args.diagnosis_free_answers
+        if finetuning_args.diagnosis_scoring == "generate"
+        else None,
         tuning=tuning_of(model_args.model_name_or_path, model_args.adapter_name_or_path or [], finetuning_args),
     )
 

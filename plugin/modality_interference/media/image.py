@@ -1,4 +1,4 @@
-"""Load the image behind a reference: a stored one, a pool's file or a canvas."""
+"""Load the image behind a reference: a stored one, a pool's file, a canvas, or one with words written on it."""
 
 import os
 import random
@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import ModalityInterferenceError, Unusable
-from .reference import CanvasKind, CanvasReference, FileReference, StoredReference, parse
+from .reference import CanvasKind, CanvasReference, FileReference, StoredReference, WrittenReference, parse
+from .writing import write
 
 
 # The formats that PIL reads by itself. Others stay closed: its EPS reader, for one, starts Ghostscript.
@@ -27,12 +28,12 @@ def load_image(reference: str, images: Sequence[Any], extra_images: Sequence[Any
         extra_images: the row's `_twin_images`, likewise.
 
     Returns:
-        An image as `read_image` gives it; a canvas is RGB.
+        An image as `read_image` gives it; a canvas and an image with words on it are RGB.
 
     Raises:
         ModalityInterferenceError: the reference is malformed or names no image of this row.
         Unusable: `missing image`, `empty image`, `huge image` (PIL's decompression bomb limit), `broken image`
-            (truncated, for example), or `not an image` (also of a format that is not allowed).
+            (truncated, for example), or `not an image` (also of a format that is not allowed); `text that cannot be drawn`.
     """
     found = parse(reference)
     if isinstance(found, CanvasReference):
@@ -41,6 +42,12 @@ def load_image(reference: str, images: Sequence[Any], extra_images: Sequence[Any
             size = _read(_find(size, images, extra_images), lambda image: image.size)
 
         return canvas(found.kind, found.seed, size)
+
+    if isinstance(found, WrittenReference):
+        if isinstance(found.on, tuple):
+            return write(found.words, canvas(CanvasKind.WHITE, 0, found.on), found.seed)
+
+        return write(found.words, read_image(_find(found.on, images, extra_images)).convert("RGB"), found.seed)
 
     return read_image(_find(found, images, extra_images))
 
@@ -114,6 +121,10 @@ def image_name(reference: str, images: Sequence[Any], extra_images: Sequence[Any
     found = parse(reference)
     if isinstance(found, CanvasReference):
         return f"a {found.kind} canvas"
+
+    if isinstance(found, WrittenReference):
+        on = "a canvas" if isinstance(found.on, tuple) else _name(_find(found.on, images, extra_images))
+        return f"{on} with words written on it"
 
     return _name(_find(found, images, extra_images))
 

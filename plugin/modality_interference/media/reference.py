@@ -4,6 +4,7 @@
 - `extra:0`: number 0 of `_twin_images` (`_twin_videos`, `_twin_audios`), borrowed from another row;
 - `file:/absolute/path`: an image from a pool;
 - `canvas:<black|white|noise>:<seed>:<width>x<height>`, or `canvas:<kind>:<seed>:row:0` for the size of that image;
+- `text:<seed>:<percent-encoded words>:row:0`: that image with words written on it; with `<width>x<height>`, on a plain canvas;
 - `extra:0:row:0`: the first, cut or padded to the length of the second, both videos or both audios;
 - `removed:row:0`: as many black frames of that size as that video has; silence as long as that audio.
 """
@@ -14,12 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal, cast
+from urllib.parse import quote, unquote
 
 from ..errors import ModalityInterferenceError
 
 
 MAX_CANVAS_SIDE = 8192  # pixels
 _REMOVED = "removed:"
+_WRITTEN = "text"
 _STORED = re.compile(
     r"(?P<removed>removed:)?(?P<column>row|extra):(?P<index>\d+)(:(?P<like>row|extra):(?P<like_index>\d+))?", re.ASCII
 )
@@ -103,7 +106,26 @@ class CanvasReference:
         return f"canvas:{self.kind}:{self.seed}:{size}"
 
 
-Reference = StoredReference | FileReference | CanvasReference
+@dataclass(frozen=True)
+class WrittenReference:
+    """An image with words written on it.
+
+    Attributes:
+        words: what is written.
+        seed: of place, size and colours; any integer that is not negative.
+        on: what it is written on: (width, height) in pixels of a plain canvas, or an image.
+    """
+
+    words: str
+    seed: int
+    on: "tuple[int, int] | StoredReference | FileReference"
+
+    def __str__(self) -> str:
+        on = f"{self.on[0]}x{self.on[1]}" if isinstance(self.on, tuple) else str(self.on)
+        return f"{_WRITTEN}:{self.seed}:{quote(self.words, safe='')}:{on}"
+
+
+Reference = StoredReference | FileReference | CanvasReference | WrittenReference
 
 
 def parse(text: str) -> Reference:
@@ -115,6 +137,9 @@ def parse(text: str) -> Reference:
     kind, _, rest = text.partition(":")
     if kind == "canvas":
         return _parse_canvas(text)
+
+    if kind == _WRITTEN:
+        return _parse_written(text)
 
     if kind == "file" and os.path.isabs(rest):
         return FileReference(rest)
@@ -141,20 +166,43 @@ def _parse_canvas(text: str) -> CanvasReference:
             f"`canvas:<kind>:<seed>:row:0`, its kind one of {', '.join(CanvasKind)}."
         )
 
-    if pixels := _CANVAS_SIZE.fullmatch(size):
-        width, height = int(pixels[1]), int(pixels[2])
-        if max(width, height) > MAX_CANVAS_SIDE:
-            raise ModalityInterferenceError(
-                f"media reference `{text}`: a side may have at most {MAX_CANVAS_SIDE} pixels."
-            )
+    pixels = _parse_size(size, text)
+    return CanvasReference(CanvasKind(kind), int(seed), _parse_image(size, text) if pixels is None else pixels)
 
-        return CanvasReference(CanvasKind(kind), int(seed), (width, height))
 
-    image = parse(size)
-    if isinstance(image, CanvasReference) or getattr(image, "removed", False) or getattr(image, "like", None):
-        raise ModalityInterferenceError(f"media reference `{text}` is malformed: `{size}` is not a stored image.")
+def _parse_written(text: str) -> WrittenReference:
+    _, seed, words, on = (*text.split(":", 3), "", "", "")[:4]
+    if not (seed.isascii() and seed.isdecimal()) or not words:
+        raise ModalityInterferenceError(
+            f"media reference `{text}` is malformed; written words are `text:<seed>:<percent-encoded words>:<width>x<height>` or "
+            "`text:<seed>:<percent-encoded words>:row:0`."
+        )
 
-    return CanvasReference(CanvasKind(kind), int(seed), image)
+    size = _parse_size(on, text)
+    return WrittenReference(unquote(words), int(seed), _parse_image(on, text) if size is None else size)
+
+
+def _parse_size(size: str, text: str) -> tuple[int, int] | None:
+    """A size in pixels; None where the part of the reference `text` is none."""
+    pixels = _CANVAS_SIZE.fullmatch(size)
+    if pixels is None:
+        return None
+
+    width, height = int(pixels[1]), int(pixels[2])
+    if max(width, height) > MAX_CANVAS_SIDE:
+        raise ModalityInterferenceError(f"media reference `{text}`: a side may have at most {MAX_CANVAS_SIDE} pixels.")
+
+    return width, height
+
+
+def _parse_image(part: str, text: str) -> StoredReference | FileReference:
+    """The image that the part of the reference `text` names."""
+    image = parse(part)
+    generated = isinstance(image, (CanvasReference, WrittenReference))
+    if generated or getattr(image, "removed", False) or getattr(image, "like", None):
+        raise ModalityInterferenceError(f"media reference `{text}` is malformed: `{part}` is not a stored image.")
+
+    return cast(StoredReference | FileReference, image)
 
 
 def row_reference(index: int) -> str:

@@ -279,6 +279,11 @@ def _settings(reference: LoadedRun, run: LoadedRun) -> list[str]:
             f"{run.name} was scored {SCORINGS[theirs.scoring]}, {reference.name} {SCORINGS[ours.scoring]}: their "
             "figures are not measured alike."
         )
+    elif ours.free_answers != theirs.free_answers:
+        found.append(
+            f"{run.name} compared answers without options by the rule {theirs.free_answers}, {reference.name} by "
+            f"{ours.free_answers}: their figures are not measured alike."
+        )
 
     for what in ("prompt", "decoding"):
         own, other = getattr(ours, what), getattr(theirs, what)

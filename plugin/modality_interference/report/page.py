@@ -124,7 +124,7 @@ def _quoted(text: str) -> str:
 
 
 def _origin(diagnosis: Diagnosis) -> list[tuple[str, dict[str, str]]]:
-    settings = diagnosis.model_dump(include={"seed", "scoring", "prompt", "decoding", "resamples"})
+    settings = diagnosis.model_dump(include={"seed", "scoring", "free_answers", "prompt", "decoding", "resamples"})
     run = {**diagnosis.run, **settings}
     parts = {"Model": diagnosis.model, "Data": diagnosis.data, "Run": run, "Versions": diagnosis.versions}
     return [(title, described(values)) for title, values in parts.items()]

@@ -1,7 +1,7 @@
 """All that a diagnosis found, and what it says of its run."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from .attention import AttentionProfile
 from .gallery import Flip, UnparsableAnswer
@@ -9,6 +9,7 @@ from .rates import Curves, DatasetResult
 from .rows import Result
 
 
+FreeAnswers: TypeAlias = Literal["exact", "contained", "anls"] | None
 SCHEMA = 3  # 1 and 2 were never released: they had other keys, and intervals of another kind
 
 
@@ -47,6 +48,7 @@ class Diagnosis(Result):
         scoring: `likelihood` or `generate`.
         prompt: `diagnosis_prompt`, what was asked beside the questions.
         decoding: `diagnosis_decoding`, how token probabilities were made.
+        free_answers: how generated answers without options are compared; None with likelihoods.
         resamples: of the bootstrap.
         datasets: results by dataset.
         notes: what a reader should know, in plain words.
@@ -67,6 +69,7 @@ class Diagnosis(Result):
     scoring: Literal["likelihood", "generate"]
     prompt: str = "none"
     decoding: str = "standard"
+    free_answers: FreeAnswers = None
     resamples: int
     datasets: dict[str, DatasetResult]
     notes: list[str] = []
@@ -88,6 +91,7 @@ class RunMetadata:
         scoring: how answers are scored.
         prompt: what is asked beside the questions.
         decoding: how token probabilities are made.
+        free_answers: see `Diagnosis`.
         tuning: how the model was tuned before the run; None where no training is known.
     """
 
@@ -98,4 +102,5 @@ class RunMetadata:
     scoring: Literal["likelihood", "generate"]
     prompt: str = "none"
     decoding: str = "standard"
+    free_answers: FreeAnswers = None
     tuning: Tuning | None = None

@@ -50,6 +50,8 @@ class ScoredRow(Result):
         misled: whether it is the target option, the wrong option that the perturbation names; None where it names none.
             The target option of another clip's frames or audio is that clip's class; that of a clean row is the class of
             the modality that is not asked about, where the clip itself shows one thing and sounds like another.
+        clean_misled: whether the clean row's free answer is the target, too; None where the answer is an option's text, which
+            tells it, and where the perturbation claims nothing.
         clip: the row of the data, where it is asked several questions; None where the row is one itself.
         options: how many options the question offers; None where the answer is free.
         right: the right answer, an option's text where the row has options.
@@ -73,6 +75,7 @@ class ScoredRow(Result):
     flipped: bool | None = None
     causal_effect: float | None = None
     misled: bool | None = None
+    clean_misled: bool | None = None
     clip: int | None = None
     options: int | None = None
     right: str | None = None

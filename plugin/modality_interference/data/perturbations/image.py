@@ -6,11 +6,20 @@ from typing import Annotated
 
 from pydantic import Field
 
-from ...media.reference import MAX_CANVAS_SIDE, CanvasKind, CanvasReference, FileReference, parse
+from ...media.reference import (
+    MAX_CANVAS_SIDE,
+    CanvasKind,
+    CanvasReference,
+    FileReference,
+    StoredReference,
+    WrittenReference,
+    parse,
+)
 from ...modality import Modality
 from ..dataset import RawDataset, RowContext
 from ..registry import Parameters, register_perturbation
 from ..sample import Sample
+from .targets import TargetAnswer, draw_target
 
 
 _Side = Annotated[int, Field(ge=1, le=MAX_CANVAS_SIDE)]
@@ -28,6 +37,10 @@ class Canvas(Parameters):
     size: tuple[_Side, _Side] = Field(
         (336, 336), description=f"a list [width, height] of pixels, each from 1 to {MAX_CANVAS_SIDE}"
     )
+
+
+class TypographicImage(Canvas, TargetAnswer):
+    """Parameters of `typographic_image`: those of canvases, and where wrong answers come from."""
 
 
 class IrrelevantImage(Parameters):
@@ -87,6 +100,26 @@ def random_pixels(sample: Sample, rng: random.Random, context: RowContext, param
     return _on_canvas(sample, CanvasKind.NOISE, lambda: rng.getrandbits(_NOISE_SEED_BITS), parameters)
 
 
+@register_perturbation("typographic_image", changes=Modality.IMAGE, parameters=TypographicImage)
+def typographic_image(
+    sample: Sample, rng: random.Random, context: RowContext, parameters: TypographicImage
+) -> Sample | None:
+    """A wrong option, or a wrong answer, written on one of the images; on a canvas where the row has none."""
+    target = draw_target(sample, rng, context, parameters.answers)
+    if target is None:
+        return None
+
+    seed, own = rng.getrandbits(_NOISE_SEED_BITS), list(sample.media[Modality.IMAGE])
+    place = rng.randrange(len(own)) if own else 0
+    on = parse(own[place]) if own else parameters.size
+    if not isinstance(on, (tuple, StoredReference, FileReference)):
+        return None
+
+    own[place : place + 1] = [str(WrittenReference(target, seed, on))]
+    twin = sample.with_media(Modality.IMAGE, tuple(own))
+    return twin.changed(target=target) if twin is not None else None
+
+
 @register_perturbation("irrelevant_image", changes=Modality.IMAGE, parameters=IrrelevantImage)
 def irrelevant_image(
     sample: Sample, rng: random.Random, context: RowContext, parameters: IrrelevantImage
@@ -119,6 +152,9 @@ def _canvas(kind: CanvasKind, seed: int, size: tuple[int, int] | str) -> str:
         return str(CanvasReference(kind, seed, size))
 
     image = parse(size)
+    if isinstance(image, WrittenReference):
+        return str(CanvasReference(kind, seed, image.on))
+
     return str(CanvasReference(kind, seed, image.size if isinstance(image, CanvasReference) else image))
 
 
