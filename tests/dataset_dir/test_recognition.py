@@ -1,9 +1,11 @@
 """Columns of data files, recognised by their names and cells."""
 
 import base64
+import json
 
 import pytest
 from helpers.diagnoses import image_uri
+from helpers.recipes import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -77,6 +79,37 @@ def test_the_names_that_data_sets_use(row, formatting, columns):
     assert columns.items() <= found.columns.items()
     layout = formats()[formatting]
     assert set(layout.columns) <= set(found.columns) <= {*layout.columns, *layout.optional}
+
+
+CELLS_OF = {
+    "choices": ["cat", "dog"],
+    "answer": "A",
+    "label": 0,
+    "images": {"bytes": PNG, "path": None},
+    "videos": "a.mp4",
+    "audios": "a.wav",
+    "messages": [{"from": "human", "value": "Hi"}],
+}
+PUBLISHED = [
+    (name, entry)
+    for info in sorted((ROOT / "data_recipes").glob("*/dataset_info.json"))
+    for name, entry in json.loads(info.read_text()).items()
+    if "twins" in entry and entry["formatting"] != "audio_visual_twins"
+]
+
+
+@pytest.mark.parametrize(("name", "entry"), PUBLISHED, ids=[name for name, _ in PUBLISHED])
+def test_published_data_is_recognised_as_its_data_recipe_describes_it(name, entry):
+    """Data recipes were written by hand. What should be a distractor is another question than what it is called."""
+    row = {column: CELLS_OF.get(key, "some text") for key, column in entry["columns"].items()}
+    if row.get("media"):  # of any kind, which the suffix tells
+        kind = next(key for key, column in entry["columns"].items() if column == "media")
+        row["media"] = {"images": "a.png"}.get(kind, CELLS_OF[kind])
+
+    found = recognised(row, classes=[entry["columns"]["label"]] if "label" in entry["columns"] else [])
+    expected = {key: column for key, column in entry["columns"].items() if key not in ("distractors", "context")}
+    assert found.formatting == entry["formatting"]
+    assert {key: column for key, column in found.columns.items() if key not in ("distractors", "context")} == expected
 
 
 def test_of_several_columns_with_a_fitting_name_the_one_with_values():

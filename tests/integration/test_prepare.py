@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from modality_interference.dataset_dir.entry import dataset_problems
 from modality_interference.dataset_dir.info import read_info
 from modality_interference.errors import ModalityInterferenceError
+from modality_interference.integration import prepare
 from modality_interference.integration.extensions import known_formats
 from modality_interference.integration.offline import open_dataset
 from modality_interference.integration.prepare import (
@@ -132,10 +133,14 @@ def test_fewer_rows_are_a_part_of_more_in_the_order_of_the_file(tmp_path):
     assert max(more) > 20
 
 
-def test_links_of_hubs_caches_are_followed(tmp_path):
+def test_links_of_hubs_caches_are_followed_and_no_others(tmp_path, monkeypatch):
     (tmp_path / "blob").write_text(json.dumps({"question": "Which?", "choices": ["x", "y"], "answer": "x"}) + "\n")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "rows.JSONL").symlink_to(tmp_path / "blob")
+    with pytest.raises(ModalityInterferenceError, match="is a link to .*blob`; name that file"):
+        prepared(tmp_path / "folder" / "rows.JSONL", tmp_path / "out", None)
+
+    monkeypatch.setattr(prepare, "HF_HUB_CACHE", str(tmp_path))
     assert len(prepared(tmp_path / "folder" / "rows.JSONL", tmp_path / "out", None)) == 1
 
 

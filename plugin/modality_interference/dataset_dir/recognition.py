@@ -15,10 +15,10 @@ from .cells import Reading, answer_reading, images_reading, messages_reading, op
 
 # What formats call a column, and the names that data files give it, the usual ones first; in lower case, signs as `_`.
 _NAMES = {
-    "question": "question query problem prompt instruction question_text text_question input_text",
+    "question": "question query problem prompt instruction question_text question_stem stem text_question input_text",
     "choices": "choices options answer_choices candidates multiple_choices option_list mc_options endings",
     "answer": "answer correct_answer right_answer answer_key answerkey label target gold ground_truth gt correct_option "
-    "correct_choice answer_idx answer_index correct_index correct cop solution output response completion answers",
+    "correct_choice answer_idx answer_index correct_index correct cop solution output response completion caption caption_str answers",
     "context": "context hint passage",
     "distractors": "distractors distractor",
     "images": "images image image_path image_paths img img_path picture pictures photo image_file image_files",
@@ -29,7 +29,14 @@ _NAMES = {
     "query": "input",
     "system": "system system_prompt",
 }
-_FILE_NAMES = ("file_name", "filename", "file", "path")  # of any kind of medium: their suffixes tell
+_FILE_NAMES = (
+    "file_name",
+    "filename",
+    "file",
+    "path",
+    "media",
+    "media_path",
+)  # of any kind of medium: their suffixes tell
 _SUFFIXES = {
     "images": "jpg jpeg png webp gif bmp tif tiff avif",
     "videos": "mp4 avi mkv mov webm flv mpeg mpg m4v",

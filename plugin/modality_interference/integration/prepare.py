@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from datasets import Dataset
+from huggingface_hub.constants import HF_HUB_CACHE
 
 from ..data import schema
 from ..data.formats.audio_visual import ASKED
@@ -29,7 +30,7 @@ from ..dataset_dir.info import INFO_FILE, read_info
 from ..dataset_dir.recognition import Recognised, recognise
 from ..dataset_dir.twins_entry import as_twins, checked, twins_of
 from ..errors import ModalityInterferenceError
-from ..files import write_bytes, write_text
+from ..files import is_inside, write_bytes, write_text
 from ..messages import listed, shown, suggestion
 from ..modality import Modality
 from .extensions import known_formats
@@ -167,6 +168,9 @@ def _readable(file: Path, scratch: Path) -> Path:
         raise ModalityInterferenceError(
             f"`{file}` is no table that is read here. Allowed: files that end in {listed(TABLES)}."
         )
+
+    if not is_inside(file, file.parent) and not is_inside(file, HF_HUB_CACHE):
+        raise ModalityInterferenceError(f"`{file}` is a link to `{file.resolve()}`; name that file, if you trust it.")
 
     suffix = file.suffix.lower()
     if suffix == ".tsv":

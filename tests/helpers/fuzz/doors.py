@@ -18,7 +18,7 @@ from llamafactory.hparams import get_train_args
 from llamafactory.model import load_tokenizer
 from llamafactory.train.sft import workflow
 
-from helpers.fuzz.folders import NAME, files, write_dataset_folder
+from helpers.fuzz.folders import NAME, files, texts, write_dataset_folder
 from helpers.fuzz.folders import names as path_names
 from helpers.fuzz.media import SUFFIXES, good_files
 from helpers.fuzz.reports import TAG, write_run
@@ -90,6 +90,34 @@ def _check(_: Models, traps: Traps) -> Draw:
     def draw(data: st.DataObject, traps: Traps) -> Open:
         write_dataset_folder(data, traps)
         return lambda: not _command("check", traps.inside, "--rows", 3)
+
+    return draw
+
+
+def _init(_: Models, traps: Traps) -> Draw:
+    """A bare file, whose columns are recognised; what is written of it must pass `check`."""
+
+    def draw(data: st.DataObject, traps: Traps) -> Open:
+        write_dataset_folder(data, traps)
+        found = sorted(path for path in traps.inside.glob("rows.*"))
+        file = found[0] if found else traps.inside / "rows.tsv"
+        if not found or data.draw(st.integers(0, 3), "TSV") == 0:
+            file = traps.inside / "rows.tsv"
+            header = data.draw(st.lists(st.sampled_from([*"ABC", "question", "answer", "image", "index"]), max_size=6))
+            lines = data.draw(st.lists(st.lists(texts(traps), max_size=6), max_size=3), "lines")
+            text = "\n".join("\t".join(line) for line in [header, *lines])
+            file.write_bytes(text.encode("utf-8", "surrogatepass"))
+
+        relevant = data.draw(st.sampled_from(["image", "text"]), "relevant")
+
+        def write() -> bool:
+            status = _command(
+                *("init", file, "-o", traps.output / "data", "--template", "qwen2_vl"),
+                *("--relevant", relevant, "--yes"),
+            )
+            return not status
+
+        return write
 
     return draw
 
@@ -324,9 +352,10 @@ def _blocks(models: Models, traps: Traps) -> Draw:
 
 
 DOORS = {
-    "media": Door("one media file, read as image, video and audio", _media, 0.33, 100),
+    "media": Door("one media file, read as image, video and audio", _media, 0.28, 100),
     "check": Door("`check` on a dataset folder", _check, 0.15, 75),
     "run": Door("a run's data path on a dataset folder: load, convert, tokenize, collate", _run, 0.12, 50),
+    "init": Door("`init` on a data file", _init, 0.05, 50),
     "preview": Door("`preview` of a dataset folder", _preview, 0.08, 50),
     "report": Door("`report` on one or two runs", _report, 0.02, 20),
     "clips": Door("`clips prepare`, `clips pair`", _clips, 0.15, 75),
