@@ -84,6 +84,8 @@ _MEDIA_AS_BASE64 = (
     "T2dn",
     "ZkxhQ",
 )
+# kinds of media that may not be opened
+OUTSIDE, LINK_OUT = "path outside the media folder", "link out of the media folder"
 _LONGEST_NAME = 255  # characters; no file system has longer names
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # one letter before the colon is a drive
 
@@ -135,13 +137,13 @@ class MediaFolders:
                 f"{shown(path)} is a symbolic link, or in a linked folder, and leads to {shown(real)}, out of `media_dir` "
                 f"({self.media_dir}); copy the file there, or set `media_dir` to a folder that holds it"
             )
-            raise Unusable("link out of the media folder", detail, path)
+            raise Unusable(LINK_OUT, detail, path)
 
         detail = (
             f"{shown(path)} leads out of `media_dir` ({self.media_dir}); copy the file there, or set `media_dir` to a folder "
             "that holds it"
         )
-        raise Unusable("path outside the media folder", detail, path)
+        raise Unusable(OUTSIDE, detail, path)
 
 
 def check_is_path(text: str) -> None:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from llamafactory.data.parser import DatasetAttr
 
 from modality_interference.cli import main
-from modality_interference.cli.check import check_dataset_folder
+from modality_interference.cli.check import LABEL_KINDS, Problem, check_dataset_folder
 from modality_interference.dataset_dir.contents import data_problems
 from modality_interference.dataset_dir.entry import PLAIN_COLUMNS, TAGS, Entry
 from modality_interference.dataset_dir.info import read_info
@@ -37,10 +37,8 @@ TWINS = {"relevant": ["image"], "perturbations": ["misleading_text"], "answer": 
 
 @pytest.fixture
 def good(tmp_path):
-    """The datasets of `runs`, with a card."""
-    folder = write_datasets(tmp_path / "folder")
-    (folder / "README.md").write_text(CARD)
-    return folder
+    """The datasets of `runs`."""
+    return write_datasets(tmp_path / "folder")
 
 
 def add(folder: Path, name: str, entry: Any) -> None:
@@ -50,7 +48,7 @@ def add(folder: Path, name: str, entry: Any) -> None:
 
 
 def problems_of(folder: Path, rows: int = 32) -> list[str]:
-    return check_dataset_folder(folder, rows).problems
+    return check_dataset_folder(folder, rows).messages
 
 
 def snapshot(folder: Path) -> set[tuple[str, int]]:
@@ -89,7 +87,7 @@ def test_no_network(good, monkeypatch):
     add(good, "hub", CHOICE | {"hf_hub_url": "owner/name", "twins": TWINS})
     add(good, "bucket", {"cloud_file_name": "s3://bucket/rows.json"})
     findings = check_dataset_folder(good, 4)
-    assert findings.problems == []
+    assert findings.messages == []
     assert findings.notes["hub"] == ["data not checked: not on this machine (hub dataset `owner/name`)"]
     assert findings.notes["bucket"] == ["data not checked: not on this machine (`s3://bucket/rows.json`)"]
 
@@ -116,7 +114,7 @@ def test_classes_of_the_data_are_used(good):
     add(good, "miscounted", entry | {"twins": TWINS | {"classes": ["red", "green"]}})
     findings = check_dataset_folder(good, 2)
     assert findings.notes["swatches"] == ["2 of 2 rows tried are good (3 in all); twins: 2 misleading_text"]
-    assert findings.problems == [
+    assert findings.messages == [
         "dataset `miscounted`: `twins.classes` has 2 names, but the ClassLabel column `label` has 3 classes. Give as "
         "many names, or remove the key."
     ]
@@ -253,13 +251,13 @@ BAD_ENTRIES: dict[str, tuple[Any, list[str]]] = {
     ),
     "missing picture": (
         CHOICE | {"file_name": "lost.json", "twins": TWINS},
-        ["none of the first 2 rows can be used"],
+        ["answer not among the options: answer 'mauve'", "none of the first 2 rows can be used"],
     ),
     "foreign picture": (
         CHOICE | {"file_name": "foreign.json", "twins": TWINS},
         [
-            "a medium is outside the dataset folder: `{outside}/secret.png` (row 0)",
-            "a link leads out of the dataset folder: `{folder}/linked.png` (row 1)",
+            "path outside the media folder: '{outside}/secret.png' leads out of `media_dir` ({folder}); copy the file there",
+            "link out of the media folder: '{folder}/linked.png' is a symbolic link, or in a linked folder, and leads to",
         ],
     ),
     "stops": (
@@ -306,13 +304,13 @@ def bad(tmp_path_factory):
     (folder / "broken.json").write_text('[{"instruction": "a"')
     (folder / "deep.json").write_text('{"a": ' + "[" * 200_000 + "]" * 200_000 + "}")
     (folder / "none.jsonl").write_text("")
-    return folder, outside, check_dataset_folder(folder, 8)
+    return folder, outside, check_dataset_folder(folder, 8, data_recipe=True)
 
 
 @pytest.mark.parametrize("name", BAD_ENTRIES)
 def test_every_problem_of_a_dataset_is_named(bad, name):
     folder, outside, findings = bad
-    found = [problem for problem in findings.problems if problem.startswith(f"dataset `{name}`: ")]
+    found = [problem for problem in findings.messages if problem.startswith(f"dataset `{name}`: ")]
     expected = BAD_ENTRIES[name][1]
     assert len(found) == len(expected)
     for wording in expected:
@@ -332,7 +330,7 @@ def test_good_datasets_among_bad_ones(bad):
 
 def test_problems_of_the_folder(bad):
     folder, _, findings = bad
-    found = [problem for problem in findings.problems if not problem.startswith("dataset ")]
+    found = [problem for problem in findings.messages if not problem.startswith("dataset ")]
     assert sorted(found) == [
         "'build.py' is code, and a dataset folder holds data only; move it out of the folder",
         "'linked' is a symbolic link out of the dataset folder; copy what it names there",
@@ -349,31 +347,173 @@ def test_problems_of_the_folder(bad):
 
 def test_the_script_lists_all_problems(bad):
     folder, _, findings = bad
-    found = subprocess.run([SCRIPT, "check", folder, "--rows", "8"], capture_output=True, text=True, timeout=300)
+    found = subprocess.run(
+        [SCRIPT, "check", folder, "--rows", "8", "--data-recipe"], capture_output=True, text=True, timeout=300
+    )
     assert found.returncode == 1 and found.stderr == ""
     lines = found.stdout.splitlines()
-    start = lines.index(f"{len(findings.problems)} problems:")
-    assert len(lines[start + 1 :]) == len(findings.problems) > 60
+    start = lines.index(f"{len(findings.messages)} problems:")
+    assert len(lines[start + 1 :]) == len(findings.messages) > 60
     assert all(line.startswith("- ") and line.endswith(".") for line in lines[start + 1 :])
 
 
 # rows
 
 
-def test_dropped_rows_are_counted_and_no_problem(good):
+def test_dropped_rows_are_counted_and_wrong_labels_are_problems(good):
     rows = json.loads((good / "pictures.json").read_text())
     rows[1]["answer"] = "mauve"
     rows[2]["images"] = ["absent.png"]
     rows[3]["images"] = []
     (good / "pictures.json").write_text(json.dumps(rows))
     findings = check_dataset_folder(good, 3)
-    assert findings.problems == []
+    assert findings.problems == [
+        Problem(
+            "dataset `pictures`: answer not among the options: answer 'mauve', options ['green', 'blue', 'yellow', "
+            "'purple'] (row 1)",
+            dataset="pictures",
+            row=1,
+        )
+    ]
     assert findings.notes["pictures"][0] == (
         "1 of 3 rows tried are good (8 in all); twins: 1 misleading_text, 1 unrelated_text"
     )
     assert "dropped 2 rows or twins of 3 rows: " in findings.notes["pictures"][1]
     assert "1 x answer not among the options (first: row 1: " in findings.notes["pictures"][1]
     assert "there is no such file" in findings.notes["pictures"][1]
+
+
+@pytest.mark.parametrize(
+    "kind", sorted(LABEL_KINDS - {"label outside the class list", "swapped clip of the same class"})
+)
+def test_a_row_that_is_dropped_by_its_label_is_a_problem(good, kind):
+    change = {
+        "answer not among the options": {"answer": "mauve"},
+        "duplicated options": {"choices": ["red", "red"]},
+        "fewer than two options": {"choices": ["red"]},
+        "options not understood": {"choices": ["red", " "]},
+        "relevant not understood": {"kind": "smell"},
+    }[kind]
+    rows = [row | {"kind": "image"} for row in json.loads((good / "pictures.json").read_text())]
+    rows[3] |= change
+    (good / "pictures.json").write_text(json.dumps(rows))
+    add(good, "pictures", CHOICE | {"file_name": "pictures.json", "twins": TWINS | {"relevant": "kind"}})
+    (problem,) = check_dataset_folder(good, 8).problems
+    assert (problem.dataset, problem.key, problem.row) == ("pictures", None, 3)
+    assert problem.message.startswith(f"dataset `pictures`: {kind}: ") and problem.message.endswith(" (row 3)")
+
+
+def test_labels_that_are_texts_need_no_classes(good):
+    names = ["cat", "dog ", "bird", "dog", None, ""]
+    rows = [{"image": f"red_{0}.png", "label": name} for name in names]
+    (good / "animals.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    entry = {"file_name": "animals.jsonl", "formatting": "image_classification_twins", "twins": TWINS}
+    add(good, "animals", entry | {"columns": {"images": "image", "label": "label"}})
+    findings = check_dataset_folder(good, 8)
+    assert findings.messages == [
+        "dataset `animals`: label outside the class list: label None, 3 classes: ('bird', 'cat', 'dog') (row 4 and 1 more)"
+    ]
+    assert findings.notes["animals"][0].startswith("4 of 6 rows tried are good")
+    (good / "animals.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:1]))
+    (message,) = problems_of(good)
+    assert "the label column `label` has the class 'cat' alone. Give a list" in message
+
+
+def test_own_folders_need_no_card(good, capsys):
+    assert main(["check", str(good)]) == 0
+    assert main(["check", str(good), "--data-recipe"]) == 1
+    assert "`README.md` is missing" in capsys.readouterr().out
+    (good / "README.md").write_text(CARD)
+    assert main(["check", str(good), "--data-recipe"]) == 0
+
+
+# media outside of the dataset folder
+
+
+@pytest.fixture
+def apart(good, tmp_path):
+    """The datasets of `runs`, their images in another folder, and a link to that."""
+    (tmp_path / "images").mkdir()
+    for image in good.glob("*.png"):
+        image.rename(tmp_path / "images" / image.name)
+
+    (tmp_path / "link").symlink_to("images")
+    return good, tmp_path / "images", tmp_path / "link"
+
+
+@pytest.mark.parametrize("named", ["images", "link", "link/../images"])
+def test_a_media_folder_is_followed_as_in_a_run(apart, checkpoint, tmp_path, named):
+    folder, media = apart[0], tmp_path / named
+    assert "8 x missing image" in check_dataset_folder(folder, 8).notes["pictures"][1]
+    findings = check_dataset_folder(folder, 8, media.resolve())
+    assert findings.problems == [] and findings.notes["pictures"][0].startswith("8 of 8 rows tried are good")
+    keys = recipe(checkpoint("qwen2_5_vl"), "qwen2_vl", folder, tmp_path / "out", dataset="pictures")
+    assert len(load_data(keys | {"media_dir": str(media)}).train) == 8
+
+
+def test_links_inside_of_the_data_stay_refused(apart, checkpoint, tmp_path, warnings):
+    folder, images, _ = apart
+    (tmp_path / "secret.png").write_bytes((images / "red_0.png").read_bytes())
+    row = json.loads((folder / "pictures.json").read_text())[0]
+    rows = [
+        row | {"images": [name]} for name in ("red_0.png", "out.png", "../secret.png", str(tmp_path / "secret.png"))
+    ]
+    (images / "out.png").symlink_to("../secret.png")
+    (folder / "pictures.json").write_text(json.dumps(rows))
+    (folder / "shortcut").symlink_to(images)
+    findings = check_dataset_folder(folder, 8, images)
+    assert [problem.row for problem in findings.problems] == [1, 2]
+    assert [message.split(":")[1] for message in findings.messages] == [
+        " link out of the media folder", " path outside the media folder"
+    ]  # fmt: skip
+    keys = recipe(checkpoint("qwen2_5_vl"), "qwen2_vl", folder, tmp_path / "out", dataset="pictures")
+    assert len(load_data(keys | {"media_dir": str(images)}).train) == 1
+    (said,) = [text for text in warnings if "dropped" in text]
+    assert said == f"{findings.notes['pictures'][1]}"
+    assert "'shortcut' is a symbolic link out of the dataset folder; copy what it names there" in problems_of(folder)
+
+
+# for programs
+
+
+def test_json(bad, capsys):
+    folder, _, findings = bad
+    assert main(["check", str(folder), "--rows", "8", "--data-recipe", "--json"]) == 1
+    captured = capsys.readouterr()
+    found = json.loads(captured.out)
+    assert captured.err == "" and list(found) == ["dataset_dir", "datasets", "problems"]
+    assert found["dataset_dir"] == str(folder) and list(found["datasets"]) == list(findings.notes)
+    assert len(found["problems"]) == len(findings.problems)
+    places = {(problem["dataset"], problem["key"], problem["row"]) for problem in found["problems"]}
+    assert {
+        (None, None, None),
+        ("absent", "file_name", None),
+        ("typo", None, None),
+        ("columns", "columns.answers", None),
+        ("twins", "twins.answer", None),
+        ("twins", "twins.perturbations[2].tokens", None),
+        ("foreign picture", None, 1),
+    } <= places
+
+
+def test_json_of_names_from_strangers(good, capsys):
+    add(good, "\x1b[2J\ud800\x7f", {"file_name": "\x1b]0;x\x07\udfff"})
+    assert main(["check", str(good), "--json"]) == 1
+    text = capsys.readouterr().out
+    assert text.isascii() and not set(text) & set(map(chr, [*range(10), *range(11, 32)]))
+    assert "\x1b[2J\ud800\x7f" in json.loads(text)["datasets"]
+
+
+def test_json_of_a_good_folder_and_of_none(good, capsys):
+    assert main(["check", str(good), "--rows", "2", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["problems"] == [] and set(found["datasets"]) == {"pictures", "sums", "both", "plain"}
+    assert main(["check", str(good / "absent"), "--json"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == "" and "is not a folder" in captured.err
+
+
+# more rows
 
 
 def test_a_broken_image_of_a_pool_drops_twins(good):
@@ -406,7 +546,8 @@ def test_an_embedded_path_is_not_opened(good, tmp_path):
     Dataset.from_list(rows, features=features).to_parquet(good / "path.parquet")
     add(good, "path", CHOICE | {"file_name": "path.parquet", "twins": TWINS})
     assert problems_of(good) == [
-        f"dataset `path`: a medium is outside the dataset folder: `{tmp_path / 'secret.png'}` (row 0)"
+        f"dataset `path`: path outside the media folder: '{tmp_path / 'secret.png'}' leads out of `media_dir` ({good}); copy "
+        "the file there, or set `media_dir` to a folder that holds it (row 0)"
     ]
 
 
@@ -422,9 +563,9 @@ def test_videos_must_be_there_and_be_read(good):
     assert findings.notes["clips"][0].startswith("1 of 4 rows tried are good")
     assert "1 x missing video (first: row 1: " in findings.notes["clips"][1]
     assert "1 x broken video (first: row 3: " in findings.notes["clips"][1]
-    (problem,) = findings.problems
-    assert problem.startswith("dataset `clips`: a medium is outside the dataset folder: `")
-    assert problem.endswith("out.mp4` (row 2)")
+    (problem,) = findings.messages
+    assert problem.startswith("dataset `clips`: path outside the media folder: '../out.mp4' leads out of `media_dir`")
+    assert problem.endswith(" (row 2)")
 
 
 def test_no_json_reader_meets_what_would_crash_it(tmp_path):
@@ -462,7 +603,6 @@ def test_no_json_reader_meets_what_would_crash_it(tmp_path):
     ids=lambda value: repr(value[:20]) if isinstance(value, bytes) else "",
 )
 def test_a_hostile_file(content, message, tmp_path, capsys):
-    (tmp_path / "README.md").write_text(CARD)
     (tmp_path / "dataset_info.json").write_bytes(content)
     assert main(["check", str(tmp_path)]) == 1
     found = capsys.readouterr()
@@ -476,7 +616,6 @@ def test_a_key_that_stands_twice(good):
 
 
 def test_a_file_that_is_no_file(tmp_path):
-    (tmp_path / "README.md").write_text(CARD)
     assert problems_of(tmp_path) == ["`dataset_info.json` is missing, or is not a regular file"]
     os.mkfifo(tmp_path / "dataset_info.json")
     assert problems_of(tmp_path) == ["`dataset_info.json` is missing, or is not a regular file"]
@@ -546,9 +685,7 @@ _ENTRIES = _TREES | st.fixed_dictionaries(
 
 @pytest.fixture(scope="module")
 def fuzzed(tmp_path_factory):
-    folder = write_datasets(tmp_path_factory.mktemp("fuzzed"))
-    (folder / "README.md").write_text(CARD)
-    return folder
+    return write_datasets(tmp_path_factory.mktemp("fuzzed"))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
@@ -556,13 +693,13 @@ def fuzzed(tmp_path_factory):
 def test_any_entry_gives_a_list_of_problems(fuzzed, entry, name):
     (fuzzed / "dataset_info.json").write_text(json.dumps({name: entry}))
     findings = check_dataset_folder(fuzzed, 2)
-    assert all(isinstance(problem, str) and problem for problem in findings.problems)
+    assert all(isinstance(problem, str) and problem for problem in findings.messages)
     good = (
         isinstance(entry, dict)
         and "hf_hub_url" not in entry
         and entry.get("file_name") in ("pictures.json", "sums.json")
     )
-    assert findings.problems or good
+    assert findings.messages or good
 
 
 @settings(max_examples=300, deadline=None)
@@ -609,5 +746,5 @@ def test_text_that_is_not_utf8_is_dropped_as_in_a_run(good):
     lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
     (good / "pictures.json").write_bytes(lines.replace(b"Which colour is shown?", b"Which colour \xff is shown?", 1))
     findings = check_dataset_folder(good, 3)
-    assert findings.problems == []
+    assert findings.messages == []
     assert "1 x invalid UTF-8 (first: row 0: " in findings.notes["pictures"][1]

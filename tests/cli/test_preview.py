@@ -392,3 +392,22 @@ def test_long_texts_are_compared_fast_and_shortened():
     assert (before.change, middle.change, after.change) == ("same", "added", "same")
     assert len(middle.text) < 1000 and "[… 499,200 characters …]" in middle.text
     assert shortened("x" * 800) == "x" * 800
+
+
+def test_media_of_another_folder_are_named_from_there(tmp_path, capsys):
+    folder, images = write_datasets(tmp_path / "folder"), tmp_path / "images"
+    images.mkdir()
+    for image in folder.glob("*.png"):
+        image.rename(images / image.name)
+
+    (tmp_path / "link").symlink_to(images)
+    command = ["preview", str(folder), "pictures", "-n", "1", "-o", str(tmp_path / "page.html")]
+    assert main([*command, "--media-dir", str(tmp_path / "link")]) == 0
+    shown = capsys.readouterr().out
+    assert f"{json.loads((folder / 'pictures.json').read_text())[0]['images'][0]}, " in shown
+    assert str(tmp_path) not in (tmp_path / "page.html").read_text()
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    assert "dropped   missing image: " in shown
+    assert main([*command, "--media-dir", str(tmp_path / "absent")]) == 1
+    assert "absent` is not a folder. Name the folder where" in capsys.readouterr().err

@@ -345,12 +345,12 @@ def test_check_asks_for_nothing_but_the_files_to_bring(
     folder: Path, needed: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     recipe_dir = Path(shutil.copytree(folder, tmp_path / folder.name))
-    assert main(["check", str(recipe_dir)]) == 1
+    assert main(["check", str(recipe_dir), "--data-recipe"]) == 1
     problems = [line for line in capsys.readouterr().out.splitlines() if line.startswith("- ")]
     assert problems
     assert all(any(f"`{path}`" in line or f"'{path}'" in line for path in needed) for line in problems)
     bring_files(recipe_dir)
-    assert main(["check", str(recipe_dir)]) == 0
+    assert main(["check", str(recipe_dir), "--data-recipe"]) == 0
 
 
 def test_classes_are_the_hubs_in_its_order():

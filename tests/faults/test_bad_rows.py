@@ -84,4 +84,4 @@ def test_images_that_read_otherwise_than_they_look_are_remarked_once_a_run(check
     assert f"3 x image stored turned (first: row 1: image `{folder}/turned.jpg`: EXIF orientation 6" in said
     assert f"1 x image of more than 8 bits (first: row 2: image `{folder}/deep.png`: " in said
     findings = check_dataset_folder(folder, len(rows))
-    assert not any("`rows`" in problem for problem in findings.problems) and findings.notes["rows"][1] == said
+    assert not any("`rows`" in problem for problem in findings.messages) and findings.notes["rows"][1] == said

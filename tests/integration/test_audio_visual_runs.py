@@ -201,8 +201,8 @@ def test_bad_clips_are_dropped_and_counted(checkpoint, tmp_path, warnings):
     for kind in kinds[:-1]:
         assert f"{2 * kinds.count(kind)} x {kind} (first: row {len(good) + kinds.index(kind)}:" in found
 
-    (problem,) = [problem for problem in findings.problems if problem.startswith("dataset `clips`: ")]
-    assert "a medium is outside the dataset folder" in problem and "away.mp4" in problem
+    (problem,) = [problem for problem in findings.messages if problem.startswith("dataset `clips`: ")]
+    assert "path outside the media folder" in problem and "away.mp4" in problem
 
 
 ODD = [

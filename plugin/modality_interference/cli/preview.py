@@ -8,7 +8,7 @@ import typer
 
 from ..errors import ModalityInterferenceError
 from ..printable import printable
-from .dataset_folder import DatasetDir, checked_folder, stay_offline
+from .dataset_folder import DatasetDir, MediaDir, checked_folder, checked_media_dir, stay_offline
 from .terminal import say, width, wrapped
 
 
@@ -25,6 +25,7 @@ run with the same seed makes. No model and no tokenizer is loaded, so twins that
 are shown, too. The dataset's files must be in the dataset folder."""
 EXAMPLES = """\
 modality-interference preview my_data pets
+modality-interference preview my_data pets --media-dir /data/images
 modality-interference preview my_data pets -n 20 --seed 7 -o pets.html"""
 
 
@@ -33,16 +34,17 @@ def run(
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="The name of a dataset in dataset_info.json.")],
     rows: Annotated[int, typer.Option("-n", min=1, metavar="ROWS", help="How many rows, evenly spread.")] = 8,
     seed: Annotated[int, typer.Option(metavar="SEED", help="The run's `seed`.")] = 42,
+    media_dir: MediaDir = None,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The page.")] = Path("preview.html"),
 ) -> int:
     """Write the page, print the rows, and say where the page is."""
-    folder = checked_folder(dataset_dir)
+    folder, media = checked_folder(dataset_dir), checked_media_dir(media_dir)
     stay_offline()
 
     from ..files import write_text
     from ..report.templating import render
 
-    previewed, total = preview_rows(folder, dataset, rows, seed)
+    previewed, total = preview_rows(folder, dataset, rows, seed, media)
     page = render("preview.html.j2", rows=previewed, dataset=dataset, folder=folder.name, seed=seed, total=total)
     write_text(output, page)
     title = f"{dataset} of {folder.name}: {len(previewed)} of {total:,} rows, twins of seed {seed}"
@@ -55,7 +57,9 @@ def run(
     return 0
 
 
-def preview_rows(folder: Path, name: str, rows: int, seed: int) -> tuple[list["PreviewedRow"], int]:
+def preview_rows(
+    folder: Path, name: str, rows: int, seed: int, media_dir: Path | None = None
+) -> tuple[list["PreviewedRow"], int]:
     """Convert rows of a dataset.
 
     Args:
@@ -63,6 +67,7 @@ def preview_rows(folder: Path, name: str, rows: int, seed: int) -> tuple[list["P
         name: of the dataset.
         rows: how many, spread evenly over the dataset; all where it has no more.
         seed: of the twins.
+        media_dir: a run's `media_dir`; None for the dataset folder.
 
     Returns:
         what to show, and how many rows the dataset has.
@@ -75,12 +80,13 @@ def preview_rows(folder: Path, name: str, rows: int, seed: int) -> tuple[list["P
     from .preview_rows import previewed_row
 
     entry = _entry(folder, name)
-    with open_dataset(name, entry, folder, seed) as dataset:
+    with open_dataset(name, entry, folder, seed, media_dir) as dataset:
         _refuse(name, absent_column_problems(entry, dataset.columns))
         total = len(dataset.rows)
         shown = min(rows, total)
+        folders = [folder] if media_dir is None else [folder, media_dir]
         indexes = [number * total // shown for number in range(shown)]
-        return [previewed_row(example, folder) for example in dataset.examples(indexes)], total
+        return [previewed_row(example, folders) for example in dataset.examples(indexes)], total
 
 
 def _entry(folder: Path, name: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What a preview shows of each row, in the terminal and on the page."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,30 +66,30 @@ class PreviewedRow:
     twins: list[PreviewedTwin] = field(default_factory=list)
 
 
-def previewed_row(example: Example, folder: Path) -> PreviewedRow:
+def previewed_row(example: Example, folders: Sequence[Path]) -> PreviewedRow:
     """Prepare a row for a preview.
 
     Args:
         example: the row.
-        folder: the dataset folder; paths are shown relative to it.
+        folders: the dataset folder and the media folder; a path is shown relative to the one that holds it.
     """
     if example.dropped or example.problems:
         reasons = [example.dropped] if example.dropped else example.problems
-        return PreviewedRow(example.index, reasons=_relative(reasons, folder), dropped=True)
+        return PreviewedRow(example.index, reasons=_relative(reasons, folders), dropped=True)
 
     record, aligned = example.record, example.aligned
     assert record is not None  # or there would be a problem
     prompt = _prompt(aligned["_system"], aligned["_prompt"])
-    shown = {reference: _image(reference, example, folder) for reference in example.images}
+    shown = {reference: _image(reference, example, folders) for reference in example.images}
 
     def clips(row: TwinRecord | Variant, modality: Modality) -> list[MediaThumbnail]:
         media = {"row": aligned[f"_{modality}s"], "extra": aligned[f"_twin_{modality}s"]}
-        return clip_thumbnails(row.media[modality], modality, media, lambda clip: _name(clip, folder))
+        return clip_thumbnails(row.media[modality], modality, media, lambda clip: _name(clip, folders))
 
     return PreviewedRow(
         row=example.index,
         kind=kind_of(record.relevant),
-        reasons=_relative(example.dropped_twins, folder),
+        reasons=_relative(example.dropped_twins, folders),
         prompt=prompt,
         options=[
             (letter, option, index == record.answer)
@@ -102,9 +102,13 @@ def previewed_row(example: Example, folder: Path) -> PreviewedRow:
     )
 
 
-def _relative(reasons: list[Reason], folder: Path) -> list[str]:
-    """Reasons without the folder's path on this machine: pages are shared."""
-    return [str(reason).replace(f"{folder}{os.sep}", "") for reason in reasons]
+def _relative(reasons: list[Reason], folders: Sequence[Path]) -> list[str]:
+    """Reasons without the folders' paths on this machine: pages are shared."""
+    texts = [str(reason) for reason in reasons]
+    for folder in folders:
+        texts = [text.replace(f"{folder}{os.sep}", "").replace(f" ({folder})", "") for text in texts]
+
+    return texts
 
 
 def _previewed_twin(
@@ -136,7 +140,7 @@ def _prompt(system: str | None, messages: list[dict[str, str]]) -> str:
     return "\n\n".join(f"[{role}] {content}" for role, content in turns) if len(turns) > 1 else turns[0][1]
 
 
-def _image(text: str, example: Example, folder: Path) -> MediaThumbnail:
+def _image(text: str, example: Example, folders: Sequence[Path]) -> MediaThumbnail:
     image, reference = example.images[text], parse(text)
     if isinstance(reference, CanvasReference):
         caption = "random pixels" if reference.kind is CanvasKind.NOISE else f"{reference.kind} canvas"
@@ -144,14 +148,19 @@ def _image(text: str, example: Example, folder: Path) -> MediaThumbnail:
         on = "a canvas" if isinstance(reference.on, tuple) else "the image"
         caption = f"{reference.words!r} written on {on}"
     elif isinstance(reference, FileReference):
-        caption = os.path.relpath(reference.path, folder)
+        caption = _shown_path(reference.path, folders)
     else:
         stored = reference.find(example.aligned["_images"], example.aligned["_twin_images"])
-        caption = _name(stored, folder) + (" (another row's)" if reference.column == "extra" else "")
+        caption = _name(stored, folders) + (" (another row's)" if reference.column == "extra" else "")
 
     return MediaThumbnail(modality=Modality.IMAGE, caption=caption, size=image.size, uri=thumbnail_uri(image))
 
 
-def _name(medium: Any, folder: Path) -> str:
+def _name(medium: Any, folders: Sequence[Path]) -> str:
     path = medium.get("path") if isinstance(medium, dict) else medium
-    return os.path.relpath(path, folder) if isinstance(path, str) else "embedded"
+    return _shown_path(path, folders) if isinstance(path, str) else "embedded"
+
+
+def _shown_path(path: str, folders: Sequence[Path]) -> str:
+    holding = (folder for folder in folders if os.path.abspath(path).startswith(os.path.join(folder, "")))
+    return os.path.relpath(path, next(holding, folders[0]))

@@ -162,7 +162,7 @@ def make_converter(
         column_names: the columns that the dataset has.
         base_converter: LLaMA-Factory's converter of `formats()[formatting].base`, where that is not None.
         dataset_dir: the folder of `dataset_info.json`, which holds the pools; None without such a folder.
-        class_names: the names of every column with a ClassLabel feature.
+        class_names: the names of every column with a ClassLabel feature, and of columns with labels that are texts.
         other_rows: the raw rows by index, images undecoded; None for streaming.
         find_media: LLaMA-Factory's `_find_medias`.
         media_folders: where media may be opened; None where the caller checks their paths itself.

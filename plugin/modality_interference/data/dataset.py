@@ -31,7 +31,7 @@ class RawDataset:
         columns: from the format's keys to the dataset's column names.
         seed: of every random choice.
         dataset_dir: the folder that holds the pools; None where the dataset has none on this machine.
-        class_names: of every column with a ClassLabel feature.
+        class_names: of every column with a ClassLabel feature, and of columns with labels that are texts.
         other_rows: the raw rows, by index; None where there is no random access (streaming).
         base_converter: LLaMA-Factory's converter, for formats that are made of its result.
         find_media: LLaMA-Factory's `_find_medias`: joins paths with `media_dir`; None for an empty list.

@@ -68,6 +68,7 @@ class Format:
     function: FormatFunction
     base: str | None
     defaults: Mapping[str, str] = field(default_factory=dict)
+    labels: tuple[str, ...] = ()
     check: "Callable[[RawDataset], None] | None" = None
     asks_per_modality: bool = False
 
@@ -112,6 +113,7 @@ def register_format(
     keys: tuple[str, ...] = (),
     base: str | None = None,
     defaults: Mapping[str, str] | None = None,
+    labels: tuple[str, ...] = (),
     check: "Callable[[RawDataset], None] | None" = None,
     asks_per_modality: bool = False,
 ) -> Callable[[FormatFunction], FormatFunction]:
@@ -125,6 +127,8 @@ def register_format(
         keys: keys of `TwinsSpec` that belong to certain formats and that this one uses.
         base: the LLaMA-Factory format whose converter `dataset.base_converter` is.
         defaults: the columns where `dataset_info.json` has no `columns` block.
+        labels: columns that hold class labels; where these are texts and nobody has named the classes, the classes are the
+            texts that the data has.
         check: called before any row is read, raises ModalityInterferenceError where the dataset does not fit.
         asks_per_modality: whether a row is asked about one modality after the other (the key `ask_about`), each in a row of
             its own with the modality in the column `audio_visual.ASKED`; such a format has no `relevant`.
@@ -137,7 +141,7 @@ def register_format(
     def register(function: FormatFunction) -> FormatFunction:
         _check_signature("format", name, function, ("row", "dataset", "rng"))
         _FORMATS[name] = Format(
-            name, columns, optional, keys, function, base, dict(defaults or {}), check, asks_per_modality
+            name, columns, optional, keys, function, base, dict(defaults or {}), labels, check, asks_per_modality
         )
         return function
 

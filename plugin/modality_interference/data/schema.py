@@ -66,6 +66,14 @@ def class_names(dataset: AnyDataset) -> dict[str, list[str]]:
     return {name: feature.names for name, feature in _known(dataset).items() if isinstance(feature, ClassLabel)}
 
 
+def text_classes(dataset: Dataset, columns: Collection[str]) -> dict[str, list[str]]:
+    """Names of the classes of label columns that hold texts: the texts that there are in all of them together, sorted."""
+    known = _known(dataset)
+    texts = [name for name in columns if getattr(known.get(name), "dtype", None) in ("string", "large_string")]
+    found = {text.strip() for name in texts for text in dataset.select_columns(name).unique(name) if text}
+    return dict.fromkeys(texts, sorted(found - {""}))
+
+
 def undecoded(dataset: AnyDataset) -> AnyDataset:
     """Leave media as bytes and paths, at every depth.
 

@@ -19,9 +19,15 @@ _CODE_SUFFIXES = frozenset(
 _CODE_STARTS = (b"#!", b"\x7fELF")
 
 
-def content_problems(folder: Path) -> list[str]:
-    """Files that are code or links out of the folder. Links are not followed, and only the first bytes are read."""
-    return [problem for path in _files(folder) if (problem := _file_problem(path, folder)) is not None]
+def content_problems(folder: Path, media_dir: Path | None = None) -> list[str]:
+    """Files that are code or links out of the folder. Links are not followed, and only the first bytes are read.
+
+    Args:
+        folder: the dataset folder.
+        media_dir: another folder that its user has named, into which links may lead.
+    """
+    roots = [folder] if media_dir is None else [folder, media_dir]
+    return [problem for path in _files(folder) if (problem := _file_problem(path, folder, roots)) is not None]
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -31,9 +37,9 @@ def _files(folder: Path) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if name != ".git")  # git's own files are not data
 
 
-def _file_problem(path: Path, folder: Path) -> str | None:
+def _file_problem(path: Path, folder: Path, roots: list[Path]) -> str | None:
     name = shown(os.path.relpath(path, folder))
-    if not is_inside(path, folder):
+    if not any(is_inside(path, root) for root in roots):
         return f"{name} is a symbolic link out of the dataset folder; copy what it names there"
 
     if path.suffix.lower() in _CODE_SUFFIXES or _starts_as_code(path):

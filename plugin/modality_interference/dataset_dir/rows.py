@@ -1,16 +1,14 @@
-"""Rows of a dataset folder with their twins and media; those outside the folder stay closed."""
+"""Rows of a dataset folder with their twins and media; those outside of the folders for media stay closed."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from PIL.Image import Image
 
 from ..data.records import Reason, TwinRecord, Variant
 from ..errors import ModalityInterferenceError, Unusable
-from ..files import check_is_path, is_inside
+from ..files import MediaFolders
 from ..media.audio import read_audio
 from ..media.image import image_name, image_remark, load_image
 from ..media.reference import find_medium
@@ -35,7 +33,7 @@ class Example:
         dropped_twins: why it would drop twins.
         lost: these twins.
         remarks: how LLaMA-Factory reads images of it that are good all the same.
-        problems: what no run should meet: media outside the folder, a row that would stop it.
+        problems: what no run should meet: a row that would stop it.
     """
 
     index: int
@@ -60,13 +58,15 @@ class Example:
         return [variant for variant in variants if variant not in self.lost]
 
 
-def read_example(convert: Callable[[], dict[str, Any]], index: int, folder: Path, clips: "TriedClips") -> Example:
+def read_example(
+    convert: Callable[[], dict[str, Any]], index: int, folders: MediaFolders, clips: "TriedClips"
+) -> Example:
     """Convert one row, load its images and read its clips; never raises for what the row holds.
 
     Args:
         convert: makes the aligned row.
         index: of the row.
-        folder: the dataset folder.
+        folders: where media may be opened.
         clips: those of the rows before.
     """
     example = Example(index)
@@ -84,31 +84,21 @@ def read_example(convert: Callable[[], dict[str, Any]], index: int, folder: Path
         example.dropped = Reason("no assistant turn", "an example needs user and assistant turns in alternation")
 
     if example.dropped is None:
-        _look_for_media(example, folder)
+        _look_for_media(example, folders)
 
-    if example.dropped is None and not example.problems:
+    if example.dropped is None:
         _read_media(example, record, clips)
 
     return example
 
 
-def _look_for_media(example: Example, folder: Path) -> None:
-    """Check that all media lie in the folder; paths that LLaMA-Factory did not find are relative to it, too."""
-    for column in (*_IMAGES, *_CLIPS):
-        items = list(example.aligned.get(column) or [])
-        for text in [path for item in _flat(items) if (path := _path(item))]:
-            try:
-                check_is_path(text)
-            except Unusable as error:
-                example.dropped = Reason.of(error)
-                return
-
-        items = example.aligned[column] = _in_folder(items, folder)
-        for path in filter(None, map(_path, _flat(items))):
-            if not is_inside(path, folder):
-                linked = os.path.abspath(path).startswith(os.path.join(folder, ""))
-                kind = "a link leads out of the dataset folder" if linked else "a medium is outside the dataset folder"
-                example.problems.append(Reason(kind, f"`{path[:300]}`"))
+def _look_for_media(example: Example, folders: MediaFolders) -> None:
+    """Drop a row with a medium that may not be opened; of an extension's plain format nothing else has looked at it."""
+    try:
+        for column in (*_IMAGES, *_CLIPS):
+            folders.check(list(example.aligned.get(column) or []))
+    except Unusable as error:
+        example.dropped = Reason.of(error)
 
 
 def _read_media(example: Example, record: TwinRecord, clips: "TriedClips") -> None:
@@ -165,28 +155,3 @@ class TriedClips:
 
         if (problem := self._problems[key]) is not None:
             raise problem
-
-
-def _flat(media: list[Any]) -> list[Any]:
-    """Media, a clip's frames one by one."""
-    return [item for medium in media for item in (medium if isinstance(medium, list) else [medium])]
-
-
-def _in_folder(item: Any, folder: Path) -> Any:
-    if isinstance(item, list):
-        return [_in_folder(frame, folder) for frame in item]
-
-    path = _path(item)
-    if path is None:
-        return item
-
-    joined = os.path.join(folder, path)
-    return joined if isinstance(item, str) else item | {"path": joined}
-
-
-def _path(item: Any) -> str | None:
-    """The path of a medium, None where it is embedded."""
-    if isinstance(item, dict):
-        item = item.get("path") if item.get("bytes") is None else None
-
-    return item if isinstance(item, str) else None

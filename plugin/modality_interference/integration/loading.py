@@ -62,7 +62,8 @@ def align_dataset(stock: Callable[..., AnyDataset], cache_dir: str | None) -> Ca
 
         every = [name for name in schema.column_names(dataset) if name != ROW]
         dataset = readable_rows(dataset, dataset_attr, layout)
-        folders = _media_folders(data_args, cache_dir)
+        # where Hugging Face keeps the files of datasets that it has downloaded
+        folders = media_folders(data_args, cache_dir, str(config.HF_DATASETS_CACHE), HF_HUB_CACHE)
         converter = twin_converter(dataset, every, dataset_attr, layout, data_args, training_args.seed, folders)
         if layout.asks_per_modality:
             check_split(dataset_attr.twin_name, data_args)
@@ -115,9 +116,14 @@ def _columns(dataset_attr: Any, layout: Format) -> Mapping[str, Any]:
     return named or layout.defaults
 
 
-def _media_folders(data_args: Any, cache_dir: str | None) -> MediaFolders:
-    """`media_dir`, `dataset_dir`, and where Hugging Face keeps the files of datasets that it has downloaded."""
-    named = (data_args.media_dir, data_args.dataset_dir, cache_dir, str(config.HF_DATASETS_CACHE), HF_HUB_CACHE)
+def media_folders(data_args: Any, *others: str | None) -> MediaFolders:
+    """Where media may be opened: in `media_dir`, in `dataset_dir`, and in other folders; links to these are followed.
+
+    Args:
+        data_args: LLaMA-Factory's.
+        others: those that exist count.
+    """
+    named = (data_args.media_dir, data_args.dataset_dir, *others)
     folders = [os.path.realpath(folder) for folder in named if isinstance(folder, str) and os.path.isdir(folder)]
     return MediaFolders(str(data_args.media_dir), tuple(dict.fromkeys(folders)))
 
@@ -129,7 +135,7 @@ def twin_converter(
     layout: Format,
     data_args: Any,
     seed: int,
-    media_folders: MediaFolders | None = None,
+    folders: MediaFolders,
 ) -> TwinConverter:
     """The converter of a dataset; without a `twins` block it makes no twins.
 
@@ -140,22 +146,28 @@ def twin_converter(
         layout: the format that reads them.
         data_args: LLaMA-Factory's; `dataset_dir`, `media_dir` and `streaming` are read.
         seed: of every random choice.
-        media_folders: where media may be opened; None where the caller checks their paths itself.
+        folders: where media may be opened.
     """
     # its media lookup serves formats without a base, too
     base = stock_converters.DATASET_CONVERTERS[layout.base or "alpaca"](dataset_attr, data_args)
+    spec, columns = dataset_attr.twins or PLAIN, _columns(dataset_attr, layout)
+    class_names = schema.class_names(dataset)
+    if spec.classes is None and isinstance(dataset, Dataset):
+        labels = {columns[key] for key in layout.labels if columns.get(key)}
+        class_names |= schema.text_classes(dataset, labels - set(class_names))
+
     return make_converter(
         formatting=layout.name,
-        spec=dataset_attr.twins or PLAIN,
-        columns=dataset_attr.twin_columns if dataset_attr.twins else _columns(dataset_attr, layout),
+        spec=spec,
+        columns=dataset_attr.twin_columns if dataset_attr.twins else columns,
         dataset_name=dataset_attr.twin_name,
         column_names=column_names,
         base_converter=base,
         dataset_dir=data_args.dataset_dir if isinstance(data_args.dataset_dir, str) else None,
-        class_names=schema.class_names(dataset),
+        class_names=class_names,
         other_rows=None if data_args.streaming else dataset,
         find_media=base._find_medias,
-        media_folders=media_folders,
+        media_folders=folders,
         seed=seed,
     )
 

@@ -1,6 +1,7 @@
 """Rows of a dataset folder's own files through the plugin's data path: without model, tokenizer and network.
 
-Dataset folders come from untrusted places: only files inside the folder are opened, by LLaMA-Factory's loader and by PIL.
+Dataset folders come from untrusted places: only files inside the folder are opened, by LLaMA-Factory's loader and by PIL,
+and media in a folder that the user has named.
 """
 
 import logging
@@ -23,6 +24,7 @@ from ..data.formats.audio_visual import ask_each
 from ..data.records import ROW
 from ..dataset_dir.rows import Example, TriedClips, read_example
 from ..errors import ModalityInterferenceError
+from ..files import MediaFolders
 from . import entries, loading
 from .plugin import deactivate, require
 
@@ -39,6 +41,7 @@ class LocalDataset:
         folder: the dataset folder.
         rows: the raw rows, media undecoded, with the columns that the entry names.
         columns: all that the data has.
+        media_folders: where its media may be opened.
         make_converter: makes what turns a raw row and its index into an aligned row.
     """
 
@@ -46,6 +49,7 @@ class LocalDataset:
     folder: Path
     rows: Dataset
     columns: list[str]
+    media_folders: MediaFolders
     make_converter: Callable[[], Converter]
 
     def examples(self, indexes: Iterable[int]) -> Iterator[Example]:
@@ -56,11 +60,13 @@ class LocalDataset:
         """
         convert, clips = self.make_converter(), TriedClips()
         for index in indexes:
-            yield read_example(lambda: convert(self.rows[index], index), index, self.folder, clips)
+            yield read_example(lambda: convert(self.rows[index], index), index, self.media_folders, clips)
 
 
 @contextmanager
-def open_dataset(name: str, entry: dict[str, Any], folder: Path, seed: int) -> Iterator[LocalDataset]:
+def open_dataset(
+    name: str, entry: dict[str, Any], folder: Path, seed: int, media_dir: Path | None = None
+) -> Iterator[LocalDataset]:
     """Load a dataset as LLaMA-Factory does.
 
     Args:
@@ -68,24 +74,28 @@ def open_dataset(name: str, entry: dict[str, Any], folder: Path, seed: int) -> I
         entry: its entry, which names a file and in which the checks of `dataset_dir` find nothing.
         folder: the dataset folder.
         seed: of the twins, as a run's `seed`.
+        media_dir: as a run's `media_dir`; None for the dataset folder.
 
     Raises:
         ModalityInterferenceError: LLaMA-Factory or the plugin refuses the entry or cannot read the data.
     """
     folder = folder.resolve()
     with _quiet(), TemporaryDirectory(prefix="modality_interference_") as cache:
-        attribute, data_args = _attribute(name, entry), _data_args(folder)
+        attribute, data_args = _attribute(name, entry), _data_args(folder, media_dir)
+        folders = loading.media_folders(data_args)
         rows = _rows(attribute, data_args, cache)
         layout, columns = loading.layout_of(attribute), [name for name in rows.column_names if name != ROW]
         if layout is None:
             make_converter: Callable[[], Converter] = partial(_plain_converter, attribute, data_args)
         else:
             rows = loading.readable_rows(rows, attribute, layout)
-            make_converter = partial(loading.twin_converter, rows, columns, attribute, layout, data_args, seed)
+            make_converter = partial(
+                loading.twin_converter, rows, columns, attribute, layout, data_args, seed, folders
+            )
             if layout.asks_per_modality:
                 rows = ask_each(rows, attribute.twins.asked_modalities)
 
-        yield LocalDataset(name, folder, rows, columns, make_converter)
+        yield LocalDataset(name, folder, rows, columns, folders, make_converter)
 
 
 @contextmanager
@@ -95,8 +105,9 @@ def open_rows(name: str, entry: dict[str, Any], folder: Path) -> Iterator[Datase
         yield schema.mark_invalid_text(_rows(_attribute(name, entry), _data_args(folder.resolve()), cache))
 
 
-def _data_args(folder: Path) -> Any:
-    return require("llamafactory.hparams", "DataArguments").DataArguments(dataset_dir=str(folder))
+def _data_args(folder: Path, media_dir: Path | None = None) -> Any:
+    arguments = require("llamafactory.hparams", "DataArguments").DataArguments
+    return arguments(dataset_dir=str(folder), media_dir=None if media_dir is None else str(media_dir))
 
 
 def _rows(attribute: Any, data_args: Any, cache: str) -> Dataset:

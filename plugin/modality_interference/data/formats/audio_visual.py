@@ -95,6 +95,7 @@ def check_clips(dataset: RawDataset) -> None:
     columns=("videos",),
     optional=("audios", *_LABELS.values(), *_SWAPPED.values(), *_SWAPPED_LABELS.values(), "distractors"),
     keys=("answer", "classes", "options", "question", "ask_about", "drop_asked_modality", "abstention"),
+    labels=(*_LABELS.values(), *_SWAPPED_LABELS.values()),
     check=check_clips,
     asks_per_modality=True,
 )

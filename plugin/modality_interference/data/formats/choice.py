@@ -60,8 +60,9 @@ def check_classes(dataset: RawDataset, column: str = "label") -> None:
     name, classes = dataset.columns[column], classes_of(dataset, column)
     if len(classes) < 2:
         raise dataset.error(
-            f"the label column `{name}` has no class names. Give a list of at least two names as "
-            "`twins.classes`, or make the column a ClassLabel."
+            f"the label column `{name}` has {f'the class {shown(classes[0])} alone' if classes else 'no class names'}. Give a "
+            "list of at least two names as `twins.classes`, or make the column a ClassLabel. Of labels that are texts no names "
+            "are needed, but with `streaming`."
         )
 
     named = dataset.class_names.get(name)
@@ -86,6 +87,7 @@ def check_classes(dataset: RawDataset, column: str = "label") -> None:
     columns=("images", "label"),
     optional=("distractors",),
     keys=("answer", "classes", "options", "question"),
+    labels=("label",),
     check=check_classes,
 )
 def read_image_classification(example: Mapping[str, Any], dataset: RawDataset, rng: random.Random) -> ParsedRow:
