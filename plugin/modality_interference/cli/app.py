@@ -10,7 +10,7 @@ import typer
 from .. import __version__
 from ..errors import ModalityInterferenceError
 from ..printable import printable
-from . import check, clips, diagnose, init, preview, report
+from . import check, clips, diagnose, init, listing, preview, report, schema
 from .terminal import escape_unencodable
 
 
@@ -100,6 +100,8 @@ _add(app, "init", init.run, init.DESCRIPTION, init.EXAMPLES)
 _add(app, "report", report.run, report.DESCRIPTION, report.EXAMPLES)
 _add(app, "preview", preview.run, preview.DESCRIPTION, preview.EXAMPLES)
 _add(app, "check", check.run, check.DESCRIPTION, check.EXAMPLES)
+_add(app, "list", listing.run, listing.DESCRIPTION, listing.EXAMPLES)
+_add(app, "schema", schema.run, schema.DESCRIPTION, schema.EXAMPLES)
 _add(_clips, "prepare", clips.prepare, clips.PREPARE_DESCRIPTION, clips.PREPARE_EXAMPLES)
 _add(_clips, "pair", clips.pair, clips.PAIR_DESCRIPTION, clips.PAIR_EXAMPLES)
 app.add_typer(_clips, name="clips")

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ModalityInterferenceError
-from ..files import LINK_OUT, OUTSIDE
 from ..printable import printable
 from .dataset_folder import DatasetDir, MediaDir, checked_folder, checked_media_dir, stay_offline
 from .terminal import say
@@ -32,8 +31,8 @@ modality-interference check my_data --media-dir /data/images
 modality-interference check my_data --json
 modality-interference check data_recipes/modality_interference_train --data-recipe"""
 SEED = 42  # any: a check looks at whether twins can be made
-# Kinds of dropped rows that are problems, whatever else a dataset holds: what a row says of its answer is wrong,
-# which is rather a mistake in the entry or the data than a lost file;
+# Kinds of dropped rows that are problems, whatever else a dataset holds: what a row says of its answer is wrong, which is
+# rather a mistake in the entry or the data than a lost file.
 LABEL_KINDS = frozenset(
     {
         "answer not among the options",
@@ -45,7 +44,6 @@ LABEL_KINDS = frozenset(
         "swapped clip of the same class",
     }
 )
-PROBLEM_KINDS = LABEL_KINDS | {OUTSIDE, LINK_OUT}  # or it names a file where none may be opened
 _KEY = re.compile(r"`([a-z_]+[\w.\[\]]*)`")  # what a problem is about stands first in it
 
 
@@ -170,7 +168,9 @@ def _try_rows(dataset: "LocalDataset", rows: int) -> tuple[list[str], list[Probl
     """Convert the first rows; returns notes and problems."""
     from ..batching.dropped import REMARKS, summaries
     from ..dataset_dir.entry import dataset_problem
+    from ..files import LINK_OUT, OUTSIDE
 
+    problem_kinds = LABEL_KINDS | {OUTSIDE, LINK_OUT}
     tried = min(rows, len(dataset.rows))
     twins, good = Counter[str](), 0
     dropped: list[tuple[str, int, list[Reason]]] = []
@@ -180,7 +180,7 @@ def _try_rows(dataset: "LocalDataset", rows: int) -> tuple[list[str], list[Probl
         problems += ((example.data_row, problem) for problem in example.problems)
         if reasons := [example.dropped] if example.dropped else example.dropped_twins:
             dropped.append((dataset.name, example.data_row, reasons))
-            problems += ((example.data_row, reason) for reason in reasons if reason.kind in PROBLEM_KINDS)
+            problems += ((example.data_row, reason) for reason in reasons if reason.kind in problem_kinds)
 
         if not example.dropped and not example.problems:
             good += 1

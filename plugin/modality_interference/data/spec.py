@@ -66,7 +66,7 @@ class TwinsSpec(BaseModel):
         None,
         description=f"a non-empty list out of {_MODALITIES}, or the name of a column that holds such lists",
     )
-    perturbations: tuple[PerturbationSpec, ...] = ()
+    perturbations: Annotated[tuple[PerturbationSpec, ...], Field(max_length=MAX_PERTURBATIONS)] = ()
     answer: Literal["letter", "text"] = Field("letter", description='"letter" or "text"')
     shuffle_options: bool = Field(False, description="true or false")
     classes: Annotated[tuple[_Text, ...], Field(min_length=2)] | None = Field(
@@ -162,16 +162,25 @@ def _find_format(formatting: str, dataset: str) -> Format:
     return known[formatting]
 
 
+def twins_keys(layout: Format) -> list[str]:
+    """The keys that a `twins` block of a format may have."""
+    of_formats = _keys_of_formats()
+    keys = [key for key in TwinsSpec.model_fields if key not in of_formats or key in layout.keys]
+    return [key for key in keys if key != "relevant" or not layout.asks_per_modality]
+
+
+def _keys_of_formats() -> set[str]:
+    """Keys that belong to certain formats."""
+    return {key for layout in formats().values() for key in layout.keys}
+
+
 def _check_keys(block: Mapping[str, Any], layout: Format, where: str) -> None:
-    of_formats = {key for other in formats().values() for key in other.keys}
-    allowed = [key for key in TwinsSpec.model_fields if key not in of_formats or key in layout.keys]
-    if layout.asks_per_modality:
-        allowed.remove("relevant")
-        if "relevant" in block:
-            raise ModalityInterferenceError(
-                f"{where}.relevant` is not used by the format `{layout.name}`, which asks about one modality after the "
-                "other. Remove the key, and say with `ask_about` what to ask about."
-            )
+    of_formats, allowed = _keys_of_formats(), twins_keys(layout)
+    if layout.asks_per_modality and "relevant" in block:
+        raise ModalityInterferenceError(
+            f"{where}.relevant` is not used by the format `{layout.name}`, which asks about one modality after the "
+            "other. Remove the key, and say with `ask_about` what to ask about."
+        )
 
     for key in block:
         if key in of_formats and key not in allowed:

@@ -2,8 +2,6 @@
 
 from importlib.metadata import EntryPoint, entry_points
 
-from llamafactory.data import converter
-
 from ..data.registry import formats, undone_on_error
 from ..errors import ModalityInterferenceError
 
@@ -38,5 +36,7 @@ def _package(entry: EntryPoint) -> str:
 
 def known_formats() -> set[str]:
     """LLaMA-Factory's formats and those of twins, with what installed extensions add."""
+    from llamafactory.data import converter  # not at the top: extensions alone need no LLaMA-Factory
+
     load_extensions()
     return {*converter.DATASET_CONVERTERS, *formats()}

@@ -16,7 +16,7 @@ class SwappedVideo(Parameters):
     """`swapped_video` has no parameters, but needs other clips."""
 
     def check(self, dataset: RawDataset) -> None:
-        """Look for other clips."""
+        """Look for other rows with videos (not with `streaming`)."""
         _check(dataset, Modality.VIDEO)
 
 
@@ -24,7 +24,7 @@ class SwappedAudio(Parameters):
     """`swapped_audio` has no parameters, but needs other audio."""
 
     def check(self, dataset: RawDataset) -> None:
-        """Look for other audio."""
+        """Look for other rows with audio (not with `streaming`)."""
         _check(dataset, Modality.AUDIO)
 
 

@@ -53,7 +53,7 @@ class IrrelevantImage(Parameters):
     pool: str | None = Field(None, description="a folder of images, relative to `dataset_dir`")
 
     def check(self, dataset: RawDataset) -> None:
-        """Look into the pool, or for other rows with images."""
+        """Look for the pool's images; without a pool, other rows with images (not with `streaming`)."""
         if self.pool is not None:
             dataset.pool(self.pool)
         elif dataset.other_rows is None:
@@ -78,7 +78,7 @@ class ScreenshotImage(Parameters):
     pool: str = Field(description="a folder of screenshots, relative to `dataset_dir`")
 
     def check(self, dataset: RawDataset) -> None:
-        """Look into the pool."""
+        """Look for the pool's images."""
         dataset.pool(self.pool)
 
 
