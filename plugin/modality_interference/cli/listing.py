@@ -20,8 +20,8 @@ DESCRIPTION = """\
 List the perturbations, the formats and the keys of a `twins` block, each with what it does, what it takes and its
 defaults; those of installed extensions, too. Needs no dataset and no model."""
 EXAMPLES = """\
-modality-interference list
-modality-interference list --json"""
+modality-interference list --json
+modality-interference list"""
 
 
 def run(as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, for programs.")] = False) -> int:
