@@ -33,7 +33,7 @@ def init(*words, model="Qwen/Qwen2.5-VL-3B-Instruct"):
 
 
 def problems(folder):
-    return [problem for problem in check_dataset_folder(folder, rows=32).problems if "README.md" not in problem]
+    return check_dataset_folder(folder, rows=32).messages
 
 
 def test_the_recipe_starts_as_it_is(folder, checkpoint, tmp_path, monkeypatch, capsys):

@@ -99,7 +99,7 @@ def test_distract_bench(checkpoint, tmp_path, monkeypatch):
 
     (folder / "raw" / "data" / "questions.jsonl").write_text("\n".join(map(json.dumps, rows)))
     run_lines_of_card(folder, monkeypatch)
-    assert main(["check", str(folder)]) == 0
+    assert main(["check", str(folder), "--data-recipe"]) == 0
     found = rows_of(folder, checkpoint("qwen2_5_vl"), "distract_bench,distract_bench_free", media_dir=str(folder))
     assert found["distract_bench"] == [
         (asked("Which angle?", "$10$", "$15$"), "B", []),
@@ -123,7 +123,7 @@ def test_mvi_bench(checkpoint, tmp_path, monkeypatch):
 
     (folder / "annotations.json").write_text(json.dumps(rows))
     run_lines_of_card(folder, monkeypatch)
-    assert main(["check", str(folder)]) == 0
+    assert main(["check", str(folder), "--data-recipe"]) == 0
     names = "mvi_bench_normal,mvi_bench_misleading"
     for found in rows_of(folder, checkpoint("qwen2_5_vl"), names, media_dir=str(folder)).values():
         assert len(found) == 8
@@ -172,7 +172,7 @@ def test_xmodbench(tmp_path, monkeypatch):
         ["Data/a.png"],
         ["Data/a.mp4"],
     ]
-    assert main(["check", str(folder)]) == 0
+    assert main(["check", str(folder), "--data-recipe"]) == 0
 
 
 def test_echobench(checkpoint, tmp_path, monkeypatch):
@@ -186,7 +186,7 @@ def test_echobench(checkpoint, tmp_path, monkeypatch):
     ]
     pd.DataFrame([found | row for found in rows]).to_csv(folder / "EchoBench.tsv", sep="\t", index=False)
     run_lines_of_card(folder, monkeypatch)
-    assert main(["check", str(folder)]) == 0
+    assert main(["check", str(folder), "--data-recipe"]) == 0
     (found,) = rows_of(folder, checkpoint("qwen2_5_vl"), "echobench", media_dir=str(folder))["echobench"]
     assert found == (asked("What is seen?", "a lung", "a heart"), "B", ["given_text", "given_text_2", "given_text_3"])
     assert os.listdir("images") == ["1.jpg"]
