@@ -78,6 +78,22 @@ def test_rows_and_places_of_options_that_begin_alike():
     assert answer_start(clean.labels, (8, 9)) == 5 and answer_start(clean.labels, ()) == 3
 
 
+def test_a_claimed_answer_takes_a_row_of_the_twin_and_one_of_the_clean_row():
+    """After a turn of one label (60), the right answer is 2 0, the claimed one 1 5 0."""
+    clean = TokenizedRow([50, 60, 51, 2, 0], [-100, 60, -100, 2, 0])
+    twin = TokenizedRow([52, 50, 60, 51, 2, 0], [-100, -100, 60, -100, 2, 0], target="red", claimed_ids=[1, 5, 0])
+    example = TokenizedExample(clean, [twin])
+    rows, examples, twin_of = [clean, twin], [example, example], [0, 0]
+    first, second = ask(rows, examples, twin_of)
+    assert (first.claims, first.claimed, second.claimed, second.target) == ((), None, "red", None)
+    assert second.claims == (
+        OptionTokens(1, 1, (2, 0)), OptionTokens(2, 0, (1, 5, 0)), OptionTokens(0, 1, (2, 0)), OptionTokens(3, 0, (1, 5, 0)),
+    )  # fmt: skip
+    assert [row.input_ids for row in rows[2:]] == [[52, 50, 60, 51, 1, 5, 0], [50, 60, 51, 1, 5, 0]]
+    assert [row.labels for row in rows[2:]] == [[-100] * 4 + [1, 5, 0], [-100] * 3 + [1, 5, 0]]
+    assert twin_of == [0, 0, 0, 0] and len(examples) == 4
+
+
 def test_a_skipped_thought_costs_no_rows(checkpoint, tmp_path):
     """`qwen3_vl` writes `<think>` ... `</think>` before every answer; 8 questions with 4 options of one token: 8 rows."""
     folder = write_datasets(tmp_path / "data")

@@ -36,6 +36,16 @@ def test_rates_by_hand():
     )
 
 
+def test_a_free_answer_tells_itself_whether_the_clean_one_was_the_target():
+    rows = [
+        scored(0, answer="The 2.", correct=False), scored(1, answer="3"),
+        scored(0, "misleading_text", False, answer="2!", misled=True, clean_misled=True, target="2"),
+        scored(1, "misleading_text", False, answer="two", misled=True, clean_misled=False, target="2"),
+    ]  # fmt: skip
+    found = means(rows, generated=True)["pets", "", "misleading_text"]
+    assert (found["misled_rate"], found["excess_misled_rate"]) == (1, 0.5)
+
+
 def test_unparsable_answers_are_counted_where_answers_are_generated():
     rows = [scored(0), scored(1, correct=False, answer=None), scored(2), scored(3)]
     assert means(rows, generated=True)["pets", "", "clean"] == {"accuracy": 0.75, "unparsable_rate": 0.25}

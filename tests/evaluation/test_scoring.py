@@ -181,6 +181,24 @@ def test_free_answers(table):
     assert first.causal_effect == pytest.approx(np.mean(effects), abs=1e-6)
 
 
+def test_a_claimed_answer_is_compared_with_the_right_one(table):
+    """Rows 0 and 1 hold the right answer (1 0), rows 2 and 3 the claimed one (4), of the twin and of the clean row."""
+    places = [
+        OptionTokens(1, 0, (1, 0)),
+        OptionTokens(2, 0, (4,)),
+        OptionTokens(0, 0, (1, 0)),
+        OptionTokens(3, 0, (4,)),
+    ]
+    log_p = log_softmax(table, axis=-1)
+    right = {row: log_p[start, 1] + log_p[start + 1, 0] for row, start in ((0, 0), (1, 2))}
+    given = [question(0), question(1, claimed="2", claims=tuple(places))]
+    clean, twin = score_likelihood(given, answers([2, 2, 1, 1], table[:6]), lambda ids: "")
+    assert (clean.misled, clean.clean_misled, clean.target) == (None, None, None)
+    assert (twin.misled, twin.clean_misled, twin.target) == (log_p[4, 4] > right[1], log_p[5, 4] > right[0], "2")
+    nothing = score_likelihood([question(0), question(1, claimed="2")], answers([2, 2], table[:4]), lambda ids: "")
+    assert [row.misled for row in nothing] == [None, None]
+
+
 def test_free_answers_are_judged_where_the_last_turn_is(table):
     """Two turns of one token, a skipped thought, two tokens: of what differs, only the last two tokens count."""
     logits = np.concatenate([table[:5], table[:5]])

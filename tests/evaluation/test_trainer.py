@@ -76,6 +76,57 @@ def option_scores(data, model, example, row) -> tuple[list[float], list[float]]:
     return found, by_length
 
 
+def write_free(folder: Path) -> Path:
+    """A dataset_dir of questions without options: `free`."""
+    rows = json.loads((write_datasets(folder) / "pictures.json").read_text())
+    columns = {"prompt": "ask", "response": "say", "images": "images"}
+    twins = {
+        "relevant": ["image"],
+        "perturbations": ["misleading_text", {"name": "misleading_text", "families": ["note"]}],
+    }
+    free = [{"ask": f"<image>{row['question']}", "say": row["choices"][0], "images": row["images"]} for row in rows]
+    (folder / "free.json").write_text(json.dumps(free))
+    entry = {"file_name": "free.json", "formatting": "alpaca_twins", "columns": columns, "twins": twins}
+    (folder / "dataset_info.json").write_text(json.dumps({"free": entry}))
+    return folder
+
+
+def test_free_answers_are_misled_by_the_claimed_one(checkpoint, tmp_path):
+    """By likelihood, against single forwards with either answer; then as generated."""
+    path, folder = checkpoint(FAMILY), write_free(tmp_path / "data")
+    metrics = diagnose(path, folder, tmp_path / "run", eval_dataset="free")
+    model, data = (
+        AutoModelForImageTextToText.from_pretrained(path).eval(),
+        load_data(keys(path, folder, tmp_path / "again", eval_dataset="free")),
+    )
+    assert len(data.evaluation) > 4
+    for label in ("misleading_text", "misleading_text_note"):
+        misled, clean_misled = [], []
+        for example in data.evaluation:
+            row = next(item for item in example["variants"] if item["perturbation"] == label)
+            right = [token for token in example["labels"] if token != -100]
+            messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": row["target"]}]
+            claimed = data.template.encode_oneturn(data.tokenizer, messages)[1]
+            asked = {**example, "option_ids": [right, claimed], "choices": ["right", "wrong"]}
+            for found, shown in ((misled, row), (clean_misled, example)):
+                found.append(bool(np.argmax(option_scores(data, model, asked, shown)[0])))
+
+        assert metrics[f"eval_free_{label}_misled_rate"] == pytest.approx(np.mean(misled))
+        excess = np.mean(misled) - np.mean(clean_misled)
+        assert metrics[f"eval_free_{label}_excess_misled_rate"] == pytest.approx(excess)
+
+    assert {(row.perturbation, row.family) for row in read_rows(tmp_path / "run")} == {
+        ("clean", None), ("misleading_text", "statement"), ("misleading_text_note", "note"),
+    }  # fmt: skip
+    settings = dict(diagnosis_scoring="generate", predict_with_generate=True, max_new_tokens=4)
+    generated = diagnose(
+        path, folder, tmp_path / "generated", eval_dataset="free", diagnosis_free_answers="contained", **settings
+    )
+    assert 0 <= generated["eval_free_misleading_text_misled_rate"] <= 1
+    assert read_diagnosis(tmp_path / "generated").free_answers == "contained"
+    assert read_diagnosis(tmp_path / "run").free_answers is None
+
+
 @pytest.mark.parametrize(
     ("family", "template"),
     [("qwen2_5_vl", TEMPLATE), ("llava", "llava"), ("gemma3", "gemma3"), ("qwen3_vl", "qwen3_vl")],

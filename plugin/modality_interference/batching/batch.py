@@ -50,6 +50,8 @@ class Question:
         answer: the index of the right option, None where there are no options.
         target: the index of the option that the perturbation claims to be right, None where it claims none.
         claimed: the wrong answer that it claims, where the answer is free; None where it claims none.
+        claims: where the right answer and the claimed one are scored, of the row and then of its clean row; empty in
+            generation, and where nothing is claimed.
         family: the family of texts that it took its words from; None where it has no families.
         options: for every option, where it is scored; empty in generation, and where the answer is free: without options, or
             with a response that is neither an option's text nor its letter.
@@ -74,6 +76,7 @@ class Question:
     answer: int | None = None
     target: int | None = None
     claimed: str | None = None
+    claims: tuple[OptionTokens, ...] = ()
     family: str | None = None
     options: tuple[OptionTokens, ...] = ()
     beginning: OptionTokens | None = None

@@ -31,6 +31,8 @@ class TokenizedRow:
         perturbation: the twin's label, `CLEAN` for the clean row.
         target: the wrong option or answer that the perturbation claims to be right; of a clean row, see `TwinRecord`.
         family: see `Variant`.
+        claimed_ids: the label ids of the target as an answer, where the answer is free; empty where it cannot be compared with
+            the right one.
     """
 
     input_ids: list[int]
@@ -42,6 +44,7 @@ class TokenizedRow:
     perturbation: str = CLEAN
     target: str | None = None
     family: str | None = None
+    claimed_ids: Sequence[int] = ()
 
     @classmethod
     def empty(cls, input_ids: Sequence[int] = ()) -> "TokenizedRow":
@@ -63,6 +66,7 @@ class TokenizedRow:
             perturbation=value.get("perturbation") or CLEAN,
             target=value.get("target") or None,
             family=value.get("family") or None,
+            claimed_ids=value.get("claimed_ids") or (),
         )
 
     def to_arrow(self) -> dict[str, Any]:
@@ -165,7 +169,12 @@ class TokenizedExample:
     def to_arrow(self) -> dict[str, Any]:
         """The row of a tokenized dataset; see `schema.tokenized` for the types."""
         names = [
-            {"perturbation": row.perturbation, "target": row.target or "", "family": row.family or ""}
+            {
+                "perturbation": row.perturbation,
+                "target": row.target or "",
+                "family": row.family or "",
+                "claimed_ids": list(row.claimed_ids),
+            }
             for row in self.variants
         ]
         return {

@@ -58,7 +58,8 @@ def ask(
 
     Of options, the tokens that all begin with are left out: a template's empty thought, or "a " of "a cat" and "a dog". A row's
     logits tell the likelihood of the right option, whose tokens it holds, and of all options of which one token is left.
-    Another option takes a row of its own, appended to all three lists.
+    Another option takes a row of its own, appended to all three lists; so do the wrong answer that a twin without options
+    claims, and the same answer to its clean row.
 
     Args:
         rows: clean rows, each followed by its twins.
@@ -74,6 +75,7 @@ def ask(
             question(index, rows[index], examples[index], twin_of[index]),
             beginning=_beginning(index, rows[index], examples[index], thought),
             options=_options(index, rows, examples, twin_of),
+            claims=_claims(index, rows, examples, twin_of),
         )
         for index in range(len(rows))
     ]
@@ -136,6 +138,27 @@ def _is_removed(row: TokenizedRow, example: TokenizedExample) -> bool:
     references = row.references or {}
     names = (name for modality in from_bits(example.relevant) for name in references.get(modality, ()))
     return any(map(is_removed, names))
+
+
+def _claims(
+    index: int, rows: list[TokenizedRow], examples: list[TokenizedExample], twin_of: list[int]
+) -> tuple[OptionTokens, ...]:
+    """Of a twin and its clean row the right answer and the one that the twin claims; see `Question.claims`."""
+    claimed = tuple(rows[index].claimed_ids)
+    if not claimed or examples[index].option_ids:
+        return ()
+
+    found = []
+    for asked in (index, twin_of[index]):
+        row = rows[asked]
+        start = last_turn_start(row.labels)
+        right = OptionTokens(asked, _labels_before(row, start), tuple(row.labels[start:]))
+        found += [right, OptionTokens(len(rows), 0, claimed)]
+        rows.append(row.with_answer(start, claimed))
+        examples.append(examples[asked])
+        twin_of.append(twin_of[asked])
+
+    return tuple(found)
 
 
 def _options(
@@ -207,6 +230,10 @@ class OptionEncoder:
             return [], []
 
         return full if _one_begins_another(short) else short, [len(text) for text in answers]
+
+    def answer(self, text: str) -> list[int]:
+        """The label ids of an answer, the turn's end included."""
+        return self._labels(text)
 
     def _labels(self, text: str) -> list[int]:
         return remembered(self._known, _REMEMBERED, text, lambda: self.encode(text))

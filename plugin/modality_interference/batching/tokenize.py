@@ -102,6 +102,7 @@ class TwinProcessor(SupervisedDatasetProcessor):
             choices = list(record.choices)
             option_ids, option_lengths = self._options.options(choices, record.answer, response, last_turn)
 
+        claimed = self._claimed_answers(record, row["_response"], clean.labels)
         twins, dropped = [], []
         for variant in record.variants:
             try:
@@ -111,7 +112,13 @@ class TwinProcessor(SupervisedDatasetProcessor):
                 dropped.append(Reason.of(error, f"{variant.perturbation} twin, "))
             else:
                 twins.append(
-                    replace(twin, perturbation=variant.perturbation, target=variant.target, family=variant.family)
+                    replace(
+                        twin,
+                        perturbation=variant.perturbation,
+                        target=variant.target,
+                        family=variant.family,
+                        claimed_ids=claimed.get(variant.target or "", ()),
+                    )
                 )
 
         clean = replace(clean, target=record.target)
@@ -120,6 +127,18 @@ class TwinProcessor(SupervisedDatasetProcessor):
 
     def _asked(self, prompt: list[Message], record: TwinRecord) -> list[Message]:
         return with_instruction(prompt, self.instruction, record.relevant)
+
+    def _claimed_answers(self, record: TwinRecord, response: list[Message], labels: list[int]) -> dict[str, list[int]]:
+        """The label ids of the wrong answers that twins of a row without options claim, by their text.
+
+        Empty where the template writes the right answer in another way than it writes an answer alone.
+        """
+        targets = {variant.target for variant in record.variants if variant.target is not None}
+        right = response[0]["content"]
+        if record.choices or not targets or self._options.answer(right) != labels[last_turn_start(labels) :]:
+            return {}
+
+        return {target: self._options.answer(target) for target in targets}
 
     def _compare(self, twin: TokenizedRow, clean: TokenizedRow, answer: list[int]) -> None:
         """Refuse a twin of which `cutoff_len` has cut off more than of its clean row, or all that is perturbed."""

@@ -157,6 +157,7 @@ def tokenized(dataset: AnyDataset) -> Features:
     tokens = {f"{name}_tokens": List(Value("int32")) for name in ("image", "video", "audio")}
     tokens |= {"media_runs": List(List(Value("int32")))}
     names = {name: Value("string") for name in ("perturbation", "target", "family")}
+    names |= {"claimed_ids": List(Value("int32"))}
     return Features(
         {
             **token_ids,

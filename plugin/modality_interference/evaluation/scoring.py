@@ -26,7 +26,8 @@ def score_likelihood(
 
     A row without options, or whose response is neither an option nor its letter, is answered with the most likely token at
     every position of the right answer (teacher forcing), and is right where all tokens are. Its causal effect is the mean over these positions of the Jensen-Shannon divergence
-    between the distributions over the vocabulary. Of several turns, the last one is the answer; a skipped thought is no
+    between the distributions over the vocabulary. It is misled where the wrong answer that its perturbation claims is more
+    likely than the right one, by the sums of the log-probabilities of their tokens, the turn's end included. Of several turns, the last one is the answer; a skipped thought is no
     part of it.
 
     Args:
@@ -100,6 +101,7 @@ def _score_free(questions: list[Question], answers: Answers, decode: Callable[[l
     flips, effects = answers.flips(rows, clean).tolist(), _free_effects(answers, rows, clean).tolist()
     correct = answers.correct[rows].tolist()
     texts = _greedy_texts(answers, decode)
+    misled = _misled(questions, answers)
     return [
         scored_row(
             question,
@@ -108,9 +110,26 @@ def _score_free(questions: list[Question], answers: Answers, decode: Callable[[l
             correct=bool(correct[index]),
             flipped=flips[index] if _is_twin(question) else None,
             causal_effect=_bits(effects[index]) if _is_twin(question) else None,
+            misled=misled[index][0],
+            clean_misled=misled[index][1],
         )
         for index, question in enumerate(questions)
     ]
+
+
+def _misled(questions: list[Question], answers: Answers) -> list[tuple[bool | None, bool | None]]:
+    """Whether each row and its clean row have the claimed answer more likely than the right one; None where nothing is claimed."""
+    likelihoods = iter(_log_likelihoods([place for one in questions for place in one.claims], answers).tolist())
+    found: list[tuple[bool | None, bool | None]] = []
+    for question in questions:
+        if not question.claims:
+            found.append((None, None))
+            continue
+
+        right, wrong, clean_right, clean_wrong = (next(likelihoods) for _ in question.claims)
+        found.append((wrong > right, clean_wrong > clean_right))
+
+    return found
 
 
 def _free_effects(answers: Answers, rows: Tensor, clean: Tensor) -> Tensor:
