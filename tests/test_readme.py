@@ -164,9 +164,9 @@ def test_commands_name_what_exists(page):
 
 @pytest.mark.parametrize("page", ALL_PAGES, ids=name_of)
 def test_options_of_the_command_exist(page):
-    found = re.findall(r"modality-interference ((?:clips )?[a-z]+)((?:[^\n`\\]|\\\n)*)", read(page))
+    found = re.findall(r"modality-interference ((?:(?:clips|suite) )?[a-z]+)((?:[^\n`\\]|\\\n)*)", read(page))
     for command, rest in found:
-        if command in ("clips", "recipes"):
+        if command in ("clips", "recipes", "suite"):
             continue
 
         options = set(re.findall(r"(?<![\w-])(--?[a-z][a-z-]*)", rest.split("#")[0].split("->")[0]))

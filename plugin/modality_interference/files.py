@@ -199,6 +199,17 @@ def read_text(folder: Path, name: str, limit: int) -> str:
     Raises:
         ModalityInterferenceError: it is missing, not a regular file, outside the folder, too large or not UTF-8.
     """
+    content = read_bytes(folder, name, limit)
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ModalityInterferenceError(
+            f"`{name}` is not UTF-8 text (byte {error.start:,}); save it as UTF-8"
+        ) from error
+
+
+def read_bytes(folder: Path, name: str, limit: int) -> bytes:
+    """`read_text`, of any small file."""
     path = folder / name
     if not is_inside(path, folder):
         raise ModalityInterferenceError(f"`{name}` is a link out of the dataset folder; copy the file there")
@@ -215,12 +226,7 @@ def read_text(folder: Path, name: str, limit: int) -> str:
     if len(content) > limit:
         raise ModalityInterferenceError(f"`{name}` is larger than {limit:,} bytes")
 
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ModalityInterferenceError(
-            f"`{name}` is not UTF-8 text (byte {error.start:,}); save it as UTF-8"
-        ) from error
+    return content
 
 
 def write_text(path: Path, text: str) -> None:

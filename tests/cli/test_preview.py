@@ -341,7 +341,10 @@ def test_the_page_in_a_browser(shown, tmp_path):
             "picture",
             "`dataset_info.json` has no dataset `picture`. Did you mean `pictures`? It has: `plain`, `pictures`",
         ),
-        ("hub", "dataset `hub` is not on this machine (hub dataset `owner/name`), and a preview downloads nothing."),
+        (
+            "hub",
+            "dataset `hub` is not on this machine (hub dataset `owner/name`), and this command downloads nothing.",
+        ),
         ("wrong", "- dataset `wrong`: `file_name` '../x.json' leads upwards"),
         ("wrong", "- dataset `wrong`: `formatting` is 'alpacca'. Did you mean `alpaca`?"),
     ],

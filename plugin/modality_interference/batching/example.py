@@ -3,12 +3,12 @@
 `to_arrow` is the only place that writes the columns of a tokenized dataset, `from_arrow` the only one that reads them.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..data.records import Reason
+from ..media.reference import first_file_name
 from ..modality import CLEAN, IGNORE_LABEL, MEDIA, Modality
 
 
@@ -138,12 +138,7 @@ class TokenizedExample:
     @property
     def medium(self) -> str:
         """The name of the file of the row's first image, video or audio; "" where there is none. Files of rows are shared."""
-        for item in (item for modality in MEDIA for item in self.media.get(modality, ())):
-            path = item.get("path") if isinstance(item, Mapping) else item
-            if isinstance(path, str):
-                return os.path.basename(path)
-
-        return ""
+        return first_file_name(self.media.get(modality, ()) for modality in MEDIA)
 
     @classmethod
     def from_arrow(cls, value: Mapping[str, Any]) -> "TokenizedExample":

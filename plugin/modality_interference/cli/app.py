@@ -10,7 +10,7 @@ import typer
 from .. import __version__
 from ..errors import ModalityInterferenceError
 from ..printable import printable
-from . import check, clips, diagnose, init, listing, preview, report, schema
+from . import check, clips, diagnose, init, listing, preview, report, schema, suite
 from .terminal import escape_unencodable
 
 
@@ -105,3 +105,7 @@ _add(app, "schema", schema.run, schema.DESCRIPTION, schema.EXAMPLES)
 _add(_clips, "prepare", clips.prepare, clips.PREPARE_DESCRIPTION, clips.PREPARE_EXAMPLES)
 _add(_clips, "pair", clips.pair, clips.PAIR_DESCRIPTION, clips.PAIR_EXAMPLES)
 app.add_typer(_clips, name="clips")
+_suite = _group(suite.DESCRIPTION)
+_add(_suite, "export", suite.export, suite.EXPORT_DESCRIPTION, suite.EXPORT_EXAMPLES)
+_add(_suite, "score", suite.score, suite.SCORE_DESCRIPTION, suite.SCORE_EXAMPLES)
+app.add_typer(_suite, name="suite")

@@ -1,6 +1,5 @@
 """`modality-interference diagnose`: from a model and a data file to a report, without a recipe."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -74,8 +73,6 @@ def run(
     yes: Yes = False,
 ) -> int:
     """Plan, run, and say what was found."""
-    _use_one_card()
-
     from ..integration.diagnose import LocalModel
     from ..integration.model_template import template_of
 
@@ -88,12 +85,6 @@ def run(
     plan = _plan(data, wishes, stem, output, rows, seed, scoring)
     _diagnose(plan, LocalModel(model, template, adapter, batch_size))
     return 0
-
-
-def _use_one_card() -> None:
-    """Show torch, which is not imported yet, one GPU: LLaMA-Factory refuses several in one process."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    os.environ["CUDA_VISIBLE_DEVICES"] = "0" if visible is None else visible.split(",")[0]
 
 
 @dataclass(frozen=True)
@@ -166,10 +157,11 @@ def _diagnose(plan: "DiagnosisPlan", model: "LocalModel") -> None:
     with progress_bar("Asking the model") as show_progress:
         run_recipe(recipe, show_progress)
 
-    _print_findings(plan.output_dir)
+    print_findings(plan.output_dir)
 
 
-def _print_findings(folder: Path) -> None:
+def print_findings(folder: Path) -> None:
+    """Print the rates of a folder's diagnosis, what they say in words, and where the page is."""
     from ..report.summary import diagnosis_summary
     from ..report.table import of_all, tidy_table
     from ..results import read_diagnosis

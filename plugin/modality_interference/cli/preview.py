@@ -1,6 +1,6 @@
 """`modality-interference preview`: clean rows beside their twins, in the terminal and as a page."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,9 +79,9 @@ def preview_rows(
     from ..integration.offline import open_dataset
     from .preview_rows import previewed_row
 
-    entry = _entry(folder, name)
+    entry = checked_entry(folder, name)
     with open_dataset(name, entry, folder, seed, media_dir) as dataset:
-        _refuse(name, absent_column_problems(entry, dataset.columns))
+        refuse(name, absent_column_problems(entry, dataset.columns))
         total = len(dataset.rows)
         shown = min(rows, total)
         folders = [folder] if media_dir is None else [folder, media_dir]
@@ -89,8 +89,19 @@ def preview_rows(
         return [previewed_row(example, folders) for example in dataset.examples(indexes)], total
 
 
-def _entry(folder: Path, name: str) -> dict[str, Any]:
-    """The dataset's entry, in which there is no problem and whose data is in the folder."""
+def checked_entry(
+    folder: Path, name: str, change: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    """A dataset's entry, in which there is no problem and whose data is in the folder.
+
+    Args:
+        folder: the dataset folder.
+        name: of the dataset.
+        change: what a command's options change in it.
+
+    Raises:
+        ModalityInterferenceError: with all problems of the entry.
+    """
     from ..dataset_dir.entry import dataset_problems, remote_source
     from ..dataset_dir.info import INFO_FILE, read_info
     from ..integration.extensions import known_formats
@@ -98,23 +109,27 @@ def _entry(folder: Path, name: str) -> dict[str, Any]:
 
     info = read_info(folder)
     if name not in info.datasets:
-        _refuse(name, info.problems)
+        refuse(name, info.problems)
         raise ModalityInterferenceError(
             f"`{INFO_FILE}` has no dataset `{name}`.{suggestion(name, info.datasets)} It has: {listed(info.datasets)}."
         )
 
     entry = info.datasets[name]
-    _refuse(name, dataset_problems(name, entry, folder, known_formats()))
+    if change is not None and isinstance(entry, dict):
+        entry = change(entry)
+
+    refuse(name, dataset_problems(name, entry, folder, known_formats()))
     if elsewhere := remote_source(entry):
         raise ModalityInterferenceError(
-            f"dataset `{name}` is not on this machine ({elsewhere}), and a preview downloads nothing. Save some of its "
+            f"dataset `{name}` is not on this machine ({elsewhere}), and this command downloads nothing. Save some of its "
             "rows as JSON Lines or Parquet in a dataset folder, and name that file as `file_name`."
         )
 
     return entry
 
 
-def _refuse(name: str, problems: list[str]) -> None:
+def refuse(name: str, problems: list[str]) -> None:
+    """Raise a ModalityInterferenceError with the problems of a dataset, where there are any."""
     if problems:
         raise ModalityInterferenceError("\n- ".join([f"dataset `{name}` cannot be shown:", *problems]))
 

@@ -88,13 +88,13 @@ _CHUNK = 1024  # samples in a frame of AAC
 
 
 def encode_video(
-    frames: Iterable[av.VideoFrame], size: int, fps: int, samples: np.ndarray | None = None
+    frames: Iterable[av.VideoFrame], size: int | tuple[int, int], fps: int, samples: np.ndarray | None = None
 ) -> tuple[bytes, int]:
     """Encode an MP4 of a constant frame rate.
 
     Args:
-        frames: the squares, in order.
-        size: side of the squares, in pixels.
+        frames: in order, all of one size.
+        size: (width, height) in pixels, both even, or the side of squares.
         fps: frames per second.
         samples: of the MP4's audio track, cut to the length of the video; None for an MP4 without audio.
 
@@ -122,13 +122,18 @@ def encode_video(
     return file.getvalue(), count
 
 
-def encode_audio(samples: np.ndarray) -> bytes:
-    """A WAV file, 16-bit mono."""
+def encode_audio(samples: np.ndarray, rate: int = SAMPLE_RATE) -> bytes:
+    """A WAV file, 16-bit mono.
+
+    Args:
+        samples: (samples,) from -32768 to 32767.
+        rate: samples per second.
+    """
     file = BytesIO()
     with wave.open(file, "wb") as wav:
         wav.setnchannels(1)
         wav.setsampwidth(2)
-        wav.setframerate(SAMPLE_RATE)
+        wav.setframerate(rate)
         wav.writeframes(samples.astype("<i2").tobytes())
 
     return file.getvalue()
@@ -140,10 +145,10 @@ def video_codec() -> str:
     return "libx264" if "libx264" in av.codecs_available else "mpeg4"
 
 
-def _add_video(container: OutputContainer, size: int, fps: int) -> Any:
+def _add_video(container: OutputContainer, size: int | tuple[int, int], fps: int) -> Any:
     codec = video_codec()
     track: Any = container.add_stream(codec, rate=fps, options=_QUALITY[codec])
-    track.width = track.height = size
+    track.width, track.height = (size, size) if isinstance(size, int) else size
     track.pix_fmt = "yuv420p"
     track.codec_context.colorspace = _BT601  # as PyAV converts RGB; where the file does not say so, players guess
     track.codec_context.color_range = ColorRange.MPEG

@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Sequence
 from functools import cache
 from io import BytesIO
+from pathlib import Path
 from typing import Any, TypeVar
 
 from PIL import Image, UnidentifiedImageError
@@ -50,6 +51,43 @@ def load_image(reference: str, images: Sequence[Any], extra_images: Sequence[Any
         return write(found.words, read_image(_find(found.on, images, extra_images)).convert("RGB"), found.seed)
 
     return read_image(_find(found, images, extra_images))
+
+
+# what JPEG files hold beside their pixels; EXIF and XMP may say where and by whom an image was taken
+_METADATA = ("exif", "xmp", "comment", "photoshop")
+
+
+def image_file(reference: str, images: Sequence[Any], extra_images: Sequence[Any]) -> bytes:
+    """The image behind a reference as a file that others read as LLaMA-Factory reads the image itself.
+
+    Args:
+        reference: see `media/reference.py`.
+        images: the row's `_images`.
+        extra_images: the row's `_twin_images`.
+
+    Returns:
+        A stored JPEG as it is, where it holds no metadata; otherwise a PNG, RGB, turned as stored.
+
+    Raises:
+        ModalityInterferenceError: as `load_image`, with `Unusable`.
+    """
+    found = parse(reference)
+    if isinstance(found, StoredReference | FileReference):
+        stored = _find(found, images, extra_images)
+        if not isinstance(stored, Image.Image) and _read(stored, _is_bare_jpeg):
+            stream = _stream(stored, _name(stored))
+            return stream.getvalue() if isinstance(stream, BytesIO) else Path(stream).read_bytes()
+
+    image = load_image(reference, images, extra_images).convert("RGB")
+    image.info = {}
+    data = BytesIO()
+    image.save(data, "PNG")
+    return data.getvalue()
+
+
+def _is_bare_jpeg(opened: Image.Image) -> bool:
+    opened.load()  # a broken one is refused
+    return opened.format == "JPEG" and not any(key in opened.info for key in _METADATA)
 
 
 def read_image(image: Any) -> Image.Image:

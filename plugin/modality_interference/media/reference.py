@@ -11,7 +11,7 @@
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal, cast
@@ -291,3 +291,17 @@ def find_medium(text: str, own: Sequence[Any], extra: Sequence[Any]) -> UnreadMe
 
     like = None if reference.like is None else reference.like.find(own, extra)
     return UnreadMedium(reference.find(own, extra), reference.removed, like)
+
+
+def first_file_name(columns: Iterable[Sequence[Any]]) -> str:
+    """The name of the file of the first medium that has one; "" where none has.
+
+    Args:
+        columns: a row's images, videos and audio, as it has them.
+    """
+    for item in (item for column in columns for item in column):
+        path = item.get("path") if isinstance(item, Mapping) else item
+        if isinstance(path, str):
+            return os.path.basename(path)
+
+    return ""

@@ -69,10 +69,8 @@ class ModelParts:
             )
 
         owner = media_owner(base)
-        towers = list(owner.children()) if owner is not None else []
-        towers = [
-            tower for tower in towers if tower is not head and not any(part is decoder for part in tower.modules())
-        ]
+        towers = [child for child in owner.children() if child is not decoder] if owner is not None else []
+        towers = [tower for tower in towers if tower is not head]
         return cls(decoder, head, owner, towers, decoder.config.hidden_size)
 
     @contextmanager

@@ -142,6 +142,26 @@ def ask_options(question: str, options: Sequence[str], answer: int, how: str) ->
     return _asked(content, options, answer, how)
 
 
+def question_alone(content: str, options: Sequence[str]) -> str | None:
+    """The question of a prompt that `ask_options` wrote, and what a perturbation has put before and behind it.
+
+    Args:
+        content: the prompt.
+        options: what they say.
+
+    Returns:
+        The prompt without options and instruction; None where it was written otherwise.
+    """
+    lines = "\n".join(_lettered(options))
+    for instruction in _INSTRUCTIONS.values():
+        before, options_end, after = content.partition(f"\nOption:\n{lines}\n{instruction}")
+        start, header, question = before.partition("Question:\n")
+        if options and options_end and header:
+            return f"{start}{question}{after}"
+
+    return None
+
+
 def ask_classes(question: str, options: Sequence[str], answer: int, how: str) -> Sample:
     """A question out of a `twins` block: the whole prompt where it says with `{options}` where the options go.
 

@@ -1,0 +1,1 @@
+"""Frozen twins to publish for other tools, and what these tools' answers amount to."""

@@ -1,0 +1,209 @@
+"""Answers of other tools become a diagnosis."""
+
+import json
+import os
+import zipfile
+
+import pandas as pd
+import pytest
+from helpers.loading import load_data
+
+from modality_interference.cli import main
+from modality_interference.errors import ModalityInterferenceError
+from modality_interference.results import read_diagnosis, read_rows
+from modality_interference.suite import results
+
+
+@pytest.fixture(scope="module")
+def suite(pictures, export):
+    folder = export(f"{pictures}:pictures", "lmms-eval")
+    return folder, [json.loads(line) for line in (folder / "suite_rows.jsonl").open()]
+
+
+def answers(rows):
+    """Right, in other words each; a claimed option is believed by every other row; one answer says nothing."""
+    said = ["{}", "The answer is {}.", "**{}**", "It is {}."]
+    found = [
+        said[row["row"]].format(row.get("target", row["response"]) if row["row"] % 2 else row["response"])
+        for row in rows
+    ]
+    found[-1] = "I do not know."
+    return found
+
+
+def as_plain(folder, rows, responses):
+    lines = [json.dumps({"id": row["id"], "response": text}) for row, text in zip(rows, responses)]
+    (path := folder / "answers.jsonl").write_text("\n".join(lines))
+    return path
+
+
+def as_samples(folder, rows, responses):
+    """As lmms-eval 0.7.3 writes them (`loggers/evaluation_tracker.py`)."""
+    samples = [
+        {
+            "doc_id": index,
+            "target": row["response"],
+            "filtered_resps": text,
+            "doc_hash": "0",
+            f"accuracy_{row['perturbation']}": {"id": row["id"], "right": False},
+            "input": "",
+        }
+        for index, (row, text) in enumerate(zip(rows, responses))
+    ]
+    samples[0] |= {"resps": [[responses[0]]], "filtered_resps": ""}  # where a filter has changed it
+    (path := folder / "x_samples_pictures_twins.jsonl").write_text(
+        "".join(json.dumps(item) + "\n" for item in samples)
+    )
+    return path
+
+
+def as_predictions(folder, rows, responses):
+    """As VLMEvalKit writes them, its TSV and what was answered."""
+    data = pd.DataFrame({"index": [row["id"] for row in rows], "A": "1", "answer": "A", "prediction": responses})
+    data.to_csv(path := folder / "model_pictures_twins.tsv", sep="\t", index=False)
+    return path
+
+
+def as_json(folder, rows, responses):
+    records = [{"index": row["id"], "prediction": text} for row, text in zip(rows, responses)]
+    (path := folder / "model_pictures_twins.json").write_text(json.dumps(records))
+    return path
+
+
+def as_sheet(folder, rows, responses):
+    pytest.importorskip("openpyxl")
+    data = pd.DataFrame({"index": [row["id"] for row in rows], "prediction": responses})
+    data.to_excel(path := folder / "model_pictures_twins.xlsx", index=False)
+    return path
+
+
+@pytest.mark.parametrize("write", [as_plain, as_samples, as_predictions, as_json, as_sheet])
+def test_every_kind_of_file_gives_the_same_rates(suite, tmp_path, capsys, write):
+    folder, rows = suite
+    path = write(tmp_path, rows, answers(rows))
+    assert (
+        main(["suite", "score", str(path), "--suite", str(folder), "-o", str(tmp_path / "out"), "--model", "m"]) == 0
+    )
+    found = read_diagnosis(tmp_path / "out")
+    rates = {
+        name: {rate: round(value.value, 3) for rate, value in figures.rates.items()}
+        for name, figures in found.datasets["pictures"].perturbations.items()
+    }
+    assert rates == {
+        "clean": {"accuracy": 1, "unparsable_rate": 0},
+        "misleading_text": {
+            "accuracy": 0.5,
+            "flip_rate": 0.5,
+            "misled_rate": 0.5,
+            "excess_misled_rate": 0.5,
+            "unparsable_rate": 0,
+        },
+        "unrelated_text": {"accuracy": 0.75, "flip_rate": 0.25, "unparsable_rate": 0.25},
+    }
+    assert found.model == {"name_or_path": "m"} and found.scoring == "generate" and found.seed == 42
+    assert [flip.row for flip in found.gallery if flip.perturbation == "misleading_text"] == [1, 3]
+    assert found.gallery[0].perturbed_prompt.startswith("<image>This picture seems to depict a ")
+    said = capsys.readouterr().out
+    assert "50.0 %" in said and (tmp_path / "out" / "interference.html").is_file()
+
+
+def test_rows_are_those_of_a_run(suite, pictures, checkpoint, tmp_path):
+    """Apart from the answers, a scored suite says of its rows what a run's diagnosis says of them."""
+    from helpers.runs import recipe
+
+    folder, rows = suite
+    path = as_plain(tmp_path, rows, [row["response"] for row in rows])
+    assert main(["suite", "score", str(path), "--suite", str(folder), "-o", str(tmp_path / "out")]) == 0
+    keys = dict(do_train=False, do_eval=True, dataset=None, eval_dataset="pictures", seed=42)
+    examples = load_data(recipe(checkpoint("qwen2_5_vl"), "qwen2_vl", pictures, tmp_path / "run", **keys)).evaluation
+    expected = {
+        (example["row"], twin.get("perturbation") or "clean"): (
+            example["key"],
+            twin["target"] or None,
+            example["answer"],
+        )
+        for example in examples
+        for twin in (example, *example["variants"])
+    }
+    found = {(row.row, row.perturbation): row for row in read_rows(tmp_path / "out")}
+    assert {place: (row.key, row.target) for place, row in found.items()} == {p: e[:2] for p, e in expected.items()}
+    assert {row.medium for row in found.values()} == {"red_0.png", "green_1.png", "blue_2.png", "yellow_3.png"}
+    assert all(row.correct and row.options == 4 and row.kind == "image" for row in found.values())
+
+
+def test_missing_answers_are_counted_and_said(suite, tmp_path, capsys):
+    folder, rows = suite
+    responses = answers(rows)
+    responses[0] = "Failed to obtain answer via API."  # the clean row of the first three
+    path = as_predictions(tmp_path, rows[:-1], responses[:-1])
+    assert main(["suite", "score", str(path), "--suite", str(folder), "-o", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    notes = read_diagnosis(tmp_path / "out").notes
+    assert "Questions without an answer, which are left out: 1 of clean, 1 of unrelated_text." in notes
+    assert "2 answers to twins are left out, because their clean rows have no answer." in notes
+    assert "1 of clean, 1 of unrelated_text" in said and len(read_rows(tmp_path / "out")) == 8
+
+
+def test_answers_to_other_questions_are_refused(suite, pictures, export, tmp_path, capsys):
+    folder, rows = suite
+    other = export(f"{pictures}:sums", "vlmevalkit")
+    path = as_plain(tmp_path, rows, answers(rows))
+    assert main(["suite", "score", str(path), "--suite", str(other), "-o", str(tmp_path / "out")]) == 1
+    assert (
+        "12 of 12 answers are to questions that the suite does not have, such as `0_clean_" in capsys.readouterr().err
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def line(**keys):
+    return json.dumps(keys)
+
+
+@pytest.mark.parametrize(
+    "name, text, message",
+    [
+        (
+            "a.jsonl",
+            line(id="x", response="a") + "\n" + line(id="x", response="b"),
+            "line 2: the question 'x' has another",
+        ),
+        ("a.jsonl", line(id=3, response="a"), "line 1 is no answer to a question of a suite"),
+        ("a.jsonl", line(filtered_resps=[], accuracy=1), "line 1 is no answer"),
+        ("a.jsonl", "[1]", "line 1 must be an object, found [1]"),
+        ("a.jsonl", "[" * 100_000, "line 1 is not JSON"),
+        ("a.json", line(index="x", prediction="a"), "must be a list of predictions"),
+        ("a.json", "nonsense", "a.json is not JSON"),
+        ("a.tsv", "index\tanswer\nx\ty\n", "row 2 is no answer"),
+        ("a.tsv", "", "a.tsv cannot be read: EmptyDataError"),
+        ("a.xlsx", "nonsense", "a.xlsx cannot be read: BadZipFile"),
+        ("a.pkl", "nonsense", "is none of the files that are read; allowed: .jsonl, .json, .tsv, .xlsx"),
+    ],
+)
+def test_files_that_are_no_answers(tmp_path, name, text, message):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ModalityInterferenceError) as error:
+        results.read_answers([tmp_path / name])
+
+    assert message in str(error.value)
+
+
+def test_only_regular_files_of_some_size_are_read(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "outside.jsonl").write_text("")
+    (folder := tmp_path / "folder").mkdir()
+    (folder / "link.jsonl").symlink_to("../outside.jsonl")
+    with zipfile.ZipFile(tmp_path / "bomb.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/workbook.xml", " " * 1_000_001)
+
+    monkeypatch.setattr(results, "MAX_SHEET_BYTES", 1_000_000)
+    monkeypatch.setattr(results, "MAX_BYTES", 20_000)
+    (tmp_path / "large.jsonl").write_text(" " * 20_001)
+    for path, message in (
+        (tmp_path / "pipe.jsonl", "not a regular file"),
+        (folder / "link.jsonl", "is a link out of the"),
+        (tmp_path / "large.jsonl", "larger than 20,000 bytes"),
+        (tmp_path / "bomb.xlsx", "it unpacks to 1,000,001 bytes"),
+        (tmp_path / "none.tsv", "is missing"),
+    ):
+        with pytest.raises(ModalityInterferenceError, match=message):
+            results.read_answers([path])
