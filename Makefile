@@ -43,4 +43,4 @@ docs: install  ## rewrites the generated parts of docs/
 	$(BIN)/python tests/helpers/generated_docs.py
 
 clean:  ## removes .venv, what the demos wrote, and caches
-	rm -rf .venv examples/digits/data examples/digits/work examples/clips/data examples/clips/work build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv examples/digits/data examples/digits/work examples/clips/data examples/clips/work examples/notebook/work build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
