@@ -82,6 +82,15 @@ def test_a_second_time_and_names_that_are_taken(folder, capsys):
     assert list(json.loads((folder / "dataset_info.json").read_text())) == ["other", "shapes", "second"]
 
 
+def test_another_folder_has_the_rows_and_the_recipe_says_where_the_images_are(folder, tmp_path, capsys):
+    assert init(folder / "shapes.jsonl", "-o", tmp_path / "out") == 0
+    recipe = yaml.safe_load((tmp_path / "out" / "shapes_finetune.yaml").read_text())
+    assert (recipe["dataset_dir"], recipe["media_dir"]) == (str(tmp_path / "out"), str(folder))
+    assert f"check {tmp_path / 'out'} --media-dir {folder}" in capsys.readouterr().out
+    assert main(["check", str(tmp_path / "out"), "--media-dir", str(folder)]) == 0
+    assert "20 of 20 rows tried are good" in capsys.readouterr().out
+
+
 def test_names_that_are_no_names(folder, capsys):
     assert init(folder / "shapes.jsonl", "--name", "../a") == 2
     assert "may hold letters, digits" in capsys.readouterr().err

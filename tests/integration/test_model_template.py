@@ -5,8 +5,8 @@ import json
 import pytest
 from helpers.family_cases import ALL
 from helpers.tiny_models import make_tokenizer
-from llamafactory.data.template import TEMPLATES as STOCK
 
+from modality_interference.batching.templates import TEMPLATES
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.integration import model_template
 from modality_interference.integration.model_template import template_of
@@ -26,8 +26,8 @@ def test_names_of_the_hub(name, template):
     assert template_of(name)[0] == template
 
 
-def test_every_template_of_the_table_is_llamafactorys():
-    assert {name for names in model_template._TEMPLATES.values() for name in names} <= set(STOCK)
+def test_every_template_of_the_table_is_one_that_the_compatibility_page_lists():
+    assert {name for names in model_template._TEMPLATES.values() for name in names} <= set(TEMPLATES)
 
 
 def test_every_family_that_is_tested_has_its_template_among_those_of_its_type(tmp_path):

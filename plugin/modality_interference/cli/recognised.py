@@ -26,7 +26,7 @@ Perturbations = Annotated[
     typer.Option(
         "--perturb",
         metavar="NAME",
-        help="What to change, several times for several; `docs/data.md` lists all.  [default: those that fit the rows]",
+        help="What to change, several times for several; `modality-interference list` shows all.  [default: what fits the rows]",
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask whether the columns were recognised rightly.")]

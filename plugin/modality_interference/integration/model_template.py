@@ -22,6 +22,7 @@ _TEMPLATES = {
     "glm4v": ("glm4v",),
     "glm4v_moe": ("glm4_5v",),
     "glm_ocr": ("glm_ocr",),
+    "instructblip": ("instructblip",),
     "internvl": ("intern_vl",),
     "lfm2_vl": ("lfm2_vl",),
     "llama4": ("llama4",),
