@@ -23,6 +23,7 @@ from modality_interference.errors import ModalityInterferenceError
 
 
 SEED = 1
+MORE_SEEDS = (2, 3)  # where a door refuses all of a batch by chance: `check` accepts about one input of fourteen
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +32,8 @@ def models(checkpoint) -> Models:
     return Models(checkpoint("qwen2_5_vl"), checkpoint(FAMILY))
 
 
-def opened(door: str, count: int, models: Models, folder: Path) -> Batch:
-    batch = Batch(door, SEED, count, folder / door)
+def opened(door: str, count: int, models: Models, folder: Path, seed: int = SEED) -> Batch:
+    batch = Batch(door, seed, count, folder / door)
     for _ in run_batches([batch], models, processes=1):
         pass
 
@@ -41,11 +42,15 @@ def opened(door: str, count: int, models: Models, folder: Path) -> Batch:
 
 @pytest.mark.parametrize("door", DOORS)
 def test_no_input_crashes_escapes_hangs_or_starts_anything(door, models, tmp_path):
-    batch = opened(door, DOORS[door].short, models, tmp_path)
-    assert not batch.findings, "\n".join(
-        f"{found.kind} of input {found.number}: {found.text}" for found in batch.findings
-    )
-    assert batch.done == DOORS[door].short
+    for seed in (SEED, *MORE_SEEDS):
+        batch = opened(door, DOORS[door].short, models, tmp_path, seed)
+        assert not batch.findings, "\n".join(
+            f"{found.kind} of input {found.number}: {found.text}" for found in batch.findings
+        )
+        assert batch.done == DOORS[door].short
+        if batch.used:
+            break
+
     assert 0 < batch.used < batch.done, "it refuses all, or nothing"
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
 from modality_interference.arguments import PluginArguments
-from modality_interference.train.attack import ascend, find_perturbation, finite_rows, row_noise
+from modality_interference.train.attack import TokenRows, ascend, find_perturbation, row_noise
 from modality_interference.train.hooks import perturb
 
 
@@ -25,7 +25,7 @@ def linear():
     return model, embeds, torch.randint(CLASSES, (ROWS,))
 
 
-ALL = torch.ones(ROWS, TOKENS, dtype=torch.bool)
+ALL = TokenRows.of(torch.ones(ROWS, TOKENS, dtype=torch.bool))
 
 
 def gradient_of(model, embeds, targets):
@@ -78,7 +78,7 @@ def test_gaussian_has_the_standard_deviation():
     mask = torch.ones(4, 500, dtype=torch.bool)
     noise = row_noise(mask, 16, torch.arange(4), (0,), gaussian=True)
     delta = find_perturbation(
-        lambda _: pytest.fail("no gradient"), noise, mask, PluginArguments(adversarial_method="gaussian")
+        lambda _: pytest.fail("no gradient"), noise, TokenRows.of(mask), PluginArguments(adversarial_method="gaussian")
     )
     assert abs(delta.std().item() / 0.05 - 1) < 0.02  # the sigma of the paper's configurations
 
@@ -102,17 +102,17 @@ def test_every_update_stays_in_the_ball(method, update, epsilon, step_size, seed
     )
     mask = torch.tensor([[True, False, True], [False, True, False]])
     start = torch.rand(3, 4, generator=generator) * 2 - 1
-    delta = find_perturbation(lambda _: torch.randn(3, 4, generator=generator), start, mask, arguments)
+    delta = find_perturbation(lambda _: torch.randn(3, 4, generator=generator), start, TokenRows.of(mask), arguments)
     assert delta.abs().max() <= epsilon * (1 + 1e-6)
 
 
 def test_a_row_without_a_finite_gradient_stays_where_it_is():
     """Row 0 has two masked tokens, row 1 none, row 2 one; a single entry of row 0 is not finite."""
-    mask = torch.tensor([[True, True], [False, False], [False, True]])
+    rows = TokenRows.of(torch.tensor([[True, True], [False, False], [False, True]]))
     delta = torch.full((3, 2), 0.0005)
     gradient = torch.tensor([[1.0, float("nan")], [1.0, 1.0], [1.0, 1.0]])
-    assert finite_rows(gradient, mask).tolist() == [False, True, True]
-    moved = ascend(delta, gradient, mask, PluginArguments(adversarial_step_size=1e-4))
+    assert rows.finite(gradient).tolist() == [False, True, True]
+    moved = ascend(delta, gradient, rows, PluginArguments(adversarial_step_size=1e-4))
     assert torch.equal(moved[:2], delta[:2])
     torch.testing.assert_close(moved[2], delta[2] + 1e-4)
 
@@ -150,6 +150,6 @@ def test_an_attack_holds_masked_tokens_only(monkeypatch):
 
     def attack() -> None:
         noise = row_noise(mask, hidden, torch.arange(rows), (0,))
-        find_perturbation(lambda delta: delta * 2, noise, mask, arguments)
+        find_perturbation(lambda delta: delta * 2, noise, TokenRows.of(mask), arguments)
 
     assert peak_memory(attack, torch.device("cpu")) < 4 * rows * tokens * hidden

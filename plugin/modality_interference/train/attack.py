@@ -10,6 +10,7 @@ Where a tenth of the tokens is masked, that is a tenth of the memory.
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
@@ -56,49 +57,64 @@ def row_noise(mask: Tensor, hidden: int, row_key: Tensor, seed: tuple[int, ...],
     return torch.cat(found)
 
 
-def row_sums(values: Tensor, mask: Tensor) -> Tensor:
-    """Sum (masked,) values over each row's masked tokens: (rows,), with `mask` (rows, tokens)."""
-    return values.new_zeros(len(mask)).index_add(0, mask.nonzero()[:, 0], values)
+@dataclass(frozen=True)
+class TokenRows:
+    """Which row each masked token is of; found once, as a GPU is waited for to find it.
+
+    Attributes:
+        index: (masked,) the row of each token.
+        number: of rows, those without a masked token included.
+    """
+
+    index: Tensor
+    number: int
+
+    @classmethod
+    def of(cls, mask: Tensor) -> "TokenRows":
+        """Of the tokens in row-major order: `mask` is (rows, tokens)."""
+        return cls(mask.nonzero()[:, 0], len(mask))
+
+    def sums(self, values: Tensor) -> Tensor:
+        """(rows,) sums of (masked,) values."""
+        return values.new_zeros(self.number).index_add(0, self.index, values)
+
+    def finite(self, gradient: Tensor) -> Tensor:
+        """(rows,) whether all of a row's gradient, (masked, hidden), is finite."""
+        return self.sums((~torch.isfinite(gradient).all(dim=1)).long()) == 0
 
 
-def finite_rows(gradient: Tensor, mask: Tensor) -> Tensor:
-    """(rows,) whether all of a row's gradient is finite: (masked, hidden), with `mask` (rows, tokens)."""
-    return row_sums((~torch.isfinite(gradient).all(dim=1)).long(), mask) == 0
-
-
-def ascend(delta: Tensor, gradient: Tensor, mask: Tensor, arguments: PluginArguments) -> Tensor:
+def ascend(delta: Tensor, gradient: Tensor, rows: TokenRows, arguments: PluginArguments) -> Tensor:
     """One ascent step and the projection: clip(delta + alpha * g, -epsilon, epsilon).
 
     Args:
         delta: (masked, hidden).
         gradient: the same shape, of each row's own mean answer loss. A row whose gradient is not finite is not moved.
-        mask: (rows, tokens) tokens that may change.
+        rows: of the masked tokens.
         arguments: step size, update and radius.
 
     Returns:
         the new delta, in the L-infinity ball whatever the update.
     """
-    row = mask.nonzero()[:, 0]
-    gradient = torch.where(finite_rows(gradient, mask)[row, None], gradient, 0)
+    gradient = torch.where(rows.finite(gradient)[rows.index, None], gradient, 0)
     if arguments.adversarial_update == "sign":  # Madry et al., 2018
         gradient = gradient.sign()
     elif arguments.adversarial_update == "normalized":  # FreeLB (Zhu et al., 2020), SMART (Jiang et al., 2020)
-        norms = row_sums(gradient.square().sum(dim=1), mask).sqrt()
-        gradient = gradient / norms.clamp(min=TINY)[row, None]
+        norms = rows.sums(gradient.square().sum(dim=1)).sqrt()
+        gradient = gradient / norms.clamp(min=TINY)[rows.index, None]
 
     epsilon = arguments.epsilon
     return (delta + arguments.adversarial_step_size * gradient).clamp_(-epsilon, epsilon)
 
 
 def find_perturbation(
-    gradient_at: Callable[[Tensor], Tensor], unit_noise: Tensor, mask: Tensor, arguments: PluginArguments
+    gradient_at: Callable[[Tensor], Tensor], unit_noise: Tensor, rows: TokenRows, arguments: PluginArguments
 ) -> Tensor:
     """Run the attack that `adversarial_method` names, but for freelb, whose steps are training passes (see the trainer).
 
     Args:
         gradient_at: maps delta (masked, hidden) to the gradient of each row's own mean answer loss.
         unit_noise: noise of that shape: U(-1, 1) for pgd, standard normal for gaussian.
-        mask: (rows, tokens) tokens that may change.
+        rows: of the masked tokens.
         arguments: method, steps, step size, radius, update.
 
     Returns:
@@ -111,7 +127,7 @@ def find_perturbation(
     delta = unit_noise * epsilon
     if arguments.adversarial_method != "gaussian":
         for _ in range(arguments.adversarial_steps):
-            delta = ascend(delta, gradient_at(delta), mask, arguments)
+            delta = ascend(delta, gradient_at(delta), rows, arguments)
 
     return delta
 
@@ -130,6 +146,11 @@ class Perturbation:
     mask: Tensor
     delta: Tensor
 
+    @cached_property
+    def token_rows(self) -> TokenRows:
+        """Which copy each masked token is of."""
+        return TokenRows.of(self.mask)
+
     def on(self, embeds: Tensor) -> Tensor:
         """The perturbed embeddings (copies, tokens, hidden) of these rows' embeddings."""
         return perturb(embeds, self.mask, self.delta)
@@ -139,7 +160,7 @@ class Perturbation:
         if kept.all():
             return self
 
-        return Perturbation(self.rows[kept], self.mask[kept], self.delta[kept[self.mask.nonzero()[:, 0]]])
+        return Perturbation(self.rows[kept], self.mask[kept], self.delta[kept[self.token_rows.index]])
 
 
 @dataclass
@@ -164,12 +185,14 @@ class _Pass:
     Attributes:
         rows: (rows,) their indices in the batch.
         mask: (rows, tokens) tokens that differ.
+        token_rows: which of these rows each masked token is of.
         tokens: which of all masked tokens are theirs.
         row_attention: of their tokens after the prefixes, packed; None where nothing is shared.
     """
 
     rows: Tensor
     mask: Tensor
+    token_rows: TokenRows
     tokens: slice
     row_attention: RowAttention | None
 
@@ -225,13 +248,13 @@ class Attack:
         """
         found = self.start(batch)
         if self.arguments.adversarial_method == "gaussian":
-            found.delta = find_perturbation(lambda delta: delta, found.delta, found.mask, self.arguments)
+            found.delta = find_perturbation(lambda delta: delta, found.delta, found.token_rows, self.arguments)
             return found
 
         captured = self._capture(batch, found, media_features, common)
         passes = self._passes(found, captured, common)
         nothing = first_row(batch, self.parts.width)
-        idle = [_Pass(nothing.rows, nothing.mask, slice(0, 0), None)] * (
+        idle = [_Pass(nothing.rows, nothing.mask, nothing.token_rows, slice(0, 0), None)] * (
             self._passes_on_all_ranks(len(passes)) - len(passes)
         )
         finite = torch.ones(len(found.rows), dtype=torch.bool, device=found.delta.device)
@@ -244,13 +267,14 @@ class Attack:
             for part in idle:
                 self._gradient(batch, captured, part, nothing.delta)
 
-            finite.logical_and_(finite_rows(gradient, found.mask))
+            finite.logical_and_(found.token_rows.finite(gradient))
             return gradient
 
         with attack_mode(self.model, self.parts.decoder), self._without_synchronisation():
-            delta = find_perturbation(gradient_at, found.delta, found.mask, self.arguments)
+            delta = find_perturbation(gradient_at, found.delta, found.token_rows, self.arguments)
 
-        return Perturbation(found.rows, found.mask, delta).only(finite)
+        found.delta = delta
+        return found.only(finite)
 
     def _passes(self, found: Perturbation, captured: _Captured, common: CommonPrefixes | None) -> list[_Pass]:
         every = torch.arange(len(found.rows), device=found.rows.device)
@@ -264,7 +288,7 @@ class Attack:
 
                 mask = found.mask[which]
                 end = start + int(mask.sum())
-                passes.append(_Pass(rows, mask, slice(start, end), row_attention))
+                passes.append(_Pass(rows, mask, TokenRows.of(mask), slice(start, end), row_attention))
                 start = end
 
         return passes
@@ -324,7 +348,7 @@ class Attack:
             (gradient,) = torch.autograd.grad(loss, delta)
 
         scale = self.gradient_scale * answers.lengths.clamp(min=1)
-        return gradient.float() / scale[part.mask.nonzero()[:, 0], None]
+        return gradient.float() / scale[part.token_rows.index, None]
 
     def _without_synchronisation(self):
         """Otherwise DDP waits for parameter gradients, which the attack does not compute."""

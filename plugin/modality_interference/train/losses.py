@@ -142,7 +142,10 @@ def objective(
     sft = entropy[answers.row < rows].sum()
     means.add(LOSS_SFT, sft, (answers.row < rows).sum())
     loss = sft / totals.tokens
-    _log_twins(answers, batch, means)
+    twins = len(variants) - len(copies_of)
+    if twins:
+        means.add(TWIN_FLIP_RATE, answers.flips(variants[:twins], sources[:twins]).sum(), twins)
+
     if kept[rows:].any():
         adversarial = entropy[kept[answers.row] & (answers.row >= rows)].sum()
         loss = loss + adversarial_share(arguments) * adversarial / totals.adversarial_tokens
@@ -218,12 +221,6 @@ def consistency_sum(terms: Tensor, sources: Tensor) -> tuple[Tensor, int]:
     """
     _, groups, siblings = torch.unique(sources, return_inverse=True, return_counts=True)
     return (terms / siblings[groups]).sum(), len(siblings)
-
-
-def _log_twins(answers: Answers, batch: TwinBatch, means: RunningMeans) -> None:
-    twins, sources = _variants(batch, batch.twin_of[:0])
-    if len(twins):
-        means.add(TWIN_FLIP_RATE, answers.flips(twins, sources).sum(), len(twins))
 
 
 def _log_adversarial(

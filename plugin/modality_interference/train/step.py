@@ -14,7 +14,7 @@ from ..batching.answer_logits import Answers
 from ..batching.batch import TwinBatch
 from .alignment import Alignment
 from .answer_losses import cross_entropy
-from .attack import Attack, Perturbation, ascend, finite_rows
+from .attack import Attack, Perturbation, ascend
 from .decoder_inputs import append_rows, take_rows
 from .hooks import ModelParts
 from .losses import DROPPED_NONFINITE, RunningMeans, Totals, adversarial_share, alignment_share, finite, objective
@@ -161,12 +161,10 @@ class TwinStep:
         lengths = batch.answer_positions[perturbation.rows].sum(dim=1)
         weight = adversarial_share(self.arguments)
         assert perturbation.delta.grad is not None
-        of_token = perturbation.mask.nonzero()[:, 0]
         factors = totals.adversarial_tokens / (lengths * weight * scale)
-        gradient = perturbation.delta.grad * factors[of_token, None]
-        delta = ascend(perturbation.delta.detach(), gradient, perturbation.mask, self.arguments)
-        kept = Perturbation(perturbation.rows, perturbation.mask, delta)
-        kept = kept.only(finite_rows(gradient, perturbation.mask))
+        gradient = perturbation.delta.grad * factors[perturbation.token_rows.index, None]
+        perturbation.delta = ascend(perturbation.delta.detach(), gradient, perturbation.token_rows, self.arguments)
+        kept = perturbation.only(perturbation.token_rows.finite(gradient))
         self._count_dropped(perturbation.rows, kept)
         return kept
 
