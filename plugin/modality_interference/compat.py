@@ -108,6 +108,39 @@ def _with_audio_mask(encoder: Any, layer: nn.Module, args: tuple, kwargs: dict[s
     return args, {**kwargs, "attention_mask": encoder._prepare_attention_mask(hidden_states, cu_seqlens)}
 
 
+def complete_instructblip(model: nn.Module) -> None:
+    """Let InstructBLIP's forward run on text alone, and let it generate by its own method.
+
+    For: the attack's steps, which replace the decoder's embeddings; `diagnosis_scoring: generate`.
+    Cause: its forward asks for `pixel_values`, where that of all other families takes None (transformers 5.5.4). LLaMA-Factory puts
+        transformers' general `generate` in the place of a model's own, which here encodes the image.
+    Can go: when the forward takes None and LLaMA-Factory leaves `generate` alone (tests/integration/test_instructblip.py).
+
+    Args:
+        model: a (PEFT or plain) model.
+    """
+    given: Any = model
+    base = given.get_base_model() if hasattr(given, "get_base_model") else given
+    if type(base).__name__ != "InstructBlipForConditionalGeneration":
+        return
+
+    vars(base).pop("generate", None)
+    stock = base.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        if args or kwargs.get("pixel_values") is not None:
+            return stock(*args, **kwargs)
+
+        kept = {  # PEFT gives all arguments, of which most are None
+            name: value
+            for name, value in kwargs.items()
+            if value is not None and not name.startswith(("input_ids", "qformer_"))
+        }
+        return base.language_model(inputs_embeds=base.get_input_embeddings()(kwargs["input_ids"]), **kept)
+
+    base.forward = forward
+
+
 class IgnoresImagesArgument:
     """A processor whose video processor accepts `images=None`.
 

@@ -1,6 +1,7 @@
 """`modality-interference diagnose`: from a file to a page, and the same figures as a recipe's."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -115,6 +116,18 @@ def test_an_entry_with_twins_is_used_where_it_is(tmp_path, monkeypatch, capsys):
     entry = json.loads((tmp_path / "saves/model/shapes/data/dataset_info.json").read_text())["shapes"]
     assert entry["twins"] == {"relevant": ["image"], "perturbations": ["ocr_text", "unrelated_text", "long_context"]}
     assert "7 rows. Answers depend on: image." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("visible", "used"), [(None, "0"), ("", ""), ("3", "3"), ("2,5", "2")])
+def test_one_card_is_used(visible, used, monkeypatch):
+    from modality_interference.cli.diagnose import _use_one_card
+
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible or "")
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+
+    _use_one_card()
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == used
 
 
 def test_adapters_and_generated_answers():

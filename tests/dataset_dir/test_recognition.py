@@ -204,7 +204,7 @@ def test_relevance_is_guessed_only_where_one_modality_can_be_meant():
     text = recognised({"question": "Which?", "choices": ["w", "x"], "answer": "A"})
     assert twins_of(text, None, None)["twins"] == {
         "relevant": ["text"],
-        "perturbations": ["black_image", "random_pixels"],
+        "perturbations": ["typographic_image", "black_image", "random_pixels"],
     }
     with pytest.raises(ModalityInterferenceError, match="`--relevant image`"):
         twins_of(recognised(CHOICE), None, None)
@@ -213,12 +213,22 @@ def test_relevance_is_guessed_only_where_one_modality_can_be_meant():
 def test_perturbations_that_fit_the_rows():
     image, text = [Modality.IMAGE], [Modality.TEXT]
     assert fitting_perturbations(recognised(CHOICE), image) == ["misleading_text", "unrelated_text"]
-    assert fitting_perturbations(recognised(CHOICE), text) == ["irrelevant_image", "black_image", "random_pixels"]
+    assert fitting_perturbations(recognised(CHOICE), text) == [
+        "irrelevant_image",
+        "typographic_image",
+        "black_image",
+        "random_pixels",
+    ]
     assert fitting_perturbations(recognised({"question": "?", "answer": "a", "image": "a"}), image) == [
-        "unrelated_text"
+        "misleading_text",
+        "unrelated_text",
     ]
     sounds = {"question": "?", "answer": "a", "video": "a.mp4", "audio": "a.wav"}
-    assert fitting_perturbations(recognised(sounds), [Modality.VIDEO]) == ["unrelated_text", "silence"]
+    assert fitting_perturbations(recognised(sounds), [Modality.VIDEO]) == [
+        "misleading_text",
+        "unrelated_text",
+        "silence",
+    ]
     with pytest.raises(ModalityInterferenceError, match="depend on all that the rows have"):
         fitting_perturbations(recognised(CHOICE), [*image, *text])
 

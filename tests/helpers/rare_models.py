@@ -3,6 +3,7 @@
 from typing import Any
 
 from transformers import (
+    BlipImageProcessor,
     Gemma3nAudioFeatureExtractor,
     Gemma3nConfig,
     Gemma3nProcessor,
@@ -17,6 +18,8 @@ from transformers import (
     Glm4vProcessor,
     Glm4vVideoProcessor,
     GlmOcrConfig,
+    InstructBlipConfig,
+    InstructBlipProcessor,
     InternVLConfig,
     InternVLProcessor,
     Lfm2VlConfig,
@@ -244,6 +247,24 @@ def _gemma3n(tokenizer: PreTrainedTokenizerFast) -> tuple[Gemma3nConfig, Gemma3n
     image_processor = SiglipImageProcessor(size={"height": 32, "width": 32})
     processor = Gemma3nProcessor(Gemma3nAudioFeatureExtractor(), image_processor, tokenizer, image_seq_length=4)
     return config, processor
+
+
+def _instructblip(tokenizer: PreTrainedTokenizerFast) -> tuple[InstructBlipConfig, InstructBlipProcessor]:
+    """InstructBLIP: a Q-Former reads the prompt, here in the tokens of the language model, and makes 4 tokens of an image."""
+    config = InstructBlipConfig(
+        text_config=text_config(tokenizer, model_type="llama"),
+        vision_config=vision_config(image_size=24, patch_size=8),
+        qformer_config=vision_config(
+            vocab_size=len(tokenizer),
+            encoder_hidden_size=HIDDEN,
+            cross_attention_frequency=1,
+            pad_token_id=tokenizer.pad_token_id,
+        ),
+        num_query_tokens=4,
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+    )
+    image_processor = BlipImageProcessor(size={"height": 24, "width": 24})
+    return config, InstructBlipProcessor(image_processor, tokenizer, tokenizer, num_query_tokens=4)
 
 
 def _paligemma(tokenizer: PreTrainedTokenizerFast) -> tuple[PaliGemmaConfig, PaliGemmaProcessor]:
@@ -545,6 +566,15 @@ RARE_FAMILIES: dict[str, Family] = {
         projector="model.multi_modal_projector",
         builder=_paligemma,
         named_tokens=LLAMA_TOKENS,
+    ),
+    "instructblip": Family(
+        template="instructblip",
+        image_token="<image>",
+        vision_tower="vision_model",
+        projector="language_projection",
+        builder=_instructblip,
+        special_tokens=("<image>",),  # not `image_token`, with which transformers' processor does not work
+        named_tokens={role: token for role, token in LLAMA_TOKENS.items() if role != "image_token"},
     ),
     "qwen2_audio": Family(
         template="qwen2_audio",

@@ -134,7 +134,7 @@ def test_shared_images_give_the_logits_of_repeated_ones(family):
     together = Answers.of(logits(family, family.batch), family.batch.labels)
     alone = [Answers.of(logits(family, batch), batch.labels).logits for batch in family.alone]
     torch.testing.assert_close(together.logits, torch.cat(alone), atol=2e-4, rtol=1e-3)
-    assert (family.batch.media_index is None) == (family.name == "qwen2_audio")  # which has no method to share with
+    assert (family.batch.media_index is None) == (family.name in ("qwen2_audio", "instructblip"))
 
 
 def test_copies_behind_the_batch_equal_copies_in_its_place(family):

@@ -18,7 +18,7 @@ from ..compat import get_logger
 from ..errors import ModalityInterferenceError, Unusable
 from ..media.image import load_image
 from ..media.reference import find_medium
-from ..modality import MEDIA, Modality
+from ..modality import IGNORE_LABEL, MEDIA, Modality
 from .batch import Question
 from .example import TokenizedExample, TokenizedRow
 from .media_reader import MediaReader
@@ -147,7 +147,7 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
             modality: torch.tensor([_count_media(row, example, modality) for row, example in zip(rows, examples)])
             for modality in MEDIA
         }
-        with self._padding(), self._counting():
+        with self._padding(), self._counting(rows):
             batch = super().__call__(model_rows)
 
         if (
@@ -195,9 +195,12 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
         """The modalities with a medium that occurs several times in the rows.
 
         For a dataset that was tokenized without the plugin, nothing can be shared. In generation the model itself computes
-        positions, for which it needs each medium as often as it occurs; and a model without a method that encodes a modality
-        always needs it so.
+        positions, for which it needs each medium as often as it occurs; and a model without a method that encodes a modality,
+        or one that encodes it with the prompt, always needs it so.
         """
+        if self._reads_prompts:
+            return {}
+
         owner = media_owner(self.model)
         found = {
             modality: SharedMedia.of(rows, [media[modality] for media in loaded], modality)
@@ -219,19 +222,29 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
             self.tokenizer.padding_side = stock
 
     @contextmanager
-    def _counting(self) -> Iterator[None]:
-        """Tell the mm_plugin how many media each row has; it gets each medium once only. PaliGemma's token types need it."""
+    def _counting(self, rows: list[TokenizedRow]) -> Iterator[None]:
+        """Tell the mm_plugin how many media each row has; it gets each medium once only. PaliGemma's token types need it.
+
+        One that reads prompts gets them in place of the rows' tokens: what is before the first answer.
+        """
         mm_plugin, counts = self.template.mm_plugin, [count.tolist() for count in self._media_counts.values()]
         stock = mm_plugin.get_mm_inputs
+        prompts = [row.input_ids[: _first_label(row)] for row in rows] if self._reads_prompts else None
 
         def get_mm_inputs(images: list, videos: list, audios: list, *more: Any) -> dict[str, Any]:
-            return stock(images, videos, audios, *counts, *more[len(counts) :])
+            *_, ids, processor = more
+            return stock(images, videos, audios, *counts, prompts or ids, processor)
 
         mm_plugin.__dict__["get_mm_inputs"] = get_mm_inputs
         try:
             yield
         finally:
             del mm_plugin.__dict__["get_mm_inputs"]
+
+    @property
+    def _reads_prompts(self) -> bool:
+        """Whether images are encoded together with the prompt (InstructBLIP)."""
+        return getattr(self.template.mm_plugin, "reads_prompts", False)
 
     @property
     def _generates(self) -> bool:
@@ -318,6 +331,11 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
             compute_separately(compute, features, mm_inputs, self._media_counts, self.processor)
         else:
             compute(features, mm_inputs)
+
+
+def _first_label(row: TokenizedRow) -> int:
+    """Where the first answer begins; the row's length where there is none."""
+    return next((index for index, label in enumerate(row.labels) if label != IGNORE_LABEL), len(row.labels))
 
 
 def _count_media(row: TokenizedRow, example: TokenizedExample, modality: Modality) -> int:

@@ -20,7 +20,6 @@ class Support:
             itself.
         refused: why it cannot be used; "" where it can.
         refused_media: why one of its media cannot be used.
-        untested: why nothing is known of it; it is not refused.
     """
 
     models: str
@@ -28,7 +27,6 @@ class Support:
     like: str = ""
     refused: str = ""
     refused_media: Mapping[Modality, str] = field(default_factory=dict)
-    untested: str = ""
 
 
 _OWN_CODE = (
@@ -61,6 +59,7 @@ TEMPLATES: dict[str, Support] = {
     "glm4v": Support("GLM-4.1V", (IMAGE,), refused_media={VIDEO: _GLM_VIDEO}),
     "glm_ocr": Support("GLM-OCR", (IMAGE,), refused_media={VIDEO: _GLM_VIDEO}),
     "granite3_vision": Support("Granite-Vision", (IMAGE,)),
+    "instructblip": Support("InstructBLIP (Vicuna), whose template comes with the plugin", (IMAGE,)),
     "intern_s1": Support("Intern-S1", refused=_OWN_CODE),
     "intern_vl": Support("InternVL 2.5 to 3.5 (`-hf`)", (IMAGE, VIDEO)),
     "keye_vl": Support("Keye-VL", refused=_OWN_CODE),
@@ -118,5 +117,4 @@ def status(name: str) -> str:
 
     media = ", ".join(support.media)
     tested = f"works with {media} (tested{f' as `{support.like}`' if support.like else ''})"
-    parts = [f"not tested: {support.untested}" if support.untested else tested]
-    return "; ".join([*parts, *(f"{medium} is refused: {why}" for medium, why in support.refused_media.items())])
+    return "; ".join([tested, *(f"{medium} is refused: {why}" for medium, why in support.refused_media.items())])

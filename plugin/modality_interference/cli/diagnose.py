@@ -1,5 +1,6 @@
 """`modality-interference diagnose`: from a model and a data file to a report, without a recipe."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -73,6 +74,8 @@ def run(
     yes: Yes = False,
 ) -> int:
     """Plan, run, and say what was found."""
+    _use_one_card()
+
     from ..integration.diagnose import LocalModel
     from ..integration.model_template import template_of
 
@@ -85,6 +88,12 @@ def run(
     plan = _plan(data, wishes, stem, output, rows, seed, scoring)
     _diagnose(plan, LocalModel(model, template, adapter, batch_size))
     return 0
+
+
+def _use_one_card() -> None:
+    """Show torch, which is not imported yet, one GPU: LLaMA-Factory refuses several in one process."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    os.environ["CUDA_VISIBLE_DEVICES"] = "0" if visible is None else visible.split(",")[0]
 
 
 @dataclass(frozen=True)

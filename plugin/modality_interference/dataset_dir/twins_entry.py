@@ -13,9 +13,9 @@ from .recognition import Recognised
 
 
 _TURNED_AROUND = {MEDIA[modality]: modality for modality in MEDIA}
-# By what they change, those that need nothing but the row; `misleading_text` and `given_text` need columns.
+# By what they change; the first image needs images of other rows.
 _DEFAULTS = {
-    Modality.IMAGE: ("irrelevant_image", "black_image", "random_pixels"),
+    Modality.IMAGE: ("irrelevant_image", "typographic_image", "black_image", "random_pixels"),
     Modality.VIDEO: ("black_frames",),
     Modality.AUDIO: ("silence",),
 }
@@ -72,14 +72,9 @@ def fitting_perturbations(recognised: Recognised, relevant: Collection[Modality]
         ModalityInterferenceError: nothing is irrelevant.
     """
     found: list[str] = []
-    options = "choices" in recognised.columns or recognised.formatting in (
-        "lettered_choice_twins",
-        "image_classification_twins",
-    )
     if Modality.TEXT not in relevant:
-        found += (
-            ["misleading_text"] * options + ["unrelated_text"] + ["given_text"] * ("distractors" in recognised.columns)
-        )
+        found += ["misleading_text", "unrelated_text"]
+        found += ["given_text"] * ("distractors" in recognised.columns)
 
     for modality, names in _DEFAULTS.items():
         if modality in relevant:

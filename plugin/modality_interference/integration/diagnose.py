@@ -24,6 +24,7 @@ from .plugin import require
 
 RECIPE_FILE = "diagnosis.yaml"
 DATA_FOLDER = "data"  # of data that was made into a dataset folder, in the output folder
+CUTOFF = 16384  # tokens; cuts nothing but what is far too long: `long_context` adds 10,000
 Progress = Callable[[int, int], None]  # (done, total)
 _LEVELS = {"llamafactory": logging.WARNING, "transformers": logging.ERROR, "datasets": logging.ERROR}
 _VERBOSITY = "LLAMAFACTORY_VERBOSITY"
@@ -84,7 +85,7 @@ def diagnosis_recipe(plan: DiagnosisPlan, model: LocalModel) -> dict[str, Any]:
         "media_dir": str(plan.media_dir),
         "eval_dataset": ",".join(plan.datasets),
         "max_samples": plan.max_samples,
-        "cutoff_len": 4096,
+        "cutoff_len": CUTOFF,
         "output_dir": str(plan.output_dir),
         "per_device_eval_batch_size": model.batch_size,
         "report_to": "none",

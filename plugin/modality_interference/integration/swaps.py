@@ -12,7 +12,7 @@ from typing import Any
 from ..batching.collator import TwinCollator
 from ..evaluation.trainer import DiagnosisTrainer
 from ..printable import printable_message, printable_traceback
-from . import callbacks, disk_errors, entries, loading, tokenized_path
+from . import callbacks, disk_errors, entries, instructblip, loading, tokenized_path
 from .metadata import metadata_of
 
 
@@ -63,7 +63,27 @@ def _trainer(stock: Any, run: Run) -> Any:
 
 _LOADER = "llamafactory.data.loader"
 _WORKFLOW = "llamafactory.train.sft.workflow"
+_MODULES = (
+    "llamafactory.model.adapter",
+    "llamafactory.model.model_utils.misc",
+    "llamafactory.model.model_utils.visual",
+)
 SWAPS = (
+    Swap(
+        "llamafactory.data.template",
+        "TEMPLATES",
+        lambda stock, run: instructblip.with_template(stock),
+        "add the template `instructblip`, which LLaMA-Factory lacks",
+    ),
+    *(
+        Swap(
+            module,
+            "COMPOSITE_MODELS",
+            lambda stock, run: instructblip.with_modules(stock),
+            "say which of InstructBLIP's modules `freeze_vision_tower` and `freeze_multi_modal_projector` freeze",
+        )
+        for module in _MODULES
+    ),
     Swap(
         "llamafactory.data.parser",
         "DatasetAttr.join",

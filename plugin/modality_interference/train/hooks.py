@@ -69,8 +69,10 @@ class ModelParts:
             )
 
         owner = media_owner(base)
-        towers = [child for child in owner.children() if child is not decoder] if owner is not None else []
-        towers = [tower for tower in towers if tower is not head]
+        towers = list(owner.children()) if owner is not None else []
+        towers = [
+            tower for tower in towers if tower is not head and not any(part is decoder for part in tower.modules())
+        ]
         return cls(decoder, head, owner, towers, decoder.config.hidden_size)
 
     @contextmanager

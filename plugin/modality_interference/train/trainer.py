@@ -18,6 +18,7 @@ from ..batching.batch import TwinBatch
 from ..batching.sampler import BatchMixSampler
 from ..compat import (
     accumulate_gradients,
+    complete_instructblip,
     deepspeed_engine,
     freeze_unused,
     get_logger,
@@ -65,6 +66,7 @@ class TwinTrainer(CustomSeq2SeqTrainer):
         self.model_accepts_loss_kwargs = True
         freeze_unused(self.model)
         separate_audios(self.model)
+        complete_instructblip(self.model)
         self.parts = ModelParts.of(self.model)
         refuse_router_loss(self.model)
         # here, so that layers which the model does not have are refused before training starts

@@ -1,0 +1,79 @@
+"""The cells of the study: what each is tuned with, beside the keys of `tune.yaml`.
+
+All are tuned for the same number of optimizer steps on the same rows. `reduced` are those of the short run.
+"""
+
+from dataclasses import dataclass, field
+
+from families import CURVE
+
+
+BASE = "base"
+KINDS = ("image", "text", "both")
+Keys = dict[str, str | int | float]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One way to tune the base.
+
+    Attributes:
+        name: of its folder, and in the results.
+        title: as the table calls it.
+        keys: of the recipe.
+        reduced: whether the short run has it.
+    """
+
+    name: str
+    title: str
+    keys: Keys = field(default_factory=dict)
+    reduced: bool = True
+
+
+def _plain() -> Keys:
+    return {"dataset": ",".join(f"{kind}_plain" for kind in KINDS)}
+
+
+def _twins(mix: str, consistency: str = "none", attack: str = "none", **keys: str | int | float) -> Keys:
+    """Twins of a training mix, with a consistency loss and an attack."""
+    return {
+        "plugin": "modality_interference",
+        "dataset": ",".join(f"{kind}_{mix}" for kind in KINDS),
+        "consistency_method": consistency,
+        "adversarial_method": attack,
+        **keys,
+    }
+
+
+CELLS = (
+    Cell(BASE, "base"),
+    Cell("plain", "plain tuning", _plain()),
+    Cell("augmentation", "twins", _twins("paper")),
+    Cell("js", "twins + JS", _twins("paper", "js")),
+    Cell("kl", "twins + KL", _twins("paper", "kl"), reduced=False),
+    Cell("attack_only", "PGD, no twins", _twins("clean", "js", "pgd", adversarial_steps=1), reduced=False),
+    Cell("js_gaussian", "twins + JS + gaussian", _twins("paper", "js", "gaussian"), reduced=False),
+    Cell("js_fgsm", "twins + JS + FGSM", _twins("paper", "js", "fgsm"), reduced=False),
+    Cell("js_pgd1", "twins + JS + PGD (K=1)", _twins("paper", "js", "pgd", adversarial_steps=1)),
+    Cell("js_pgd2", "twins + JS + PGD (K=2)", _twins("paper", "js", "pgd", adversarial_steps=2), reduced=False),
+    Cell(
+        "js_pgd1_wide",
+        "twins + JS + PGD (K=1, epsilon 0.1)",
+        _twins("paper", "js", "pgd", adversarial_steps=1, adversarial_epsilon=0.1),
+        reduced=False,
+    ),
+    Cell("js_freelb", "twins + JS + FreeLB", _twins("paper", "js", "freelb", adversarial_steps=2), reduced=False),
+    *(
+        Cell(f"families{number}", f"{number} families", _twins(f"families{number}"), reduced=number == CURVE[-1])
+        for number in CURVE[1:]
+    ),
+    Cell("families8_js", "8 families + JS", _twins("families8", "js")),
+    Cell("positions", "8 families, 3 positions", _twins("positions"), reduced=False),
+    Cell("positions_js", "8 families, 3 positions + JS", _twins("positions", "js")),
+    Cell(
+        "positions_js_pgd1",
+        "8 families, 3 positions + JS + PGD (K=1)",
+        _twins("positions", "js", "pgd", adversarial_steps=1),
+        reduced=False,
+    ),
+)

