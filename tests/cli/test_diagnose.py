@@ -103,7 +103,7 @@ def test_an_entry_with_twins_is_used_where_it_is(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
         "modality_interference.integration.diagnose.run_recipe", lambda recipe, _: recipes.append(recipe)
     )
-    monkeypatch.setattr("modality_interference.cli.diagnose._print_findings", lambda folder: None)
+    monkeypatch.setattr("modality_interference.cli.diagnose.print_findings", lambda folder: None)
     shutil.copytree(ROWS.parent, tmp_path / "data")
     words = ["diagnose", "no/model", f"{tmp_path / 'data'}:shapes", "--template", "qwen2_vl", "-n", "7"]
     monkeypatch.chdir(tmp_path)

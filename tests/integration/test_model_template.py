@@ -72,3 +72,9 @@ def test_a_type_that_does_not_tell(folder, config, words):
 def test_no_model(tmp_path):
     with pytest.raises(ModalityInterferenceError, match="is a folder with a config.json, or a name on the hub"):
         template_of(str(tmp_path))
+
+
+def test_an_adapter_in_place_of_its_model(tmp_path):
+    (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "a/b"}')
+    with pytest.raises(ModalityInterferenceError, match="is an adapter. .*`--adapter`"):
+        template_of(str(tmp_path))

@@ -200,6 +200,35 @@ def test_what_an_entry_with_twins_says_stays_but_for_what_is_asked(tmp_path):
         assert "z" not in data.rows.column_names
 
 
+def test_clips_are_asked_under_other_perturbations_too(tmp_path):
+    entry = {
+        "file_name": "clips.json",
+        "formatting": "audio_visual_twins",
+        "columns": {"videos": "video", "visual_label": "seen", "audio_label": "heard"},
+        "twins": {"perturbations": ["silence"], "classes": ["cat", "dog"]},
+    }
+    (tmp_path / "clips.json").write_text(json.dumps([{"video": "a.mp4", "seen": "cat", "heard": "dog"}]))
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"clips": entry}))
+    with open_entry(tmp_path, "clips", read_entry(tmp_path, "clips"), None) as data:
+        keys = twins_entry(data, None, ["black_frames", "long_context"])
+        write_folder(data, keys, tmp_path / "out", 10, 1)
+        with pytest.raises(ModalityInterferenceError, match="relevant` is not used by the format"):
+            twins_entry(data, IMAGE, None)
+
+    assert keys["twins"] == {"perturbations": ["black_frames", "long_context"], "classes": ["cat", "dog"]}
+    assert read_entry(tmp_path / "out", "clips")["columns"] == entry["columns"]
+
+
+def test_what_is_refused_is_not_written(tmp_path):
+    (tmp_path / "a.json").write_text(
+        json.dumps([{"question": "?", "choices": ["x", "y"], "answer": "x", "image": "a"}])
+    )
+    with pytest.raises(ModalityInterferenceError, match="black_image"):
+        prepared(tmp_path / "a.json", tmp_path / "out", IMAGE, ["black_image"])
+
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_name_that_leads_elsewhere_names_no_file(stock):
     info = json.loads((stock / "dataset_info.json").read_text())
     (stock / "dataset_info.json").write_text(json.dumps({"../../up": info["plain"]}))

@@ -123,7 +123,7 @@ def as_twins(name: str, entry: Mapping[str, Any], columns: Collection[str]) -> R
     """
     formatting, known = entry.get("formatting", "alpaca"), formats()
     layout = known.get(formatting) or next((one for one in known.values() if one.base == formatting), None)
-    if layout is None or layout.asks_per_modality or entry.get("ranking"):
+    if layout is None or (layout.asks_per_modality and "twins" not in entry) or entry.get("ranking"):
         kind = "pairs for preference tuning" if entry.get("ranking") else f"`formatting: {formatting}`"
         raise ModalityInterferenceError(
             f"dataset `{name}`: of {kind} `diagnose` makes no twins. It reads `alpaca`, `sharegpt`, `openai`, and entries with a "

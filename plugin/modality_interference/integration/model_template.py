@@ -12,6 +12,7 @@ from .plugin import require
 
 
 _NO_THOUGHT = "_nothink"
+_ADAPTER = "adapter_config.json"
 # By transformers' `model_type`, or `model_type:part` with that of the text or vision model: LLaMA-Factory's tables know models by
 # their names alone, and a folder may be called anything. Tests compare it with those tables.
 _TEMPLATES = {
@@ -120,6 +121,11 @@ def _templates_by_name() -> dict[str, str]:
 
 def _model_types(model: str) -> list[str]:
     """The `model_type` of a model's config.json, behind `model_type:part` for those of its parts; none of its code is run."""
+    if (Path(model) / _ADAPTER).is_file() and not (Path(model) / "config.json").is_file():
+        raise ModalityInterferenceError(
+            f"`{model}` is an adapter. Name the model that it was trained on as MODEL, and this folder by `--adapter`."
+        )
+
     try:
         config: dict[str, Any] = PretrainedConfig.get_config_dict(model)[0]
         if not config:

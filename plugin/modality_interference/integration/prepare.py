@@ -25,7 +25,7 @@ from ..data.formats.audio_visual import ASKED
 from ..data.records import INVALID_TEXT, ROW
 from ..data.registry import formats
 from ..dataset_dir.cells import is_image_index
-from ..dataset_dir.entry import absent_column_problems, dataset_problems
+from ..dataset_dir.entry import absent_column_problems, dataset_problems, twins_problems
 from ..dataset_dir.info import INFO_FILE, read_info
 from ..dataset_dir.recognition import Recognised, recognise
 from ..dataset_dir.twins_entry import as_twins, checked, twins_of
@@ -239,9 +239,15 @@ def twins_entry(data: OpenData, relevant: Sequence[Modality] | None, names: Sequ
         ModalityInterferenceError: see `twins_of`; or a perturbation needs a pool of the user's folder.
     """
     block = (data.entry or {}).get("twins")
-    if block is None:
-        return twins_of(data.recognised, relevant, names)
+    keys = _changed(data, block, relevant, names) if block else twins_of(data.recognised, relevant, names)
+    _refuse(twins_problems(data.name, keys, None))
+    return keys
 
+
+def _changed(
+    data: OpenData, block: Mapping[str, Any], relevant: Sequence[Modality] | None, names: Sequence[str] | None
+) -> dict[str, Any]:
+    """The entry that a user has written, with other relevant modalities and perturbations."""
     block = dict(block)
     if relevant is not None:
         block["relevant"] = [modality.value for modality in relevant]
