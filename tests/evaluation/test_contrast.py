@@ -15,8 +15,11 @@ from scipy.spatial.distance import jensenshannon
 from scipy.special import expit, log_softmax, softmax
 from transformers import AutoModelForImageTextToText
 
+from modality_interference.batching.answer_logits import Answers
+from modality_interference.batching.batch import OptionTokens, Question
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.evaluation.contrast import VisualContrast, kept_share
+from modality_interference.evaluation.scoring import score_likelihood
 from modality_interference.media.image import load_image
 from modality_interference.results import read_diagnosis, read_rows
 
@@ -198,3 +201,19 @@ def test_logits_by_hand():
 def test_the_attention_probe_is_refused(checkpoint, data_folder, tmp_path):
     with pytest.raises(ModalityInterferenceError, match="`attention_probe` measures the attention of one forward"):
         run_exp(keys(checkpoint("llava"), "llava", data_folder, tmp_path / "run", attention_probe=True, **VCD))
+
+
+def test_a_claimed_answer_is_compared_by_contrasted_likelihoods():
+    """Token 1 is right, token 2 is claimed: more likely by itself, less so than with the noised image."""
+    contrast = VisualContrast(alpha=1.0, beta=0.9, noise_steps=500, seed=1)
+    own = torch.tensor([[0.0, 1.0, 0.0], [0.0, 1.0, 1.2], [0.0, 1.0, 1.2], [0.0, 1.0, 1.2]])
+    noised_logits = own + torch.tensor([[0.0], [1.0], [0.0], [0.0]]) * torch.tensor([0.0, 0.0, 1.0])
+    noised_logits[2:, 2] += 1
+    fields = dict(dataset="captions", row=0, key=1, kind="image", clean=0, response="a")
+    places = tuple(OptionTokens(row, 0, (token,)) for row, token in ((1, 1), (2, 2), (0, 1), (3, 2)))
+    twin = Question(perturbation="misleading_text", batch_row=1, claimed="b", claims=places, **fields)
+    asked = [Question(perturbation="clean", batch_row=0, **fields), twin]
+    answers = Answers(own, torch.tensor([1, 1, 2, 2]), torch.arange(4), 4)
+    plain = score_likelihood(asked, answers, str)[1]
+    contrasted = contrast.score(asked, answers, noised_logits, str)[1]
+    assert (plain.misled, contrasted.misled) == (True, False)

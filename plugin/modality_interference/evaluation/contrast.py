@@ -124,7 +124,8 @@ class VisualContrast:
         """Score a batch as `score_likelihood` does, by contrasted likelihoods.
 
         Among options, the cut-off leaves those that are at least beta times as likely, by the model's own probabilities, as
-        the most likely option. Free answers have the paper's, over the vocabulary.
+        the most likely option. Free answers have the paper's, over the vocabulary; a claimed answer is compared with the right
+        one without any.
 
         Args:
             questions: of the batch.
@@ -135,7 +136,7 @@ class VisualContrast:
         contrasted = replace(answers, logits=self._contrasted(answers.logits.float(), noised.float()))
         pairs = zip(option_likelihoods(questions, answers), option_likelihoods(questions, contrasted))
         likelihoods = [self._plausible(own, other) for own, other in pairs]
-        return score_likelihood(questions, self.free_answers(answers, noised), decode, likelihoods)
+        return score_likelihood(questions, self.free_answers(answers, noised), decode, likelihoods, contrasted)
 
     def _plausible(self, own: Tensor, contrasted: Tensor) -> Tensor:
         return contrasted if not len(own) else contrasted.masked_fill(own < own.max() + math.log(self.beta), _NEVER)

@@ -17,6 +17,7 @@ def score_likelihood(
     answers: Answers,
     decode: Callable[[list[int]], str],
     likelihoods: list[Tensor] | None = None,
+    claims: Answers | None = None,
 ) -> list[ScoredRow]:
     """Score clean rows and twins by the model's likelihoods.
 
@@ -35,6 +36,7 @@ def score_likelihood(
         answers: logits at the answer positions of all its rows, compared at `TwinBatch.last_answer`.
         decode: from token ids to text.
         likelihoods: see `option_likelihoods`; unset: those of `answers`.
+        claims: logits by which a claimed answer is compared with the right one; unset: `answers`.
     """
     judged = torch.ones_like(answers.row) if answers.compared is None else answers.compared.long()
     answered = (answers.row_sums(judged) > 0).tolist()
@@ -45,7 +47,7 @@ def score_likelihood(
         for index, question in enumerate(questions)
         if question.options
     ]
-    return scored + _score_free(free, answers, decode)
+    return scored + _score_free(free, answers, decode, answers if claims is None else claims)
 
 
 def option_likelihoods(questions: list[Question], answers: Answers) -> list[Tensor]:
@@ -91,7 +93,9 @@ def _score_options(question: Question, own: Tensor, clean: Tensor) -> ScoredRow:
     )
 
 
-def _score_free(questions: list[Question], answers: Answers, decode: Callable[[list[int]], str]) -> list[ScoredRow]:
+def _score_free(
+    questions: list[Question], answers: Answers, decode: Callable[[list[int]], str], claims: Answers
+) -> list[ScoredRow]:
     if not questions:
         return []
 
@@ -101,7 +105,7 @@ def _score_free(questions: list[Question], answers: Answers, decode: Callable[[l
     flips, effects = answers.flips(rows, clean).tolist(), _free_effects(answers, rows, clean).tolist()
     correct = answers.correct[rows].tolist()
     texts = _greedy_texts(answers, decode)
-    misled = _misled(questions, answers)
+    misled = _misled(questions, claims)
     return [
         scored_row(
             question,
