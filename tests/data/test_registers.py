@@ -2,6 +2,7 @@
 
 import random
 import re
+import time
 
 import pytest
 
@@ -120,6 +121,14 @@ def test_inside_never_splits_a_placeholder(monkeypatch: pytest.MonkeyPatch):
         twin = apply("misleading_text", row, seed=seed, positions=("inside",))
         assert last(twin).count(PLACEHOLDERS["image"]) == 1
         twin.check_placeholders()
+
+
+@pytest.mark.parametrize("unit", ["a. ", "\n", " ", "<image>. ", "Option:", "?", "Mr. "])
+def test_long_questions_take_no_longer_than_their_length(unit: str):
+    started = time.process_time()
+    inner_gaps(unit * (300_000 // len(unit)) + "x", ("cat", "dog"))
+    claim(unit * (300_000 // len(unit)))
+    assert time.process_time() - started < 5  # of an hour, where it grew with the square
 
 
 def test_positions():

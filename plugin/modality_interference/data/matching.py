@@ -2,7 +2,9 @@
 
 import re
 import unicodedata
-from typing import Literal
+from typing import Literal, get_args
+
+import numpy as np
 
 
 FreeAnswerRule = Literal["exact", "contained", "anls"]
@@ -65,7 +67,8 @@ def matches(answer: str, right: str, rule: FreeAnswerRule) -> bool:
             `similarity` is above 0.5.
     """
     if rule == "anls":
-        return similarity(answer, right) > ANLS_THRESHOLD
+        shorter, longer = sorted(len(" ".join(text.split())) for text in (answer, right))
+        return (shorter > ANLS_THRESHOLD * longer or not longer) and similarity(answer, right) > ANLS_THRESHOLD
 
     return _equal(answer, right) or (rule == "contained" and contains(answer, right))
 
@@ -77,11 +80,7 @@ def agree(one: str, other: str, rule: FreeAnswerRule) -> bool:
 
 def distinct(target: str, right: str) -> bool:
     """Whether an answer can be told from the right one by every rule."""
-    if not words_of(target) or any(agree(target, right, rule) for rule in ("exact", "contained")):
-        return False
-
-    shorter, longer = sorted((len(target), len(right)))
-    return shorter <= ANLS_THRESHOLD * longer or not agree(target, right, "anls")
+    return bool(words_of(target)) and not any(agree(target, right, rule) for rule in get_args(FreeAnswerRule))
 
 
 def _equal(one: str, other: str) -> bool:
@@ -90,10 +89,12 @@ def _equal(one: str, other: str) -> bool:
 
 
 def _levenshtein(one: str, other: str) -> int:
-    row = list(range(len(other) + 1))
+    """The edit distance, a row of the table at a time: a step to the right adds one, so a running minimum finds the best."""
+    sought = np.frombuffer(other.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    steps = np.arange(len(other) + 1)
+    row = steps
     for index, character in enumerate(one, 1):
-        diagonal, row[0] = row[0], index
-        for place, own in enumerate(other, 1):
-            diagonal, row[place] = row[place], min(row[place] + 1, row[place - 1] + 1, diagonal + (character != own))
+        below = np.concatenate([[index], np.minimum(row[1:] + 1, row[:-1] + (sought != ord(character)))])
+        row = np.minimum.accumulate(below - steps) + steps
 
-    return row[-1]
+    return int(row[-1])

@@ -83,7 +83,7 @@ def kind_of(option: str, siblings: Sequence[str] = ()) -> Kind:
     """What an option is; arguments as those of `claim`."""
     option, stops = bare(option), option.rstrip().endswith(".")
     small = option.casefold()
-    if not any(map(str.isalnum, option)):
+    if len(option) > _LONGEST or not any(map(str.isalnum, option)):
         return Kind.OTHER
 
     if re.fullmatch("[A-Za-z]", option):
@@ -175,6 +175,7 @@ def _of_words(text: str, tokens: list[str], siblings: Sequence[str]) -> Kind:
 
 _LONGEST_PHRASE = 6  # words
 _SHORTEST_SENTENCE = 4
+_LONGEST = 300  # characters; the patterns are not for more
 
 
 def _sentence(text: str, tokens: list[str], small: list[str]) -> Kind | None:

@@ -2,6 +2,7 @@
 
 import random
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Literal
 
@@ -10,9 +11,10 @@ from ..sample import Sample, placeholder_spans
 
 Position = Literal["before", "after", "inside"]
 _SENTENCE_END = re.compile(r"[.!?][\"'”’)]*(?:\s+)(?=\S)|[。！？](?=\S)|\n+(?=[^\n])")
+_LOOK_BACK = 24  # characters
 _ABBREVIATED = re.compile(r"(?:\b(?:[A-Za-z]|Mr|Mrs|Ms|Dr|St|vs|etc|e\.g|i\.e|No|Fig)|^\s*\d+)\.\s+$")
-_OPTIONS_HEAD = re.compile(r"^\s*(?:options?|choices|answer choices)\s*:?\s*$", re.IGNORECASE | re.MULTILINE)
-_FIRST_OPTION = re.compile(r"^\s*[(\[]?(?:A|a|1)[)\].:]\s*\S", re.MULTILINE)
+_OPTIONS_HEAD = re.compile(r"^[ \t]*(?:options?|choices|answer choices)[ \t]*:?[ \t]*$", re.IGNORECASE | re.MULTILINE)
+_FIRST_OPTION = re.compile(r"^[ \t]*[(\[]?(?:A|a|1)[)\].:][ \t]*\S", re.MULTILINE)
 
 
 def place(sample: Sample, text: str, positions: Sequence[Position], rng: random.Random) -> Sample | None:
@@ -55,17 +57,18 @@ def inner_gaps(question: str, choices: Sequence[str] = ()) -> list[int]:
     """
     end = _options_start(question, choices)
     spans = placeholder_spans(question)
-    ends = [
-        match.end() for match in _SENTENCE_END.finditer(question) if not _ABBREVIATED.search(question[: match.end()])
-    ]
-    return [
-        place
-        for place in ends
-        if place <= end
-        and not question[:place].rstrip().endswith(":")
-        and question[:place].strip()
-        and not any(start < place < stop for start, stop in spans)
-    ]
+    ends = (match.end() for match in _SENTENCE_END.finditer(question))
+    return [place for place in ends if place <= end and _divides(question, place, spans)]
+
+
+def _divides(question: str, place: int, spans: Sequence[tuple[int, int]]) -> bool:
+    """Whether sentences end at a place, no heading or abbreviation, and no placeholder is around it."""
+    before = question[max(0, place - _LOOK_BACK) : place]
+    if not before.strip() or before.rstrip().endswith(":") or _ABBREVIATED.search(before):
+        return False
+
+    inside = bisect_left(spans, (place,)) - 1  # the last placeholder that starts before the place
+    return inside < 0 or place >= spans[inside][1]
 
 
 def _options_start(question: str, choices: Sequence[str]) -> int:
