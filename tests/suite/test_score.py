@@ -131,6 +131,25 @@ def test_rows_are_those_of_a_run(suite, pictures, checkpoint, tmp_path):
     assert all(row.correct and row.options == 4 and row.kind == "image" for row in found.values())
 
 
+def test_questions_without_options_are_misled_by_the_claimed_answer(export, tmp_path):
+    rows = [{"ask": f"Number {index}?", "say": str(index)} for index in (3, 5, 7)]
+    columns = {"prompt": "ask", "response": "say"}
+    twins = {"relevant": ["text"], "perturbations": ["typographic_image"]}
+    entry = {"file_name": "free.json", "formatting": "alpaca_twins", "columns": columns, "twins": twins}
+    (tmp_path / "free.json").write_text(json.dumps(rows))
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"free": entry}))
+    folder = export(f"{tmp_path}:free", "lmms-eval")
+    asked = [json.loads(line) for line in (folder / "suite_rows.jsonl").open()]
+    path = as_plain(tmp_path, asked, [f"{row.get('target') or row['response']}." for row in asked])
+    assert main(["suite", "score", str(path), "--suite", str(folder), "-o", str(tmp_path / "out")]) == 0
+    found = read_diagnosis(tmp_path / "out")
+    rates = found.datasets["free"].perturbations["typographic_image"].rates
+    assert {name: rates[name].value for name in ("accuracy", "flip_rate", "misled_rate", "excess_misled_rate")} == {
+        "accuracy": 0, "flip_rate": 1, "misled_rate": 1, "excess_misled_rate": 1,
+    }  # fmt: skip
+    assert found.free_answers == "exact"
+
+
 def test_missing_answers_are_counted_and_said(suite, tmp_path, capsys):
     folder, rows = suite
     responses = answers(rows)

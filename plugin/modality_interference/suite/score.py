@@ -102,6 +102,7 @@ def _question(index: int, row: SuiteRow, clean: int) -> Question:
         choices=row.options,
         answer=row.answer,
         target=row.options.index(row.target) if row.target in row.options else None,
+        claimed=None if row.options else row.target,
         response=row.response,
         clip=row.clip,
         abstention=row.abstention,
@@ -126,6 +127,7 @@ def diagnosis(info: SuiteInfo, questions: Sequence[SuiteRow], scored: Scored, mo
         run={"output_dir": str(output)},
         seed=info.seed,
         scoring="generate",
+        free_answers="exact",
     )
     results = dataset_results(scored.rows, info.seed, generated=True)
     return diagnosis_of(
