@@ -5,15 +5,17 @@ children, in Ray workers and in the web UI alike. This module must therefore cos
 """
 
 import sys
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.util import find_spec
 from types import ModuleType
 
 
-# what parses recipes, and what is then called with it
+# modules of LLaMA-Factory, and what is called with each once it is imported: module and function of `integration`
 TARGETS = {
-    "llamafactory.hparams.parser": "install",
-    "llamafactory.v1.config.arg_parser": "refuse_in_v1",  # with USE_V1=1
+    "llamafactory.hparams.parser": ("plugin", "install"),  # parses recipes
+    "llamafactory.v1.config.arg_parser": ("plugin", "refuse_in_v1"),  # likewise, with USE_V1=1
+    "llamafactory.webui.components": ("webui", "extend"),  # what LlamaBoard is built of
 }
 
 
@@ -38,18 +40,16 @@ class _InstallAfterImport(MetaPathFinder):
 
             def exec_module(module: ModuleType) -> None:
                 stock_exec(module)
-                _install_into(module, TARGETS[self.name])
+                _install_into(module, *TARGETS[self.name])
 
             spec.loader.exec_module = exec_module  # type: ignore[method-assign]
 
         return spec
 
 
-def _install_into(parser: ModuleType, function: str) -> None:
+def _install_into(target: ModuleType, module: str, function: str) -> None:
     try:
-        from .integration import plugin
-
-        getattr(plugin, function)(parser)
+        getattr(import_module(f".integration.{module}", __package__), function)(target)
     except Exception as error:  # a run that does not use the plugin must not fail because of it
         import warnings
 

@@ -380,7 +380,7 @@ def untouched_import():
 def test_the_hook_installs_after_the_import_and_leaves(untouched_import, monkeypatch, tmp_path):
     (tmp_path / "pretended_parser.py").write_text("ready = True\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(bootstrap, "TARGETS", {"pretended_parser": "install"})
+    monkeypatch.setattr(bootstrap, "TARGETS", {"pretended_parser": ("plugin", "install")})
     seen = []
     monkeypatch.setattr(integration, "install", lambda module: seen.append((module.__name__, module.ready)))
     bootstrap.install()
@@ -396,7 +396,7 @@ def test_the_hook_installs_after_the_import_and_leaves(untouched_import, monkeyp
 def test_a_broken_install_warns_and_does_not_raise(untouched_import, monkeypatch, tmp_path):
     (tmp_path / "older_parser.py").write_text("get_train_args = read_args = None\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(bootstrap, "TARGETS", {"older_parser": "install"})
+    monkeypatch.setattr(bootstrap, "TARGETS", {"older_parser": ("plugin", "install")})
     bootstrap.install()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

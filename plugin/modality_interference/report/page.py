@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from ..files import write_bytes, write_text
 from ..modality import CLEAN, Modality
-from ..results import JSON_FILE, Diagnosis, Flip, MediaThumbnail, ScoredRow
+from ..results import JSON_FILE, PAGE_FILE, Diagnosis, Flip, MediaThumbnail, ScoredRow
 from .classes import class_groups
 from .plots.diagnosis import FILES, diagnosis_plots
 from .summary import diagnosis_summary
@@ -17,9 +17,6 @@ from .table import PROMPTS, RATE_TITLES, conditions, left_out, of_all, prompt_li
 from .templating import render
 from .text import Piece, changes, counted, described, moment, shortened, tuned, visible
 from .theme import Plot
-
-
-HTML_FILE = "interference.html"
 
 
 def write_report(folder: Path, diagnosis: Diagnosis, rows: Sequence[ScoredRow]) -> list[Path]:
@@ -41,7 +38,7 @@ def write_report(folder: Path, diagnosis: Diagnosis, rows: Sequence[ScoredRow]) 
     for plot in plots:
         write_bytes(folder / plot.file_name, plot.png)
 
-    page = folder / HTML_FILE
+    page = folder / PAGE_FILE
     write_text(page, text)
     for name in set(FILES) - {plot.file_name for plot in plots}:
         (folder / name).unlink(missing_ok=True)  # an earlier diagnosis's would contradict the page

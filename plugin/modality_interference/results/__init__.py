@@ -5,7 +5,7 @@ People share both files, so their content is untrusted and read through pydantic
 
 from .attention import AttentionContrast, AttentionProfile, AttentionShares
 from .diagnosis import SCHEMA, Diagnosis, RunMetadata, Tuning
-from .files import JSON_FILE, ROWS_FILE, read_diagnosis, read_rows, write_results
+from .files import JSON_FILE, PAGE_FILE, ROWS_FILE, read_diagnosis, read_rows, write_results
 from .gallery import Flip, MediaThumbnail, UnparsableAnswer
 from .rates import CURVE_RATES, CurvePoint, Curves, DatasetResult, Estimate, PerturbationResult, Rate, Share
 from .rows import RATES, ROUNDING, RateName, Result, ScoredRow, is_misaligned
@@ -14,6 +14,7 @@ from .rows import RATES, ROUNDING, RateName, Result, ScoredRow, is_misaligned
 __all__ = [
     "CURVE_RATES",
     "JSON_FILE",
+    "PAGE_FILE",
     "RATES",
     "ROUNDING",
     "ROWS_FILE",

@@ -16,6 +16,7 @@ from .rows import ScoredRow
 
 JSON_FILE = "interference.json"
 ROWS_FILE = "interference_rows.jsonl"
+PAGE_FILE = "interference.html"
 MAX_JSON_BYTES = 200_000_000  # pictures of the gallery included
 MAX_ROWS_BYTES = 4_000_000_000  # about ten million rows
 Model = TypeVar("Model", bound=BaseModel)
