@@ -19,12 +19,12 @@ CASES = {
     "a": "dog|cat|horse|car|bus|glass|dress|walrus|lens|canvas|bicycle|traffic light|fire hydrant|stop sign|parking meter"
     "|wine glass|hot dog|dining table|potted plant|teddy bear|bed|shed|building|ring|king|painting|washing machine|golden retriever"
     "|Golden Retriever|unicorn|European robin|university|ukulele|one-way street|T-shirt|bottle of water|man's hat|wooden table"
-    "|blue car|dog in the park|butterfly|family|table|vegetable|fish|radish|knife|CD player|wild_cat|crane (bird)|specimen|seven-seater",
+    "|blue car|dog in the park|butterfly|family|table|vegetable|fish|radish|knife|CD player|wild_cat|crane (bird)|specimen|seven-seater|turkey",
     "an": "owl|octopus|apple|elephant|umbrella|hourglass|heirloom|orange cat|ice cream cone|igloo|x-ray|egg|Airplane|old man|unidentified object|usher",
     BARE: "water|grass|snow|rice|broccoli|bread|furniture|traffic|luggage|dogs|scissors|people|children|firemen|skis|geese|taxis"
     "|sheep|jeans|orange juice|bottles of beer|the sea|an owl|some bread|his hand|two dogs|3 dogs|several cars|running|skiing|riding a horse"
     "|tennis|winter|Paris|Brazil|New York|Texas|Barack Obama|Albert Einstein|Mount Everest|Lake Victoria|J. K. Rowling|McDonald's"
-    "|The Beatles|São Paulo|Zürich|Mr. Smith",
+    "|The Beatles|São Paulo|Zürich|Mr. Smith|london|Nike|potassium|daytime",
     NUMBER: "17|0|8|2023|1,000|-5|3.14|1/2|seven|twenty-one|one hundred",
     VALUE: "5%|$20|3 cm|25 °C|60 mph|12 kg|€9.50|10 minutes|40 - 50|20 percent",
     DATE: "3 May 1998|May 3, 1998|1998-05-03|12/05/2020|July 4th|March 2021",
@@ -32,10 +32,10 @@ CASES = {
     LETTER: "A|q|Z",
     VERDICT: "yes|No|true|False",
     QUALITY: "blue|dark blue|black and white|red|striped|sunny|wooden|big|closed|dangerous|cloudy|French|very old|wet|harmless",
-    CASE: "The man is riding a horse|It was raining|Plants are producers|She can swim",
+    CASE: "The man is riding a horse|It was raining|Plants are producers|She can swim|it's raining",
     QUOTED: "на столе|犬|猫が好き|perro y gato|eine Katze|un chien|under the table|left|on the right|none of the above|both|because he is hungry"
     "|to buy food|x = 3|NASA|B12|cats and dogs|Monday|quickly|he|not sure|table, chair|eat lunch|https://a.example|1st|?|sleeping cat"
-    "|Statue of Liberty|when it rains|unknown|Müdigkeit am Abend",
+    "|Statue of Liberty|when it rains|unknown|Müdigkeit am Abend|upside down",
 }  # fmt: skip
 ROWS = [
     (option, (NOUN if article in ("a", "an") else article).format(article=article, option=option))
@@ -62,6 +62,7 @@ def test_the_sentence_fits_the_option(option: str, sentence: str):
         ("Toulouse", ("Paris", "Lyon"), "This picture seems to depict Toulouse."),
         ("Labrador", ("Poodle", "Pug"), "This picture seems to depict a Labrador."),
         ("United States", (), "This picture seems to depict the United States."),
+        ("usa", (), "This picture seems to depict the usa."),
         ("Netherlands", ("Belgium",), "This picture seems to depict the Netherlands."),
         ("The sea.", (), "This picture seems to depict the sea."),
         ("The man is riding a horse.", (), 'This seems to be the case: "The man is riding a horse".'),

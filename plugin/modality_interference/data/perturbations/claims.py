@@ -182,6 +182,9 @@ def _sentence(text: str, tokens: list[str], small: list[str]) -> Kind | None:
     if small[0] in words.SUBORDINATORS:
         return Kind.OTHER
 
+    if len(tokens) > 1 and small[0] in words.CONTRACTIONS:
+        return Kind.SENTENCE
+
     verb = next((place for place, word in enumerate(small) if word in words.FINITE_VERBS), None)
     if verb:
         return Kind.SENTENCE
@@ -195,7 +198,10 @@ def _sentence(text: str, tokens: list[str], small: list[str]) -> Kind | None:
 def _is_fixed(phrase: str, tokens: list[str], small: list[str]) -> bool:
     """Whether it is no noun phrase at all: "left", "none of the above", "under the table", "to eat", "quickly", "NASA"."""
     capitals = any(len(token) > 1 and token.isupper() and token.isalpha() for token in tokens)
-    if phrase in words.FIXED or phrase.startswith(words.FIXED_STARTS) or small[0] in words.PREPOSITIONS:
+    if phrase in words.FIXED or phrase.startswith(words.FIXED_STARTS):
+        return True
+
+    if small[0] in words.PREPOSITIONS or small[-1] in words.PREPOSITIONS:
         return True
 
     if capitals and (len(tokens) == 1 or all(token.isupper() for token in tokens)):
@@ -225,14 +231,20 @@ def _is_adjective(word: str) -> bool:
     return word.endswith(("ous", "less", "ful", "ed")) and len(word) > 4 and word not in words.NOUNS_LIKE_QUALITIES
 
 
+_NAMES = words.PLACES | words.PLACES_OF_WORDS | words.PLACES_WITH_THE | words.BRANDS
+
+
 def _name(text: str, tokens: list[str], small: list[str], siblings: Sequence[str]) -> Kind | None:
     """A proper name, which takes no article; None where it is none, or nobody can tell."""
     phrase = " ".join(small)
     capital = [token[0].isupper() for token in tokens]
+    if phrase in _NAMES and (capital[0] or phrase not in words.NAMED_LIKE_THINGS):
+        return Kind.BARE
+
     if not capital[0]:
         return None
 
-    if phrase in words.PLACES | words.PLACES_OF_WORDS | words.PLACES_WITH_THE or small[-1].endswith("'s"):
+    if small[-1].endswith("'s"):
         return Kind.BARE
 
     if len(tokens) > 1 and all(capital):
@@ -244,7 +256,7 @@ def _name(text: str, tokens: list[str], small: list[str], siblings: Sequence[str
         return Kind.BARE if small[0] in words.FIRST_NAMES else Kind.OTHER
 
     known = [bare(other).casefold() for other in siblings]
-    names = any(other in words.PLACES | words.PLACES_OF_WORDS | words.PLACES_WITH_THE for other in known)
+    names = any(other in _NAMES for other in known)
     return Kind.BARE if names and all(bare(other)[:1].isupper() for other in siblings) and all(capital) else None
 
 

@@ -6,13 +6,13 @@ UNCOUNTABLE = frozenset(
     butter cheese yogurt cream honey sugar salt flour oil vinegar sauce ketchup mustard mayonnaise chocolate meat beef pork
     chicken bacon ham lamb veal poultry seafood salmon tuna shrimp sushi tofu broccoli cauliflower spinach lettuce cabbage celery
     garlic ginger corn wheat barley oats fruit cereal popcorn food jam jelly parsley basil mint cilantro asparagus hummus couscous
-    ramen kale quinoa dough gravy candy
+    ramen kale quinoa dough gravy candy pepperoni
     """
     # matter
     """grass sand snow ice mud dirt soil clay gravel rain hail fog mist smoke steam dust ash fire lava air wind lightning thunder
     wood metal steel iron gold silver copper bronze brass aluminum plastic rubber glassware leather cotton wool silk denim fabric
     cloth paper cardboard concrete cement asphalt brick marble granite paint ink glue tape string rope wire foam hair fur skin
-    blood oxygen hydrogen nitrogen helium carbon gasoline petrol electricity moss seaweed bamboo hay straw foliage vegetation
+    blood oxygen hydrogen nitrogen helium carbon sodium potassium calcium magnesium lithium ceramic gasoline petrol electricity moss seaweed bamboo hay straw foliage vegetation
     greenery wildlife livestock cattle sheep deer
     """
     # things, taken together
@@ -22,13 +22,13 @@ UNCOUNTABLE = frozenset(
     # activities, times, ideas
     """tennis baseball football soccer basketball volleyball hockey golf cricket rugby badminton softball lacrosse polo chess
     poker bowling yoga surfing skiing snowboarding skateboarding swimming homework housework music art news information weather
-    sunshine sunlight darkness daylight summer winter spring autumn morning evening afternoon nighttime dusk dawn christmas
-    halloween easter breakfast lunch dinner chaos happiness sadness anger fear love peace gravity friction magnetism evolution
+    sunshine sunlight darkness daylight daytime night day midday summer winter spring autumn morning evening afternoon nighttime dusk dawn christmas
+    halloween easter breakfast lunch dinner chaos happiness sadness anger fear love peace safety energy gravity friction magnetism evolution
     photosynthesis erosion condensation evaporation precipitation
     """.split()
 )
 PLURAL = frozenset(
-    """people men women children feet teeth geese mice lice oxen dice police clothes fungi cacti octopi bacteria larvae menus emus
+    """people men women children feet teeth geese mice lice oxen dice police clothes fungi cacti octopi bacteria larvae mitochondria menus emus
     gurus gnus skis taxis kiwis bikinis zucchinis alumni data media""".split()
 )
 NOT_MEN = frozenset("specimen abdomen omen acumen stamen cyclamen regimen hymen semen".split())
@@ -159,8 +159,13 @@ PLACES_WITH_THE = frozenset(
     .replace("    ", "")
     .split("|")
 )
+NAMED_LIKE_THINGS = frozenset(
+    "turkey china chad guinea georgia jordan phoenix florence mali".split()
+)  # in small letters
+BRANDS = frozenset("nike|adidas|coca cola|coca-cola|pepsi|mickey mouse|santa claus|disney|toyota|microsoft".split("|"))
+CONTRACTIONS = frozenset("it's he's she's that's there's they're we're you're i'm i've it'll".split())
 FIRST_NAMES = frozenset(
-    """adam albert alexander alice amy andrew andy angela anna anne anthony arthur barack barbara benjamin bernard bill bob brad
+    """abraham adam alan albert alfred amelia alexander alice amy andrew andy angela anna anne anthony arthur barack barbara benjamin bernard bill bob brad
     brian bruce carl carlos caroline catherine charles charlie charlotte christopher claude daniel david diana donald dorothy
     edward elizabeth ellen elon elvis emily emma eric ernest eva frank franklin frederick galileo george gerald grace greta hannah
     harold harry helen henry hillary isaac isabella jack jacob james jane jason jean jeff jennifer jessica jim joan joe john
