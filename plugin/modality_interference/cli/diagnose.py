@@ -1,14 +1,17 @@
 """`modality-interference diagnose`: from a model and a data file to a report, without a recipe."""
 
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ..errors import ModalityInterferenceError
 from ..printable import printable
+from . import endpoint as served
 from .recognised import Perturbations, Relevant, Yes, confirm, parsed_perturbations, parsed_relevant
 from .terminal import progress_bar, say, say_table
 
@@ -29,18 +32,20 @@ with right answers: its columns are recognised by their names, shown, and confir
 EXAMPLES = """\
 modality-interference diagnose Qwen/Qwen2.5-VL-3B-Instruct pets.jsonl --relevant image
 modality-interference diagnose saves/merged MMBench_DEV_EN.tsv --relevant image -n 500 --perturb misleading_text
-modality-interference diagnose Qwen/Qwen3-VL-8B-Instruct my_data:pets --adapter saves/lora --scoring generate"""
+modality-interference diagnose Qwen/Qwen3-VL-8B-Instruct my_data:pets --adapter saves/lora --scoring generate
+modality-interference diagnose --endpoint http://localhost:8000/v1 --model NAME pets.jsonl --relevant image"""
 
 
 def run(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder with a model, or a name on the hub.")],
     data: Annotated[
-        str,
+        str | None,
         typer.Argument(
             metavar="DATA",
+            show_default=False,
             help="A file (jsonl, json, csv, tsv, parquet), or FOLDER:NAME, a dataset of a folder's dataset_info.json.",
         ),
-    ],
+    ] = None,
     relevant: Relevant = None,
     perturb: Perturbations = None,
     rows: Annotated[
@@ -72,21 +77,61 @@ def run(
     ] = None,
     seed: Annotated[int, typer.Option(metavar="SEED", help="Of every random choice.")] = 42,
     yes: Yes = False,
+    endpoint: served.Url = None,
+    endpoint_model: served.ServerModel = None,
+    api_key_env: served.KeyVariable = None,
+    concurrency: served.Concurrency = 8,
+    timeout: served.Timeout = 120,
+    max_tokens: served.MaxTokens = 1024,
+    video: served.Video = "frames",
+    frames: served.Frames = 8,
+    price_in: served.PriceIn = None,
+    price_out: served.PriceOut = None,
+    dry_run: served.DryRun = False,
 ) -> int:
     """Plan, run, and say what was found."""
     _use_one_card()
-
-    from ..integration.diagnose import LocalModel
-    from ..integration.model_template import template_of
-
-    if template is None:
-        template, why = template_of(model)
-        say(printable(f"Template: {template} ({why})"))
-
     wishes = _Wishes(parsed_relevant(relevant), parsed_perturbations(perturb), media_dir, yes)
-    stem = "-".join(Path(part).absolute().name for part in (model, adapter) if part is not None)
-    plan = _plan(data, wishes, stem, output, rows, seed, scoring)
-    _diagnose(plan, LocalModel(model, template, adapter, batch_size))
+    if endpoint is None:
+        if data is None:
+            raise typer.BadParameter("MODEL and DATA are needed, or `--endpoint`, `--model` and DATA")
+
+        if endpoint_model is not None or dry_run:
+            raise typer.BadParameter("`--model` and `--dry-run` are for `--endpoint`")
+
+        from ..integration.diagnose import LocalModel
+        from ..integration.model_template import template_of
+
+        if template is None:
+            template, why = template_of(model)
+            say(printable(f"Template: {template} ({why})"))
+
+        plan = _plan(data, wishes, _stem(model, adapter), output, rows, seed, scoring)
+        _diagnose(plan, LocalModel(model, template, adapter, batch_size))
+        return 0
+
+    if data is not None or endpoint_model is None:
+        raise typer.BadParameter("with `--endpoint URL`, name the model by `--model NAME`, and DATA alone")
+
+    if adapter is not None or template is not None:
+        raise typer.BadParameter("`--adapter` and `--template` are for models of this machine")
+
+    from ..endpoint.address import read_address
+    from ..endpoint.client import require_client
+    from ..endpoint.run import Endpoint
+
+    require_client()
+    address = read_address(endpoint, api_key_env)
+    server = Endpoint(address, endpoint_model, concurrency, max_tokens, timeout, video, frames, price_in, price_out)
+    with TemporaryDirectory(prefix="modality_interference_") if dry_run else nullcontext() as folder:
+        plan = _plan(model, wishes, _stem(endpoint_model), output, rows, seed, scoring, folder)
+        if dry_run:
+            served.say_volume(plan, server)
+            return 0
+
+        served.ask_server(plan, server)
+
+    print_findings(plan.output_dir)
     return 0
 
 
@@ -94,6 +139,11 @@ def _use_one_card() -> None:
     """Show torch, which is not imported yet, one GPU: LLaMA-Factory refuses several in one process."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     os.environ["CUDA_VISIBLE_DEVICES"] = "0" if visible is None else visible.split(",")[0]
+
+
+def _stem(*names: str | None) -> str:
+    """What the folder of a model's reports is called, by the model and its adapter."""
+    return "-".join(Path(name).absolute().name for name in names if name is not None)
 
 
 @dataclass(frozen=True)
@@ -114,15 +164,19 @@ def _plan(
     rows: int,
     seed: int,
     scoring: Literal["likelihood", "generate"],
+    data_folder: str | None = None,
 ) -> "DiagnosisPlan":
-    """Find out what is to be asked, and write the data where it is not a dataset with twins already."""
+    """Find out what is to be asked, and write the data where it is not a dataset with twins already.
+
+    It is written into `data_folder`; by default, into a folder of `output`.
+    """
     from ..integration.diagnose import DATA_FOLDER, DiagnosisPlan
     from ..integration.prepare import open_entry, open_file, plain_name, read_entry, split_address
 
     place, name = split_address(data)
     entry = None if name is None else read_entry(place, name)
     output = output or Path("saves", model, plain_name(name or place.stem))
-    folder, media_dir = output / DATA_FOLDER, wishes.media_dir
+    folder, media_dir = Path(data_folder or output / DATA_FOLDER), wishes.media_dir
     if name is None or entry is None:
         with open_file(place, media_dir) as opened:
             name, media_dir = opened.name, opened.media_dir
@@ -157,7 +211,7 @@ def _write(opened: "OpenData", wishes: _Wishes, folder: Path, rows: int, seed: i
 
 
 def _diagnose(plan: "DiagnosisPlan", model: "LocalModel") -> None:
-    """Let the model answer, and print what was found. The one place that knows who answers."""
+    """Let a model of this machine answer, and print what was found."""
     from ..integration.diagnose import RECIPE_FILE, diagnosis_recipe, run_recipe, write_recipe
 
     recipe = diagnosis_recipe(plan, model)

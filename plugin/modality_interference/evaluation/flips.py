@@ -58,13 +58,13 @@ class Gallery:
             dataset=row.dataset,
             row=row.row,
             perturbation=row.perturbation,
-            prompt=self._prompt(example),
-            perturbed_prompt=self._prompt(twin),
+            prompt=self.prompt(example),
+            perturbed_prompt=self.prompt(twin),
             images=_thumbnails(example, example["image_references"]),
             perturbed_images=_thumbnails(example, twin["image_references"]),
             clips=[clip for modality in CLIP_MODALITIES for clip in _clips(example, modality, example)],
             perturbed_clips=[clip for modality in _changed(example, twin) for clip in _clips(twin, modality, example)],
-            right_answer=row.right if row.right is not None and row.options else self._right_answer(example),
+            right_answer=row.right if row.right is not None and row.options else self.right_answer(example),
             clean_answer=clean.answer,
             perturbed_answer=row.answer,
             clean_response=clean.response,
@@ -73,7 +73,7 @@ class Gallery:
             causal_effect=row.causal_effect,
         )
 
-    def _prompt(self, row: Example) -> str:
+    def prompt(self, row: Example) -> str:
         """The prompt as text: media tokens as `<image>` and the like, without the template's special tokens."""
         names = {token_id: f"<{modality}>" for modality, token_id in self.tokens.media.items()}
         prompt = row["input_ids"][: last_turn_start(row["labels"])]
@@ -84,7 +84,8 @@ class Gallery:
 
         return "".join(parts).strip()
 
-    def _right_answer(self, example: Example) -> str:
+    def right_answer(self, example: Example) -> str:
+        """The response that would have been right, where it is free."""
         answer = example["labels"][answer_start(example["labels"], self.thought) :]
         return self.tokenizer.decode(answer, skip_special_tokens=True).strip()
 

@@ -70,11 +70,12 @@ class GeneratedText:
 
 def score_generated(
     questions: list[Question],
-    texts: list[str],
+    texts: Sequence[str],
     thought_words: tuple[str, str],
     opened: Sequence[bool] | None = None,
     reasoned: bool = False,
     rule: FreeAnswerRule = "exact",
+    chosen: Sequence[int | None] | None = None,
 ) -> list[ScoredRow]:
     """Score what a model wrote, without its thought.
 
@@ -93,6 +94,7 @@ def score_generated(
         opened: whether a question's prompt has opened a thought.
         reasoned: whether the prompt has asked for a chain of thought.
         rule: of answers without options, see `matching.matches`.
+        chosen: the option of an answer that is known otherwise than from its text; None where the text is read.
     """
     opening = thought_words[0]
     whole = [opening + text if begun else text for text, begun in zip(texts, opened or [False] * len(texts))]
@@ -101,8 +103,12 @@ def score_generated(
         answers = [_concluded(answer, bool(question.choices)) for question, answer in zip(questions, answers)]
 
     parsed = [
-        parse_choice(answer, question.choices) if question.choices and answer is not None else None
-        for question, answer in zip(questions, answers)
+        option
+        if option is not None
+        else parse_choice(answer, question.choices)
+        if question.choices and answer is not None
+        else None
+        for question, answer, option in zip(questions, answers, chosen or [None] * len(answers))
     ]
     scored = []
     for question, text, answer, own in zip(questions, texts, answers, parsed):

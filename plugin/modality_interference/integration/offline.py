@@ -65,7 +65,12 @@ class LocalDataset:
 
 @contextmanager
 def open_dataset(
-    name: str, entry: dict[str, Any], folder: Path, seed: int, media_dir: Path | None = None
+    name: str,
+    entry: dict[str, Any],
+    folder: Path,
+    seed: int,
+    media_dir: Path | None = None,
+    max_samples: int | None = None,
 ) -> Iterator[LocalDataset]:
     """Load a dataset as LLaMA-Factory does.
 
@@ -75,6 +80,7 @@ def open_dataset(
         folder: the dataset folder.
         seed: of the twins, as a run's `seed`.
         media_dir: as a run's `media_dir`; None for the dataset folder.
+        max_samples: as a run's; media of other rows that twins borrow are of these rows, too. None for all rows.
 
     Raises:
         ModalityInterferenceError: LLaMA-Factory or the plugin refuses the entry or cannot read the data.
@@ -84,6 +90,9 @@ def open_dataset(
         attribute, data_args = _attribute(name, entry), _data_args(folder, media_dir)
         folders = loading.media_folders(data_args)
         rows = _rows(attribute, data_args, cache)
+        if max_samples is not None:
+            rows = rows.select(range(min(max_samples, len(rows))))
+
         layout, columns = loading.layout_of(attribute), [name for name in rows.column_names if name != ROW]
         if layout is None:
             make_converter: Callable[[], Converter] = partial(_plain_converter, attribute, data_args)

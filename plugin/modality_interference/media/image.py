@@ -117,6 +117,30 @@ def _check_mode(mode: str) -> None:
     Image.new(mode, (1, 1)).convert("RGB")
 
 
+def stored_bytes(reference: str, images: Sequence[Any], extra_images: Sequence[Any]) -> bytes | None:
+    """The file behind a reference, as it is stored; None where there is none, but something drawn, or decoded pixels.
+
+    Arguments and errors as those of `load_image`.
+    """
+    found = parse(reference)
+    if isinstance(found, CanvasReference | WrittenReference):
+        return None
+
+    image = _find(found, images, extra_images)
+    if isinstance(image, Image.Image):
+        return None
+
+    stream = _stream(image, _name(image))
+    if isinstance(stream, BytesIO):
+        return stream.getvalue()
+
+    try:
+        with open(stream, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise Unusable("broken image", f"cannot read {_name(image)}: {error.strerror}", image) from error
+
+
 _WIDE = ("I", "F")  # what the names of modes with more than 8 bits a channel begin with
 _ORIENTATION = 0x0112  # of EXIF; 1 is upright
 

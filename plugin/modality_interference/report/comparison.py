@@ -26,7 +26,7 @@ from .table import (
     worst,
 )
 from .templating import render
-from .text import counted, described, encodable, joined, moment, tuned
+from .text import SCORINGS, counted, described, encodable, joined, moment, tuned
 from .theme import Plot
 
 
@@ -248,9 +248,6 @@ def _rates_of(lines: pd.DataFrame, shared: pd.DataFrame | None, seed: int) -> Ru
         chance=chance.iloc[0] if len(chance) else None,
         differences={} if shared is None else differences(shared, list(by_rate.index), seed),
     )
-
-
-SCORINGS = {"likelihood": "by option likelihood", "generate": "by generated answers"}
 
 
 def notes(runs: Sequence[LoadedRun], pairs: Mapping[str, pd.DataFrame]) -> list[str]:

@@ -15,7 +15,7 @@ from .plots.diagnosis import FILES, diagnosis_plots
 from .summary import diagnosis_summary
 from .table import PROMPTS, RATE_TITLES, conditions, left_out, of_all, prompt_lines, rates_present, tidy_table, worst
 from .templating import render
-from .text import Piece, changes, counted, described, moment, shortened, tuned, visible
+from .text import SCORINGS, Piece, changes, counted, described, moment, shortened, tuned, visible
 from .theme import Plot
 
 
@@ -56,6 +56,7 @@ def _page(diagnosis: Diagnosis, rows: Sequence[ScoredRow], plots: Sequence[Plot]
         model=described(diagnosis.model).get("name_or_path", "a model"),
         tuned=diagnosis.tuning and tuned(diagnosis.tuning),
         created=moment(diagnosis.created),
+        scoring=SCORINGS[diagnosis.scoring],
         introduction=introduction(diagnosis),
         summary=diagnosis_summary(of_all(every)),
         left_out=left_out(every, JSON_FILE),

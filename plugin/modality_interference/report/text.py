@@ -16,6 +16,11 @@ from ..results import Rate, Tuning
 
 SPACE = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
+SCORINGS = {
+    "likelihood": "by option likelihood",
+    "generate": "by generated answers",
+    "top_logprobs": "by the probabilities of option letters",
+}
 
 
 def percent(share: float) -> str:

@@ -10,6 +10,7 @@ from .rows import Result
 
 
 FreeAnswers: TypeAlias = Literal["exact", "contained", "anls"] | None
+Scoring = Literal["likelihood", "generate", "top_logprobs"]
 SCHEMA = 3  # 1 and 2 were never released: they had other keys, and intervals of another kind
 
 
@@ -45,7 +46,7 @@ class Diagnosis(Result):
         run: `output_dir`, `step`, ... of the run.
         versions: of the packages.
         seed: of twins and of the bootstrap, which gives the intervals of causal effects.
-        scoring: `likelihood` or `generate`.
+        scoring: how answers are scored; `top_logprobs` is by the probabilities of the options' letters that a server gives.
         prompt: `diagnosis_prompt`, what was asked beside the questions.
         decoding: `diagnosis_decoding`, how token probabilities were made.
         free_answers: how generated answers without options are compared; None with likelihoods.
@@ -66,7 +67,7 @@ class Diagnosis(Result):
     run: dict[str, Any]
     versions: dict[str, str]
     seed: int
-    scoring: Literal["likelihood", "generate"]
+    scoring: Scoring
     prompt: str = "none"
     decoding: str = "standard"
     free_answers: FreeAnswers = None
@@ -99,7 +100,7 @@ class RunMetadata:
     data: dict[str, Any]
     run: dict[str, Any]
     seed: int
-    scoring: Literal["likelihood", "generate"]
+    scoring: Scoring
     prompt: str = "none"
     decoding: str = "standard"
     free_answers: FreeAnswers = None
