@@ -8,6 +8,7 @@ import pytest
 import torch
 from helpers.loading import load_data
 from helpers.runs import recipe, write_datasets
+from huggingface_hub import ModelCard
 from llamafactory.train.tuner import run_exp
 from safetensors.torch import load_file
 
@@ -131,6 +132,15 @@ def test_a_model_that_knows_the_answers_scores_one(checkpoint, datasets, tmp_pat
     assert after["eval_pictures_clean_accuracy"] == 1
     assert after["eval_pictures_misleading_text_accuracy"] == 1
     assert after["eval_sums_random_pixels_flip_rate"] == 0
+    card = ModelCard.load(tmp_path / "out" / "README.md")
+    assert "It achieves the following results" not in card.text and card.text.count("## Modality interference") == 1
+    assert card.text.index("## Modality interference") < card.text.index("## Training procedure")
+    found = {
+        (item.dataset_name, item.dataset_config, item.metric_type): item.metric_value
+        for item in card.data.eval_results
+    }
+    assert found["pictures", "misleading_text", "accuracy"] == 1 and found["sums", "random_pixels", "flip_rate"] == 0
+    assert card.data.model_name == "out" and "llama-factory" in card.data.tags
 
 
 def test_eval_batch_size_and_accumulation_do_not_matter(checkpoint, datasets, tmp_path):

@@ -17,6 +17,7 @@ side by side, with their differences on the examples that they share. With --gro
 alone are shown together: means, spreads over seeds, and tests over seeds."""
 EXAMPLES = """\
 modality-interference report saves/plugin -o page
+modality-interference report saves/plugin -o page --model-card saves/plugin/README.md
 modality-interference report saves/base saves/plain saves/plugin -o comparison --names base,plain,plugin
 modality-interference report saves/plain_* saves/plugin_* -o seeds --groups plain,plain,plain,plugin,plugin,plugin"""
 
@@ -31,8 +32,19 @@ def run(
         str | None,
         typer.Option(metavar="A,A,B,B,...", help="The group of each run, where runs differ by their seed alone."),
     ] = None,
+    model_card: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="A model's card, such as its README.md, that gets the run's rates: a section and metadata.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> int:
     """Write the page and say where it is."""
+    if model_card is not None and len(runs) > 1:
+        raise ModalityInterferenceError("`--model-card` is for one run; name the run of the card's model only.")
+
     if groups is None:
         page = _write(runs, output, _run_names(names, len(runs)))
     elif names is None:
@@ -43,6 +55,13 @@ def run(
         raise ModalityInterferenceError("`--groups` names the groups, and their runs have no names; remove `--names`.")
 
     say(f"The page: {printable(str(page.resolve()))}")
+    if model_card is not None:
+        from ..report.model_card import update_card
+        from ..results import read_diagnosis
+
+        update_card(model_card, read_diagnosis(runs[0]))
+        say(f"The card: {printable(str(model_card.resolve()))}")
+
     return 0
 
 

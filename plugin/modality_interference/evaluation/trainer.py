@@ -61,6 +61,7 @@ class DiagnosisTrainer(TwinTrainer):
         self._evaluation_collator = kwargs["data_collator"]
         super().__init__(**kwargs)
         self.metadata = metadata
+        self.diagnosis: Diagnosis | None = None  # the last that was written
         self._write_report = write_report
         self._draw_curves = write_curves
         # LLaMA-Factory's keywords of `generate`; the Trainer forgets them in an evaluation that is given none
@@ -280,6 +281,7 @@ class DiagnosisTrainer(TwinTrainer):
         for name, words in free_answers(rows, self.metadata.scoring).items():
             logger.info_rank0(f"{name}: {words}")
 
+        self.diagnosis = diagnosis
         page = self._write_report(folder, diagnosis, rows)
         logger.info_rank0(f"The report on modality interference is in {page}.")
 

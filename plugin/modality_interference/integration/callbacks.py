@@ -10,8 +10,13 @@ from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
+from ..compat import get_logger
+from ..errors import ModalityInterferenceError
 from ..results import Curves, Diagnosis, ScoredRow
 from ..train.losses import COUNTS, LOGGED, MEANS
+
+
+logger = get_logger(__name__)
 
 
 def twin_log_callback(stock: type) -> type:
@@ -53,6 +58,41 @@ def twin_plot_loss(stock: Callable[..., None]) -> Callable[..., None]:
         stock(save_dictionary, keys=[*keys, *means, *counts])
 
     return plot_loss
+
+
+def card_with_rates(stock: Callable[..., None]) -> Callable[..., None]:
+    """LLaMA-Factory's `create_modelcard_and_push`, whose card has the rates of the run's diagnosis in place of a bare list."""
+
+    @wraps(stock)
+    def create(trainer: Any, *arguments: Any) -> None:
+        own = trainer.create_model_card
+
+        def create_model_card(*args: Any, **kwargs: Any) -> None:  # which `push_to_hub` calls before it uploads
+            own(*args, **kwargs)
+            _put_rates(trainer)
+
+        trainer.create_model_card = create_model_card
+        try:
+            stock(trainer, *arguments)
+        finally:
+            del trainer.create_model_card
+
+        _put_rates(trainer)
+
+    return create
+
+
+def _put_rates(trainer: Any) -> None:
+    card = Path(trainer.args.output_dir) / "README.md"
+    if trainer.diagnosis is None or not trainer.args.do_train or not card.is_file():
+        return
+
+    from ..report import model_card
+
+    try:
+        model_card.update_card(card, trainer.diagnosis)
+    except ModalityInterferenceError as error:  # a full disk must not end a finished run for a card
+        logger.warning_rank0(f"The card has no rates of the diagnosis: {error}")
 
 
 def write_report(folder: Path, diagnosis: Diagnosis, rows: list[ScoredRow]) -> Path:

@@ -148,6 +148,12 @@ SWAPS = (
         "plot the plugin's losses and rates, too",
     ),
     Swap(
+        _WORKFLOW,
+        "create_modelcard_and_push",
+        lambda stock, run: callbacks.card_with_rates(stock),
+        "write the diagnosis's rates with their intervals into the card, in place of a bare list",
+    ),
+    Swap(
         "logging",
         "LogRecord.getMessage",
         lambda stock, run: printable_message(stock),
