@@ -25,6 +25,7 @@ from .plugin import require
 RECIPE_FILE = "diagnosis.yaml"
 DATA_FOLDER = "data"  # of data that was made into a dataset folder, in the output folder
 CUTOFF = 16384  # tokens; cuts nothing but what is far too long: `long_context` adds 10,000
+LONGEST_ANSWER, LONGEST_THOUGHT = 64, 2048  # tokens that are generated; LLaMA-Factory's own limit is 1024 for all
 Progress = Callable[[int, int], None]  # (done, total)
 _LEVELS = {"llamafactory": logging.WARNING, "transformers": logging.ERROR, "datasets": logging.ERROR}
 _VERBOSITY = "LLAMAFACTORY_VERBOSITY"
@@ -79,6 +80,7 @@ def diagnosis_recipe(plan: DiagnosisPlan, model: LocalModel) -> dict[str, Any]:
     keys |= {"stage": "sft", "do_train": False, "do_eval": True, "plugin": PLUGIN_NAME}
     if plan.scoring == "generate":
         keys |= {"diagnosis_scoring": "generate", "predict_with_generate": True}
+        keys |= {"max_new_tokens": LONGEST_THOUGHT if _thinks(model.template) else LONGEST_ANSWER}
 
     return keys | {
         "dataset_dir": str(plan.dataset_dir),
@@ -91,6 +93,12 @@ def diagnosis_recipe(plan: DiagnosisPlan, model: LocalModel) -> dict[str, Any]:
         "report_to": "none",
         "seed": plan.seed,
     }
+
+
+def _thinks(template: str) -> bool:
+    """Whether a template is for models that think before they answer."""
+    module = require("llamafactory.data.template", "TEMPLATES", "ReasoningTemplate")
+    return isinstance(module.TEMPLATES.get(template), module.ReasoningTemplate)
 
 
 def write_recipe(path: Path, recipe: dict[str, Any]) -> None:
