@@ -282,10 +282,11 @@ def _settings(reference: LoadedRun, run: LoadedRun) -> list[str]:
             f"{ours.free_answers}: their figures are not measured alike."
         )
 
-    for what in ("prompt", "decoding"):
-        own, other = getattr(ours, what), getattr(theirs, what)
-        if own != other:
-            found.append(f"{run.name} was asked with the {what} {other}, {reference.name} with {own}.")
+    if ours.prompt != theirs.prompt:
+        found.append(f"{run.name} was asked with the prompt {theirs.prompt}, {reference.name} with {ours.prompt}.")
+
+    if ours.decoding != theirs.decoding:
+        found.append(f"{run.name} was decoded by {theirs.decoding}, {reference.name} by {ours.decoding}.")
 
     return found
 
