@@ -120,13 +120,13 @@ def test_rows_are_those_of_a_run(suite, pictures, checkpoint, tmp_path):
         (example["row"], twin.get("perturbation") or "clean"): (
             example["key"],
             twin["target"] or None,
-            example["answer"],
+            twin.get("family") or None,
         )
         for example in examples
         for twin in (example, *example["variants"])
     }
     found = {(row.row, row.perturbation): row for row in read_rows(tmp_path / "out")}
-    assert {place: (row.key, row.target) for place, row in found.items()} == {p: e[:2] for p, e in expected.items()}
+    assert {place: (row.key, row.target, row.family) for place, row in found.items()} == expected
     assert {row.medium for row in found.values()} == {"red_0.png", "green_1.png", "blue_2.png", "yellow_3.png"}
     assert all(row.correct and row.options == 4 and row.kind == "image" for row in found.values())
 
@@ -148,6 +148,13 @@ def test_questions_without_options_are_misled_by_the_claimed_answer(export, tmp_
         "accuracy": 0, "flip_rate": 1, "misled_rate": 1, "excess_misled_rate": 1,
     }  # fmt: skip
     assert found.free_answers == "exact"
+    path = as_plain(tmp_path, asked, [f"I read {row.get('target') or row['response']} there" for row in asked])
+    command = ["suite", "score", str(path), "--suite", str(folder), "-o", str(tmp_path / "out")]
+    assert main([*command, "--free-answers", "contained"]) == 0
+    rates = read_diagnosis(tmp_path / "out").datasets["free"].perturbations
+    assert rates["clean"].rates["accuracy"].value == rates["typographic_image"].rates["misled_rate"].value == 1
+    assert main(command) == 0
+    assert read_diagnosis(tmp_path / "out").datasets["free"].perturbations["clean"].rates["accuracy"].value == 0
 
 
 def test_missing_answers_are_counted_and_said(suite, tmp_path, capsys):

@@ -3,7 +3,7 @@
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -167,6 +167,10 @@ def score(
         str | None,
         typer.Option(metavar="NAME", help="What the report calls the model.  [default: the first file's name]"),
     ] = None,
+    free_answers: Annotated[
+        Literal["exact", "contained", "anls"],
+        typer.Option(help="How answers without options are compared, as `diagnosis_free_answers`."),
+    ] = "exact",
 ) -> int:
     """Write the report, and say what was found and where it is."""
     from ..report.page import write_report
@@ -177,7 +181,7 @@ def score(
     from ..suite.score import score as scored_answers
 
     info, questions = read_suite(suite)
-    scored = scored_answers(questions, read_answers(results))
+    scored = scored_answers(questions, read_answers(results), free_answers)
     found = diagnosis(info, questions, scored, model or results[0].stem, output)
     write_results(output, found, scored.rows)
     write_report(output, found, scored.rows)

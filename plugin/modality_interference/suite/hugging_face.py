@@ -24,7 +24,8 @@ _COLUMNS = """\
 | `kind` | what the answer depends on: image, text, video, audio or both |
 | `system`, `prompt` | what a model is asked; `<image>`, `<video>` and `<audio>` stand for the media, in order |
 | `options`, `label`, `answer` | the options, the number of the right one from 0, and its text; of a free answer the text alone |
-| `target` | the wrong option that the perturbation claims; null where it claims none |
+| `target` | the wrong option, of a free answer the wrong answer, that the perturbation claims; null where it claims none |
+| `family` | of the texts that the perturbation took its words from; null where it has no families |
 | `images`, `videos`, `audios` | the files for the placeholders; those that the suite has |
 """
 
@@ -58,7 +59,7 @@ def _features(suite: Suite) -> Features:
             "prompt": turns,
             "options": List(text),
             "label": number,
-            **dict.fromkeys(("answer", "target"), text),
+            **dict.fromkeys(("answer", "target", "family"), text),
             **own,
         }
     )

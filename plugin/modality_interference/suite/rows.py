@@ -37,7 +37,8 @@ class SuiteRow(Result):
         options: the options, empty where the answer is free.
         answer: the index of the right option.
         response: the right answer as the dataset has it.
-        target: the wrong option that the perturbation names.
+        target: the wrong option that the perturbation names; the wrong answer, where there are no options.
+        family: the family of texts that it took its words from; None where it has no families.
         abstention: the option that says that one cannot tell.
         removed: whether a modality that the answer depends on was taken away.
         medium: the name of the row's first file; "" where it has none.
@@ -57,6 +58,7 @@ class SuiteRow(Result):
     answer: int | None = None
     response: str
     target: str | None = None
+    family: str | None = None
     abstention: str | None = None
     removed: bool = False
     medium: str = ""
@@ -177,6 +179,7 @@ def _row(example: Example, record: TwinRecord, variant: Variant, media: dict[Mod
         answer=record.answer,
         response=example.aligned["_response"][0]["content"],
         target=variant.target,
+        family=variant.family,
         abstention=record.abstention,
         removed=_is_removed(record, variant.media),
         medium=first_file_name(example.aligned[f"_{column}"] or () for column in MEDIA.values()),

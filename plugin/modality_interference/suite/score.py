@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..batching.batch import Question
+from ..data.matching import FreeAnswerRule
 from ..errors import ModalityInterferenceError
 from ..evaluation.flips import worst_flips
 from ..evaluation.generation import score_generated
@@ -28,11 +29,13 @@ class Scored:
 
     Attributes:
         rows: what was answered, scored.
+        rule: how answers without options were compared with the right one.
         missing: how many questions have no answer, by perturbation.
         alone: how many twins are left out, because their clean row has no answer.
     """
 
     rows: list[ScoredRow]
+    rule: FreeAnswerRule
     missing: dict[str, int]
     alone: int
 
@@ -50,12 +53,13 @@ class Scored:
         return notes
 
 
-def score(questions: Sequence[SuiteRow], answers: Answers) -> Scored:
+def score(questions: Sequence[SuiteRow], answers: Answers, rule: FreeAnswerRule = "exact") -> Scored:
     """Score the answers to a suite's questions.
 
     Args:
         questions: of the suite.
         answers: from `read_answers`.
+        rule: how answers without options are compared with the right one.
 
     Raises:
         ModalityInterferenceError: there are answers to questions that the suite does not have, or none at all.
@@ -81,13 +85,13 @@ def score(questions: Sequence[SuiteRow], answers: Answers) -> Scored:
     if not kept:
         raise ModalityInterferenceError("no question of the suite has an answer, together with its clean row.")
 
-    return Scored(_scored(kept, answers), missing, len(questions) - sum(missing.values()) - len(kept))
+    return Scored(_scored(kept, answers, rule), rule, missing, len(questions) - sum(missing.values()) - len(kept))
 
 
-def _scored(rows: Sequence[SuiteRow], answers: Answers) -> list[ScoredRow]:
+def _scored(rows: Sequence[SuiteRow], answers: Answers, rule: FreeAnswerRule) -> list[ScoredRow]:
     place = {(row.dataset, row.row): index for index, row in enumerate(rows) if row.perturbation == CLEAN}
     questions = [_question(index, row, place[row.dataset, row.row]) for index, row in enumerate(rows)]
-    return unique_rows(score_generated(questions, [answers.responses[row.id] for row in rows], _THOUGHT))
+    return unique_rows(score_generated(questions, [answers.responses[row.id] for row in rows], _THOUGHT, rule=rule))
 
 
 def _question(index: int, row: SuiteRow, clean: int) -> Question:
@@ -103,6 +107,7 @@ def _question(index: int, row: SuiteRow, clean: int) -> Question:
         answer=row.answer,
         target=row.options.index(row.target) if row.target in row.options else None,
         claimed=None if row.options else row.target,
+        family=row.family,
         response=row.response,
         clip=row.clip,
         abstention=row.abstention,
@@ -127,7 +132,7 @@ def diagnosis(info: SuiteInfo, questions: Sequence[SuiteRow], scored: Scored, mo
         run={"output_dir": str(output)},
         seed=info.seed,
         scoring="generate",
-        free_answers="exact",
+        free_answers=scored.rule,
     )
     results = dataset_results(scored.rows, info.seed, generated=True)
     return diagnosis_of(

@@ -26,6 +26,7 @@ _COLUMNS = {
     "label": pa.int64(),
     "answer": pa.string(),
     "target": pa.string(),
+    "family": pa.string(),
 }
 
 

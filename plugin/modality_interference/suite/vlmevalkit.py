@@ -21,7 +21,7 @@ from .lmms_eval import task_name
 from .rows import Asked, Suite
 
 
-_ABOUT = ("dataset", "row", "perturbation", "target")
+_ABOUT = ("dataset", "row", "perturbation", "family", "target")
 
 
 def files(suite: Suite) -> dict[str, bytes | str]:
