@@ -209,6 +209,14 @@ def test_a_huge_answer_is_none(tmp_path, monkeypatch):
         assert sum(answer is None for answer in answers.values()) == 1
 
 
+def test_a_server_that_repeats_the_key(tmp_path, monkeypatch):
+    with fast(monkeypatch) as server:
+        server.answer = lambda request: completion(KEY, {KEY: -0.1, "A": -3.0})
+        _, answers, _ = ask(server.url, tmp_path, [row(0)])
+        assert {answer.text for answer in answers.values()} == {"[key]"}
+        assert KEY not in (tmp_path / JOURNAL_FILE).read_text()
+
+
 def test_one_prompt_in_two_places_is_asked_once(tmp_path, monkeypatch):
     first, second = row(0), row(1)
     same = AskedRow(1, tuple(Asked(new.question, old.prompt) for new, old in zip(second.items, first.items)))

@@ -168,7 +168,7 @@ class Server:
                 await asyncio.sleep(_PATIENCE * 2**attempt * random.uniform(0.75, 1.25))
 
             try:
-                return read_reply(await self._send(client, prompt, manner), self._limits.max_tokens)
+                return self._without_key(read_reply(await self._send(client, prompt, manner), self._limits.max_tokens))
             except Withheld as error:
                 raise Unanswered(str(error), refused=True) from None
             except Nonsense as error:
@@ -232,6 +232,12 @@ class Server:
             return Hopeless(f"the server refuses all requests: {said}. {_fix(status)}")
 
         return Unanswered(said, refused=status in _REFUSED)
+
+    def _without_key(self, answer: Answer) -> Answer:
+        """An answer whose texts do not hold the key, which a server may repeat."""
+        blot = self._address.without_key
+        top = {blot(token): value for token, value in answer.top.items()}
+        return answer.model_copy(update={"text": blot(answer.text), "first": blot(answer.first), "top": top})
 
     def _said(self, text: str) -> str:
         """What a server said, as a message shows it."""

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from ..dataset_dir.info import read_info
 from ..errors import ModalityInterferenceError
 from ..evaluation.rates import dataset_results
 from ..evaluation.write import diagnosis_of
 from ..integration.callbacks import write_report
 from ..integration.diagnose import DiagnosisPlan
 from ..integration.offline import LocalDataset, open_dataset
+from ..integration.prepare import read_entry
 from ..modality import CLEAN
 from ..results import Diagnosis, RunMetadata, ScoredRow, write_results
 from .address import Address
@@ -164,7 +164,7 @@ async def _ask(
 
 @contextmanager
 def _opened(plan: DiagnosisPlan) -> Iterator[list[LocalDataset]]:
-    entries = read_info(plan.dataset_dir).datasets
+    entries = {name: read_entry(plan.dataset_dir, name) for name in plan.datasets}
     with ExitStack() as stack:
         yield [
             stack.enter_context(
