@@ -72,7 +72,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:  # noqa: N802
         """Answer."""
-        state, body = self.state, self.rfile.read(int(self.headers["Content-Length"]))
+        state, length = self.state, int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if len(body) < length:  # the client was killed while it asked
+            return
+
         with state._lock:
             state.requests.append(json.loads(body))
             state.keys.add(self.headers["Authorization"])
