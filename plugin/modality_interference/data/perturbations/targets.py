@@ -55,7 +55,7 @@ class TargetAnswer(Parameters):
         return answers
 
     def check(self, dataset: RawDataset) -> None:
-        """Look for options, or for other rows to take answers from."""
+        """Look for options, or other rows to take answers from."""
         if has_options(dataset):
             if self.answers is not None:
                 raise dataset.error(
