@@ -7,6 +7,7 @@ from operator import or_
 
 
 CLEAN = "clean"  # the perturbation of a clean row
+_COUNTERFACTUAL = "counterfactual_"  # what the labels of counterfactual rows begin with, and those of twins never
 IGNORE_LABEL = -100  # the label that cross-entropy skips, everywhere in torch, transformers and LLaMA-Factory
 
 
@@ -32,6 +33,16 @@ MEDIA = {
 PLAIN = "plain"  # the kind of a row whose dataset says nothing about relevance
 BOTH = "both"  # the kind of a row whose answer depends on two or more modalities
 KINDS = (*(modality.value for modality in Modality), BOTH, PLAIN)
+
+
+def counterfactual_label(label: str) -> str:
+    """The label of the counterfactual rows that a perturbation makes, from the label that its twins would have."""
+    return f"{_COUNTERFACTUAL}{label}"
+
+
+def is_counterfactual(label: str) -> bool:
+    """Whether a label is that of counterfactual rows: the evidence is gone, so that the answer is *not* to be kept."""
+    return label.startswith(_COUNTERFACTUAL)
 
 
 def to_bits(modalities: Iterable[Modality]) -> int:

@@ -561,3 +561,54 @@ def test_a_row_that_cannot_be_read_changes_no_other_rows_key():
     """A file with one such row has a column that says of every row whether its text is valid."""
     convert = converter(block=IMAGE | {"perturbations": ["misleading_text"]})
     assert convert(PET | {INVALID_TEXT: False}, 0) == convert(PET, 0)
+
+
+class TestCounterfactuals:
+    ROWS = [{"image": f"{index}.png", "label": index % 2, "kind": "image"} for index in range(8)]
+
+    def convert(self, block, index=0, **settings):
+        row = classification({**IMAGE, **block}, other_rows=self.ROWS, seed=3, **settings)(self.ROWS[index], index)
+        return row, TwinRecord.from_arrow(row["_twins"])
+
+    def test_beside_the_twins_and_not_among_them(self):
+        row, record = self.convert({"counterfactuals": ["black_image"], "perturbations": ["unrelated_text"]})
+        (made,) = record.counterfactuals
+        assert (made.perturbation, made.prompt, made.target) == ("counterfactual_black_image", row["_prompt"], None)
+        assert made.media[Modality.IMAGE] == ("canvas:black:0:row:0",)
+        assert [variant.perturbation for variant in record.variants] == ["unrelated_text"]
+
+    def test_change_nothing_of_clean_rows_and_twins(self):
+        twins = {"perturbations": ["unrelated_text", "misleading_text"]}
+        plain, without = self.convert(twins)
+        row, record = self.convert({**twins, "counterfactuals": ["irrelevant_image", "random_pixels"]})
+        assert len(record.counterfactuals) == 2
+        assert replace(record, counterfactuals=()) == without
+        extras = ("_twins", "_twin_images")
+        assert {name: row[name] for name in row if name not in extras} == {
+            name: plain[name] for name in plain if name not in extras
+        }
+
+    def test_another_rows_image_has_another_right_answer(self):
+        for index in range(8):
+            row, record = self.convert({"counterfactuals": ["irrelevant_image"]}, index)
+            (made,) = record.counterfactuals
+            (image,) = row["_twin_images"]
+            assert made.media[Modality.IMAGE] == ("extra:0",)
+            assert int(image["path"].split(".")[0]) % 2 != index % 2
+
+        same = [dict(row, label=1) for row in self.ROWS]
+        alone = classification({**IMAGE, "counterfactuals": ["irrelevant_image"]}, other_rows=same)(same[0], 0)
+        assert TwinRecord.from_arrow(alone["_twins"]).counterfactuals == ()
+
+    def test_only_of_rows_whose_answer_depends_on_it(self):
+        block = {"relevant": "kind", "counterfactuals": ["black_image"], "perturbations": ["black_image"]}
+        convert = converter(block=block)
+        found = {}
+        for kind in ("image", "text", "image+text"):
+            record = TwinRecord.from_arrow(convert(PET | {"kind": kind}, 0)["_twins"])
+            found[kind] = [item.perturbation for item in (*record.variants, *record.counterfactuals)]
+
+        bare = TwinRecord.from_arrow(convert(PET | {"kind": "image+text", "image": None}, 0)["_twins"])
+        label = ["counterfactual_black_image"]
+        assert found == {"image": label, "text": ["black_image"], "image+text": label}
+        assert bare.counterfactuals == () and bare.dropped is None  # it has no image to take away

@@ -192,3 +192,43 @@ def test_a_format_cannot_be_registered_twice():
     assert FORMAT in formats()
     with pytest.raises(ModalityInterferenceError, match="registered already"):
         register_format(FORMAT, columns=())
+
+
+class TestCounterfactuals:
+    def test_labels_of_their_own(self):
+        twice = ["black_image", {"name": "irrelevant_image", "pool": "p"}, "black_image"]
+        spec = parse({"relevant": ["image"], "perturbations": ["ocr_text"], "counterfactuals": twice})
+        assert [item.label for item in spec.perturbations] == ["ocr_text"]
+        labels = ["counterfactual_black_image", "counterfactual_irrelevant_image", "counterfactual_black_image_2"]
+        assert [item.label for item in spec.counterfactuals] == labels
+        assert parse({"relevant": "kind", "counterfactuals": twice}).counterfactuals == spec.counterfactuals
+
+    def test_no_perturbation_has_such_a_name(self):
+        with pytest.raises(ModalityInterferenceError, match="what begins with `counterfactual_`"):
+            register_perturbation("counterfactual_x", changes=Modality.TEXT)(lambda a, b, c, d: None)
+
+    @pytest.mark.parametrize(
+        ("block", "message"),
+        [
+            ({"relevant": ["text"], "counterfactuals": ["black_image"]}, "the answers do not depend on that"),
+            ({"relevant": ["image"], "counterfactuals": ["typographic_image"]}, "takes nothing away"),
+            ({"relevant": ["text"], "counterfactuals": ["misleading_text"]}, "takes nothing away"),
+            ({"relevant": ["image"], "counterfactuals": "black_image"}, "`twins.counterfactuals` must be a list"),
+            ({"relevant": ["image"], "counterfactuals": ["blak_image"]}, "Did you mean `black_image`?"),
+            ({"relevant": ["image"], "perturbations": ["black_image"]}, "belongs into `counterfactuals`"),
+        ],
+    )
+    def test_what_is_refused(self, block, message):
+        with pytest.raises(ModalityInterferenceError, match=message):
+            parse(block)
+
+    @pytest.mark.parametrize(
+        ("block", "message"),
+        [
+            ({"ask_about": "video", "counterfactuals": ["silence"]}, '`ask_about` is "video"'),
+            ({"drop_asked_modality": True, "counterfactuals": ["silence"]}, "already"),
+        ],
+    )
+    def test_of_clips(self, block, message):
+        with pytest.raises(ModalityInterferenceError, match=message):
+            parse(block, "audio_visual_twins")

@@ -26,7 +26,7 @@ from modality_interference.batching.collator import Purpose
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.evaluation.trainer import rates_in_words
 from modality_interference.media.image import load_image
-from modality_interference.results import read_diagnosis, read_rows
+from modality_interference.results import COUNTERFACTUALS_FILE, read_diagnosis, read_rows
 
 
 FAMILY = "qwen2_5_vl"
@@ -572,3 +572,42 @@ def test_generation_settings_hold_for_every_dataset(checkpoint, datasets, tmp_pa
     scoring = dict(diagnosis_scoring="generate", predict_with_generate=True, max_new_tokens=2)
     diagnose(checkpoint(FAMILY), datasets, tmp_path, eval_on_each_dataset=True, max_samples=2, **scoring)
     assert asked == [(2, None, True)] * 2
+
+
+def test_counterfactual_rows_are_scored_apart(checkpoint, tmp_path):
+    """Against forwards of single rows; and the figures of clean rows and twins are those of a run without them."""
+    path, folder = checkpoint(FAMILY), write_datasets(tmp_path / "data", rows=6)
+    plain = diagnose(path, folder, tmp_path / "plain", eval_dataset="pictures")
+    info = json.loads((folder / "dataset_info.json").read_text())
+    info["pictures"]["twins"]["counterfactuals"] = ["irrelevant_image", "black_image"]
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    metrics = diagnose(path, folder, tmp_path / "run", eval_dataset="pictures")
+    own = {name: value for name, value in metrics.items() if "_counterfactual_" in name}
+    timed = ("time", "per_second")
+    assert {name: value for name, value in metrics.items() if name not in own and not name.endswith(timed)} == (
+        pytest.approx({name: value for name, value in plain.items() if not name.endswith(timed)}, abs=1e-6)
+    )
+    rows, before = read_rows(tmp_path / "run"), read_rows(tmp_path / "plain")
+    assert [(row.identity, row.answer, row.flipped) for row in rows] == [
+        (row.identity, row.answer, row.flipped) for row in before
+    ]
+    gone = read_rows(tmp_path / "run", COUNTERFACTUALS_FILE)
+    assert len(gone) == 12 and not (tmp_path / "plain" / COUNTERFACTUALS_FILE).exists()
+
+    model = AutoModelForImageTextToText.from_pretrained(path).eval()
+    data = load_data(keys(path, folder, tmp_path / "again", eval_dataset="pictures"))
+    expected: dict[str, list] = defaultdict(list)
+    for example in data.evaluation:
+        clean, _ = option_scores(data, model, example, example)
+        for row in example["counterfactuals"]:
+            scores, _ = option_scores(data, model, example, row)
+            stem = f"eval_pictures_{row['perturbation']}"
+            expected[f"{stem}_unchanged_rate"].append(np.argmax(scores) == np.argmax(clean))
+            for name, found in (("", scores), ("clean_", clean)):
+                expected[f"{stem}_{name}accuracy"].append(np.argmax(found) == example["answer"])
+                expected[f"{stem}_{name}confidence"].append(max(softmax(found)))
+
+    assert own == pytest.approx({name: np.mean(values) for name, values in expected.items()}, abs=2e-5)
+    result = read_diagnosis(tmp_path / "run").datasets["pictures"]
+    assert set(result.counterfactuals) == {"counterfactual_irrelevant_image", "counterfactual_black_image"}
+    assert result.counterfactuals["counterfactual_black_image"].chance == 0.25

@@ -219,3 +219,19 @@ def test_a_step_without_a_readable_example_changes_nothing(checkpoint, tmp_path,
     assert [line["loss"] for line in lines if "loss" in line] == [0.0, 0.0]
     start, end = load_file(base / "model.safetensors"), load_file(tmp_path / "run" / "model.safetensors")
     assert all(torch.equal(end[name], start[name]) for name in start)
+
+
+def test_counterfactual_rows_change_nothing_of_a_training(checkpoint, tmp_path, caplog):
+    """The same losses to the last bit; the log says that the rows are left out."""
+    folder, losses = write_datasets(tmp_path / "data"), []
+    for name, block in (("plain", {}), ("with", {"counterfactuals": ["black_image", "irrelevant_image"]})):
+        info = json.loads((folder / "dataset_info.json").read_text())
+        info["pictures"]["twins"] |= block
+        (folder / "dataset_info.json").write_text(json.dumps(info))
+        keys = recipe(checkpoint(FAMILY), TEMPLATE, folder, tmp_path / name, dataset="pictures,sums", max_steps=3)
+        run_exp(keys)
+        state = json.loads((tmp_path / name / "trainer_state.json").read_text())["log_history"]
+        timed = ("train_runtime", "train_samples_per_second", "train_steps_per_second")
+        losses.append([{key: value for key, value in entry.items() if key not in timed} for entry in state])
+
+    assert losses[0] == losses[1] and len(losses[0]) >= 3

@@ -38,8 +38,8 @@ class Purpose(StrEnum):
     """What a batch is for."""
 
     TRAINING = "training"
-    LIKELIHOOD = "likelihood"  # diagnosis: all twins, all options
-    GENERATION = "generation"  # diagnosis: all twins, prompts only
+    LIKELIHOOD = "likelihood"  # diagnosis: all twins and counterfactual rows, all options
+    GENERATION = "generation"  # diagnosis: all twins and counterfactual rows, prompts only
     STOCK = "stock"  # LLaMA-Factory's own evaluation: clean rows only
 
 
@@ -294,14 +294,15 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
             logger.warning(f"Dataset `{where[0]}`, row {where[1]} is left out of its batch: {error}")
 
     def _variants(self, example: TokenizedExample) -> list[TokenizedRow]:
-        """The clean row and the twins that the batch takes."""
+        """The clean row, and the twins and the counterfactual rows that the batch takes."""
         variants = example.variants if self.purpose is not Purpose.STOCK else ()
         training = self.purpose is Purpose.TRAINING
         if training and self.twins_limit is not None and self.twins_limit < len(variants):
             rng = random.Random(f"{self.seed}/{self._epoch.value}/{example.key}")
             variants = [variants[index] for index in sorted(rng.sample(range(len(variants)), self.twins_limit))]
 
-        return [example.clean, *variants]
+        diagnoses = self.purpose in (Purpose.LIKELIHOOD, Purpose.GENERATION)
+        return [example.clean, *variants, *(example.counterfactuals if diagnoses else ())]
 
     def _model_row(self, index: int, row: TokenizedRow, example: TokenizedExample, loaded: Loaded) -> dict[str, Any]:
         return {

@@ -94,6 +94,7 @@ class TokenizedExample:
     Attributes:
         clean: the clean row; empty where the example is dropped.
         variants: its twins.
+        counterfactuals: its rows without the evidence; none in training.
         media: for image, video and audio, the row's raw media.
         borrowed: likewise, media of other rows that twins use.
         dataset: the dataset's name.
@@ -114,6 +115,7 @@ class TokenizedExample:
 
     clean: TokenizedRow
     variants: Sequence[TokenizedRow] = ()
+    counterfactuals: Sequence[TokenizedRow] = ()
     media: Mapping[Modality, Sequence[Any]] = field(default_factory=dict)
     borrowed: Mapping[Modality, Sequence[Any]] = field(default_factory=dict)
     dataset: str = ""
@@ -147,6 +149,7 @@ class TokenizedExample:
         return cls(
             clean=TokenizedRow.from_arrow(value),
             variants=[TokenizedRow.from_arrow(variant) for variant in value.get("variants") or ()],
+            counterfactuals=[TokenizedRow.from_arrow(row) for row in value.get("counterfactuals") or ()],
             media={modality: value.get(column) or () for modality, column in MEDIA.items()},
             borrowed={modality: value.get(f"twin_{column}") or () for modality, column in MEDIA.items()},
             dataset=value.get("dataset") or "",
@@ -163,15 +166,6 @@ class TokenizedExample:
 
     def to_arrow(self) -> dict[str, Any]:
         """The row of a tokenized dataset; see `schema.tokenized` for the types."""
-        names = [
-            {
-                "perturbation": row.perturbation,
-                "target": row.target or "",
-                "family": row.family or "",
-                "claimed_ids": list(row.claimed_ids),
-            }
-            for row in self.variants
-        ]
         return {
             **self.clean.to_arrow(),
             "attention_mask": [1] * len(self.clean.input_ids),
@@ -183,7 +177,8 @@ class TokenizedExample:
             "abstention": self.abstention or "",
             "option_ids": self.option_ids,
             "option_lengths": self.option_lengths,
-            "variants": [row.to_arrow() | name for row, name in zip(self.variants, names)],
+            "variants": list(map(_named, self.variants)),
+            "counterfactuals": list(map(_named, self.counterfactuals)),
             "relevant": self.relevant,
             "key": self.key,
             "dataset": self.dataset,
@@ -193,3 +188,13 @@ class TokenizedExample:
             "dropped_twins": [reason.to_arrow() for reason in self.dropped_twins],
             "remarks": [reason.to_arrow() for reason in self.remarks],
         }
+
+
+def _named(row: TokenizedRow) -> dict[str, Any]:
+    """An item of `variants` or of `counterfactuals`."""
+    return row.to_arrow() | {
+        "perturbation": row.perturbation,
+        "target": row.target or "",
+        "family": row.family or "",
+        "claimed_ids": list(row.claimed_ids),
+    }

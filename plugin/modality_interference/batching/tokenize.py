@@ -43,6 +43,7 @@ class TwinProcessor(SupervisedDatasetProcessor):
     # in the fingerprint of cached datasets: a new release, or another layout of the columns, tokenizes anew
     version: tuple[str, int] = field(default=(__version__, LAYOUT), init=False)
     instruction: str = "none"  # `diagnosis_prompt`, where the rows are for evaluation
+    counterfactuals: bool = False  # whether to tokenize them: where the rows are for evaluation
     _tokens_of: OrderedDict = field(default_factory=OrderedDict, repr=False)
     _openings: OrderedDict = field(default_factory=OrderedDict, repr=False)
 
@@ -103,15 +104,18 @@ class TwinProcessor(SupervisedDatasetProcessor):
             option_ids, option_lengths = self._options.options(choices, record.answer, response, last_turn)
 
         claimed = self._claimed_answers(record, row["_response"], clean.labels)
-        twins, dropped = [], []
-        for variant in record.variants:
+        made: dict[str, list[TokenizedRow]] = {"twin": [], "row": []}
+        dropped = []
+        wanted = [("twin", variant) for variant in record.variants]
+        wanted += [("row", variant) for variant in record.counterfactuals if self.counterfactuals]
+        for what, variant in wanted:
             try:
                 twin = self._encode(row, self._asked(variant.prompt, record), variant.system, variant.media, loaded)
                 self._compare(twin, clean, answer)
             except Unusable as error:
-                dropped.append(Reason.of(error, f"{variant.perturbation} twin, "))
+                dropped.append(Reason.of(error, f"{variant.perturbation} {what}, "))
             else:
-                twins.append(
+                made[what].append(
                     replace(
                         twin,
                         perturbation=variant.perturbation,
@@ -123,7 +127,8 @@ class TwinProcessor(SupervisedDatasetProcessor):
 
         clean = replace(clean, target=record.target)
         example = replace(example, clean=clean, option_ids=option_ids, option_lengths=option_lengths)
-        return replace(example, variants=twins, dropped_twins=dropped, remarks=_remarks(row, loaded))
+        example = replace(example, variants=made["twin"], counterfactuals=made["row"])
+        return replace(example, dropped_twins=dropped, remarks=_remarks(row, loaded))
 
     def _asked(self, prompt: list[Message], record: TwinRecord) -> list[Message]:
         return with_instruction(prompt, self.instruction, record.relevant)
@@ -302,9 +307,10 @@ class TwinProcessor(SupervisedDatasetProcessor):
         """Print the clean row as LLaMA-Factory does, then its twins' inputs."""
         with printable_stdout():
             super().print_data_example(example)
-            for variant in example.get("variants") or []:
-                text = self.tokenizer.decode(variant["input_ids"], skip_special_tokens=False)
-                print(f"twin ({variant['perturbation']}):\n{text[:2000]}")
+            for what, key in (("twin", "variants"), ("without its evidence", "counterfactuals")):
+                for variant in example.get(key) or []:
+                    text = self.tokenizer.decode(variant["input_ids"], skip_special_tokens=False)
+                    print(f"{what} ({variant['perturbation']}):\n{text[:2000]}")
 
 
 def _media_runs(turns: list[Message], tokens: TokensOfMedia, input_ids: list[int]) -> list[tuple[int, int, int]]:

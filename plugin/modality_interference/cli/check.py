@@ -172,7 +172,7 @@ def _try_rows(dataset: "LocalDataset", rows: int) -> tuple[list[str], list[Probl
 
     problem_kinds = LABEL_KINDS | {OUTSIDE, LINK_OUT}
     tried = min(rows, len(dataset.rows))
-    twins, good = Counter[str](), 0
+    twins, gone, good = Counter[str](), Counter[str](), 0
     dropped: list[tuple[str, int, list[Reason]]] = []
     remarked: list[tuple[str, int, list[Reason]]] = []
     problems: list[tuple[int, Reason]] = []
@@ -186,9 +186,10 @@ def _try_rows(dataset: "LocalDataset", rows: int) -> tuple[list[str], list[Probl
             good += 1
             remarked.append((dataset.name, example.data_row, example.remarks))
             twins.update(twin.perturbation for twin in example.twins)
+            gone.update(row.perturbation for row in example.counterfactuals)
 
-    made = ", ".join(f"{number} {label}" for label, number in twins.items()) or "none"
-    note = f"{good} of {tried} rows tried are good ({len(dataset.rows):,} in all); twins: {made}"
+    note = f"{good} of {tried} rows tried are good ({len(dataset.rows):,} in all); twins: {_counts(twins)}"
+    note += f"; counterfactual rows: {_counts(gone)}" if gone else ""
     found = [Problem(dataset_problem(dataset.name, text), dataset.name, row=row) for text, row in _by_kind(problems)]
     if not good and len({row for row, _ in problems}) < tried:
         text = f"none of the first {tried} rows can be used"
@@ -196,6 +197,10 @@ def _try_rows(dataset: "LocalDataset", rows: int) -> tuple[list[str], list[Probl
 
     sizes = Counter({dataset.name: tried})
     return [note, *summaries(dropped, sizes), *summaries(remarked, sizes, REMARKS)], found
+
+
+def _counts(made: Counter[str]) -> str:
+    return ", ".join(f"{number} {label}" for label, number in made.items()) or "none"
 
 
 def _by_kind(problems: list[tuple[int, "Reason"]]) -> list[tuple[str, int]]:

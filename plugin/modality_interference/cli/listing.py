@@ -36,7 +36,10 @@ def run(as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, 
         print(json.dumps({name: [asdict(item) for item in items] for name, items in found.items()}, indent=2))
         return 0
 
-    _say_part("Perturbations (`perturbations` of a `twins` block)", map(_perturbation_lines, perturbations))
+    _say_part(
+        "Perturbations (`perturbations` and `counterfactuals` of a `twins` block)",
+        map(_perturbation_lines, perturbations),
+    )
     _say_part("Formats (`formatting` of an entry)", map(_format_lines, formats))
     _say_part("Keys of a `twins` block", map(_described_lines, keys))
     return 0
@@ -52,7 +55,7 @@ def _say_part(title: str, items: Iterable[Iterable["Text"]]) -> None:
 
 
 def _perturbation_lines(item: "DescribedPerturbation") -> Iterator["Text"]:
-    yield from _head(item, f"changes {item.changes}")
+    yield from _head(item, f"changes {item.changes}{', also for counterfactuals' if item.removes_evidence else ''}")
     if item.needs:
         yield wrapped(printable(f"needs {item.needs}"), "    ")
 

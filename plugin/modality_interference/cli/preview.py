@@ -160,6 +160,12 @@ def _row_lines(row: "PreviewedRow") -> Iterator["Text"]:
     for twin in row.twins:
         yield from _twin_lines(twin)
 
+    if row.counterfactuals:
+        yield Text()
+        yield Text("  without its evidence (the answer is not to be kept):", "bold")
+        for twin in row.counterfactuals:
+            yield from _twin_lines(twin)
+
 
 def _option(letter: str, text: str, right: bool) -> str:
     return f"{letter}: {text}{' (right)' if right else ''}"

@@ -18,7 +18,7 @@ from ..results import MediaThumbnail
 
 @dataclass(frozen=True)
 class PreviewedTwin:
-    """A twin beside its clean row.
+    """A twin, or a row without its evidence, beside its clean row.
 
     Attributes:
         perturbation: its label.
@@ -52,6 +52,7 @@ class PreviewedRow:
         images: of the clean row.
         clips: its videos and audio tracks.
         twins: in the order of `perturbations`.
+        counterfactuals: its rows without the evidence, in the order of `counterfactuals`.
     """
 
     row: int
@@ -64,6 +65,7 @@ class PreviewedRow:
     images: list[MediaThumbnail] = field(default_factory=list)
     clips: list[MediaThumbnail] = field(default_factory=list)
     twins: list[PreviewedTwin] = field(default_factory=list)
+    counterfactuals: list[PreviewedTwin] = field(default_factory=list)
 
 
 def previewed_row(example: Example, folders: Sequence[Path]) -> PreviewedRow:
@@ -99,6 +101,7 @@ def previewed_row(example: Example, folders: Sequence[Path]) -> PreviewedRow:
         images=[shown[reference] for reference in record.media[Modality.IMAGE]],
         clips=[clip for modality in CLIP_MODALITIES for clip in clips(record, modality)],
         twins=[_previewed_twin(variant, prompt, record, shown, clips) for variant in example.twins],
+        counterfactuals=[_previewed_twin(row, prompt, record, shown, clips) for row in example.counterfactuals],
     )
 
 

@@ -53,6 +53,7 @@ class DescribedPerturbation:
         needs: what the dataset must have for it; "" for nothing.
         parameters: its parameters.
         package: that has registered it.
+        removes_evidence: whether `counterfactuals` can name it, too.
     """
 
     name: str
@@ -61,6 +62,7 @@ class DescribedPerturbation:
     needs: str
     parameters: list[Described]
     package: str
+    removes_evidence: bool
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def _perturbation(item: Perturbation) -> DescribedPerturbation:
         needs=_needs(item.parameters),
         parameters=described(item.parameters),
         package=_package(item.function),
+        removes_evidence=item.removes_evidence,
     )
 
 

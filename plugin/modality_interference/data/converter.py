@@ -1,7 +1,7 @@
 """From a raw row to an aligned one: LLaMA-Factory's keys, and the row's twins."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import __version__
@@ -9,7 +9,7 @@ from ..errors import ModalityInterferenceError, Unusable
 from ..files import MediaFolders
 from ..messages import listed, shown, suggestion
 from ..modality import MEDIA, Modality, to_bits
-from .dataset import RawDataset, RowContext, present_media
+from .dataset import RawDataset, RowContext, folded, present_media
 from .formats.audio_visual import ASKED, CLIP
 from .records import INVALID_TEXT, LAYOUT, ROW, Reason, TwinRecord, Variant
 from .registry import Format, Perturbation, formats, perturbations
@@ -80,6 +80,7 @@ class TwinConverter:
             abstention=sample.abstention,
             media=sample.media,
             variants=tuple(self._variants(sample, key, relevant, context)),
+            counterfactuals=tuple(self._counterfactuals(sample, key, relevant, context)),
         )
         return _aligned(parsed, context.borrowed, record)
 
@@ -119,6 +120,22 @@ class TwinConverter:
                 variants.append(Variant(item.label, twin.prompt, twin.system, twin.media, twin.target, twin.family))
 
         return variants
+
+    def _counterfactuals(
+        self, sample: Sample, key: int, relevant: frozenset[Modality], context: RowContext
+    ) -> Iterator[Variant]:
+        """The row without its evidence, where it has that evidence: there may be text alone, see `_check_relevant`."""
+        known, right = perturbations(), sample.right_answer
+        context = replace(context, unless_right=right)  # media go into the same lists, behind those of twins
+        for item in self.dataset.spec.counterfactuals:
+            found = known[item.name]
+            if found.changes not in relevant or not (found.changes is Modality.TEXT or sample.media[found.changes]):
+                continue
+
+            made = self._twin(sample, key, item, found, context)
+            same = made is not None and made.target is not None and folded(made.target) == folded(right)
+            if made is not None and not same:  # another clip of the same class leaves the answer right
+                yield Variant(item.label, made.prompt, made.system, made.media)
 
     def _twin(
         self, sample: Sample, key: int, item: PerturbationSpec, perturbation: Perturbation, context: RowContext
@@ -201,7 +218,7 @@ def make_converter(
     if layout.check is not None:
         layout.check(dataset)
 
-    for item in spec.perturbations:
+    for item in (*spec.perturbations, *spec.counterfactuals):
         item.parameters.check(dataset)
 
     return TwinConverter(dataset)

@@ -120,6 +120,15 @@ class RawDataset:
 
         return None if sample.choices is not None else sample.response[0]["content"]
 
+    def right_answer(self, row: Mapping[str, Any]) -> str | None:
+        """The right answer of a raw row, without case and spaces around it; None where the row cannot be used."""
+        try:
+            answer = formats()[self.formatting].function(row, self, random.Random(0)).sample.right_answer
+        except Unusable:  # it will be dropped where its own turn comes
+            return None
+
+        return folded(answer)
+
     def error(self, message: str) -> ModalityInterferenceError:
         """An error that names the dataset."""
         return ModalityInterferenceError(f"dataset `{self.name}`: {message}")
@@ -135,12 +144,15 @@ class RowContext:
         media: for image, video and audio, the row's raw media.
         borrowed: likewise, media of other rows that twins of this row use; `_twin_images`, `_twin_videos` and
             `_twin_audios` hold them.
+        unless_right: the row's right answer, where a medium of another row must not have the same one; None for twins, to
+            whose answer it does not matter.
     """
 
     dataset: RawDataset
     index: int
     media: Mapping[Modality, list[Any]]
     borrowed: dict[Modality, list[Any]] = field(default_factory=lambda: {modality: [] for modality in MEDIA})
+    unless_right: str | None = None
 
     def other_row_medium(self, rng: random.Random, modality: Modality) -> str | None:
         """Draw an image, video or audio of another row.
@@ -150,9 +162,11 @@ class RowContext:
         """
         rows = self.dataset.other_rows
         for _ in range(TRIES if rows is not None and len(rows) > 1 else 0):
-            media = self._media(rows[rng.randrange(len(rows))], modality)
+            other = rows[rng.randrange(len(rows))]
+            media = self._media(other, modality)
             medium = rng.choice(media) if media else None
-            if medium is not None and medium not in self.media[modality]:  # so never one of this row
+            # so never one of this row
+            if medium is not None and medium not in self.media[modality] and self._may_lend(other):
                 return self.borrow(medium, modality)
 
         return None
@@ -170,11 +184,19 @@ class RowContext:
 
         return extra_reference(borrowed.index(medium))
 
+    def _may_lend(self, other_row: Mapping[str, Any]) -> bool:
+        return self.unless_right is None or self.dataset.right_answer(other_row) != folded(self.unless_right)
+
     def _media(self, other_row: Mapping[str, Any], modality: Modality) -> list[Any]:
         try:
             return self.dataset.media(other_row, modality)
         except Unusable:  # it will be dropped where its own turn comes
             return []
+
+
+def folded(answer: str) -> str:
+    """An answer as it is compared with another row's."""
+    return answer.strip().casefold()
 
 
 def present_media(value: Any) -> list[Any]:

@@ -12,7 +12,7 @@ from ..modality import MEDIA
 from .sample import Message, References, no_media
 
 
-LAYOUT = 7  # of `_twins` and of tokenized datasets; in pickles, so that `datasets` remakes caches of another layout
+LAYOUT = 8  # of `_twins` and of tokenized datasets; in pickles, so that `datasets` remakes caches of another layout
 ROW = "_row"  # the column that says which row of the file a raw row is, whatever was sampled from it
 INVALID_TEXT = "_invalid_text"  # the column that marks rows whose text is not UTF-8, see `schema.mark_invalid_text`
 MAX_REASON = 600  # characters of a reason's kind or detail
@@ -51,7 +51,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Variant:
-    """A twin of a row, before it is tokenized.
+    """A twin or a counterfactual row of a row, before it is tokenized.
 
     Attributes:
         perturbation: its label.
@@ -110,6 +110,7 @@ class TwinRecord:
         abstention: the option that says that one cannot tell, where the row offers one.
         media: for image, video and audio, a reference for every placeholder of the prompt.
         variants: the row's twins.
+        counterfactuals: its rows without the evidence; never among `variants`, as their answer is not to be kept.
         dropped: why the row cannot be used.
     """
 
@@ -124,6 +125,7 @@ class TwinRecord:
     abstention: str | None = None
     media: References = field(default_factory=no_media)
     variants: tuple[Variant, ...] = ()
+    counterfactuals: tuple[Variant, ...] = ()
     dropped: Reason | None = None
 
     @property
@@ -146,6 +148,7 @@ class TwinRecord:
             abstention=value["abstention"],
             media=_references_of(value),
             variants=tuple(map(Variant.from_arrow, value["variants"])),
+            counterfactuals=tuple(map(Variant.from_arrow, value["counterfactuals"])),
             dropped=Reason.from_arrow(value["dropped"]),
         )
 
@@ -163,6 +166,7 @@ class TwinRecord:
             "abstention": self.abstention,
             **_reference_columns(self.media),
             "variants": [variant.to_arrow() for variant in self.variants],
+            "counterfactuals": [variant.to_arrow() for variant in self.counterfactuals],
             "dropped": None if self.dropped is None else self.dropped.to_arrow(),
         }
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ..errors import ModalityInterferenceError
 from ..messages import shown
-from ..modality import Modality
+from ..modality import Modality, is_counterfactual
 from .sample import ParsedRow, Sample
 
 
@@ -55,6 +55,7 @@ class Perturbation:
     changes: Modality
     parameters: type[Parameters]
     function: PerturbationFunction
+    removes_evidence: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ _FORMATS: dict[str, Format] = {}
 
 
 def register_perturbation(
-    name: str, *, changes: Modality, parameters: type[Parameters] = Parameters
+    name: str, *, changes: Modality, parameters: type[Parameters] = Parameters, removes_evidence: bool = False
 ) -> Callable[[PerturbationFunction], PerturbationFunction]:
     """Decorator that makes a function available as a perturbation.
 
@@ -86,6 +87,8 @@ def register_perturbation(
         name: what `perturbations` in `dataset_info.json` calls it; lower-case letters, digits and underscores.
         changes: the one modality that it changes.
         parameters: the model of its parameters, a subclass of `Parameters`.
+        removes_evidence: whether nothing is left of what that modality said about the answer, so that `counterfactuals` can
+            name it, too. One that only adds something, such as a misleading sentence, leaves the evidence where it is.
 
     Raises:
         ModalityInterferenceError: the name is malformed, reserved or taken.
@@ -99,7 +102,7 @@ def register_perturbation(
 
     def register(function: PerturbationFunction) -> PerturbationFunction:
         _check_signature("perturbation", name, function, ("sample", "rng", "context", "parameters"))
-        _PERTURBATIONS[name] = Perturbation(name, changes, parameters, function)
+        _PERTURBATIONS[name] = Perturbation(name, changes, parameters, function, removes_evidence)
         return function
 
     return register
@@ -185,10 +188,10 @@ def _check_signature(kind: str, name: str, function: Any, arguments: tuple[str, 
 
 
 def _check_name(kind: str, name: str, taken: Mapping[str, Any]) -> None:
-    if not _NAME.fullmatch(name) or name in RESERVED_NAMES:
+    if not _NAME.fullmatch(name) or name in RESERVED_NAMES or is_counterfactual(name):
         raise ModalityInterferenceError(
             f"{kind} name `{name}` cannot be registered; allowed: lower-case letters, digits and underscores, "
-            f"except {', '.join(RESERVED_NAMES)}."
+            f"except {', '.join(RESERVED_NAMES)} and what begins with `counterfactual_`."
         )
 
     if name in taken:

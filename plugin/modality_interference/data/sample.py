@@ -76,6 +76,13 @@ class Sample:
     abstention: str | None = None
 
     @property
+    def right_answer(self) -> str:
+        """The right option's text; of a row without options the response."""
+        return (
+            self.response[0]["content"] if self.choices is None or self.answer is None else self.choices[self.answer]
+        )
+
+    @property
     def wrong_choices(self) -> tuple[str, ...]:
         """The options that a perturbation can claim to be right: none that says the same as the right one, nor abstention.
 

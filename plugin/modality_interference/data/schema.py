@@ -41,6 +41,7 @@ TWINS = {  # `records.TwinRecord`
     "abstention": Value("string"),
     **_REFERENCES,
     "variants": List(_VARIANT),
+    "counterfactuals": List(_VARIANT),
     "dropped": REASON,
 }
 IMAGE = {"bytes": Value("binary"), "path": Value("string")}  # an image, as the converter gives those of other rows
@@ -177,6 +178,7 @@ def tokenized(dataset: AnyDataset) -> Features:
             "option_ids": List(List(Value("int32"))),
             "option_lengths": List(Value("int32")),
             "variants": List({**token_ids, **references, **tokens, **names}),
+            "counterfactuals": List({**token_ids, **references, **tokens, **names}),
             "relevant": Value("int64"),
             "key": Value("int64"),
             "dataset": Value("string"),

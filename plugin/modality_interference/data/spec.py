@@ -8,12 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, StringConstra
 
 from ..errors import ModalityInterferenceError
 from ..messages import explain, listed, shown, suggestion, unknown_key
-from ..modality import Modality
+from ..modality import Modality, counterfactual_label
 from .options import MAX_OPTIONS
 from .registry import Format, Parameters, formats, perturbations
 
 
 MAX_PERTURBATIONS = 64
+COUNTERFACTUALS = "counterfactuals"
+PERTURBATION_KEYS = ("perturbations", COUNTERFACTUALS)  # keys of the block that are lists of perturbations
 MODALITY = "{modality}"  # in a question about clips: visual, audio
 _MODALITIES = ", ".join(f'"{modality}"' for modality in Modality)
 _EXAMPLE = '{"relevant": ["image"], "perturbations": ["misleading_text"]}'
@@ -22,13 +24,13 @@ _Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 
 
 class PerturbationSpec(BaseModel):
-    """One item of `perturbations`.
+    """One item of `perturbations` or of `counterfactuals`.
 
     Attributes:
         name: of the registered perturbation.
         parameters: validated, an instance of the perturbation's own model.
         label: what metrics call it: the name and `Parameters.label_suffix`, with `_2`, `_3`, ... where the list has that
-            several times.
+            several times; of a counterfactual, `counterfactual_` before that.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -42,6 +44,11 @@ class PerturbationSpec(BaseModel):
         """The modality that the perturbation changes."""
         return perturbations()[self.name].changes
 
+    @property
+    def removes_evidence(self) -> bool:
+        """Whether nothing is left of what that modality said about the answer."""
+        return perturbations()[self.name].removes_evidence
+
 
 class TwinsSpec(BaseModel):
     """The `twins` block of a dataset.
@@ -50,6 +57,8 @@ class TwinsSpec(BaseModel):
         relevant: the modalities that the answer depends on, or the name of a column that says so row by row; None for
             formats that ask about one modality after the other.
         perturbations: what makes the twins; empty for rows that only bring `relevant` (for the adversarial attack).
+        counterfactuals: perturbations of a relevant modality that take away what the answer rests on. The answer is not to be
+            kept then, so such rows are no twins: the diagnosis alone uses them.
         answer: what the model shall answer: an option's letter or its text.
         shuffle_options: whether the options come in an order drawn for each row, for data that always puts the right one first.
         classes: the class names, where the label column has no ClassLabel feature.
@@ -67,6 +76,7 @@ class TwinsSpec(BaseModel):
         description=f"a non-empty list out of {_MODALITIES}, or the name of a column that holds such lists",
     )
     perturbations: Annotated[tuple[PerturbationSpec, ...], Field(max_length=MAX_PERTURBATIONS)] = ()
+    counterfactuals: Annotated[tuple[PerturbationSpec, ...], Field(max_length=MAX_PERTURBATIONS)] = ()
     answer: Literal["letter", "text"] = Field("letter", description='"letter" or "text"')
     shuffle_options: bool = Field(False, description="true or false")
     classes: Annotated[tuple[_Text, ...], Field(min_length=2)] | None = Field(
@@ -115,15 +125,18 @@ class TwinsSpec(BaseModel):
             raise ModalityInterferenceError(f"{where}` must be an object such as {_EXAMPLE}, found {shown(block)}.")
 
         _check_keys(block, layout, where)
-        items = _parse_perturbations(block.get("perturbations", []), where)
-        plain = {key: value for key, value in block.items() if key != "perturbations"}
-        spec = _validate(cls, plain, where).model_copy(update={"perturbations": items})
+        items = {key: _parse_perturbations(block.get(key, []), f"{where}.{key}") for key in PERTURBATION_KEYS}
+        plain = {key: value for key, value in block.items() if key not in items}
+        spec = _validate(cls, plain, where).model_copy(
+            update={**items, COUNTERFACTUALS: _gone(items[COUNTERFACTUALS])}
+        )
         _check_question(spec, layout, where)
         if layout.asks_per_modality:
             _check_ask_about(spec, where)
         else:
             _check_relevant(spec, where)
 
+        _check_counterfactuals(spec, layout, where)
         return spec
 
 
@@ -200,7 +213,6 @@ def _check_keys(block: Mapping[str, Any], layout: Format, where: str) -> None:
 
 
 def _parse_perturbations(items: Any, where: str) -> tuple[PerturbationSpec, ...]:
-    where = f"{where}.perturbations"
     if not isinstance(items, (list, tuple)) or len(items) > MAX_PERTURBATIONS:
         raise ModalityInterferenceError(
             f"{where}` must be a list of at most {MAX_PERTURBATIONS} names or objects, found {shown(items)}."
@@ -244,6 +256,11 @@ def _free_label(name: str, taken: set[str]) -> str:
     return label
 
 
+def _gone(items: tuple[PerturbationSpec, ...]) -> tuple[PerturbationSpec, ...]:
+    """Items of `counterfactuals` under labels of their own."""
+    return tuple(item.model_copy(update={"label": counterfactual_label(item.label)}) for item in items)
+
+
 def _check_relevant(spec: TwinsSpec, where: str) -> None:
     if isinstance(spec.relevant, str):
         if spec.relevant in list(Modality):
@@ -260,6 +277,39 @@ def _check_relevant(spec: TwinsSpec, where: str) -> None:
             raise ModalityInterferenceError(
                 f"{where}.perturbations[{index}]`: `{item.name}` changes {item.changes}, which is relevant (`relevant` "
                 f"is {relevant}). A perturbation may only change other modalities: remove it, or correct `relevant`."
+                f"{_elsewhere(item)}"
+            )
+
+
+def _elsewhere(item: PerturbationSpec) -> str:
+    return " What takes the evidence away belongs into `counterfactuals`." if item.removes_evidence else ""
+
+
+def _check_counterfactuals(spec: TwinsSpec, layout: Format, where: str) -> None:
+    if spec.counterfactuals and spec.drop_asked_modality:
+        raise ModalityInterferenceError(
+            f"{where}.{COUNTERFACTUALS}`: `drop_asked_modality` has taken the evidence away from all rows already. Remove one of "
+            "the two keys."
+        )
+
+    changed = spec.asked_modalities if layout.asks_per_modality else spec.relevant
+    for index, item in enumerate(spec.counterfactuals):
+        found = f"{where}.{COUNTERFACTUALS}[{index}]`: `{item.name}`"
+        if not item.removes_evidence:
+            allowed = sorted(name for name, known in perturbations().items() if known.removes_evidence)
+            raise ModalityInterferenceError(
+                f"{found} takes nothing away that an answer may rest on, so the answer may stay. Allowed: {listed(allowed)}."
+            )
+
+        if isinstance(changed, tuple) and item.changes not in changed:
+            why = (
+                f'`ask_about` is "{spec.ask_about}"'
+                if layout.asks_per_modality
+                else f"`relevant` is {', '.join(changed)}"
+            )
+            raise ModalityInterferenceError(
+                f"{found} changes {item.changes}, and the answers do not depend on that ({why}). Name it in `perturbations`, "
+                "or one here that changes what they depend on."
             )
 
 

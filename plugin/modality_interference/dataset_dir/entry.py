@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from ..data.converter import make_converter
 from ..data.registry import formats
-from ..data.spec import MAX_PERTURBATIONS, TwinsSpec
+from ..data.spec import COUNTERFACTUALS, MAX_PERTURBATIONS, PERTURBATION_KEYS, TwinsSpec
 from ..errors import ModalityInterferenceError
 from ..files import path_problem
 from ..messages import explain_keys, listed, shown, suggestion
@@ -237,16 +237,20 @@ def twins_problems(name: str, entry: dict[str, Any], folder: Path | None) -> lis
     relevant = {key: value for key, value in block.items() if key == said}
     wrong = _problem(name, entry, relevant, folder)
     stand_in, anything = (_STAND_IN, _ANY) if said == "relevant" else ({}, {}) if wrong else (relevant, relevant)
-    others = [stand_in | {key: value} for key, value in block.items() if key not in (said, "perturbations")]
+    others = [stand_in | {key: value} for key, value in block.items() if key not in (said, *PERTURBATION_KEYS)]
     problems = [wrong, *(_problem(name, entry, piece, folder) for piece in others)]
+    for key in PERTURBATION_KEYS:
+        items = block.get(key, [])
+        if not isinstance(items, list) or len(items) > MAX_PERTURBATIONS:
+            problems.append(_problem(name, entry, anything | {key: items}, folder))
+            continue
 
-    items = block.get("perturbations", [])
-    if not isinstance(items, list) or len(items) > MAX_PERTURBATIONS:
-        problems.append(_problem(name, entry, anything | {"perturbations": items}, folder))
-    else:
         for index, item in enumerate(items):
-            problem = _problem(name, entry, (anything if wrong else relevant) | {"perturbations": [item]}, folder)
-            problems.append(problem and problem.replace("twins.perturbations[0]", f"twins.perturbations[{index}]", 1))
+            problem = _problem(name, entry, (anything if wrong else relevant) | {key: [item]}, folder)
+            problems.append(problem and problem.replace(f"twins.{key}[0]", f"twins.{key}[{index}]", 1))
+
+    if block.get(COUNTERFACTUALS) and block.get("drop_asked_modality") is True and not any(problems):
+        problems.append(_problem(name, entry, block, folder))
 
     return list(dict.fromkeys(problem for problem in problems if problem))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..data.catalog import DescribedPerturbation, described, described_perturbations
 from ..data.registry import Format, formats
-from ..data.spec import TwinsSpec, twins_keys
+from ..data.spec import COUNTERFACTUALS, TwinsSpec, twins_keys
 from ..modality import Modality
 from .entry import HUB_KEYS, PLAIN_COLUMNS, TAGS, Entry
 
@@ -73,22 +73,33 @@ def _twins(layout: Format | None, items: list[DescribedPerturbation]) -> dict[st
             if branch.get("type") == "string":
                 branch["not"] = {"enum": [modality.value for modality in Modality]}
 
+    evidence = _named([item.name for item in items if item.removes_evidence])
+    properties[COUNTERFACTUALS]["items"] = {"allOf": [properties[COUNTERFACTUALS]["items"], evidence]}
     schema = _CLOSED | {"properties": properties}
     if layout is None or "relevant" not in keys:
         return schema
 
-    return schema | {"required": ["relevant"], "allOf": [_only_irrelevant(modality, items) for modality in Modality]}
+    rules = [rule for modality in Modality for rule in _rules(modality, items)]
+    return schema | {"required": ["relevant"], "allOf": rules}
 
 
-def _only_irrelevant(modality: Modality, items: list[DescribedPerturbation]) -> dict[str, Any]:
-    """Where a modality is relevant, no perturbation may change it."""
-    names = [item.name for item in items if item.changes == modality]
-    changing = {"anyOf": [{"enum": names}, {"type": "object", "properties": {"name": {"enum": names}}}]}
-    relevant = {"type": "array", "contains": {"const": modality.value}}
-    return {
-        "if": {"properties": {"relevant": relevant}, "required": ["relevant"]},
-        "then": {"properties": {"perturbations": {"items": {"not": changing}}}},
-    }
+def _rules(modality: Modality, items: list[DescribedPerturbation]) -> list[dict[str, Any]]:
+    """Where a modality is relevant, no perturbation may change it; where it is not, no counterfactual."""
+    changing = _named([item.name for item in items if item.changes == modality])
+    has = {"contains": {"const": modality.value}}
+    return [
+        {
+            "if": {"properties": {"relevant": {"type": "array"} | contains}, "required": ["relevant"]},
+            "then": {"properties": {key: {"items": {"not": changing}}}},
+        }
+        for contains, key in ((has, "perturbations"), ({"not": has}, COUNTERFACTUALS))
+    ]
+
+
+def _named(names: list[str]) -> dict[str, Any]:
+    """One of these perturbations, as a name or an object."""
+    by_name = {"type": "object", "properties": {"name": {"enum": names}}, "required": ["name"]}
+    return {"anyOf": [{"enum": names}, by_name]}
 
 
 def _entry(known_formats: Collection[str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ..media.audio import read_audio
 from ..media.image import image_name, image_remark, load_image
 from ..media.reference import find_medium
 from ..media.video import try_video
-from ..modality import MEDIA, Modality
+from ..modality import MEDIA, Modality, is_counterfactual
 
 
 _IMAGES = ("_images", "_twin_images")
@@ -56,6 +56,12 @@ class Example:
         """The variants that a run would keep."""
         variants = self.record.variants if self.record is not None else ()
         return [variant for variant in variants if variant not in self.lost]
+
+    @property
+    def counterfactuals(self) -> list[Variant]:
+        """The counterfactual rows that a diagnosis would keep."""
+        rows = self.record.counterfactuals if self.record is not None else ()
+        return [row for row in rows if row not in self.lost]
 
 
 def read_example(
@@ -103,7 +109,7 @@ def _look_for_media(example: Example, folders: MediaFolders) -> None:
 
 def _read_media(example: Example, record: TwinRecord, clips: "TriedClips") -> None:
     """Load the images of a row and its twins, and read their videos and audio, as tokenizing does."""
-    rows: list[TwinRecord | Variant] = [record, *record.variants]
+    rows: list[TwinRecord | Variant] = [record, *record.variants, *record.counterfactuals]
     for row in rows:
         try:
             for reference in set(row.media[Modality.IMAGE]) - set(example.images):
@@ -125,7 +131,8 @@ def _read_media(example: Example, record: TwinRecord, clips: "TriedClips") -> No
                 example.dropped = Reason.of(bad)
                 return
 
-            example.dropped_twins.append(Reason.of(bad, f"{row.perturbation} twin, "))
+            what = "row" if is_counterfactual(row.perturbation) else "twin"
+            example.dropped_twins.append(Reason.of(bad, f"{row.perturbation} {what}, "))
             example.lost.append(row)
 
 

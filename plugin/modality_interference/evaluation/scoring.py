@@ -90,6 +90,7 @@ def _score_options(question: Question, own: Tensor, clean: Tensor) -> ScoredRow:
         flipped=chosen != clean_choice if _is_twin(question) else None,
         causal_effect=_bits(js(clean, own).item()) if _is_twin(question) else None,
         misled=None if question.target is None else chosen == question.target,
+        confidence=_probability(own[chosen].item()),
     )
 
 
@@ -159,6 +160,10 @@ def _is_twin(question: Question) -> bool:
 def _bits(nats: float) -> float | None:
     """A divergence in bits; None where logits were not finite."""
     return max(nats, 0.0) / math.log(2) if math.isfinite(nats) else None  # rounding may leave equal ones below 0
+
+
+def _probability(log_probability: float) -> float | None:
+    return math.exp(log_probability) if math.isfinite(log_probability) else None  # None where logits were not finite
 
 
 def scored_row(question: Question, answer: str | None, free: bool = False, **values: object) -> ScoredRow:

@@ -22,12 +22,13 @@ from ..batching.batch import TwinBatch
 from ..batching.collator import Purpose
 from ..compat import get_logger
 from ..errors import ModalityInterferenceError
-from ..modality import CLEAN, IGNORE_LABEL, Modality
+from ..modality import CLEAN, IGNORE_LABEL, Modality, is_counterfactual
 from ..results import Curves, Diagnosis, RunMetadata, ScoredRow
 from ..train.answer_losses import cross_entropy
 from ..train.trainer import TwinTrainer
 from .attention_probe import AttendedRow, AttentionProbe
 from .contrast import ContrastedLogits, VisualContrast, beside
+from .counterfactuals import counterfactual_means, parted
 from .curves import curves_of
 from .generation import GeneratedText, score_generated
 from .rates import means, unique_rows
@@ -250,18 +251,20 @@ class DiagnosisTrainer(TwinTrainer):
 
         probe = AttentionProbe(batch, self.parts.depth)
         yield probe.edit
-        self._attended += probe.rows()
+        self._attended += [row for row in probe.rows() if not is_counterfactual(row.perturbation)]
 
     def _decode(self, token_ids: list[int]) -> str:
         return self.processing_class.decode(token_ids, skip_special_tokens=True).strip()
 
     def _log_rates(self, metrics: dict[str, float], prefix: str) -> None:
         step = f" after step {self.state.global_step}" if self.is_in_train else ""
-        names = list(dict.fromkeys((row.dataset, row.perturbation) for row in self._diagnosed or ()))
+        kept, _ = parted(self._diagnosed or ())
+        names = list(dict.fromkeys((row.dataset, row.perturbation) for row in kept))
         logger.info(f"Evaluation{step}: {rates_in_words(metrics, names, prefix)}.")
 
-    def _write(self, rows: list[ScoredRow], attended: list[AttendedRow], eval_dataset: Any) -> None:
+    def _write(self, scored: list[ScoredRow], attended: list[AttendedRow], eval_dataset: Any) -> None:
         folder = Path(self.args.output_dir)
+        rows, gone = parted(scored)
         if self.is_in_train:
             self._write_curves(folder, rows)
             return
@@ -271,6 +274,7 @@ class DiagnosisTrainer(TwinTrainer):
         diagnosis = write_diagnosis(
             folder,
             rows,
+            gone,
             attended,
             datasets,
             self.metadata,
@@ -383,10 +387,18 @@ def stock_metrics(compute: Callable[[EvalPrediction], Any], predicted: list[Pred
 def named_metrics(rows: list[ScoredRow], prefix: str, generated: bool) -> dict[str, float]:
     """`<prefix>_<dataset>_<perturbation>_<rate>`, of `results.RATES` those that apply, and the twins' `_clean_accuracy`.
 
+    Of counterfactual rows, which have labels of their own, those of `results.COUNTERFACTUAL_RATES`, and the same of their clean rows.
+
     Of a dataset whose rows are of several kinds, such as clips, also `<prefix>_<dataset>_<kind>_<perturbation>_<rate>`.
     """
-    return {
+    kept, gone = parted(rows)
+    found = {
         f"{metric_stem(prefix, condition.dataset, condition.perturbation, condition.kind)}_{name}": value
-        for condition, rates in means(rows, generated).items()
+        for condition, rates in means(kept, generated).items()
+        for name, value in rates.items()
+    }
+    return found | {
+        f"{metric_stem(prefix, dataset, label)}_{name}": value
+        for (dataset, label), rates in counterfactual_means(kept, gone).items()
         for name, value in rates.items()
     }

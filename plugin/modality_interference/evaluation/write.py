@@ -23,6 +23,7 @@ from ..results import (
     write_results,
 )
 from .attention_probe import AttendedRow, attention_profile
+from .counterfactuals import with_counterfactuals
 from .rates import dataset_results
 from .statistics import FEW_UNITS, RESAMPLES
 
@@ -37,6 +38,7 @@ _PACKAGES = ("llamafactory-modality-interference", "llamafactory", "transformers
 def write_diagnosis(
     folder: Path,
     rows: list[ScoredRow],
+    counterfactuals: list[ScoredRow],
     attended: list[AttendedRow],
     datasets: list[Any],
     metadata: RunMetadata,
@@ -48,7 +50,8 @@ def write_diagnosis(
 
     Args:
         folder: the run's output_dir.
-        rows: all scored rows, each once.
+        rows: all scored clean rows and twins, each once.
+        counterfactuals: all scored rows without their evidence, each once.
         attended: recorded attention, including rows that several ranks scored; empty without `attention_probe`.
         datasets: the tokenized evaluation datasets.
         metadata: of the run.
@@ -65,6 +68,7 @@ def write_diagnosis(
     from .flips import Gallery  # which makes thumbnails; a run that only trains does not need it
 
     results = dataset_results(rows, metadata.seed, generated=metadata.scoring == "generate")
+    results = with_counterfactuals(results, rows, counterfactuals, metadata.seed)
     diagnosis = diagnosis_of(
         rows,
         results,
@@ -75,7 +79,7 @@ def write_diagnosis(
         attention=attention_profile(attended, metadata.seed),
         curves=curves if _steps(curves) > 1 else {},
     )
-    write_results(folder, diagnosis, rows)
+    write_results(folder, diagnosis, rows, counterfactuals)
     return diagnosis
 
 
@@ -139,7 +143,11 @@ def _tuning(metadata: RunMetadata, step: int) -> Tuning | None:
 
 
 def _plain(results: dict[str, DatasetResult]) -> list[str]:
-    plain = [name for name, result in results.items() if list(result.perturbations) == [CLEAN]]
+    plain = [
+        name
+        for name, result in results.items()
+        if list(result.perturbations) == [CLEAN] and not result.counterfactuals
+    ]
     return [f"No twins, so only clean rows are scored: {', '.join(plain)}."] if plain else []
 
 

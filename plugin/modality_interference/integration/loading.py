@@ -211,7 +211,11 @@ def preprocess_dataset(
             processor=processor,
             data_args=data_args,
             instruction=diagnosis_prompt if is_eval else "none",
+            counterfactuals=is_eval,
         )
+        if not is_eval:
+            _say_counterfactuals(dataset)
+
         dataset = schema.undecoded(dataset)
         tokenized = dataset.map(
             twin_processor.preprocess_dataset,
@@ -238,6 +242,18 @@ def preprocess_dataset(
         return tokenized
 
     return preprocess
+
+
+def _say_counterfactuals(dataset: AnyDataset) -> None:
+    """Say that a training leaves them out; of a stream nobody knows them beforehand."""
+    if not isinstance(dataset, Dataset):
+        return
+
+    count = sum(len(rows) for rows in _subcolumn(dataset, "counterfactuals"))
+    if count:
+        logger.info_rank0(
+            f"{count:,} counterfactual rows are left out of the training: so far `counterfactuals` are for the diagnosis only."
+        )
 
 
 def _check_nothing_removed(dataset: AnyDataset) -> None:

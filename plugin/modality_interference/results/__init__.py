@@ -1,17 +1,47 @@
 """What a diagnosis found: the rates in `interference.json` and the rows in `interference_rows.jsonl`.
 
-People share both files, so their content is untrusted and read through pydantic models.
+People share these files, so their content is untrusted and read through pydantic models.
 """
 
 from .attention import AttentionContrast, AttentionProfile, AttentionShares
 from .diagnosis import SCHEMA, Diagnosis, RunMetadata, Tuning
-from .files import JSON_FILE, PAGE_FILE, ROWS_FILE, read_diagnosis, read_rows, write_results
+from .files import (
+    COUNTERFACTUALS_FILE,
+    JSON_FILE,
+    PAGE_FILE,
+    ROWS_FILE,
+    read_diagnosis,
+    read_rows,
+    write_results,
+)
 from .gallery import Flip, MediaThumbnail, UnparsableAnswer
-from .rates import CURVE_RATES, CurvePoint, Curves, DatasetResult, Estimate, PerturbationResult, Rate, Share
-from .rows import RATES, ROUNDING, RateName, Result, ScoredRow, is_misaligned
+from .rates import (
+    CURVE_RATES,
+    CounterfactualResult,
+    CurvePoint,
+    Curves,
+    DatasetResult,
+    Estimate,
+    Grounding,
+    PerturbationResult,
+    Rate,
+    Share,
+)
+from .rows import (
+    COUNTERFACTUAL_RATES,
+    RATES,
+    ROUNDING,
+    CounterfactualRate,
+    RateName,
+    Result,
+    ScoredRow,
+    is_misaligned,
+)
 
 
 __all__ = [
+    "COUNTERFACTUALS_FILE",
+    "COUNTERFACTUAL_RATES",
     "CURVE_RATES",
     "JSON_FILE",
     "PAGE_FILE",
@@ -22,12 +52,15 @@ __all__ = [
     "AttentionContrast",
     "AttentionProfile",
     "AttentionShares",
+    "CounterfactualRate",
+    "CounterfactualResult",
     "CurvePoint",
     "Curves",
     "DatasetResult",
     "Diagnosis",
     "Estimate",
     "Flip",
+    "Grounding",
     "MediaThumbnail",
     "PerturbationResult",
     "Rate",

@@ -1,7 +1,7 @@
-"""`interference.json` and `interference_rows.jsonl`: written at once or not at all, read as untrusted."""
+"""`interference.json`, `interference_rows.jsonl` and the rows without evidence: written at once or not at all, read as untrusted."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,19 +17,37 @@ from .rows import ScoredRow
 JSON_FILE = "interference.json"
 ROWS_FILE = "interference_rows.jsonl"
 PAGE_FILE = "interference.html"
+COUNTERFACTUALS_FILE = "interference_counterfactuals.jsonl"  # a file of its own: their answers are not to be kept
 MAX_JSON_BYTES = 200_000_000  # pictures of the gallery included
 MAX_ROWS_BYTES = 4_000_000_000  # about ten million rows
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def write_results(folder: Path, diagnosis: Diagnosis, rows: Iterable[ScoredRow]) -> None:
-    """Write both files, each at once or not at all.
+def write_results(
+    folder: Path, diagnosis: Diagnosis, rows: Iterable[ScoredRow], counterfactuals: Sequence[ScoredRow] = ()
+) -> None:
+    """Write all files, each at once or not at all.
+
+    Args:
+        folder: where to.
+        diagnosis: the figures.
+        rows: clean rows and twins.
+        counterfactuals: rows without their evidence; without any, there is no such file.
 
     Raises:
         ModalityInterferenceError: the folder cannot be written.
     """
-    write_text(folder / ROWS_FILE, "".join(row.model_dump_json(exclude_none=True) + "\n" for row in rows))
+    write_text(folder / ROWS_FILE, _lines(rows))
+    if counterfactuals:
+        write_text(folder / COUNTERFACTUALS_FILE, _lines(counterfactuals))
+    else:
+        (folder / COUNTERFACTUALS_FILE).unlink(missing_ok=True)  # of an earlier diagnosis
+
     write_text(folder / JSON_FILE, diagnosis.model_dump_json(indent=2) + "\n")
+
+
+def _lines(rows: Iterable[ScoredRow]) -> str:
+    return "".join(row.model_dump_json(exclude_none=True) + "\n" for row in rows)
 
 
 def read_diagnosis(folder: Path) -> Diagnosis:
@@ -42,13 +60,13 @@ def read_diagnosis(folder: Path) -> Diagnosis:
     return _parse(Diagnosis, _read(folder, JSON_FILE, MAX_JSON_BYTES), str(folder / JSON_FILE))
 
 
-def read_rows(folder: Path) -> list[ScoredRow]:
-    """Read `interference_rows.jsonl` of a run.
+def read_rows(folder: Path, name: str = ROWS_FILE) -> list[ScoredRow]:
+    """Read `interference_rows.jsonl` of a run, or `interference_counterfactuals.jsonl`.
 
     Raises:
         ModalityInterferenceError: it is missing or not what a diagnosis writes; names the file and the line.
     """
-    path, text = folder / ROWS_FILE, _read(folder, ROWS_FILE, MAX_ROWS_BYTES)
+    path, text = folder / name, _read(folder, name, MAX_ROWS_BYTES)
     lines = enumerate(text.split("\n"), start=1)  # `splitlines` would split at U+2028, too
     return [_parse(ScoredRow, line, f"{path}, line {number}") for number, line in lines if line.strip()]
 

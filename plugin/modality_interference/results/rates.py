@@ -4,7 +4,7 @@ from typing import Annotated, Generic, TypeAlias, TypeVar
 
 from pydantic import Field, model_validator
 
-from .rows import ROUNDING, RateName, Result
+from .rows import ROUNDING, CounterfactualRate, RateName, Result
 
 
 Number = TypeVar("Number", bound=float | None)
@@ -60,6 +60,36 @@ class PerturbationResult(Result):
         return self
 
 
+class CounterfactualResult(Result):
+    """What is left of the answers to one dataset's rows once one perturbation has taken their evidence away.
+
+    Attributes:
+        rows: how many rows were scored.
+        rates: `unchanged_rate`, the share that is answered as the clean row is; `accuracy`, the share that is answered with the
+            clean row's right answer, for which nothing in the row speaks any more; where options are scored by likelihood
+            `confidence`, the mean probability of the chosen option; where rows offer it `abstention_rate`.
+        clean: `accuracy`, `confidence` and `abstention_rate` of the clean rows of these very rows.
+        chance: the accuracy of guessing, the mean of 1 / options; None where an answer is free.
+    """
+
+    rows: int = Field(ge=0)
+    rates: dict[CounterfactualRate, Estimate[Share]]
+    clean: dict[CounterfactualRate, Estimate[Share]] = {}
+    chance: float | None = Field(default=None, ge=0, le=1)
+
+
+class Grounding(Result):
+    """The two ways in which an answer can miss its evidence, of one dataset; of a grounded model, both are low.
+
+    Attributes:
+        interference: the flip rate of all twins together; None without twins.
+        blindness: the unchanged rate of all counterfactual rows together.
+    """
+
+    interference: Estimate[Share] | None = None
+    blindness: Estimate[Share]
+
+
 class DatasetResult(Result):
     """The rates of one dataset.
 
@@ -70,6 +100,8 @@ class DatasetResult(Result):
         removed: whether the modality that the questions ask about was removed from its rows.
         kinds: the same of the rows of each kind alone, by kind, where the dataset has several: of a dataset of clips,
             the questions about what is seen (`video`) and about what is heard (`audio`).
+        counterfactuals: results of its rows without their evidence, by label; never among `perturbations`.
+        grounding: both axes; None without counterfactual rows.
     """
 
     examples: int = Field(ge=0)
@@ -77,6 +109,8 @@ class DatasetResult(Result):
     perturbations: dict[str, PerturbationResult]
     removed: bool = False
     kinds: dict[str, dict[str, PerturbationResult]] = {}
+    counterfactuals: dict[str, CounterfactualResult] = {}
+    grounding: Grounding | None = None
 
 
 CURVE_RATES: tuple[RateName, ...] = ("accuracy", "flip_rate", "other_modality_rate")

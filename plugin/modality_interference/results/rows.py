@@ -22,6 +22,8 @@ RateName = Literal[
     "unparsable_rate",
 ]
 RATES: tuple[RateName, ...] = get_args(RateName)
+CounterfactualRate = Literal["unchanged_rate", "accuracy", "confidence", "abstention_rate"]
+COUNTERFACTUAL_RATES: tuple[CounterfactualRate, ...] = get_args(CounterfactualRate)
 _SWAPPED = re.compile(r"swapped_(video|audio)(_\d+)?")  # labels; a number where it is not the first of its name
 
 
@@ -32,7 +34,7 @@ class Result(BaseModel):
 
 
 class ScoredRow(Result):
-    """One answer of the model, to a clean row or to a twin.
+    """One answer of the model, to a clean row, to a twin or to a counterfactual row.
 
     Attributes:
         dataset: name in `dataset_info.json`.
@@ -61,6 +63,7 @@ class ScoredRow(Result):
         removed: whether black frames or silence are in place of what the answer depends on; None where they are not.
         options_unread: true where the row has options and is scored as a free answer, as its response is a sentence.
         medium: the name of the row's first file; None where it has none.
+        confidence: the probability of the answer among the options; None where they are not scored by likelihood.
         response: what the model wrote, as it wrote it; None where answers are scored by likelihood.
     """
 
@@ -86,11 +89,17 @@ class ScoredRow(Result):
     removed: bool | None = None
     options_unread: bool | None = None
     medium: str | None = None
+    confidence: float | None = None
 
     @property
     def abstained(self) -> bool | None:
         """Whether the answer is that one cannot tell; None where that is not offered."""
         return None if self.abstention is None else self.answer == self.abstention
+
+    @property
+    def unchanged(self) -> bool | None:
+        """Whether it is the clean row's answer, which both rows gave; None for clean rows."""
+        return None if self.flipped is None else self.answer is not None and not self.flipped
 
     @property
     def unit(self) -> tuple[str, int]:

@@ -12,7 +12,7 @@ from ..options import MAX_OPTIONS
 from ..records import ROW
 from ..registry import register_format
 from ..sample import ParsedRow, Partner
-from ..spec import MODALITY
+from ..spec import MODALITY, PerturbationSpec
 from .choice import ask_classes, check_classes, classes_of, find_class, with_media
 
 
@@ -86,7 +86,7 @@ def check_clips(dataset: RawDataset) -> None:
                 f'`twins.abstention` adds the option "{spec.abstention}": give at most {MAX_OPTIONS - 1} `options`.'
             )
 
-    for modality in _swaps(dataset):
+    for modality in _swaps(dataset.spec.perturbations + dataset.spec.counterfactuals):
         _check_swap(dataset, modality)
 
 
@@ -105,7 +105,7 @@ def read_clip(example: Mapping[str, Any], dataset: RawDataset, rng: random.Rando
     media = _media(example, dataset)
     classes = classes_of(dataset, _LABELS[asked])
     right = classes[find_class(dataset.cell(example, _LABELS[asked]), classes)]
-    partner = _partner(example, dataset, rng)
+    partner = _partner(example, dataset, rng, _swaps(spec.perturbations))
     swapped = partner.labels.get(_other(asked)) if partner is not None else None
     if swapped == right:
         raise Unusable("swapped clip of the same class", f"both are of the class `{right}`")
@@ -120,6 +120,8 @@ def read_clip(example: Mapping[str, Any], dataset: RawDataset, rng: random.Rando
         right = spec.abstention if spec.drop_asked_modality else right
 
     sample = ask_classes(_question(dataset, asked), options, options.index(right), spec.answer)
+    # the last draws: the clean row and its twins are the same without counterfactuals
+    partner = _with_counterfactuals(partner, example, dataset, rng)
     sample = sample.changed(partner=partner, target=target, abstention=spec.abstention)
     parsed = with_media(sample, media, example, dataset)
     return ParsedRow(parsed.sample.with_removed(asked), parsed.media) if spec.drop_asked_modality else parsed
@@ -149,9 +151,9 @@ def _other(modality: Modality) -> Modality:
     return Modality.AUDIO if modality is Modality.VIDEO else Modality.VIDEO
 
 
-def _swaps(dataset: RawDataset) -> list[Modality]:
-    """The modalities that a perturbation takes from another clip."""
-    names = {item.name for item in dataset.spec.perturbations}
+def _swaps(items: Sequence[PerturbationSpec]) -> list[Modality]:
+    """The modalities that perturbations take from another clip."""
+    names = {item.name for item in items}
     return [modality for modality in _ASKABLE if _SWAPPED[modality] in names]
 
 
@@ -211,8 +213,26 @@ def _check_swap(dataset: RawDataset, modality: Modality) -> None:
         check_classes(dataset, _SWAPPED_LABELS[modality])
 
 
-def _partner(example: Mapping[str, Any], dataset: RawDataset, rng: random.Random) -> Partner | None:
-    swaps = _swaps(dataset)
+def _with_counterfactuals(
+    partner: Partner | None, example: Mapping[str, Any], dataset: RawDataset, rng: random.Random
+) -> Partner | None:
+    """The partner of the twins, with what counterfactuals take from another clip beside it."""
+    had = partner.media if partner is not None else {}
+    needed = [modality for modality in _swaps(dataset.spec.counterfactuals) if modality not in had]
+    try:
+        found = _partner(example, dataset, rng, needed)
+    except Unusable:  # the row is good all the same
+        return partner
+
+    if partner is None or found is None:
+        return partner or found
+
+    return Partner({**found.media, **partner.media}, {**found.labels, **partner.labels})
+
+
+def _partner(
+    example: Mapping[str, Any], dataset: RawDataset, rng: random.Random, swaps: list[Modality]
+) -> Partner | None:
     if not swaps:
         return None
 

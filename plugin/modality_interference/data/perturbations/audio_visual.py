@@ -38,9 +38,13 @@ def swapped(sample: Sample, rng: random.Random, context: RowContext, modality: M
     if not own:
         return None
 
-    if sample.partner is not None:
-        borrowed = [context.borrow(sample.partner.media[modality], modality)] * len(own)
-        return sample.changed(media=_with(sample, modality, borrowed), target=sample.partner.labels[modality])
+    partner = sample.partner
+    if partner is not None and modality in partner.media:
+        borrowed = [context.borrow(partner.media[modality], modality)] * len(own)
+        return sample.changed(media=_with(sample, modality, borrowed), target=partner.labels[modality])
+
+    if formats()[context.dataset.formatting].asks_per_modality:
+        return None
 
     found = [context.other_row_medium(rng, modality) for _ in own]
     references = [reference for reference in found if reference is not None]
@@ -67,25 +71,25 @@ def _check(dataset: RawDataset, modality: Modality) -> None:
         raise dataset.error(f"`{name}` changes {modality}, and `columns` names no `{column}`.")
 
 
-@register_perturbation("black_frames", changes=Modality.VIDEO)
+@register_perturbation("black_frames", changes=Modality.VIDEO, removes_evidence=True)
 def black_frames(sample: Sample, rng: random.Random, context: RowContext, parameters: Parameters) -> Sample | None:
     """As many black frames, of the same size and rate."""
     return sample.with_removed(Modality.VIDEO) if sample.media[Modality.VIDEO] else None
 
 
-@register_perturbation("swapped_video", changes=Modality.VIDEO, parameters=SwappedVideo)
+@register_perturbation("swapped_video", changes=Modality.VIDEO, parameters=SwappedVideo, removes_evidence=True)
 def swapped_video(sample: Sample, rng: random.Random, context: RowContext, parameters: SwappedVideo) -> Sample | None:
     """The frames of a clip of another class, beside the sample's own audio."""
     return swapped(sample, rng, context, Modality.VIDEO)
 
 
-@register_perturbation("silence", changes=Modality.AUDIO)
+@register_perturbation("silence", changes=Modality.AUDIO, removes_evidence=True)
 def silence(sample: Sample, rng: random.Random, context: RowContext, parameters: Parameters) -> Sample | None:
     """Silence of the same length."""
     return sample.with_removed(Modality.AUDIO) if sample.media[Modality.AUDIO] else None
 
 
-@register_perturbation("swapped_audio", changes=Modality.AUDIO, parameters=SwappedAudio)
+@register_perturbation("swapped_audio", changes=Modality.AUDIO, parameters=SwappedAudio, removes_evidence=True)
 def swapped_audio(sample: Sample, rng: random.Random, context: RowContext, parameters: SwappedAudio) -> Sample | None:
     """The audio of a clip of another class, beside the sample's own frames."""
     return swapped(sample, rng, context, Modality.AUDIO)

@@ -82,19 +82,19 @@ class ScreenshotImage(Parameters):
         dataset.pool(self.pool)
 
 
-@register_perturbation("black_image", changes=Modality.IMAGE, parameters=Canvas)
+@register_perturbation("black_image", changes=Modality.IMAGE, parameters=Canvas, removes_evidence=True)
 def black_image(sample: Sample, rng: random.Random, context: RowContext, parameters: Canvas) -> Sample | None:
     """A black canvas."""
     return _on_canvas(sample, CanvasKind.BLACK, lambda: 0, parameters)
 
 
-@register_perturbation("white_image", changes=Modality.IMAGE, parameters=Canvas)
+@register_perturbation("white_image", changes=Modality.IMAGE, parameters=Canvas, removes_evidence=True)
 def white_image(sample: Sample, rng: random.Random, context: RowContext, parameters: Canvas) -> Sample | None:
     """A white canvas."""
     return _on_canvas(sample, CanvasKind.WHITE, lambda: 0, parameters)
 
 
-@register_perturbation("random_pixels", changes=Modality.IMAGE, parameters=Canvas)
+@register_perturbation("random_pixels", changes=Modality.IMAGE, parameters=Canvas, removes_evidence=True)
 def random_pixels(sample: Sample, rng: random.Random, context: RowContext, parameters: Canvas) -> Sample | None:
     """Pixels that are uniform noise."""
     return _on_canvas(sample, CanvasKind.NOISE, lambda: rng.getrandbits(_NOISE_SEED_BITS), parameters)
@@ -120,7 +120,7 @@ def typographic_image(
     return twin.changed(target=target) if twin is not None else None
 
 
-@register_perturbation("irrelevant_image", changes=Modality.IMAGE, parameters=IrrelevantImage)
+@register_perturbation("irrelevant_image", changes=Modality.IMAGE, parameters=IrrelevantImage, removes_evidence=True)
 def irrelevant_image(
     sample: Sample, rng: random.Random, context: RowContext, parameters: IrrelevantImage
 ) -> Sample | None:
@@ -133,7 +133,7 @@ def irrelevant_image(
     return sample.with_media(Modality.IMAGE, found) if len(found) == len(images) else None
 
 
-@register_perturbation("screenshot_image", changes=Modality.IMAGE, parameters=ScreenshotImage)
+@register_perturbation("screenshot_image", changes=Modality.IMAGE, parameters=ScreenshotImage, removes_evidence=True)
 def screenshot_image(
     sample: Sample, rng: random.Random, context: RowContext, parameters: ScreenshotImage
 ) -> Sample | None:
