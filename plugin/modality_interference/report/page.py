@@ -11,7 +11,9 @@ from ..files import write_bytes, write_text
 from ..modality import CLEAN, Modality
 from ..results import JSON_FILE, PAGE_FILE, Diagnosis, Flip, MediaThumbnail, ScoredRow
 from .classes import class_groups
+from .grounding import TITLES, grounding_sentences, without_evidence
 from .plots.diagnosis import FILES, diagnosis_plots
+from .plots.grounding import grounding_plot
 from .summary import diagnosis_summary
 from .table import PROMPTS, RATE_TITLES, conditions, left_out, of_all, prompt_lines, rates_present, tidy_table, worst
 from .templating import render
@@ -33,8 +35,9 @@ def write_report(folder: Path, diagnosis: Diagnosis, rows: Sequence[ScoredRow]) 
     Raises:
         ModalityInterferenceError: the folder cannot be written.
     """
-    plots = diagnosis_plots(diagnosis, rows)
-    text = _page(diagnosis, rows, plots)  # before anything is written: all or nothing
+    plots, both_axes = diagnosis_plots(diagnosis, rows), grounding_plot(diagnosis)
+    text = _page(diagnosis, rows, plots, both_axes)  # before anything is written: all or nothing
+    plots += [both_axes] if both_axes else []
     for plot in plots:
         write_bytes(folder / plot.file_name, plot.png)
 
@@ -46,7 +49,8 @@ def write_report(folder: Path, diagnosis: Diagnosis, rows: Sequence[ScoredRow]) 
     return [page, *(folder / plot.file_name for plot in plots)]
 
 
-def _page(diagnosis: Diagnosis, rows: Sequence[ScoredRow], plots: Sequence[Plot]) -> str:
+def _page(diagnosis: Diagnosis, rows: Sequence[ScoredRow], plots: Sequence[Plot], both_axes: Plot | None) -> str:
+    lines = without_evidence(diagnosis)
     every = tidy_table(diagnosis)
     table = worst(every)
     overall = of_all(table)
@@ -69,6 +73,10 @@ def _page(diagnosis: Diagnosis, rows: Sequence[ScoredRow], plots: Sequence[Plot]
         rates=rates_present(overall),
         rate_titles=RATE_TITLES,
         class_groups=class_groups(rows),
+        without_evidence=lines,
+        evidence_titles={name: title for name, title in TITLES.items() if any(name in line.figures for line in lines)},
+        grounding_sentences=list(grounding_sentences(diagnosis)),
+        grounding_plot=both_axes,
         gallery=[flip_card(flip) for flip in diagnosis.gallery],
         flips=max(len(diagnosis.gallery), sum(row.flipped is True for row in rows)),
         origin=_origin(diagnosis),

@@ -14,6 +14,7 @@ from .bars import MARKS, bars
 from .confusion import CONFUSION_FILE, confusion_plot
 from .curves import curves_plot
 from .effects import effects
+from .grounding import GROUNDING_FILE
 from .profiles import profiles
 from .radar import GUESSING, fits, radar
 
@@ -22,7 +23,16 @@ RATES_FILE = "interference_rates.png"
 RADAR_FILE = "interference_radar.png"
 EFFECTS_FILE = "interference_effects.png"
 PROFILES_FILE = "interference_profiles.png"
-FILES = (RATES_FILE, RADAR_FILE, EFFECTS_FILE, PROFILES_FILE, CONFUSION_FILE, SHARES_FILE, CONTRASTS_FILE)
+FILES = (
+    RATES_FILE,
+    RADAR_FILE,
+    EFFECTS_FILE,
+    PROFILES_FILE,
+    CONFUSION_FILE,
+    SHARES_FILE,
+    CONTRASTS_FILE,
+    GROUNDING_FILE,
+)
 
 
 def diagnosis_plots(diagnosis: Diagnosis, rows: Sequence[ScoredRow]) -> list[Plot]:
