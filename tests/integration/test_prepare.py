@@ -193,6 +193,11 @@ def test_what_an_entry_with_twins_says_stays_but_for_what_is_asked(tmp_path):
         keys = twins_entry(data, None, ["misleading_text"])
         assert keys["twins"] == {**twins, "perturbations": twins["perturbations"][1:]}
         assert twins_entry(data, IMAGE, None)["twins"] == {**twins, "relevant": ["image"]}
+        gone = twins_entry(data, IMAGE, None, ["black_image"])["twins"]
+        assert gone == {**twins, "relevant": ["image"], "counterfactuals": ["black_image"]}
+        with pytest.raises(ModalityInterferenceError, match="`unrelated_text` takes nothing away"):
+            twins_entry(data, IMAGE, None, ["unrelated_text"])
+
         write_folder(data, keys, tmp_path / "out", 10, 1)
 
     with open_entry(tmp_path / "out", "a", read_entry(tmp_path / "out", "a"), None) as data:

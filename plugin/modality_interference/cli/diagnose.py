@@ -12,7 +12,7 @@ import typer
 from ..errors import ModalityInterferenceError
 from ..printable import printable
 from . import endpoint as served
-from .recognised import Perturbations, Relevant, Yes, confirm, parsed_perturbations, parsed_relevant
+from .recognised import Counterfactuals, Perturbations, Relevant, Yes, confirm, parsed_perturbations, parsed_relevant
 from .terminal import progress_bar, say, say_table
 
 
@@ -48,6 +48,7 @@ def run(
     ] = None,
     relevant: Relevant = None,
     perturb: Perturbations = None,
+    counterfactual: Counterfactuals = None,
     rows: Annotated[
         int,
         typer.Option(
@@ -91,7 +92,8 @@ def run(
 ) -> int:
     """Plan, run, and say what was found."""
     _use_one_card()
-    wishes = _Wishes(parsed_relevant(relevant), parsed_perturbations(perturb), media_dir, yes)
+    gone = parsed_perturbations(counterfactual)
+    wishes = _Wishes(parsed_relevant(relevant), parsed_perturbations(perturb), gone, media_dir, yes)
     if endpoint is None:
         if data is None:
             raise typer.BadParameter("MODEL and DATA are needed, or `--endpoint`, `--model` and DATA")
@@ -115,6 +117,9 @@ def run(
 
     if adapter is not None or template is not None:
         raise typer.BadParameter("`--adapter` and `--template` are for models of this machine")
+
+    if gone is not None:
+        raise typer.BadParameter("`--counterfactual` is for models of this machine")
 
     from ..endpoint.address import read_address
     from ..endpoint.client import require_client
@@ -152,6 +157,7 @@ class _Wishes:
 
     relevant: "tuple[Modality, ...] | None"
     perturbations: list[str] | None
+    counterfactuals: list[str] | None
     media_dir: Path | None
     yes: bool
 
@@ -182,7 +188,7 @@ def _plan(
             name, media_dir = opened.name, opened.media_dir
             confirm(opened, wishes.yes)
             _write(opened, wishes, folder, rows, seed)
-    elif "twins" in entry and wishes.relevant is None and wishes.perturbations is None:
+    elif "twins" in entry and (wishes.relevant, wishes.perturbations, wishes.counterfactuals) == (None, None, None):
         folder, media_dir = place, media_dir or place
     elif "file_name" in entry:
         with open_entry(place, name, entry, media_dir) as opened:
@@ -191,7 +197,7 @@ def _plan(
     else:
         raise ModalityInterferenceError(
             f"dataset `{name}` is not on this machine. Give its entry a `twins` block (docs/data.md), and leave out "
-            "`--relevant` and `--perturb`."
+            "`--relevant`, `--perturb` and `--counterfactual`."
         )
 
     return DiagnosisPlan(folder, (name,), media_dir, rows, seed, scoring, output)
@@ -199,15 +205,21 @@ def _plan(
 
 def _write(opened: "OpenData", wishes: _Wishes, folder: Path, rows: int, seed: int) -> None:
     """Write the data into the output folder, and say what will be changed."""
+    from ..data.spec import PERTURBATION_KEYS
     from ..integration.prepare import twins_entry, write_folder
 
-    keys = twins_entry(opened, wishes.relevant, wishes.perturbations)
+    keys = twins_entry(opened, wishes.relevant, wishes.perturbations, wishes.counterfactuals)
     block = keys["twins"]
     count = write_folder(opened, keys, folder, rows, seed)
-    names = [item if isinstance(item, str) else item["name"] for item in block["perturbations"]]
+    names, gone = (
+        ", ".join(item if isinstance(item, str) else item["name"] for item in block.get(key, []))
+        for key in PERTURBATION_KEYS
+    )
     depends = block.get("relevant")
     what = ", ".join(depends) if isinstance(depends, list) else f"as the column `{depends}` says"
-    say(printable(f"{count:,} rows. Answers depend on: {what}. Changed copies: {', '.join(names)}."))
+    say(printable(f"{count:,} rows. Answers depend on: {what}. Changed copies: {names}."))
+    if gone:
+        say(printable(f"Copies without the evidence: {gone}."))
 
 
 def _diagnose(plan: "DiagnosisPlan", model: "LocalModel") -> None:
@@ -225,6 +237,7 @@ def _diagnose(plan: "DiagnosisPlan", model: "LocalModel") -> None:
 
 def print_findings(folder: Path) -> None:
     """Print the rates of a folder's diagnosis, what they say in words, and where the page is."""
+    from ..report.grounding import grounding_sentences
     from ..report.summary import diagnosis_summary
     from ..report.table import of_all, tidy_table
     from ..results import read_diagnosis
@@ -235,6 +248,9 @@ def print_findings(folder: Path) -> None:
     say()
     for sentence in diagnosis_summary(of_all(tidy_table(diagnosis))):
         say(printable(sentence.striptags()))
+
+    for text in grounding_sentences(diagnosis):
+        say(printable(text))
 
     for note in diagnosis.notes:
         say(printable(note))

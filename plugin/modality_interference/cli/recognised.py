@@ -29,6 +29,15 @@ Perturbations = Annotated[
         help="What to change, several times for several; `modality-interference list` shows all.  [default: what fits the rows]",
     ),
 ]
+Counterfactuals = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--counterfactual",
+        metavar="NAME",
+        help="What takes the evidence away, to see whether the answer goes with it; several times for several.  [default: what the "
+        "entry says, or none]",
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask whether the columns were recognised rightly.")]
 _LONGEST_EXAMPLE = 60  # characters
 

@@ -24,6 +24,7 @@ from ..data import schema
 from ..data.formats.audio_visual import ASKED
 from ..data.records import INVALID_TEXT, ROW
 from ..data.registry import formats
+from ..data.spec import COUNTERFACTUALS, PERTURBATION_KEYS
 from ..dataset_dir.cells import is_image_index
 from ..dataset_dir.entry import absent_column_problems, dataset_problems, twins_problems
 from ..dataset_dir.info import INFO_FILE, read_info
@@ -227,19 +228,29 @@ def _tsv_rows(file: Path) -> Iterator[dict[str, str | None]]:
 # What is written.
 
 
-def twins_entry(data: OpenData, relevant: Sequence[Modality] | None, names: Sequence[str] | None) -> dict[str, Any]:
+def twins_entry(
+    data: OpenData,
+    relevant: Sequence[Modality] | None,
+    names: Sequence[str] | None,
+    counterfactuals: Sequence[str] | None = None,
+) -> dict[str, Any]:
     """The entry of the data that is to be written, all but `file_name`.
 
     Args:
         data: of a file or of an entry.
         relevant: what the answers depend on; None for what the entry says, or where only one modality can be meant.
         names: the perturbations; None for the entry's own, or those that fit.
+        counterfactuals: what takes the evidence away; None for the entry's own, or none.
 
     Raises:
         ModalityInterferenceError: see `twins_of`; or a perturbation needs a pool of the user's folder.
     """
     block = (data.entry or {}).get("twins")
     keys = _changed(data, block, relevant, names) if block else twins_of(data.recognised, relevant, names)
+    if counterfactuals is not None:
+        gone = _chosen(keys["twins"].get(COUNTERFACTUALS, []), counterfactuals)
+        keys = {**keys, "twins": {**keys["twins"], COUNTERFACTUALS: gone}}
+
     _refuse(twins_problems(data.name, keys, None))
     return keys
 
@@ -252,9 +263,9 @@ def _changed(
     if relevant is not None:
         block["relevant"] = [modality.value for modality in relevant]
 
-    own = {item["name"] if isinstance(item, Mapping) else item: item for item in block.get("perturbations", [])}
-    block["perturbations"] = [own.get(name, name) for name in (own if names is None else checked(names))]
-    if any(isinstance(item, Mapping) and "pool" in item for item in block["perturbations"]):
+    block["perturbations"] = _chosen(block.get("perturbations", []), names)
+    items = [item for key in PERTURBATION_KEYS for item in block.get(key, [])]
+    if any(isinstance(item, Mapping) and "pool" in item for item in items):
         raise ModalityInterferenceError(
             f"dataset `{data.name}`: a perturbation takes images from a `pool` of the dataset folder, which is not copied. Name "
             "others by `--perturb`, or change `relevant` and `perturbations` in the entry itself."
@@ -263,6 +274,12 @@ def _changed(
     return {key: value for key, value in (data.entry or {}).items() if key in ("formatting", "columns", "tags")} | {
         "twins": block
     }
+
+
+def _chosen(items: Sequence[Any], names: Sequence[str] | None) -> list[Any]:
+    """Perturbations by their names, with the parameters that an entry gives them; None for all of the entry's."""
+    own = {item["name"] if isinstance(item, Mapping) else item: item for item in items}
+    return [own.get(name, name) for name in (own if names is None else checked(names))]
 
 
 def write_folder(data: OpenData, keys: Mapping[str, Any], folder: Path, most: int, seed: int) -> int:
