@@ -39,7 +39,7 @@ def test_json_has_everything(listed):
 def test_what_is_needed(listed):
     assert listed["perturbations"]["given_text"]["needs"] == "the column `distractors`"
     assert listed["perturbations"]["ocr_text"]["needs"] == ""
-    assert listed["formats"]["multiple_choice_twins"]["keys"][:3] == ["relevant", "perturbations", "answer"]
+    assert listed["formats"]["multiple_choice_twins"]["keys"][:3] == ["relevant", "perturbations", "counterfactuals"]
     assert "relevant" not in listed["formats"]["audio_visual_twins"]["keys"]
 
 
