@@ -612,3 +612,12 @@ class TestCounterfactuals:
         label = ["counterfactual_black_image"]
         assert found == {"image": label, "text": ["black_image"], "image+text": label}
         assert bare.counterfactuals == () and bare.dropped is None  # it has no image to take away
+
+    def test_hidden_images_name_what_they_hide(self):
+        hidden = ["blurred_image", {"name": "masked_patches", "share": 75}]
+        _, record = self.convert({"counterfactuals": hidden})
+        blurred, masked = (made.media[Modality.IMAGE][0] for made in record.counterfactuals)
+        assert blurred == "hidden:blurred:0:10:row:0"
+        assert masked.startswith("hidden:masked:") and masked.endswith(":75:row:0")
+        text = converter(block={"relevant": ["text"], "perturbations": hidden})(PET | {"image": None}, 0)
+        assert twins(text)["variants"] == []  # it has no image to hide

@@ -255,3 +255,32 @@ def test_importing_twins_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("size", [(42, 28), (43, 30), (5, 5)])
+def test_masked_patches(size):
+    """Of the grid's patches the rounded share is black, the others are as they were; the same seed masks the same."""
+    image = Image.new("RGB", size, "white")
+    masked = load_image("hidden:masked:7:60:row:0", [image], [])
+    columns, rows = -(-size[0] // 14), -(-size[1] // 14)
+    patches = [
+        masked.crop((14 * x, 14 * y, min(14 * x + 14, size[0]), min(14 * y + 14, size[1])))
+        for y in range(rows)
+        for x in range(columns)
+    ]
+    colours = [patch.getcolors() for patch in patches]
+    assert masked.size == size and all(len(found) == 1 for found in colours)
+    assert sum(found[0][1] == (0, 0, 0) for found in colours) == max(1, round(0.6 * columns * rows))
+    assert load_image("hidden:masked:7:60:row:0", [image], []).tobytes() == masked.tobytes()
+
+
+def test_a_blurred_image_keeps_its_colour_and_loses_its_edges():
+    image = Image.new("L", (60, 60), 0)
+    image.paste(255, (0, 0, 30, 60))
+    blurred = load_image("hidden:blurred:0:10:row:0", [image], [])
+    assert (blurred.mode, blurred.size) == ("RGB", (60, 60))
+    line = [blurred.getpixel((x, 30))[0] for x in range(60)]
+    assert line == sorted(line, reverse=True) and max(a - b for a, b in zip(line, line[1:])) < 30
+    assert sum(line) / 60 == pytest.approx(127.5, abs=3)
+    with pytest.raises(ModalityInterferenceError, match="malformed"):
+        load_image("hidden:blurred:0:0:row:0", [image], [])

@@ -9,6 +9,8 @@ from modality_interference.media.reference import (
     CanvasKind,
     CanvasReference,
     FileReference,
+    HiddenReference,
+    Hiding,
     StoredReference,
     UnreadMedium,
     find_medium,
@@ -28,7 +30,10 @@ SIZES = st.tuples(st.integers(1, 8192), st.integers(1, 8192)) | IMAGES
 CANVASES = st.builds(CanvasReference, st.sampled_from(CanvasKind), st.integers(0, 2**63), SIZES)
 
 
-@given(STORED | FILES | CANVASES)
+HIDDEN = st.builds(HiddenReference, st.sampled_from(Hiding), st.integers(0, 2**63), st.integers(1, 100), IMAGES)
+
+
+@given(STORED | FILES | CANVASES | HIDDEN)
 def test_references_round_trip(reference):
     assert parse(str(reference)) == reference
 
@@ -42,6 +47,7 @@ def test_references_round_trip(reference):
         ("extra:2:row:1", StoredReference("extra", 2, like=StoredReference("row", 1))),
         ("file:/pool/a:b.png", FileReference("/pool/a:b.png")),
         ("canvas:noise:7:32x24", CanvasReference(CanvasKind.NOISE, 7, (32, 24))),
+        ("hidden:masked:9:60:row:1", HiddenReference(Hiding.MASKED, 9, 60, StoredReference("row", 1))),
         ("canvas:black:0:row:1", CanvasReference(CanvasKind.BLACK, 0, StoredReference("row", 1))),
     ],
 )

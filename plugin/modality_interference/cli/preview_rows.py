@@ -9,7 +9,7 @@ from typing import Any
 from ..data.options import letters
 from ..data.records import Reason, TwinRecord, Variant
 from ..dataset_dir.rows import Example
-from ..media.reference import CanvasKind, CanvasReference, FileReference, WrittenReference, parse
+from ..media.reference import CanvasKind, CanvasReference, FileReference, HiddenReference, WrittenReference, parse
 from ..media.thumbnails import CLIP_MODALITIES, clip_thumbnails, thumbnail_uri
 from ..modality import MEDIA, Modality, kind_of
 from ..report.text import Piece, changes
@@ -150,6 +150,8 @@ def _image(text: str, example: Example, folders: Sequence[Path]) -> MediaThumbna
     elif isinstance(reference, WrittenReference):
         on = "a canvas" if isinstance(reference.on, tuple) else "the image"
         caption = f"{reference.words!r} written on {on}"
+    elif isinstance(reference, HiddenReference):
+        caption = f"the image, {reference.how}"
     elif isinstance(reference, FileReference):
         caption = _shown_path(reference.path, folders)
     else:

@@ -87,7 +87,7 @@ def register_perturbation(
         name: what `perturbations` in `dataset_info.json` calls it; lower-case letters, digits and underscores.
         changes: the one modality that it changes.
         parameters: the model of its parameters, a subclass of `Parameters`.
-        removes_evidence: whether nothing is left of what that modality said about the answer, so that `counterfactuals` can
+        removes_evidence: whether nothing, or little, is left of what that modality said about the answer, so that `counterfactuals` can
             name it, too. One that only adds something, such as a misleading sentence, leaves the evidence where it is.
 
     Raises:

@@ -8,10 +8,19 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFilter, UnidentifiedImageError
 
 from ..errors import ModalityInterferenceError, Unusable
-from .reference import CanvasKind, CanvasReference, FileReference, StoredReference, WrittenReference, parse
+from .reference import (
+    CanvasKind,
+    CanvasReference,
+    FileReference,
+    HiddenReference,
+    Hiding,
+    StoredReference,
+    WrittenReference,
+    parse,
+)
 from .writing import write
 
 
@@ -29,7 +38,7 @@ def load_image(reference: str, images: Sequence[Any], extra_images: Sequence[Any
         extra_images: the row's `_twin_images`, likewise.
 
     Returns:
-        An image as `read_image` gives it; a canvas and an image with words on it are RGB.
+        An image as `read_image` gives it; a canvas, an image with words on it and a hidden one are RGB.
 
     Raises:
         ModalityInterferenceError: the reference is malformed or names no image of this row.
@@ -49,6 +58,10 @@ def load_image(reference: str, images: Sequence[Any], extra_images: Sequence[Any
             return write(found.words, canvas(CanvasKind.WHITE, 0, found.on), found.seed)
 
         return write(found.words, read_image(_find(found.on, images, extra_images)).convert("RGB"), found.seed)
+
+    if isinstance(found, HiddenReference):
+        image = read_image(_find(found.image, images, extra_images)).convert("RGB")
+        return hide(image, found.how, found.seed, found.percent / 100)
 
     return read_image(_find(found, images, extra_images))
 
@@ -123,7 +136,7 @@ def stored_bytes(reference: str, images: Sequence[Any], extra_images: Sequence[A
     Arguments and errors as those of `load_image`.
     """
     found = parse(reference)
-    if isinstance(found, CanvasReference | WrittenReference):
+    if isinstance(found, CanvasReference | WrittenReference | HiddenReference):
         return None
 
     image = _find(found, images, extra_images)
@@ -188,6 +201,9 @@ def image_name(reference: str, images: Sequence[Any], extra_images: Sequence[Any
         on = "a canvas" if isinstance(found.on, tuple) else _name(_find(found.on, images, extra_images))
         return f"{on} with words written on it"
 
+    if isinstance(found, HiddenReference):
+        return f"{_name(_find(found.image, images, extra_images))}, {found.how}"
+
     return _name(_find(found, images, extra_images))
 
 
@@ -207,6 +223,33 @@ def canvas(kind: CanvasKind, seed: int, size: tuple[int, int]) -> Image.Image:
 
     # Python's Mersenne Twister promises its stream for ever; numpy's Generator does not (NEP 19).
     return Image.frombytes("RGB", size, random.Random(seed).randbytes(3 * size[0] * size[1]))
+
+
+PATCH = 14  # pixels, the side of a patch of CLIP's large tower; Qwen-VL's and PAPO's (arXiv 2507.06448), too
+
+
+def hide(image: Image.Image, how: Hiding, seed: int, share: float) -> Image.Image:
+    """Hide what an image shows; the same arguments give the same pixels.
+
+    Args:
+        image: RGB.
+        how: blurred, or with patches of `PATCH` x `PATCH` pixels masked in black.
+        seed: of the patches.
+        share: above 0, at most 1; of the shorter side the radius of the Gaussian blur, of all patches those that are masked (at
+            least one).
+
+    Returns:
+        An RGB image of the same size.
+    """
+    if how is Hiding.BLURRED:
+        return image.filter(ImageFilter.GaussianBlur(share * min(image.size)))
+
+    masked = image.copy()
+    corners = [(x, y) for y in range(0, image.height, PATCH) for x in range(0, image.width, PATCH)]
+    for x, y in random.Random(seed).sample(corners, max(1, round(share * len(corners)))):
+        masked.paste((0, 0, 0), (x, y, min(x + PATCH, image.width), min(y + PATCH, image.height)))
+
+    return masked
 
 
 def _find(reference: StoredReference | FileReference, images: Sequence[Any], extra_images: Sequence[Any]) -> Any:

@@ -5,6 +5,7 @@
 - `file:/absolute/path`: an image from a pool;
 - `canvas:<black|white|noise>:<seed>:<width>x<height>`, or `canvas:<kind>:<seed>:row:0` for the size of that image;
 - `text:<seed>:<percent-encoded words>:row:0`: that image with words written on it; with `<width>x<height>`, on a plain canvas;
+- `hidden:<blurred|masked>:<seed>:<percent>:row:0`: that image blurred, or with patches of it masked;
 - `extra:0:row:0`: the first, cut or padded to the length of the second, both videos or both audios;
 - `removed:row:0`: as many black frames of that size as that video has; silence as long as that audio.
 """
@@ -23,6 +24,10 @@ from ..errors import ModalityInterferenceError
 MAX_CANVAS_SIDE = 8192  # pixels
 _REMOVED = "removed:"
 _WRITTEN = "text"
+_HIDDEN = "hidden"
+_HIDDEN_PARTS = re.compile(
+    r"hidden:(?P<how>blurred|masked):(?P<seed>\d+):(?P<percent>[1-9]\d?|100):(?P<image>.+)", re.ASCII | re.DOTALL
+)
 _STORED = re.compile(
     r"(?P<removed>removed:)?(?P<column>row|extra):(?P<index>\d+)(:(?P<like>row|extra):(?P<like_index>\d+))?", re.ASCII
 )
@@ -125,7 +130,34 @@ class WrittenReference:
         return f"{_WRITTEN}:{self.seed}:{quote(self.words, safe='')}:{on}"
 
 
-Reference = StoredReference | FileReference | CanvasReference | WrittenReference
+class Hiding(StrEnum):
+    """How what an image shows is hidden."""
+
+    BLURRED = "blurred"
+    MASKED = "masked"
+
+
+@dataclass(frozen=True)
+class HiddenReference:
+    """An image of which a part of what it shows is hidden.
+
+    Attributes:
+        how: blurred or masked.
+        seed: of the masked patches; any integer that is not negative.
+        percent: 1 to 100; of the shorter side the blur's radius, of the patches how many are masked.
+        image: the image.
+    """
+
+    how: Hiding
+    seed: int
+    percent: int
+    image: "StoredReference | FileReference"
+
+    def __str__(self) -> str:
+        return f"{_HIDDEN}:{self.how}:{self.seed}:{self.percent}:{self.image}"
+
+
+Reference = StoredReference | FileReference | CanvasReference | WrittenReference | HiddenReference
 
 
 def parse(text: str) -> Reference:
@@ -140,6 +172,9 @@ def parse(text: str) -> Reference:
 
     if kind == _WRITTEN:
         return _parse_written(text)
+
+    if kind == _HIDDEN:
+        return _parse_hidden(text)
 
     if kind == "file" and os.path.isabs(rest):
         return FileReference(rest)
@@ -182,6 +217,17 @@ def _parse_written(text: str) -> WrittenReference:
     return WrittenReference(unquote(words), int(seed), _parse_image(on, text) if size is None else size)
 
 
+def _parse_hidden(text: str) -> HiddenReference:
+    found = _HIDDEN_PARTS.fullmatch(text)
+    if found is None:
+        raise ModalityInterferenceError(
+            f"media reference `{text}` is malformed; a hidden image is `hidden:<{'|'.join(Hiding)}>:<seed>:<percent>:row:0`."
+        )
+
+    image = _parse_image(found["image"], text)
+    return HiddenReference(Hiding(found["how"]), int(found["seed"]), int(found["percent"]), image)
+
+
 def _parse_size(size: str, text: str) -> tuple[int, int] | None:
     """A size in pixels; None where the part of the reference `text` is none."""
     pixels = _CANVAS_SIZE.fullmatch(size)
@@ -198,7 +244,7 @@ def _parse_size(size: str, text: str) -> tuple[int, int] | None:
 def _parse_image(part: str, text: str) -> StoredReference | FileReference:
     """The image that the part of the reference `text` names."""
     image = parse(part)
-    generated = isinstance(image, (CanvasReference, WrittenReference))
+    generated = isinstance(image, (CanvasReference, WrittenReference, HiddenReference))
     if generated or getattr(image, "removed", False) or getattr(image, "like", None):
         raise ModalityInterferenceError(f"media reference `{text}` is malformed: `{part}` is not a stored image.")
 

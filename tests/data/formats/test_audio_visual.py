@@ -279,3 +279,38 @@ def test_a_stream_is_asked_the_same_questions():
     assert list(ask_each(dataset.to_iterable_dataset(num_shards=2), modalities)) == expected
     unknown = IterableDataset.from_generator(lambda: iter(rows))
     assert list(ask_each(unknown, modalities)) == expected
+
+
+GONE = ["swapped_video", "swapped_audio", "silence", "black_frames"]
+
+
+@pytest.mark.parametrize("twins", [[], SWAPS[:1], SWAPS, ["misleading_caption"]])
+@pytest.mark.parametrize("columns", [OWN, OWN | PARTNER])
+def test_counterfactuals_of_the_asked_modality_change_nothing_else(twins, columns):
+    rows = [clip(number, name, NAMES[number - 1]) for number, name in enumerate(NAMES)]
+    plain = convert(rows, columns, perturbations=twins)
+    with_gone = convert(rows, columns, perturbations=twins, counterfactuals=GONE)
+    borrowed = ("twin_videos", "twin_audios")
+    for before, after in zip(plain, with_gone, strict=True):
+        made = after.pop("counterfactuals")
+        assert before.pop("counterfactuals") == []
+        media, other = after["media"], before["media"]
+        lent = [item for name in borrowed for item in media.pop(name) or []]
+        twins_lent = [item for name in borrowed for item in other.pop(name) or []]
+        assert before == after and set(twins_lent) <= set(lent)
+        asked = "video" if after["relevant"] == Modality.VIDEO.bit else "audio"
+        removed = {"video": "black_frames", "audio": "silence"}[asked]
+        assert [row["perturbation"] for row in made] == [
+            f"counterfactual_swapped_{asked}",
+            f"counterfactual_{removed}",
+        ]
+        assert made[1][f"{asked}s"] == ["removed:row:0"]
+        assert made[0][f"{asked}s"][0].startswith("extra:") and all(row["target"] is None for row in made)
+        assert after["media"][f"{asked}s"][0] not in lent  # a clip of another class, never its own
+
+
+def test_another_clip_of_the_same_class_leaves_the_answer_right():
+    rows = [clip(0, "bell", "drum") | {"other_sight": "bell"}]
+    seen, heard = convert(rows, OWN | PARTNER, counterfactuals=GONE[:2])
+    assert seen["counterfactuals"] == []
+    assert [row["perturbation"] for row in heard["counterfactuals"]] == ["counterfactual_swapped_audio"]

@@ -11,6 +11,8 @@ from ...media.reference import (
     CanvasKind,
     CanvasReference,
     FileReference,
+    HiddenReference,
+    Hiding,
     StoredReference,
     WrittenReference,
     parse,
@@ -41,6 +43,26 @@ class Canvas(Parameters):
 
 class TypographicImage(Canvas, TargetAnswer):
     """Parameters of `typographic_image`: those of canvases, and where wrong answers come from."""
+
+
+class BlurredImage(Parameters):
+    """Parameters of `blurred_image`.
+
+    Attributes:
+        radius: of the Gaussian blur, in percent of the image's shorter side.
+    """
+
+    radius: int = Field(10, ge=1, le=100, description="a whole number from 1 to 100")
+
+
+class MaskedPatches(Parameters):
+    """Parameters of `masked_patches`.
+
+    Attributes:
+        share: of all patches of 14 x 14 pixels, in percent; the default is PAPO's (arXiv 2507.06448).
+    """
+
+    share: int = Field(60, ge=1, le=100, description="a whole number from 1 to 100")
 
 
 class IrrelevantImage(Parameters):
@@ -141,6 +163,32 @@ def screenshot_image(
     return _from_pool(sample, rng, context, parameters.pool)
 
 
+@register_perturbation("blurred_image", changes=Modality.IMAGE, parameters=BlurredImage, removes_evidence=True)
+def blurred_image(sample: Sample, rng: random.Random, context: RowContext, parameters: BlurredImage) -> Sample | None:
+    """Each image, blurred until only its colours can be told."""
+    return _hidden(sample, Hiding.BLURRED, lambda: 0, parameters.radius)
+
+
+@register_perturbation("masked_patches", changes=Modality.IMAGE, parameters=MaskedPatches, removes_evidence=True)
+def masked_patches(
+    sample: Sample, rng: random.Random, context: RowContext, parameters: MaskedPatches
+) -> Sample | None:
+    """Each image, with most of its patches black."""
+    return _hidden(sample, Hiding.MASKED, lambda: rng.getrandbits(_NOISE_SEED_BITS), parameters.share)
+
+
+def _hidden(sample: Sample, how: Hiding, seed: Callable[[], int], percent: int) -> Sample | None:
+    """The sample with its images hidden; None where it has none, or others than stored ones."""
+    images = [parse(text) for text in sample.media[Modality.IMAGE]]
+    stored = [image for image in images if isinstance(image, (StoredReference, FileReference))]
+    if not images or len(stored) < len(images):
+        return None
+
+    return sample.with_media(
+        Modality.IMAGE, tuple(str(HiddenReference(how, seed(), percent, image)) for image in stored)
+    )
+
+
 def _on_canvas(sample: Sample, kind: CanvasKind, seed: Callable[[], int], parameters: Canvas) -> Sample | None:
     sizes: tuple[tuple[int, int] | str, ...] = sample.media[Modality.IMAGE] or (parameters.size,)
     return sample.with_media(Modality.IMAGE, tuple(_canvas(kind, seed(), size) for size in sizes))
@@ -152,6 +200,9 @@ def _canvas(kind: CanvasKind, seed: int, size: tuple[int, int] | str) -> str:
         return str(CanvasReference(kind, seed, size))
 
     image = parse(size)
+    if isinstance(image, HiddenReference):
+        return str(CanvasReference(kind, seed, image.image))
+
     if isinstance(image, WrittenReference):
         return str(CanvasReference(kind, seed, image.on))
 
