@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,9 @@ def test_adapters_and_generated_answers():
     recipe = diagnosis_recipe(plan, LocalModel("m", "qwen2_vl", "lora", 2))
     assert (recipe["adapter_name_or_path"], recipe["finetuning_type"]) == ("lora", "lora")
     assert (recipe["diagnosis_scoring"], recipe["predict_with_generate"]) == ("generate", True)
+    assert recipe["diagnosis_free_answers"] == "exact"
+    contained = diagnosis_recipe(replace(plan, free_answers="contained"), LocalModel("m", "qwen2_vl", None, 2))
+    assert contained["diagnosis_free_answers"] == "contained"
     thinking = diagnosis_recipe(plan, LocalModel("m", "qwen3_vl", None, 2))
     assert (recipe["max_new_tokens"], thinking["max_new_tokens"]) == (64, 2048)
     assert (recipe["eval_dataset"], recipe["per_device_eval_batch_size"], recipe["seed"]) == ("a,b", 2, 3)

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 
 import pytest
 from hypothesis import given, settings
@@ -62,7 +63,14 @@ def test_whatever_a_file_holds_it_is_read_or_refused(data):
 
 @pytest.mark.parametrize(
     "line",
-    [b"[]", b"null", b'{"prompt": 1}', b'{"dataset":"a","row":0,"perturbation":"c","prompt":"d","answer":3}', b"\xff"],
+    [
+        b'{"dataset":"a","row":1e999,"perturbation":"c","prompt":"d","answer":{"text":"B"}}',
+        b"[]",
+        b"null",
+        b'{"prompt": 1}',
+        b'{"dataset":"a","row":0,"perturbation":"c","prompt":"d","answer":3}',
+        b"\xff",
+    ],
 )
 def test_a_line_of_another_program_is_named(tmp_path, line):
     with open_journal(tmp_path) as journal:
@@ -89,6 +97,20 @@ def test_the_journal_of_another_run_is_refused(tmp_path):
         journal.check(("pets", 1, "clean"), "two")
         with pytest.raises(JournalError, match=r"dataset `pets`, row 0, clean, whose question or media were\s+others"):
             journal.check(("pets", 0, "clean"), "two")
+
+
+def test_a_pipe_in_its_place_is_refused(tmp_path):
+    os.mkfifo(tmp_path / JOURNAL_FILE)
+    with pytest.raises(JournalError, match="no regular file"):
+        open_journal(tmp_path).__enter__()
+
+
+def test_an_error_of_another_file_is_not_the_journals(tmp_path):
+    with pytest.raises(FileNotFoundError), open_journal(tmp_path):
+        (tmp_path / "missing").read_bytes()
+
+    with pytest.raises(JournalError, match="cannot use"):  # a file in the folder's place
+        open_journal(tmp_path / JOURNAL_FILE).__enter__()
 
 
 def _open_elsewhere(folder, said):

@@ -19,6 +19,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.special import softmax
 
 from modality_interference.cli import main
+from modality_interference.endpoint.client import Manner
 from modality_interference.endpoint.journal import JOURNAL_FILE
 from modality_interference.results import ROWS_FILE, read_diagnosis, read_rows
 
@@ -111,6 +112,48 @@ def test_letters_are_scored_by_their_probabilities(folder, tmp_path, monkeypatch
         assert KEY.encode() not in file.read_bytes(), file
 
 
+def test_another_rule_for_free_answers_asks_nothing_again(tmp_path):
+    write_free(tmp_path)
+    rates = []
+    with chat_server(answer=lambda request: completion("It is a cat.")) as server:
+        for rule in ("exact", "contained"):
+            options = ["--endpoint", server.url, "--model", "m", f"{tmp_path}:free", "-o", str(tmp_path / "out")]
+            assert main(["diagnose", *options, "--free-answers", rule]) == 0
+            diagnosis = read_diagnosis(tmp_path / "out")
+            assert diagnosis.free_answers == rule and len(server.requests) == 4
+            rates.append(diagnosis.datasets["free"].perturbations["clean"].rates["accuracy"].value)
+
+    assert rates == [0, 0.5]
+
+
+def write_free(folder: Path):
+    """A dataset folder with `free`: two questions without options, of which "cat" answers the first."""
+    rows = [
+        {"instruction": f"What is {index}?", "input": "", "output": word} for index, word in enumerate(("cat", "dog"))
+    ]
+    (folder / "free.json").write_text(json.dumps(rows))
+    twins = {"relevant": ["text"], "perturbations": ["black_image"]}
+    entry = {"file_name": "free.json", "formatting": "alpaca_twins", "twins": twins}
+    (folder / "dataset_info.json").write_text(json.dumps({"free": entry}))
+
+
+def test_a_manner_that_somebody_has_written_is_refused(tmp_path, capsys):
+    for other in ({"token_limit": "n"}, {"top_logprobs": "all"}, {"top_logprobs": 9999}):
+        with pytest.raises(ValueError, match="validation error"):
+            Manner.from_dict(other)
+
+    write_free(tmp_path)
+    with chat_server() as server:
+        options = ["--endpoint", server.url, "--model", "m", f"{tmp_path}:free", "-o", str(tmp_path / "out")]
+        assert main(["diagnose", *options]) == 0
+        with (tmp_path / "out" / JOURNAL_FILE).open("a") as file:
+            file.write('{"manner": {"token_limit": "stream"}}\n')
+
+        assert main(["diagnose", *options]) == 1
+
+    assert "a line with `manner` is not what a run writes" in capsys.readouterr().err
+
+
 def test_answers_of_a_hostile_server_are_read_and_escaped(folder, tmp_path, capsys):
     with chat_server(answer=lambda request: completion(HOSTILE)) as server:
         options = ["--endpoint", server.url, "--model", "m", f"{folder}:letters", "-n", "2", "-o", str(tmp_path)]
@@ -133,6 +176,7 @@ def test_answers_of_a_hostile_server_are_read_and_escaped(folder, tmp_path, caps
         (["--endpoint", "http://me:hunter2@localhost:1", "--model", "m", "y"], "more than an address"),
         (["m", "x:y", "--dry-run"], "are for `--endpoint`"),
         (["m"], "DATA are needed"),
+        (["m", "x:y", "--free-answers", "anls"], "add `--scoring generate`"),
     ],
 )
 def test_wrong_usage(options, word, capsys):

@@ -2,7 +2,7 @@
 
 import os
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -69,6 +69,12 @@ def run(
         Literal["likelihood", "generate"],
         typer.Option(help="Take the most likely option, or let the model write and look for an option in that."),
     ] = "likelihood",
+    free_answers: Annotated[
+        Literal["exact", "contained", "anls"],
+        typer.Option(
+            help="When a written answer to a question without options is right: equal words, words that it holds, or similar."
+        ),
+    ] = "exact",
     batch_size: Annotated[
         int, typer.Option(min=1, metavar="N", help="Rows at a time; their changed copies come on top.")
     ] = 4,
@@ -101,6 +107,9 @@ def run(
         if endpoint_model is not None or dry_run:
             raise typer.BadParameter("`--model` and `--dry-run` are for `--endpoint`")
 
+        if free_answers != "exact" and scoring != "generate":
+            raise typer.BadParameter("`--free-answers` compares what a model writes; add `--scoring generate`")
+
         from ..integration.diagnose import LocalModel
         from ..integration.model_template import template_of
 
@@ -109,6 +118,7 @@ def run(
             say(printable(f"Template: {template} ({why})"))
 
         plan = _plan(data, wishes, _stem(model, adapter), output, rows, seed, scoring)
+        plan = replace(plan, free_answers=free_answers)
         _diagnose(plan, LocalModel(model, template, adapter, batch_size))
         return 0
 
@@ -130,6 +140,7 @@ def run(
     server = Endpoint(address, endpoint_model, concurrency, max_tokens, timeout, video, frames, price_in, price_out)
     with TemporaryDirectory(prefix="modality_interference_") if dry_run else nullcontext() as folder:
         plan = _plan(model, wishes, _stem(endpoint_model), output, rows, seed, scoring, folder)
+        plan = replace(plan, free_answers=free_answers)
         if dry_run:
             served.say_volume(plan, server)
             return 0

@@ -61,7 +61,7 @@ def say_volume(plan: "DiagnosisPlan", endpoint: "Endpoint") -> None:
     left = found.requests - found.answered
     say(f"{found.requests:,} requests of {found.rows:,} rows: each as it is, and its changed copies.")
     if found.answered:
-        say(f"{found.answered:,} are answered already, so that {left:,} are left.")
+        say(f"{found.answered:,} are answered already or the same as others, so that {left:,} are left.")
 
     if found.dropped:
         say(f"{found.dropped:,} rows or copies cannot be asked: `modality-interference check` names them.", "bad")

@@ -9,7 +9,9 @@ import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
 
 from ..errors import ModalityInterferenceError
 from ..modality import Modality
@@ -25,6 +27,7 @@ _FIRST_RETRIES = 2  # while nothing is known of the server
 _MANNERS = 6  # that are tried at most
 _NONSENSE = 3  # tries at a reply that is no answer
 _PATIENCE = 0.5  # seconds before the first of them
+_SHORTEST_SECRET = 8  # characters of a key; shorter ones are placeholders, such as "none", which answers may hold
 _LONGEST_REASON = 300  # characters of what a server says
 _REFUSED = (400, 413, 415, 422, 451)  # for this request
 _HOPELESS = (401, 402, 403, 404, 405)  # for every request
@@ -58,14 +61,23 @@ class Manner:
         audio_form: how it takes audio.
     """
 
-    top_logprobs: int = TOP_LOGPROBS
-    token_limit: str = "max_tokens"
+    top_logprobs: Annotated[int, Field(ge=0, le=TOP_LOGPROBS)] = TOP_LOGPROBS
+    token_limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     temperature: bool = True
     audio_form: AudioForm = "input_audio"
 
     def to_dict(self) -> dict[str, Any]:
         """As a journal holds it."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> "Manner":
+        """What a journal holds, as untrusted.
+
+        Raises:
+            ValueError: it is no manner.
+        """
+        return TypeAdapter(cls).validate_python(content)
 
     def others(self, said: str, has_audio: bool) -> Iterator["Manner"]:
         """What to try where a server has refused this manner: what it names; where it names nothing, less of what is optional.
@@ -235,6 +247,9 @@ class Server:
 
     def _without_key(self, answer: Answer) -> Answer:
         """An answer whose texts do not hold the key, which a server may repeat."""
+        if len(self._address.key) < _SHORTEST_SECRET:
+            return answer
+
         blot = self._address.without_key
         top = {blot(token): value for token, value in answer.top.items()}
         return answer.model_copy(update={"text": blot(answer.text), "first": blot(answer.first), "top": top})

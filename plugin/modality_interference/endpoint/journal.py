@@ -8,12 +8,11 @@ which the next one removes.
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
 
 from ..errors import ModalityInterferenceError
 from .reply import Answer
@@ -80,7 +79,7 @@ def read_lines(data: bytes, name: str = JOURNAL_FILE) -> Lines:
                 answers[digest] = Answer.model_validate(content["answer"])
         except JournalError:
             raise
-        except (KeyError, TypeError, ValueError, RecursionError, ValidationError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise JournalError(
                 f"{name}, line {number} is no line of a journal: something else has written into the file. Remove the line, "
                 "whose question will be asked again, or the file."
@@ -183,23 +182,27 @@ def open_journal(folder: Path) -> Iterator[Journal]:
     """The journal of an output folder, for this process alone; a line that a killed process left half written is removed.
 
     Raises:
-        JournalError: another process has it open; it cannot be read.
+        JournalError: another process has it open; it is no file, or cannot be read.
     """
     path = folder / JOURNAL_FILE
-    lock = FileLock(folder / f".{JOURNAL_FILE}.lock")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with lock.acquire(timeout=0):
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(folder / f".{JOURNAL_FILE}.lock").acquire(timeout=0))
+            if path.exists() and not path.is_file():  # a pipe would block for ever
+                raise JournalError(f"{path} is no regular file. Choose another output folder, or remove it.")
+
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-            try:
-                lines = read_lines(path.read_bytes(), str(path))
-                os.ftruncate(file, lines.size)
-                yield Journal(path, lines, file)
-            finally:
-                os.close(file)
-    except Timeout as error:
-        raise JournalError(
-            f"another process writes {path}. Wait until it has finished, or choose another output folder."
-        ) from error
-    except OSError as error:
-        raise JournalError(f"cannot use {path}: {error.strerror or error}. Choose another output folder.") from error
+            stack.callback(os.close, file)
+            lines = read_lines(path.read_bytes(), str(path))
+            os.ftruncate(file, lines.size)
+        except Timeout as error:
+            raise JournalError(
+                f"another process writes {path}. Wait until it has finished, or choose another output folder."
+            ) from error
+        except OSError as error:
+            raise JournalError(
+                f"cannot use {path}: {error.strerror or error}. Choose another output folder."
+            ) from error
+
+        yield Journal(path, lines, file)

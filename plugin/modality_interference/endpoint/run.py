@@ -19,9 +19,9 @@ from ..modality import CLEAN
 from ..results import Diagnosis, RunMetadata, ScoredRow, write_results
 from .address import Address
 from .asking import Asking, Line, Progress
-from .client import Limits, Manner, connected, require_client
+from .client import TOP_LOGPROBS, Limits, Manner, connected, require_client
 from .gallery import found_flips
-from .journal import JOURNAL_FILE, Journal, open_journal, read_lines
+from .journal import JOURNAL_FILE, Journal, JournalError, open_journal, read_lines
 from .media import VideoForm
 from .questions import AskedRow, asked_row
 from .reply import Answer
@@ -74,7 +74,7 @@ class Volume:
     Attributes:
         rows: how many rows.
         requests: how many questions, each clean row and each twin.
-        answered: how many of them a journal answers already.
+        answered: how many of them a journal answers already, or another of them does.
         media: files, of those that are left.
         media_bytes: their size.
         text_tokens: a rough number, of their texts.
@@ -153,7 +153,13 @@ async def _ask(
     plan: DiagnosisPlan, endpoint: Endpoint, opened: list[LocalDataset], journal: Journal, show_progress: Progress
 ) -> Asking:
     stored = journal.lines.manner
-    manner = Manner(**stored) if stored else Manner() if plan.scoring == "likelihood" else Manner(top_logprobs=0)
+    try:
+        manner = Manner.from_dict(stored) if stored else Manner(TOP_LOGPROBS if plan.scoring == "likelihood" else 0)
+    except ValueError as error:
+        raise JournalError(
+            f"{plan.output_dir / JOURNAL_FILE}: a line with `manner` is not what a run writes. Remove the line or the file."
+        ) from error
+
     limits = Limits(endpoint.max_tokens, endpoint.timeout)
     async with connected(endpoint.address, endpoint.model, limits, manner) as server:
         total = sum(len(dataset.rows) for dataset in opened)
@@ -191,7 +197,11 @@ def _write(
     plan: DiagnosisPlan, endpoint: Endpoint, opened: list[LocalDataset], journal: Journal, asking: Asking
 ) -> Diagnosis:
     answers = [[journal.find(digest) for digest in line.digests] for line in asking.lines]
-    rows = [row for line, own in zip(asking.lines, answers) for row in score_answers(line.questions, own)]
+    rows = [
+        row
+        for line, own in zip(asking.lines, answers)
+        for row in score_answers(line.questions, own, plan.free_answers)
+    ]
     if not rows:
         raise ModalityInterferenceError(
             f"no row has an answer: {_counted([*asking.dropped, *asking.failures]) or 'there are no rows'}."
@@ -216,7 +226,7 @@ def _write(
         run={"output_dir": str(plan.output_dir), **_spent(endpoint, known)},
         seed=plan.seed,
         scoring="top_logprobs" if has_letters else "generate",
-        free_answers="exact",
+        free_answers=plan.free_answers,
     )
     datasets = {dataset.name: dataset for dataset in opened}
     indexes = {

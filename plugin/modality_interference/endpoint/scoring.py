@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..batching.batch import Question
+from ..data.matching import FreeAnswerRule
 from ..evaluation.answers import parse_choice
 from ..evaluation.generation import score_generated
 from ..results import ScoredRow
@@ -12,7 +13,9 @@ from .questions import THOUGHT
 from .reply import Answer
 
 
-def score_answers(questions: Sequence[Question], answers: Sequence[Answer | None]) -> list[ScoredRow]:
+def score_answers(
+    questions: Sequence[Question], answers: Sequence[Answer | None], rule: FreeAnswerRule = "exact"
+) -> list[ScoredRow]:
     """Score the answers to a clean row and its twins, as a local run scores generated ones.
 
     Where the server gives probabilities and the answer is an option's letter, by its first token and by its text, the answer is the
@@ -23,6 +26,7 @@ def score_answers(questions: Sequence[Question], answers: Sequence[Answer | None
     Args:
         questions: the clean one first.
         answers: to each; None where there is none.
+        rule: of answers without options, see `matching.matches`.
 
     Returns:
         a row for each question that was answered; nothing where the clean one was not.
@@ -34,7 +38,7 @@ def score_answers(questions: Sequence[Question], answers: Sequence[Answer | None
     numbered = [replace(question, batch_row=number) for number, (question, _) in enumerate(kept)]
     scores = [letters_of(question, answer) for question, answer in kept]
     chosen = [None if found is None else found.best for found in scores]
-    rows = score_generated(numbered, [answer.text for _, answer in kept], THOUGHT, chosen=chosen)
+    rows = score_generated(numbered, [answer.text for _, answer in kept], THOUGHT, rule=rule, chosen=chosen)
     return [rows[0], *(_with_effect(row, scores[0], own) for row, own in zip(rows[1:], scores[1:]))]
 
 

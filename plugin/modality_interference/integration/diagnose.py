@@ -17,6 +17,7 @@ import yaml
 from transformers import TrainerCallback
 
 from ..arguments import PLUGIN_NAME
+from ..data.matching import FreeAnswerRule
 from ..errors import ModalityInterferenceError
 from ..files import write_text
 from .plugin import require
@@ -43,6 +44,7 @@ class DiagnosisPlan:
         seed: of the twins and of the bootstrap.
         scoring: how answers are scored.
         output_dir: where the report goes.
+        free_answers: the rule for written answers to questions without options, see `matching.matches`.
     """
 
     dataset_dir: Path
@@ -52,6 +54,7 @@ class DiagnosisPlan:
     seed: int
     scoring: Literal["likelihood", "generate"]
     output_dir: Path
+    free_answers: FreeAnswerRule = "exact"
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ def diagnosis_recipe(plan: DiagnosisPlan, model: LocalModel) -> dict[str, Any]:
     keys |= {"stage": "sft", "do_train": False, "do_eval": True, "plugin": PLUGIN_NAME}
     if plan.scoring == "generate":
         keys |= {"diagnosis_scoring": "generate", "predict_with_generate": True}
+        keys |= {"diagnosis_free_answers": plan.free_answers}
         keys |= {"max_new_tokens": LONGEST_THOUGHT if _thinks(model.template) else LONGEST_ANSWER}
 
     return keys | {
