@@ -1,6 +1,7 @@
 """Questions against a server that is slow, strict, broken or hostile; prompts are made by hand, requests are real."""
 
 import asyncio
+import gzip
 import json
 import multiprocessing
 import os
@@ -215,6 +216,27 @@ def test_a_server_that_repeats_the_key(tmp_path, monkeypatch):
         _, answers, _ = ask(server.url, tmp_path, [row(0)])
         assert {answer.text for answer in answers.values()} == {"[key]"}
         assert KEY not in (tmp_path / JOURNAL_FILE).read_text()
+
+
+def test_a_word_in_place_of_a_key_stays_in_answers(tmp_path, monkeypatch):
+    with fast(monkeypatch) as server:
+        server.answer = lambda request: completion("none of them")
+        _, answers, _ = ask(server.url, tmp_path, [row(0)], key="none")
+        assert {answer.text for answer in answers.values()} == {"none of them"}
+
+
+def test_of_a_refusal_no_more_is_read_than_a_message_needs(tmp_path, monkeypatch):
+    """Compressed, 300 bytes become 300,000; the client would read all of it, however much there is."""
+    monkeypatch.setattr(client_module, "_MAX_ERROR_BYTES", 100)
+    body = gzip.compress(b'{"error": {"message": "' + b"x" * 300_000 + b'"}}')
+    said = []
+    monkeypatch.setattr(client_module, "_words", lambda error: said.append(error.response.content) or "no")
+    with fast(monkeypatch) as server:
+        server.faults = [lambda handler: handler.send(401, body, Content_Encoding="gzip") or True]
+        with pytest.raises(Hopeless, match="HTTP 401"):
+            ask(server.url, tmp_path, [row(0)], concurrency=1)
+
+    assert len(said) == 1 and len(said[0]) < 200_000
 
 
 def test_one_prompt_in_two_places_is_asked_once(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from modality_interference.cli import main
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.results import read_diagnosis, read_rows
 from modality_interference.suite import results
+from modality_interference.suite.folder import read_suite
 
 
 @pytest.fixture(scope="module")
@@ -233,3 +234,19 @@ def test_only_regular_files_of_some_size_are_read(tmp_path, monkeypatch):
     ):
         with pytest.raises(ModalityInterferenceError, match=message):
             results.read_answers([path])
+
+
+def test_halves_of_surrogate_pairs_are_replaced(suite, tmp_path):
+    folder, rows = suite
+    path = as_plain(tmp_path, rows, ["\ud800"] * len(rows))
+    assert main(["suite", "score", str(path), "--suite", str(folder), "-o", str(tmp_path / "out")]) == 0
+    assert {row.response for row in read_rows(tmp_path / "out")} == {"?"}
+
+
+@pytest.mark.parametrize("change", [{"answer": 99}, {"answer": -1}, {"options": []}, {"dataset": "\ud800"}])
+def test_rows_that_no_export_writes_are_refused(suite, tmp_path, change):
+    folder, rows = suite
+    (tmp_path / "suite.json").write_bytes((folder / "suite.json").read_bytes())
+    (tmp_path / "suite_rows.jsonl").write_text(json.dumps(rows[0] | change) + "\n")
+    with pytest.raises(ModalityInterferenceError, match="line 1 is not what an export writes"):
+        read_suite(tmp_path)

@@ -9,6 +9,7 @@ import random
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
+from importlib import import_module
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
@@ -28,6 +29,7 @@ _MANNERS = 6  # that are tried at most
 _NONSENSE = 3  # tries at a reply that is no answer
 _PATIENCE = 0.5  # seconds before the first of them
 _SHORTEST_SECRET = 8  # characters of a key; shorter ones are placeholders, such as "none", which answers may hold
+_MAX_ERROR_BYTES = 64_000  # of the body of a refusal, as it is sent
 _LONGEST_REASON = 300  # characters of what a server says
 _REFUSED = (400, 413, 415, 422, 451)  # for this request
 _HOPELESS = (401, 402, 403, 404, 405)  # for every request
@@ -291,6 +293,26 @@ def require_client() -> None:
         raise ModalityInterferenceError(f"`--endpoint` needs the package openai: {_INSTALL}") from error
 
 
+async def _shorten_refusal(response: Any) -> None:
+    """Let no more be read of a refusal than a message needs; the client reads the whole body, whatever its size."""
+    http = import_module(type(response).__module__.partition(".")[0])  # its name differs between the client's releases
+
+    class Beginning(http.AsyncByteStream):  # type: ignore[name-defined, misc]
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            left = _MAX_ERROR_BYTES
+            async for part in whole:
+                yield part[:left]
+                left -= len(part)
+                if left <= 0:
+                    return
+
+        async def aclose(self) -> None:
+            await whole.aclose()
+
+    if response.status_code >= 300:
+        whole, response.stream = response.stream, Beginning()
+
+
 @asynccontextmanager
 async def connected(address: Address, model: str, limits: Limits, manner: Manner) -> AsyncIterator[Server]:
     """A server to ask.
@@ -304,7 +326,7 @@ async def connected(address: Address, model: str, limits: Limits, manner: Manner
     import openai
 
     # not followed: a redirection would bring questions and media to where nobody has sent them
-    http = openai.DefaultAsyncHttpxClient(follow_redirects=False)
+    http = openai.DefaultAsyncHttpxClient(follow_redirects=False, event_hooks={"response": [_shorten_refusal]})
     client = openai.AsyncOpenAI(
         api_key=address.key, base_url=address.url, timeout=limits.timeout, max_retries=RETRIES, http_client=http
     )

@@ -1,6 +1,5 @@
 """The files that every export has: `suite.json` says what the suite is, `suite_rows.jsonl` what its answers are scored by."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -124,9 +123,9 @@ def _read(folder: Path, name: str, limit: int) -> str:
 
 def _parsed(model: type[Model], text: str, where: str) -> Model:
     try:
-        return model.model_validate(json.loads(text))
-    except (ValueError, RecursionError) as error:
-        why = explain(error, model)[:300] if isinstance(error, ValidationError) else str(error)[:300]
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        why = explain(error, model)[:300]
         raise ModalityInterferenceError(
             f"{where} is not what an export writes ({why}). Export the suite again."
         ) from error

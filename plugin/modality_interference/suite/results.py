@@ -76,7 +76,8 @@ def _entries(path: Path) -> Iterator[tuple[str, str, str]]:
         if not isinstance(record, Mapping):
             raise ModalityInterferenceError(f"{where} must be an object, found {shown(record)}.")
 
-        yield (where, *_answer(where, record))
+        name, response = _answer(where, record)
+        yield where, name, response.encode("utf-8", "replace").decode()  # JSON can escape halves of surrogate pairs
 
 
 def _answer(where: str, record: Mapping[str, Any]) -> tuple[str, str]:

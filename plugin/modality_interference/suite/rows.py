@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ..data.formats.choice import question_alone
 from ..data.records import TwinRecord, Variant
@@ -62,6 +63,13 @@ class SuiteRow(Result):
     abstention: str | None = None
     removed: bool = False
     medium: str = ""
+
+    @model_validator(mode="after")
+    def _has_its_answer(self) -> Self:
+        if self.answer is not None and not 0 <= self.answer < len(self.options):
+            raise ValueError("`answer` must be the index of an option")
+
+        return self
 
     @property
     def right(self) -> str:
