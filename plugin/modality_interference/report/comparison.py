@@ -8,10 +8,12 @@ import pandas as pd
 
 from ..errors import ModalityInterferenceError
 from ..files import write_bytes, write_text
-from ..results import Diagnosis, ScoredRow, read_diagnosis, read_rows
+from ..results import COUNTERFACTUALS_FILE, Diagnosis, ScoredRow, read_diagnosis, read_rows
 from .differences import ComparedCondition, Comparison, Run, RunRates, differences, headlines, judge, pair
+from .evidence import compared_evidence
 from .plots.attention import COMPARED_FILE, contrast_plots
 from .plots.comparison import comparison_plots
+from .plots.grounding import compared_grounding_plot
 from .summary import comparison_summary
 from .table import (
     MOST_DRAWN,
@@ -39,12 +41,14 @@ class LoadedRun:
         folder: where it was read from.
         diagnosis: its figures.
         rows: its answers.
+        counterfactuals: its answers to rows without their evidence.
     """
 
     name: str
     folder: Path
     diagnosis: Diagnosis
     rows: list[ScoredRow]
+    counterfactuals: list[ScoredRow]
 
 
 def load_runs(folders: Sequence[Path], names: Sequence[str] | None) -> list[LoadedRun]:
@@ -68,9 +72,12 @@ def load_runs(folders: Sequence[Path], names: Sequence[str] | None) -> list[Load
         )
 
     unique = _numbered([encodable(name) for name in names or _folder_names(folders)])
-    return [
-        LoadedRun(name, folder, read_diagnosis(folder), read_rows(folder)) for name, folder in zip(unique, folders)
-    ]
+    return [_loaded(name, folder) for name, folder in zip(unique, folders)]
+
+
+def _loaded(name: str, folder: Path) -> LoadedRun:
+    gone = read_rows(folder, COUNTERFACTUALS_FILE) if (folder / COUNTERFACTUALS_FILE).exists() else []
+    return LoadedRun(name, folder, read_diagnosis(folder), read_rows(folder), gone)
 
 
 def _folder_names(folders: Sequence[Path]) -> list[str]:
@@ -129,10 +136,14 @@ def compare_runs(folders: Sequence[Path], output: Path, names: Sequence[str] | N
         seed=seed,
         conditions=[condition for condition in judged if not condition.prompt],
         prompts=[condition for condition in judged if condition.prompt],
+        evidence=compared_evidence(
+            {run.name: run.diagnosis for run in runs}, {run.name: run.counterfactuals for run in runs}
+        ),
         notes=notes(runs, pairs),
     )
     probed = {run.name: run.diagnosis.attention for run in runs if run.diagnosis.attention is not None}
-    plots = [*comparison_plots(worst(table, MOST_DRAWN)), *contrast_plots(probed, COMPARED_FILE)]
+    axes = compared_grounding_plot({run.name: run.diagnosis for run in runs})
+    plots = [*comparison_plots(worst(table, MOST_DRAWN)), *contrast_plots(probed, COMPARED_FILE), *axes]
     return write_comparison(comparison, table, plots, output)
 
 

@@ -16,7 +16,7 @@ from ..evaluation.statistics import (
     share_difference,
 )
 from ..modality import CLEAN
-from ..results import Estimate, Rate, RateName, Result, ScoredRow
+from ..results import Estimate, Rate, RateName, Result, ScoredRow, Share
 from .table import RATE_TITLES, ConditionName, condition_title
 
 
@@ -199,6 +199,34 @@ class Headline(Result):
     differences: dict[str, Estimate[float]] = {}
 
 
+class RunEvidence(Result):
+    """How one run's answers survive one perturbation that takes their evidence away.
+
+    Attributes:
+        rows: how many rows it scored.
+        unchanged_rate: the share that is answered as the clean row is.
+        difference: to the reference, of the rows that both scored; None for the reference, and without such rows.
+    """
+
+    rows: int
+    unchanged_rate: Estimate[Share]
+    difference: Difference | None = None
+
+
+class ComparedEvidence(Result):
+    """All runs under one such perturbation of one dataset.
+
+    Attributes:
+        dataset: its name.
+        perturbation: its label.
+        figures: by run, of those that scored it.
+    """
+
+    dataset: str
+    perturbation: str
+    figures: dict[str, RunEvidence]
+
+
 class Comparison(Result):
     """All of `comparison.json`.
 
@@ -214,6 +242,7 @@ class Comparison(Result):
         threshold: the least difference that is called so, in shares or bits.
         conditions: in the reference's order.
         prompts: those of datasets of clips again, questions about video and about audio apart.
+        evidence: how answers survive without their evidence; judged by themselves, with a correction of their own.
         notes: what a reader should know, in plain words.
     """
 
@@ -228,6 +257,7 @@ class Comparison(Result):
     threshold: float = THRESHOLD
     conditions: list[ComparedCondition]
     prompts: list[ComparedCondition] = []
+    evidence: list[ComparedEvidence] = []
     notes: list[str]
 
     @property
@@ -259,12 +289,13 @@ def judge(conditions: Sequence[ComparedCondition]) -> list[ComparedCondition]:
         }
         if found:
             adjusted = multipletests([difference.p for difference in found.values()], SIGNIFICANCE, "holm")[1].tolist()
-            verdicts |= {key: _judged(key[2], found[key], p) for key, p in zip(found, adjusted)}
+            verdicts |= {key: judged(key[2], found[key], p) for key, p in zip(found, adjusted)}
 
     return [_with_verdicts(index, condition, verdicts) for index, condition in enumerate(conditions)]
 
 
-def _judged(rate: RateName, difference: Difference, p_holm: float) -> Difference:
+def judged(rate: str, difference: Difference, p_holm: float) -> Difference:
+    """A difference of a rate with its verdict, from its p after Holm's correction."""
     verdict: Verdict = "unclear"
     if p_holm <= SIGNIFICANCE:
         verdict = "better" if (difference.value > 0) == (rate in HIGHER_IS_BETTER) else "worse"

@@ -10,6 +10,8 @@ from ..theme import MUTED, PAGE, Plot, add_legend, backdrop, label, line_style, 
 
 
 GROUNDING_FILE = "interference_grounding.png"
+COMPARED_GROUNDING_FILE = "comparison_grounding.png"
+_TITLE = "Interference and blindness, in %"
 _SIDE = 4.2  # inches
 _CAPTION = (
     "Interference is the flip rate of all twins of a dataset together, blindness the unchanged rate of all its counterfactual rows; the "
@@ -24,16 +26,34 @@ def grounding_plot(diagnosis: Diagnosis) -> Plot | None:
     if not points:
         return None
 
-    return make_plot(
-        GROUNDING_FILE, "Interference and blindness, in %", _CAPTION, lambda width: grounding(points, width)
-    )
+    return make_plot(GROUNDING_FILE, _TITLE, _CAPTION, lambda width: grounding(points, width))
+
+
+def compared_grounding_plot(diagnoses: Mapping[str, Diagnosis]) -> list[Plot]:
+    """A point per run and dataset; none where no run has both axes.
+
+    Args:
+        diagnoses: by run.
+    """
+    points = {
+        (run, name): result.grounding
+        for run, diagnosis in diagnoses.items()
+        for name, result in diagnosis.datasets.items()
+        if result.grounding is not None and result.grounding.interference is not None
+    }
+    if not points:
+        return []
+
+    several = len({name for _, name in points}) > 1
+    named = {f"{run}, {name}" if several else run: axes for (run, name), axes in points.items()}
+    return [make_plot(COMPARED_GROUNDING_FILE, _TITLE, _CAPTION, lambda width: grounding(named, width))]
 
 
 def grounding(points: Mapping[str, Grounding], width: float = PAGE) -> Figure:
-    """Draw a point with both intervals per dataset.
+    """Draw points with both intervals.
 
     Args:
-        points: by dataset, those with both axes.
+        points: by name, those with both axes.
         width: inches that there are.
     """
     side = min(width, _SIDE)
