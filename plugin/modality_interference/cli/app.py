@@ -1,6 +1,7 @@
 """Parse the command line and run a subcommand."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
@@ -70,7 +71,13 @@ def _group(description: str) -> typer.Typer:
 def _add(group: typer.Typer, name: str, run: Callable[..., int], description: str, examples: str) -> None:
     """Add a command whose help ends with examples, one a line."""
     lines = "\n".join(f"  {line}" for line in examples.splitlines())
-    group.command(name, help=description, epilog=f"\b\nExamples:\n{lines}")(run)
+    epilog = f"\b\nExamples:\n{lines}"
+    group.command(name, help=description, short_help=_summary(description), epilog=epilog)(run)
+
+
+def _summary(description: str) -> str:
+    """A command's line in the list of commands: how its description starts. Typer's own is cut off after some words."""
+    return re.split(r"[.:]\s", description.removesuffix("."))[0] + "."
 
 
 def _print_version(wanted: bool) -> None:
@@ -104,8 +111,8 @@ _add(app, "list", listing.run, listing.DESCRIPTION, listing.EXAMPLES)
 _add(app, "schema", schema.run, schema.DESCRIPTION, schema.EXAMPLES)
 _add(_clips, "prepare", clips.prepare, clips.PREPARE_DESCRIPTION, clips.PREPARE_EXAMPLES)
 _add(_clips, "pair", clips.pair, clips.PAIR_DESCRIPTION, clips.PAIR_EXAMPLES)
-app.add_typer(_clips, name="clips")
+app.add_typer(_clips, name="clips", short_help=_summary(clips.DESCRIPTION))
 _suite = _group(suite.DESCRIPTION)
 _add(_suite, "export", suite.export, suite.EXPORT_DESCRIPTION, suite.EXPORT_EXAMPLES)
 _add(_suite, "score", suite.score, suite.SCORE_DESCRIPTION, suite.SCORE_EXAMPLES)
-app.add_typer(_suite, name="suite")
+app.add_typer(_suite, name="suite", short_help=_summary(suite.DESCRIPTION))

@@ -131,7 +131,7 @@ def _model_types(model: str) -> list[str]:
         if not config:
             raise FileNotFoundError("there is none")
     except Exception as error:  # of the file system, the hub's library, the network, JSON
-        said = " ".join(str(error).split())[:300]
+        said = " ".join(str(error).split())[:300].rstrip(".")
         raise ModalityInterferenceError(
             f"the config of the model `{model}` cannot be read: {type(error).__name__}: {said}. MODEL is a folder with a "
             "config.json, or a name on the hub."

@@ -114,7 +114,7 @@ def read_entry(folder: Path, name: str) -> dict[str, Any]:
 
 def _refuse(problems: Sequence[str]) -> None:
     if problems:
-        raise ModalityInterferenceError(". ".join(problems) + ".")
+        raise ModalityInterferenceError(" ".join(f"{problem.removesuffix('.')}." for problem in problems))
 
 
 @contextmanager
