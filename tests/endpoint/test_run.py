@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from helpers.chat_server import chat_server, completion
+from helpers.chat_server import chat_server, completion, refuse
 from helpers.runs import COLUMNS, recipe, write_datasets
 from llamafactory.train.tuner import run_exp
 from scipy.spatial.distance import jensenshannon
@@ -124,6 +124,18 @@ def test_another_rule_for_free_answers_asks_nothing_again(tmp_path):
             rates.append(diagnosis.datasets["free"].perturbations["clean"].rates["accuracy"].value)
 
     assert rates == [0, 0.5]
+
+
+def test_a_models_name_leads_nowhere(tmp_path, monkeypatch):
+    write_free(tmp_path)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with chat_server(faults=[refuse(401, "no")]) as server:
+        assert main(["diagnose", "--endpoint", server.url, "--model", "..", f"{tmp_path}:free"]) == 1
+
+    assert [path.parent.relative_to(tmp_path).as_posix() for path in tmp_path.rglob(JOURNAL_FILE)] == [
+        "here/saves/data/free"
+    ]
 
 
 def write_free(folder: Path):

@@ -109,7 +109,9 @@ def test_the_field_s_keys_reach_the_command(engine, extra, keys, absent):
     assert keys.items() <= found.items() and not absent & set(found)
 
 
-@pytest.mark.parametrize("extra", ["{", "[]", "plugin: modality_interference"])
+@pytest.mark.parametrize(
+    "extra", ["{", "[]", "plugin: modality_interference", "[" * 100_000], ids=lambda text: text[:9]
+)
 def test_what_is_no_json_object_is_refused_as_on_the_training_tab(engine, extra):
     assert shown_command(engine, extra) == "Invalid JSON schema."
 

@@ -39,6 +39,14 @@ More information needed
 """
 
 
+@pytest.mark.parametrize(
+    "scoring, word",
+    [("likelihood", "highest likelihood"), ("generate", "generated greedily"), ("top_logprobs", "from a server")],
+)
+def test_section_says_how_answers_were_scored(scoring, word):
+    assert word in section(diagnosis(scoring=scoring))
+
+
 def test_section_has_every_rate_with_its_interval():
     text = section(diagnosis(tuning=Tuning(base="models/base", method="lora", steps=600)))
     lines = [line for line in text.splitlines() if line.startswith("|")]

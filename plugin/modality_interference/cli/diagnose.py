@@ -192,7 +192,7 @@ def _plan(
 
     place, name = split_address(data)
     entry = None if name is None else read_entry(place, name)
-    output = output or Path("saves", model, plain_name(name or place.stem))
+    output = output or Path("saves", plain_name(model), plain_name(name or place.stem))
     folder, media_dir = Path(data_folder or output / DATA_FOLDER), wishes.media_dir
     if name is None or entry is None:
         with open_file(place, media_dir) as opened:

@@ -87,7 +87,7 @@ def diagnosis_runner(stock: type) -> type:
             """What the field holds; None where that is no JSON object."""
             try:
                 found = json.loads(data.get(self.manager.get_elem_by_id(_FIELD)) or "{}")
-            except json.JSONDecodeError:
+            except (ValueError, RecursionError):  # no JSON, numbers of thousands of digits, nested too deep
                 return None
 
             return found if isinstance(found, dict) else None

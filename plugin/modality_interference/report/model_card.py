@@ -27,6 +27,7 @@ _METHOD = "https://arxiv.org/abs/2505.19616"  # the hub wants an address beside 
 _SCORED = {
     "likelihood": "The answer is the option with the highest likelihood; a free answer, the greedy tokens given the right ones.",
     "generate": "Answers are generated greedily and read.",
+    "top_logprobs": "Answers come from a server: the most probable letter of an option where it gives probabilities, else read.",
 }
 _PACKAGES = ("llamafactory-modality-interference", "transformers")
 
