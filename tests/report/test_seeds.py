@@ -77,6 +77,14 @@ def test_groups_that_cannot_be_compared(tmp_path, groups, said):
     assert not (tmp_path / "out").exists()
 
 
+def test_groups_with_nothing_in_common_are_refused(tmp_path):
+    """Their page would be empty."""
+    folders = write_group(tmp_path, "plain", {"misleading_text": PLAIN["misleading_text"]}, 2)
+    folders += write_group(tmp_path, "tuned", {"unrelated_text": PLAIN["misleading_text"]}, 2)
+    with pytest.raises(ModalityInterferenceError, match="no dataset and perturbation .* of plain and of tuned"):
+        compare_groups(folders, tmp_path / "out", ["plain", "plain", "tuned", "tuned"])
+
+
 def test_the_page_shows_every_run_and_fits_a_phone(tmp_path, chromium):
     folders = [*write_group(tmp_path, "plain", PLAIN, 3), *write_group(tmp_path, "tuned", TUNED, 3)]
     words = [

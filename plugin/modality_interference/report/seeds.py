@@ -39,8 +39,8 @@ def compare_groups(folders: Sequence[Path], output: Path, groups: Sequence[str])
         the page.
 
     Raises:
-        ModalityInterferenceError: fewer than two groups, a group of one run, names that do not fit the folders, a folder
-            without a diagnosis, or an output folder that cannot be written.
+        ModalityInterferenceError: fewer than two groups, a group of one run, groups with no condition in common, names that do
+            not fit the folders, a folder without a diagnosis, or an output folder that cannot be written.
     """
     if len(groups) != len(folders):
         raise ModalityInterferenceError(
@@ -59,6 +59,7 @@ def compare_groups(folders: Sequence[Path], output: Path, groups: Sequence[str])
     table = pd.concat([tidy_table(run.diagnosis, run.name) for run in runs], ignore_index=True)
     names = {name: [run.name for run in own] for name, own in members.items()}
     judged = judge([*_compared(of_all(table), names), *_compared(of_prompts(table), names)])
+    _check_shared(judged, list(members))
     comparison = Comparison(
         runs=[_described(name, own) for name, own in members.items()],
         groups=names,
@@ -70,6 +71,15 @@ def compare_groups(folders: Sequence[Path], output: Path, groups: Sequence[str])
     )
     means = _mean_table(table, names)
     return write_comparison(comparison, means, comparison_plots(worst(means, MOST_DRAWN)), output)
+
+
+def _check_shared(conditions: Sequence[ComparedCondition], groups: Sequence[str]) -> None:
+    for group in groups[1:]:
+        if not any(condition.figures[group].differences for condition in conditions if group in condition.figures):
+            raise ModalityInterferenceError(
+                f"`--groups`: no dataset and perturbation was diagnosed in all runs of {groups[0]} and of {group}, so they cannot "
+                "be compared. Diagnose all runs with the same datasets."
+            )
 
 
 def _described(name: str, runs: Sequence[LoadedRun]) -> Run:
