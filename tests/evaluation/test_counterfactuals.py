@@ -5,6 +5,7 @@ import pytest
 from helpers.diagnoses import scored
 
 from modality_interference.evaluation.counterfactuals import counterfactual_means, parted, with_counterfactuals
+from modality_interference.evaluation.flips import surest_unmoved
 from modality_interference.evaluation.rates import dataset_results
 from modality_interference.results import ScoredRow
 
@@ -88,3 +89,15 @@ def test_rows_of_one_clip_count_as_one_unit():
         return rate.high - rate.low
 
     assert of(3) == pytest.approx(of(1), rel=0.05)
+
+
+def test_shown_are_right_answers_that_stayed_the_surest_first():
+    rows = scored(correct=[True, True, False, True], answer=["a", "b", "c", "d"])
+    gone = scored(
+        perturbation=LABEL,
+        correct=[True, True, False, False],
+        answer=["a", "b", "c", "x"],
+        flipped=[False, False, False, True],
+        confidence=[0.5, 0.9, 0.99, 0.7],
+    )
+    assert [row.row for row in surest_unmoved(gone, rows)] == [1, 0]

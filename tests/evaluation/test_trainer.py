@@ -608,6 +608,11 @@ def test_counterfactual_rows_are_scored_apart(checkpoint, tmp_path):
                 expected[f"{stem}_{name}confidence"].append(max(softmax(found)))
 
     assert own == pytest.approx({name: np.mean(values) for name, values in expected.items()}, abs=2e-5)
-    result = read_diagnosis(tmp_path / "run").datasets["pictures"]
+    written = read_diagnosis(tmp_path / "run")
+    result = written.datasets["pictures"]
+    right = {row.row for row in rows if row.perturbation == "clean" and row.correct}
+    stayed = {(row.row, row.perturbation) for row in gone if row.unchanged and row.row in right}
+    assert {(shown.row, shown.perturbation) for shown in written.unmoved} == stayed and 0 < len(stayed) <= 8
+    assert all(shown.perturbed_images != shown.images for shown in written.unmoved)
     assert set(result.counterfactuals) == {"counterfactual_irrelevant_image", "counterfactual_black_image"}
     assert result.counterfactuals["counterfactual_black_image"].chance == 0.25

@@ -1,7 +1,7 @@
 """The page's section on counterfactual rows: its figures, its plot, and that nothing else speaks of them."""
 
 import pytest
-from helpers.diagnoses import diagnosis, rate, result
+from helpers.diagnoses import diagnosis, flip, image_uri, rate, result
 
 from modality_interference.report.grounding import grounding_sentences, without_evidence
 from modality_interference.report.page import write_report
@@ -48,12 +48,14 @@ def test_table_and_sentence():
 
 
 def test_page_has_section_and_plot_only_with_counterfactual_rows(tmp_path):
-    write_report(tmp_path, with_evidence_gone(), [])
+    stayed = flip(perturbation=LABEL, perturbed_answer="cat", images=[image_uri("red")], target=None)
+    write_report(tmp_path, with_evidence_gone().model_copy(update={"unmoved": [stayed]}), [])
     text = (tmp_path / "interference.html").read_text().replace("\xa0", " ")
     assert HEADING in text and LABEL in text and "guessing 25.0 %" in text
     assert "counterfactual_<b>" not in text and "counterfactual_&lt;b&gt;" in text
     summary = text[text.index("<h2>Summary") : text.index(HEADING)]
     assert "counterfactual" not in summary  # nor a plot, a filter or the figures of twins
+    assert "Answered without evidence" in text and "Worst flips" not in text
     assert (tmp_path / GROUNDING_FILE).stat().st_size > 1000
 
     write_report(tmp_path, diagnosis({}), [])

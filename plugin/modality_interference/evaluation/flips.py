@@ -19,6 +19,7 @@ from ..results import Flip, MediaThumbnail, ScoredRow
 
 
 SIZE = 24  # flips in the gallery
+UNMOVED = 8  # answers that stayed
 Example = dict[str, Any]
 
 
@@ -43,7 +44,19 @@ class Gallery:
             rows: all scored rows.
             datasets: the tokenized evaluation datasets.
         """
-        worst = worst_flips(rows)
+        return self._shown(worst_flips(rows), rows, datasets)
+
+    def unmoved(self, gone: list[ScoredRow], rows: list[ScoredRow], datasets: list[Any]) -> list[Flip]:
+        """Answers that stayed although their evidence was gone, every perturbation's surest first.
+
+        Args:
+            gone: all scored counterfactual rows.
+            rows: all other scored rows.
+            datasets: the tokenized evaluation datasets.
+        """
+        return self._shown(surest_unmoved(gone, rows), rows, datasets)
+
+    def _shown(self, worst: list[ScoredRow], rows: list[ScoredRow], datasets: list[Any]) -> list[Flip]:
         clean = {(row.dataset, row.row): row for row in rows if row.perturbation == CLEAN}
         examples = _find(datasets, {(row.dataset, row.row) for row in worst})
         return [
@@ -53,7 +66,8 @@ class Gallery:
         ]
 
     def _flip(self, row: ScoredRow, clean: ScoredRow, example: Example) -> Flip:
-        twin = next(item for item in example["variants"] if item["perturbation"] == row.perturbation)
+        made = [*example["variants"], *(example.get("counterfactuals") or [])]
+        twin = next(item for item in made if item["perturbation"] == row.perturbation)
         return Flip(
             dataset=row.dataset,
             row=row.row,
@@ -104,8 +118,28 @@ def worst_flips(rows: Iterable[ScoredRow]) -> list[ScoredRow]:
     for members in groups.values():
         members.sort(key=lambda row: ((row.dataset, row.row) not in right, -(row.causal_effect or 0), row.row))
 
-    ordered = [row for turn in zip_longest(*groups.values()) for row in turn if row is not None]
-    return ordered[:SIZE]
+    return _in_turn(groups)[:SIZE]
+
+
+def surest_unmoved(gone: Iterable[ScoredRow], rows: Iterable[ScoredRow]) -> list[ScoredRow]:
+    """At most `UNMOVED` rows whose right answer stayed, taken from every dataset and perturbation in turn.
+
+    Wrong answers that stay say nothing of the evidence. Of one dataset and perturbation, the most confident ones come first.
+    """
+    right = {(row.dataset, row.row) for row in rows if row.perturbation == CLEAN and row.correct}
+    groups: dict[tuple[str, str], list[ScoredRow]] = defaultdict(list)
+    for row in gone:
+        if row.unchanged and (row.dataset, row.row) in right:
+            groups[row.dataset, row.perturbation].append(row)
+
+    for members in groups.values():
+        members.sort(key=lambda row: (-(row.confidence or 0), row.row))
+
+    return _in_turn(groups)[:UNMOVED]
+
+
+def _in_turn(groups: dict[tuple[str, str], list[ScoredRow]]) -> list[ScoredRow]:
+    return [row for turn in zip_longest(*groups.values()) for row in turn if row is not None]
 
 
 def _find(datasets: list[Any], wanted: set[tuple[str, int]]) -> dict[tuple[str, int], Example]:

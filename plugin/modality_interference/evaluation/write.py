@@ -69,13 +69,15 @@ def write_diagnosis(
 
     results = dataset_results(rows, metadata.seed, generated=metadata.scoring == "generate")
     results = with_counterfactuals(results, rows, counterfactuals, metadata.seed)
+    gallery = Gallery(collator.tokenizer, collator.modality_tokens, collator.thought)
     diagnosis = diagnosis_of(
         rows,
         results,
         metadata,
         step,
         notes=_unread(rows, datasets),
-        gallery=Gallery(collator.tokenizer, collator.modality_tokens, collator.thought).flips(rows, datasets),
+        gallery=gallery.flips(rows, datasets),
+        unmoved=gallery.unmoved(counterfactuals, rows, datasets),
         attention=attention_profile(attended, metadata.seed),
         curves=curves if _steps(curves) > 1 else {},
     )

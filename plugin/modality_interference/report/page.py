@@ -78,6 +78,7 @@ def _page(diagnosis: Diagnosis, rows: Sequence[ScoredRow], plots: Sequence[Plot]
         grounding_sentences=list(grounding_sentences(diagnosis)),
         grounding_plot=both_axes,
         gallery=[flip_card(flip) for flip in diagnosis.gallery],
+        unmoved=[flip_card(flip) for flip in diagnosis.unmoved],
         flips=max(len(diagnosis.gallery), sum(row.flipped is True for row in rows)),
         origin=_origin(diagnosis),
     )

@@ -54,6 +54,7 @@ class Diagnosis(Result):
         datasets: results by dataset.
         notes: what a reader should know, in plain words.
         gallery: the worst flips, worst first.
+        unmoved: answers that stayed although their evidence was gone, the surest first.
         unparsable: some generated answers that could not be parsed.
         attention: what the model attends to; None without `attention_probe`.
         curves: rates over the run's evaluations; empty where it was evaluated once.
@@ -75,6 +76,7 @@ class Diagnosis(Result):
     datasets: dict[str, DatasetResult]
     notes: list[str] = []
     gallery: list[Flip] = []
+    unmoved: list[Flip] = []
     unparsable: list[UnparsableAnswer] = []
     attention: AttentionProfile | None = None
     curves: Curves = {}

@@ -21,7 +21,7 @@ class MediaThumbnail(Result):
 
 
 class Flip(Result):
-    """One of the worst flips, for the gallery.
+    """One of the worst flips, for the gallery; or an answer that stayed without its evidence.
 
     Attributes:
         dataset: its dataset.
