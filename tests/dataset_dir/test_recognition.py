@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 
 import pytest
 from helpers.diagnoses import image_uri
@@ -270,3 +271,10 @@ def test_nothing_but_our_errors_whatever_the_columns_hold(rows, classes):
     for column, reading in found.readings.items():
         for row in rows:
             reading.convert(row.get(column))
+
+
+@pytest.mark.parametrize("cell", ["['" + "\\'" * 200_000 + "]", "[" + "'" * 200_001 + "]"], ids=["escaped", "bare"])
+def test_quotes_that_are_not_closed_take_no_time(cell):
+    began = time.process_time()
+    options_reading([cell], ["a"])
+    assert time.process_time() - began < 5  # it was quadratic: hours

@@ -18,6 +18,8 @@ from ..files import check_is_path
 _ENOUGH = 0.9  # of the rows must be read well for a way of reading them to be chosen
 _DATA_URI = re.compile(r"data:[\w.+/-]*(?:;[\w.+=-]*)*?;base64,", re.ASCII)
 _QUOTED = re.compile(r"'((?:[^'\\]|\\.)*+)'|\"((?:[^\"\\]|\\.)*+)\"", re.DOTALL)
+# possessive, so that the time is linear also where a quote is not closed
+_LIST = re.compile(rf"\[(?:[ ,\t\r\n]*+(?:{_QUOTED.pattern}))*+[ ,\t\r\n]*+\]", re.DOTALL)
 _LETTER = re.compile(r"(?:^|(?<=[\s;,|]))\(?([A-Z])[.):]\s")
 
 
@@ -40,7 +42,7 @@ class Reading:
 def _quoted_items(text: str) -> list[str] | None:
     """The items of a list as Python or numpy print it: `['cat', 'dog']`, `["cat" 'dog']`."""
     text = text.strip()
-    if not (text.startswith("[") and text.endswith("]")) or _QUOTED.sub("", text[1:-1]).strip(" ,\t\r\n"):
+    if not _LIST.fullmatch(text):
         return None
 
     return [re.sub(r"\\(.)", r"\1", one or other, flags=re.DOTALL) for one, other in _QUOTED.findall(text)]
