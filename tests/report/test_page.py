@@ -171,6 +171,13 @@ class TestSummary:
         )
         assert "35.0 % (30.0 to 40.0) on sums (guessing: 25.0 %)" in words
 
+    def test_free_answers_are_not_guessed(self) -> None:
+        free = {"clean": result(accuracy=0.0), "a": result(accuracy=0.0, flip_rate=1.0)}
+        words = plain(diagnosis_summary(tidy_table(diagnosis({"free": free})).assign(chance=float("nan"))))
+
+        assert "Of free, the clean rows under a are never answered correctly" in words
+        assert "guessing" not in words
+
     def test_twins_fall_from_their_own_clean_rows(self) -> None:
         """The published figures of a clip benchmark: audio questions fall from 46.6 %, not from the 61.1 % of all rows."""
         own = {"accuracy": rate(0.466), "other_modality_rate": rate(0.04)}

@@ -123,6 +123,9 @@ def _guessed(accuracy: pd.DataFrame, flips: pd.DataFrame) -> list[Markup]:
         "Of <code>{}</code>, the clean rows under {} are answered no better than by guessing ({} against {}): flips there say "
         "nothing about interference."
     )
+    never = Markup(
+        "Of <code>{}</code>, the clean rows under {} are never answered correctly: flips there say nothing about interference."
+    )
     found = []
     for dataset, lines in flips.groupby("dataset", sort=False):
         own = [accuracy.loc[name] for name in zip(lines.dataset, lines.perturbation) if name in accuracy.index]
@@ -131,7 +134,12 @@ def _guessed(accuracy: pd.DataFrame, flips: pd.DataFrame) -> list[Markup]:
             listed += [Markup("{} others").format(len(lines) - _MOST_LISTED)] if len(lines) > _MOST_LISTED else []
             chance = 0.0 if pd.isna(own[0].chance) else own[0].chance
             figures = dict.fromkeys(percent(line.clean) for line in own)
-            found.append(sentence.format(dataset, Markup(joined(listed)), joined(list(figures)), percent(chance)))
+            places = Markup(joined(listed))
+            found.append(
+                sentence.format(dataset, places, joined(list(figures)), percent(chance))
+                if chance or any(line.clean for line in own)  # questions without options are not guessed
+                else never.format(dataset, places)
+            )
 
     return found
 
