@@ -112,7 +112,7 @@ def test_letters_are_scored_by_their_probabilities(folder, tmp_path, monkeypatch
         assert KEY.encode() not in file.read_bytes(), file
 
 
-def test_another_rule_for_free_answers_asks_nothing_again(tmp_path):
+def test_another_rule_for_free_answers_asks_nothing_again(tmp_path, capsys):
     write_free(tmp_path)
     rates = []
     with chat_server(answer=lambda request: completion("It is a cat.")) as server:
@@ -124,6 +124,9 @@ def test_another_rule_for_free_answers_asks_nothing_again(tmp_path):
             rates.append(diagnosis.datasets["free"].perturbations["clean"].rates["accuracy"].value)
 
     assert rates == [0, 0.5]
+    first, second = [line for line in capsys.readouterr().out.splitlines() if line.startswith("4 answers")]
+    assert "from earlier starts" not in first
+    assert second.startswith("4 answers (4 of them from earlier starts)")
 
 
 def test_a_models_name_leads_nowhere(tmp_path, monkeypatch):

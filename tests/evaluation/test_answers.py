@@ -63,6 +63,10 @@ def test_long_answers_take_linear_time(piece):
     assert seconds(4000) < 12 * seconds(1000) + 0.5  # 4 times as long; quadratic time is 16 times
 
 
+def test_of_a_very_long_answer_the_end_is_read():
+    assert parse_choice("A: " * 2_000_000 + "\nAnswer: C", PETS) == 2  # 6 MB: it would take minutes to read whole
+
+
 WORDS = st.lists(st.text(string.ascii_lowercase, min_size=2, max_size=6), min_size=2, max_size=5, unique=True).filter(
     lambda words: not set(words) & RESERVED and not any(set(words) & {word + "s", word[:-1]} for word in words)
 )

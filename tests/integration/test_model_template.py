@@ -9,7 +9,7 @@ from helpers.tiny_models import make_tokenizer
 from modality_interference.batching.templates import TEMPLATES
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.integration import model_template
-from modality_interference.integration.model_template import template_of
+from modality_interference.integration.model_template import require_model, template_of
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,13 @@ def test_an_adapter_in_place_of_its_model(tmp_path):
     (tmp_path / "adapter_config.json").write_text('{"base_model_name_or_path": "a/b"}')
     with pytest.raises(ModalityInterferenceError, match="is an adapter. .*`--adapter`"):
         template_of(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["nope", "./nope/model", "/nope", "a/b/c", "~/model"])
+def test_what_is_neither_a_folder_nor_a_hub_name(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModalityInterferenceError, match="there is no folder"):
+        require_model(name)
+
+    require_model("nobody/such-a-model")  # for the hub to say
+    require_model(str(tmp_path))

@@ -111,8 +111,11 @@ def run(
             raise typer.BadParameter("`--free-answers` compares what a model writes; add `--scoring generate`")
 
         from ..integration.diagnose import LocalModel
-        from ..integration.model_template import template_of
+        from ..integration.model_template import require_model, template_of
+        from ..integration.prepare import split_address
 
+        split_address(data)  # it is refused before the hub is asked for the model
+        require_model(model)
         if template is None:
             template, why = template_of(model)
             say(printable(f"Template: {template} ({why})"))

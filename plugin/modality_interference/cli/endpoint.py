@@ -97,7 +97,9 @@ def ask_server(plan: "DiagnosisPlan", endpoint: "Endpoint") -> None:
         if run[key]
     ]
     cost = [f"cost {run['cost']:,.4f}"] if run["cost"] is not None else []
-    say(", ".join([f"{run['requests']:,} answers", *tokens, *cost]) + ".")
+    earlier = run["requests"] - run["asked"]
+    answers = f"{run['requests']:,} answers" + (f" ({earlier:,} of them from earlier starts)" if earlier > 0 else "")
+    say(", ".join([answers, *tokens, *cost]) + ".")
     if diagnosis.scoring == "top_logprobs":
         say("The endpoint gives probabilities: letters are scored by them.")
     elif plan.scoring == "likelihood":

@@ -26,7 +26,7 @@ Perturbations = Annotated[
     typer.Option(
         "--perturb",
         metavar="NAME",
-        help="What to change, several times for several; `modality-interference list` shows all.  [default: what fits the rows]",
+        help="What to change; several times, or with commas, for several; `modality-interference list` shows all.  [default: what fits the rows]",
     ),
 ]
 Counterfactuals = Annotated[

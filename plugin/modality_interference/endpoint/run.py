@@ -223,7 +223,7 @@ def _write(
             "max_samples": plan.max_samples,
             "video": f"{endpoint.frames} frames" if endpoint.video == "frames" else "files",
         },
-        run={"output_dir": str(plan.output_dir), **_spent(endpoint, known)},
+        run={"output_dir": str(plan.output_dir), **_spent(endpoint, known), "asked": asking.requests},
         seed=plan.seed,
         scoring="top_logprobs" if has_letters else "generate",
         free_answers=plan.free_answers,

@@ -30,10 +30,14 @@ def parse_choice(text: str, choices: tuple[str, ...]) -> int | None:
         choices: the options, in the order of their letters.
 
     Returns:
-        the option's index; None where the answer names none, several, or a letter and another option's text.
+        the option's index; None where the answer names none, several, or a letter and another option's text. Of a very long
+        answer only the end is read: what is declared last counts.
     """
     answer = without_thought(text, ("<think>", "</think>"))
-    return None if answer is None else _reader(choices).read(answer)
+    return None if answer is None else _reader(choices).read(answer[-_LONGEST:])
+
+
+_LONGEST = 10_000  # characters; a server may send megabytes, and patterns would take minutes over them
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,19 @@ _TEMPLATES = {
 }
 
 
+def require_model(model: str) -> None:
+    """Refuse a model that is neither a folder here nor may be a name on the hub, before anything is asked of the hub.
+
+    Raises:
+        ModalityInterferenceError: naming it.
+    """
+    if not Path(model).is_dir() and (model.count("/") != 1 or model.startswith((".", "/", "~"))):
+        raise ModalityInterferenceError(
+            f"there is no folder `{model}`. MODEL is a folder with a model, or a name on the hub such as "
+            "Qwen/Qwen2.5-VL-3B-Instruct."
+        )
+
+
 def template_of(model: str) -> tuple[str, str]:
     """Find a model's template.
 
