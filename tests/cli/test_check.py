@@ -25,6 +25,7 @@ from modality_interference.dataset_dir.contents import data_problems
 from modality_interference.dataset_dir.entry import PLAIN_COLUMNS, TAGS, Entry
 from modality_interference.dataset_dir.info import read_info
 from modality_interference.files import path_problem
+from modality_interference.messages import shown
 
 
 SCRIPT = Path(sys.executable).with_name("modality-interference")
@@ -546,7 +547,7 @@ def test_an_embedded_path_is_not_opened(good, tmp_path):
     Dataset.from_list(rows, features=features).to_parquet(good / "path.parquet")
     add(good, "path", CHOICE | {"file_name": "path.parquet", "twins": TWINS})
     assert problems_of(good) == [
-        f"dataset `path`: path outside the media folder: '{tmp_path / 'secret.png'}' leads out of `media_dir` ({good}); copy "
+        f"dataset `path`: path outside the media folder: {shown(str(tmp_path / 'secret.png'))} leads out of `media_dir` ({good}); copy "
         "the file there, or set `media_dir` to a folder that holds it (row 0)"
     ]
 
