@@ -49,6 +49,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo):
 
 
 @pytest.fixture
+def unpacked_4bit_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let bitsandbytes compute on a processor with AVX512-BF16 as on others.
+
+    There it packs weights for inference in blocks of 32 rows and 64 columns, which the layers of tiny models do not fill.
+    """
+    monkeypatch.setattr(pytest.importorskip("bitsandbytes").nn.modules, "has_avx512bf16", lambda: False)
+
+
+@pytest.fixture
 def warnings():
     """The texts of LLaMA-Factory's warnings; its logger does not pass them on to pytest's."""
     texts: list[str] = []

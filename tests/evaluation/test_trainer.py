@@ -258,8 +258,11 @@ def same_rows(one: Path, other: Path) -> None:
     first, second = read_rows(one), read_rows(other)
     assert [row.identity for row in first] == [row.identity for row in second]
     for row, again in zip(first, second):
-        assert row.causal_effect == pytest.approx(again.causal_effect, abs=1e-6)
-        assert row.model_copy(update={"causal_effect": None}) == again.model_copy(update={"causal_effect": None})
+        for name in ("causal_effect", "confidence"):
+            assert getattr(row, name) == pytest.approx(getattr(again, name), abs=1e-6)
+
+        without = {"causal_effect": None, "confidence": None}
+        assert row.model_copy(update=without) == again.model_copy(update=without)
 
 
 @pytest.mark.parametrize("size", [3, 5, 64])

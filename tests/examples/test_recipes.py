@@ -159,6 +159,7 @@ def same(parsed: Any, written: Any) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", TRAINING + ABLATION, ids=str)
+@pytest.mark.usefixtures("unpacked_4bit_weights")
 def test_training_starts(recipe: Recipe, command: Callable[[Recipe], None], tmp_path: Path):
     command(recipe)
     run_exp()

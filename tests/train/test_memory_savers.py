@@ -50,6 +50,7 @@ def dequantized(checkpoint: Path, folder: Path, bitsandbytes: Any, double: bool)
     return folder
 
 
+@pytest.mark.usefixtures("unpacked_4bit_weights")
 @pytest.mark.parametrize("share", ["true", "false"])
 def test_qlora_trains_as_lora_on_the_weights_that_it_stands_for(share, checkpoint, datasets, tmp_path, bitsandbytes):
     keys = dict(dataset_dir=datasets, finetuning_type="lora", share_prefix=share, adversarial_epsilon=0.05)
