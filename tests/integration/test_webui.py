@@ -101,7 +101,7 @@ def test_an_empty_field_changes_nothing(engine, tmp_path, monkeypatch):
         (PLUGIN | {"do_predict": True, "do_eval": False}, {"do_predict": "True"}, {"do_eval"}),
         ({"seed": 7}, {"do_predict": "True", "predict_with_generate": "True", "seed": "7"}, {"do_eval", "plugin"}),
     ],
-    ids=str,
+    ids=["likelihood", "generate", "stock evaluation", "no plugin"],
 )
 def test_the_field_s_keys_reach_the_command(engine, extra, keys, absent):
     lines = shown_command(engine, json.dumps(extra)).splitlines()
