@@ -193,6 +193,11 @@ class Page:
             lambda: next((item for item in self.chromium.find_elements(By.XPATH, path) if item.is_displayed()), None)
         )
 
+    def without_notices(self) -> None:
+        """Hide the notices that come and go at the top, where they lie over fields."""
+        style = "const style = document.createElement('style'); style.textContent = arguments[0]; document.head.append(style)"
+        self.chromium.execute_script(style, "[class*=toast] { display: none !important }")
+
     def press(self, text: str) -> None:
         self.visible(f'//button[normalize-space()="{text}"]').click()
 
@@ -216,6 +221,7 @@ def test_a_diagnosis_from_the_browser(chromium, board, checkpoint, tmp_path):
     write_datasets(tmp_path / "colours", rows=4)
     page = Page(chromium)
     chromium.get(board)
+    page.without_notices()
     page.press("Evaluate & Predict")
     page.write("Model name", "Custom", Keys.ENTER)
     page.write("Model path", str(checkpoint("qwen2_5_vl")))
