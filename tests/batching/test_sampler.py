@@ -194,9 +194,11 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     [
         (dict(), 1, 3),  # in the first epoch (8 batches each)
         (dict(), 1, 8),  # between two epochs
-        (dict(), 1, 11),
+        pytest.param(dict(), 1, 11, marks=pytest.mark.engines),
         (dict(), 3, 4),  # accumulation that does not divide an epoch
-        (dict(dataloader_num_workers=1, dataloader_persistent_workers=True), 1, 10),
+        pytest.param(
+            dict(dataloader_num_workers=1, dataloader_persistent_workers=True), 1, 10, marks=pytest.mark.engines
+        ),
         (dict(finetuning_type="full"), 1, 3),
     ],
     ids=["first epoch", "between epochs", "second epoch", "accumulation", "persistent worker", "full tuning"],

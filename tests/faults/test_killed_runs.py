@@ -190,7 +190,7 @@ def test_a_run_killed_ten_times_ends_like_one_that_was_not(keys):
     kill_and_compare(Fork, keys(), kills=10)
 
 
-@pytest.mark.slow
+@pytest.mark.engines
 def test_the_same_with_everything_that_a_step_may_have(keys):
     kill_and_compare(Fork, keys(max_steps=24, **ALL_TOGETHER), kills=2)
 

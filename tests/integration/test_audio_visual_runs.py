@@ -133,6 +133,7 @@ def test_llamafactorys_own_generation_needs_no_torchcodec(checkpoint, clips, tmp
         diagnose(checkpoint("qwen2_5_omni"), removed, tmp_path / "out", eval_dataset="removed", **keys)
 
 
+@pytest.mark.engines
 def test_qwen3_omni_runs(checkpoint, clips, tmp_path):
     keys = {"dataset": "clips", "batch_mix": "video=1,audio=1", "do_eval": True, "eval_dataset": "clips"}
     run_exp(recipe(checkpoint("qwen3_omni"), "qwen3_omni_nothink", clips, tmp_path / "out", max_steps=2, **keys))

@@ -13,7 +13,7 @@ from helpers.runs import recipe
 from safetensors.torch import load_file
 
 
-@pytest.mark.slow
+@pytest.mark.engines
 def test_full_tuning_with_trainable_towers(checkpoint, tmp_path):
     data, output = write_clips(tmp_path / "data"), tmp_path / "out"
     keys = recipe(

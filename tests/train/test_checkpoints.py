@@ -81,7 +81,7 @@ with explained(folder):
 """
 
 
-@pytest.mark.parametrize("library", ["torch", "safetensors"])
+@pytest.mark.parametrize("library", ["safetensors", pytest.param("torch", marks=pytest.mark.engines)])
 def test_a_disk_that_takes_no_more(tmp_path, library):
     whole, torn = write(tmp_path, 2, 4)
     begin(torn)

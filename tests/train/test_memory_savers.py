@@ -51,7 +51,7 @@ def dequantized(checkpoint: Path, folder: Path, bitsandbytes: Any, double: bool)
 
 
 @pytest.mark.usefixtures("unpacked_4bit_weights")
-@pytest.mark.parametrize("share", ["true", "false"])
+@pytest.mark.parametrize("share", ["true", pytest.param("false", marks=pytest.mark.engines)])
 def test_qlora_trains_as_lora_on_the_weights_that_it_stands_for(share, checkpoint, datasets, tmp_path, bitsandbytes):
     keys = dict(dataset_dir=datasets, finetuning_type="lora", share_prefix=share, adversarial_epsilon=0.05)
     found = figures(tmp_path / "4bit", checkpoint=checkpoint(FAMILY), quantization_bit=4, **keys)
@@ -65,6 +65,7 @@ def test_qlora_trains_as_lora_on_the_weights_that_it_stands_for(share, checkpoin
     assert whole[0]["loss"] != pytest.approx(expected[0]["loss"], rel=1e-5)  # the reference is not just any model
 
 
+@pytest.mark.engines
 def test_neftune_adds_noise_to_training_only(checkpoint, datasets, tmp_path):
     keys = dict(checkpoint=checkpoint(FAMILY), dataset_dir=datasets, eval_dataset="pictures", do_eval=True)
     runs = {
