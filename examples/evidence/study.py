@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from grid import BASE, CELLS, Cell
+from grid import BASE, CELLS, Cell, Keys
 from rich.progress import Progress
 from sources import require_sources
 
@@ -33,7 +33,6 @@ ROOT = HERE.parents[1]
 RESULTS = HERE / "results.jsonl"
 SEEDS = 3
 PACKAGES = ("llamafactory", "torch", "transformers", "peft", "llamafactory-modality-interference")
-Keys = dict[str, str | int | float]
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,11 @@ from ..data.records import TwinRecord, Variant
 from ..data.sample import Message
 from ..dataset_dir.rows import Example
 from ..errors import Unusable
-from ..evaluation.answer_text import without_thought
+from ..evaluation.answer_text import THOUGHT, without_thought
 from ..modality import CLEAN, MEDIA
 from .journal import Place
 from .media import MediaEncoder, VideoForm
 from .prompt import Prompt, make_prompt
-
-
-THOUGHT = ("<think>\n", "\n</think>\n\n")  # LLaMA-Factory's words, and those of most models
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 from ..batching.batch import Question
 from ..data.matching import FreeAnswerRule
+from ..evaluation.answer_text import THOUGHT
 from ..evaluation.answers import parse_choice
 from ..evaluation.generation import score_generated
 from ..results import ScoredRow
 from .letters import LetterScores, js_bits, letter_scores
-from .questions import THOUGHT
 from .reply import Answer
 
 

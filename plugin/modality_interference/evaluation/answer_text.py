@@ -56,6 +56,9 @@ def normalized(text: str) -> str:
     return " ".join(text.casefold().split()).strip(".!\"'` ")
 
 
+THOUGHT = ("<think>", "</think>")  # what most models open and close a thought with, where no template says otherwise
+
+
 def without_thought(text: str, words: tuple[str, str]) -> str | None:
     """An answer without the thought before it.
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from ..data.options import letters
 from . import answer_phrases as phrases
-from .answer_text import SPAN, SPAN_END, OptionTexts, without_thought
+from .answer_text import SPAN, SPAN_END, THOUGHT, OptionTexts, without_thought
 
 
 _UNREADABLE = -1  # in place of an option's index: a declaration that names none
@@ -33,7 +33,7 @@ def parse_choice(text: str, choices: tuple[str, ...]) -> int | None:
         the option's index; None where the answer names none, several, or a letter and another option's text. Of a very long
         answer only the end is read: what is declared last counts.
     """
-    answer = without_thought(text, ("<think>", "</think>"))
+    answer = without_thought(text, THOUGHT)
     return None if answer is None else _reader(choices).read(answer[-_LONGEST:])
 
 

@@ -107,8 +107,7 @@ class CanvasReference:
     size: "tuple[int, int] | StoredReference | FileReference"
 
     def __str__(self) -> str:
-        size = f"{self.size[0]}x{self.size[1]}" if isinstance(self.size, tuple) else str(self.size)
-        return f"canvas:{self.kind}:{self.seed}:{size}"
+        return f"canvas:{self.kind}:{self.seed}:{_size_text(self.size)}"
 
 
 @dataclass(frozen=True)
@@ -126,8 +125,11 @@ class WrittenReference:
     on: "tuple[int, int] | StoredReference | FileReference"
 
     def __str__(self) -> str:
-        on = f"{self.on[0]}x{self.on[1]}" if isinstance(self.on, tuple) else str(self.on)
-        return f"{_WRITTEN}:{self.seed}:{quote(self.words, safe='')}:{on}"
+        return f"{_WRITTEN}:{self.seed}:{quote(self.words, safe='')}:{_size_text(self.on)}"
+
+
+def _size_text(size: "tuple[int, int] | StoredReference | FileReference") -> str:
+    return f"{size[0]}x{size[1]}" if isinstance(size, tuple) else str(size)
 
 
 class Hiding(StrEnum):

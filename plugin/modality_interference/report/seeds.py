@@ -225,12 +225,8 @@ def _headlines(table: pd.DataFrame, groups: Groups) -> list[Headline]:
     for group, runs in groups.items():
         perturbed = shared[(shared.rate == "accuracy") & (shared.perturbation != CLEAN) & shared.run.isin(runs)]
         means = perturbed.groupby(["dataset", "perturbation"], sort=False).value.mean()
-        differences = {
-            name: Estimate(
-                **difference_over_runs(values[list(first)], values[list(runs)]).model_dump(
-                    include={"value", "low", "high"}
-                )
-            )
+        compared = {
+            name: difference_over_runs(values[list(first)], values[list(runs)])
             for name, values in of_run.items()
             if len(values) and runs is not first
         }
@@ -239,7 +235,9 @@ def _headlines(table: pd.DataFrame, groups: Groups) -> list[Headline]:
                 run=group,
                 worst_accuracy=means.min() if len(means) else None,
                 worst=means.idxmin() if len(means) else None,
-                differences=differences,
+                differences={
+                    name: Estimate(value=one.value, low=one.low, high=one.high) for name, one in compared.items()
+                },
                 **{name: values[list(runs)].mean() for name, values in of_run.items() if len(values)},
             )
         )

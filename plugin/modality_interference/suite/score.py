@@ -7,6 +7,7 @@ from pathlib import Path
 from ..batching.batch import Question
 from ..data.matching import FreeAnswerRule
 from ..errors import ModalityInterferenceError
+from ..evaluation.answer_text import THOUGHT
 from ..evaluation.flips import worst_flips
 from ..evaluation.generation import score_generated
 from ..evaluation.rates import dataset_results, unique_rows
@@ -19,7 +20,6 @@ from .results import Answers
 from .rows import SuiteRow
 
 
-_THOUGHT = ("<think>", "</think>")
 _NAMED = 3  # unknown ids in a message
 
 
@@ -91,7 +91,7 @@ def score(questions: Sequence[SuiteRow], answers: Answers, rule: FreeAnswerRule 
 def _scored(rows: Sequence[SuiteRow], answers: Answers, rule: FreeAnswerRule) -> list[ScoredRow]:
     place = {(row.dataset, row.row): index for index, row in enumerate(rows) if row.perturbation == CLEAN}
     questions = [_question(index, row, place[row.dataset, row.row]) for index, row in enumerate(rows)]
-    return unique_rows(score_generated(questions, [answers.responses[row.id] for row in rows], _THOUGHT, rule=rule))
+    return unique_rows(score_generated(questions, [answers.responses[row.id] for row in rows], THOUGHT, rule=rule))
 
 
 def _question(index: int, row: SuiteRow, clean: int) -> Question:
