@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..data.records import Reason
+from ..data.records import Reason, TwinRecord
 from ..media.reference import first_file_name
 from ..modality import CLEAN, IGNORE_LABEL, MEDIA, Modality
 
@@ -131,6 +131,30 @@ class TokenizedExample:
     dropped: Reason | None = None
     dropped_twins: Sequence[Reason] = ()
     remarks: Sequence[Reason] = ()
+
+    @classmethod
+    def of_record(cls, record: TwinRecord, row: Mapping[str, Any], clean: TokenizedRow) -> "TokenizedExample":
+        """All that is known of a row before it is tokenized.
+
+        Args:
+            record: what the row says of its twins.
+            row: the aligned row, with its raw media.
+            clean: its clean row, without tokens.
+        """
+        return cls(
+            clean=clean,
+            media={modality: row[f"_{column}"] or [] for modality, column in MEDIA.items()},
+            borrowed={modality: row.get(f"_twin_{column}") or [] for modality, column in MEDIA.items()},
+            dataset=record.dataset,
+            row=record.row,
+            clip=record.clip,
+            key=record.key,
+            relevant=record.relevant,
+            choices=record.choices,
+            answer=record.answer,
+            abstention=record.abstention,
+            dropped=record.dropped,
+        )
 
     @property
     def data_row(self) -> int:

@@ -64,21 +64,9 @@ class TwinProcessor(SupervisedDatasetProcessor):
 
     def _example(self, row: dict[str, Any]) -> TokenizedExample:
         record = TwinRecord.from_arrow(row["_twins"])
-        media = {modality: row[f"_{column}"] or [] for modality, column in MEDIA.items()}
-        example = TokenizedExample(
-            clean=replace(TokenizedRow.empty(), references=record.media),
-            media=media | {Modality.IMAGE: [_as_dict(image) for image in media[Modality.IMAGE]]},
-            borrowed={modality: row.get(f"_twin_{column}") or [] for modality, column in MEDIA.items()},
-            dataset=record.dataset,
-            row=record.row,
-            clip=record.clip,
-            key=record.key,
-            relevant=record.relevant,
-            choices=record.choices,
-            answer=record.answer,
-            abstention=record.abstention,
-            dropped=record.dropped,
-        )
+        example = TokenizedExample.of_record(record, row, replace(TokenizedRow.empty(), references=record.media))
+        images = [_as_dict(image) for image in example.media[Modality.IMAGE]]
+        example = replace(example, media={**example.media, Modality.IMAGE: images})
         if record.dropped is not None:
             return example
 

@@ -1,7 +1,7 @@
 """From a converted row to what a server is asked, and to what is scored: the questions of a local run."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..batching.batch import Question
@@ -13,7 +13,7 @@ from ..data.sample import Message
 from ..dataset_dir.rows import Example
 from ..errors import Unusable
 from ..evaluation.answer_text import THOUGHT, without_thought
-from ..modality import CLEAN, MEDIA
+from ..modality import CLEAN
 from .journal import Place
 from .media import MediaEncoder, VideoForm
 from .prompt import Prompt, make_prompt
@@ -103,20 +103,8 @@ def described_example(example: Example) -> TokenizedExample:
     """
     record = example.record
     assert record is not None
-    return TokenizedExample(
-        clean=_untokenized(record),
-        variants=[_untokenized(variant) for variant in example.twins],
-        media={modality: example.aligned[f"_{column}"] or [] for modality, column in MEDIA.items()},
-        borrowed={modality: example.aligned[f"_twin_{column}"] or [] for modality, column in MEDIA.items()},
-        dataset=record.dataset,
-        row=record.row,
-        clip=record.clip,
-        key=record.key,
-        relevant=record.relevant,
-        choices=record.choices,
-        answer=record.answer,
-        abstention=record.abstention,
-    )
+    described = TokenizedExample.of_record(record, example.aligned, _untokenized(record))
+    return replace(described, variants=[_untokenized(variant) for variant in example.twins])
 
 
 def _asked(record: TwinRecord, example: Example) -> list[TwinRecord | Variant]:
