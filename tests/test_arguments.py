@@ -122,22 +122,15 @@ def test_batch_mix():
     assert parse_batch_mix(" image=2, text=2,both=4") == {"image": 2, "text": 2, "both": 4}
 
 
-@pytest.mark.parametrize(
-    "given",
-    [{"consistency_method": "js"}, ["--consistency_method", "js"], ["--consistency-method=js"]],
-)
-def test_keys_without_the_flag_are_refused(given):
-    with pytest.raises(ModalityInterferenceError, match="`consistency_method`.*plugin: modality_interference"):
-        refuse_without_flag(given, PluginArguments())
-
-
-def test_abbreviated_words_are_seen_by_their_effect():
-    with pytest.raises(ModalityInterferenceError, match="adversarial_steps"):
-        refuse_without_flag(["--adversarial_ste", "5"], PluginArguments(adversarial_steps=5))
+def test_keys_without_the_flag_are_refused():
+    with pytest.raises(
+        ModalityInterferenceError, match="`consistency_method` is a key of .*plugin: modality_interference"
+    ):
+        refuse_without_flag({"stage", "consistency_method"})
 
 
 def test_other_keys_pass():
-    refuse_without_flag({"stage": "sft"}, PluginArguments())
+    refuse_without_flag({"stage", "do_train"})
 
 
 # `attention_probe`, `alignment_weight` and `alignment_layers`

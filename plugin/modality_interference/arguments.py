@@ -1,6 +1,7 @@
 """The plugin's YAML keys: one documented dataclass, and the pydantic model that checks their values."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Annotated, Any, Literal, get_type_hints
@@ -107,6 +108,13 @@ class PluginArguments:
     plugin: str | None = field(
         default=None,
         metadata={"help": "Name of the plugin to train with. `modality_interference` turns on all keys below."},
+    )
+    preset: Annotated[str | None, Field(description="the name of a preset")] = field(
+        default=None,
+        metadata={
+            "help": "A set of values for the keys below, which are then its own in place of their defaults: `recommended`, `paper`, "
+            "`alignment_tuning`, or a published configuration. A key that the recipe writes wins."
+        },
     )
     consistency_method: Literal["none", "kl", "reverse_kl", "js", "mse"] = field(
         default="js",
@@ -299,22 +307,16 @@ _FIELDS: dict[str, Any] = {key: (_TYPES[key], DEFAULTS[key]) for key in PLUGIN_K
 CheckedKeys = create_model("CheckedKeys", **_FIELDS)
 
 
-def refuse_without_flag(given: dict[str, Any] | list[str], arguments: PluginArguments) -> None:
+def refuse_without_flag(written: Collection[str]) -> None:
     """Refuse the plugin's keys in a recipe that does not turn the plugin on.
 
     Args:
-        given: what the user wrote, a recipe or command-line words.
-        arguments: the same, parsed.
+        written: the keys that the user wrote.
 
     Raises:
         ModalityInterferenceError: naming the keys and the flag.
     """
-    if isinstance(given, dict):
-        written = {str(key) for key in given}
-    else:
-        written = {word.lstrip("-").split("=")[0].replace("-", "_") for word in given if word.startswith("--")}
-
-    stray = [key for key in PLUGIN_KEYS if key in written or getattr(arguments, key) != DEFAULTS[key]]
+    stray = [key for key in PLUGIN_KEYS if key in written]
     if stray:
         raise ModalityInterferenceError(
             f"{listed(stray)} {'is a key' if len(stray) == 1 else 'are keys'} of the modality_interference plugin, "

@@ -39,6 +39,23 @@ def keys_table() -> str:
     return "\n".join(lines)
 
 
+def presets_table() -> str:
+    """What every preset sets."""
+    from modality_interference.presets import PRESETS
+
+    lines = ["| preset | consistency | attack | `batch_mix` |", "| --- | --- | --- | --- |"]
+    for name, values in PRESETS.items():
+        consistency = [values["consistency_method"], values.get("consistency_weight", "")]
+        steps = f"{values['adversarial_steps']} steps" if "adversarial_steps" in values else ""
+        attack = [values["adversarial_method"], steps, values.get("adversarial_epsilon", "")]
+        parts = [" ".join(f"{part}" for part in cell if part) for cell in (consistency, attack)]
+        lines.append(
+            f"| `{name}` | {' | '.join(parts)} | {values.get('batch_mix', '')} |".replace("1 steps", "1 step")
+        )
+
+    return "\n".join(lines)
+
+
 def _type(hint: Any) -> str:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
@@ -138,6 +155,7 @@ def versions_table() -> str:
 
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {  # by the word after which a part's marks are called
     "keys": ("configuration.md", keys_table),
+    "presets": ("configuration.md", presets_table),
     "packages": ("how_it_works.md", packages_diagram),
     "swaps": ("how_it_works.md", swaps_table),
     "work-arounds": ("how_it_works.md", workarounds_table),

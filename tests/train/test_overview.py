@@ -67,6 +67,17 @@ def test_the_table(data, tokens):
     ]
 
 
+def test_the_table_names_the_preset(data, tokens):
+    arguments = PluginArguments(
+        plugin=PLUGIN_NAME, preset="alignment_tuning", consistency_method="kl", adversarial_method="none"
+    )
+    text, _ = overview(data.train, tokens, arguments, seed=0)
+    assert text.splitlines()[6] == (
+        "  `preset: alignment_tuning`: consistency_method: kl, adversarial_method: none, alignment_weight: 0.0 (consistency_method: "
+        "the recipe's own)"
+    )
+
+
 def warned(kinds, **keys):
     terms = loss_terms(kinds, PluginArguments(plugin=PLUGIN_NAME, **keys))
     return [term.warning for term in terms if term.warning]

@@ -6,6 +6,7 @@ from typing import Any
 
 from huggingface_hub import metadata_load
 
+from ..presets import resolved
 from ..results import RunMetadata, Tuning
 
 
@@ -29,7 +30,7 @@ def metadata_of(model_args: Any, data_args: Any, training_args: Any, finetuning_
             "max_samples": data_args.max_samples,
             "cutoff_len": data_args.cutoff_len,
         },
-        run={"output_dir": training_args.output_dir, **_contrast(finetuning_args)},
+        run={"output_dir": training_args.output_dir, **_contrast(finetuning_args), **resolved(finetuning_args)},
         seed=training_args.seed,
         scoring=finetuning_args.diagnosis_scoring,
         prompt=finetuning_args.diagnosis_prompt,

@@ -5,6 +5,7 @@ recipe turns the plugin on, `activate` replaces the objects that `swaps.SWAPS` l
 LLaMA-Factory's own objects back, so that a run without the flag uses nothing else.
 """
 
+import argparse
 import importlib
 import re
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import Any
 
 from ..arguments import PLUGIN_KEYS, PluginArguments, refuse_without_flag, validate
 from ..errors import ModalityInterferenceError
+from ..presets import apply_preset, preset_line
 from .validation import check_recipe
 from .versions import found, refuse_versions, supported
 
@@ -62,8 +64,8 @@ def install(parser: ModuleType) -> None:
     Raises:
         ModalityInterferenceError: if this is a LLaMA-Factory that the plugin does not know.
     """
-    names = ("FinetuningArguments", "get_train_args", "get_infer_args", "read_args", "_TRAIN_ARGS", _CHECK_PACKAGES)
-    module = require(parser.__name__, *names)
+    names = ("FinetuningArguments", "get_train_args", "get_infer_args", "read_args", "_TRAIN_ARGS", "HfArgumentParser")
+    module = require(parser.__name__, *names, _CHECK_PACKAGES)
     stock_arguments, stock_get = module.FinetuningArguments, module.get_train_args
     extended: Any = dataclass(type(stock_arguments.__name__, (PluginArguments, stock_arguments), {}))
     for name, arguments in vars(module).items():  # `_TRAIN_ARGS`, and those of other backends such as Megatron
@@ -78,13 +80,14 @@ def install(parser: ModuleType) -> None:
         if not isinstance(finetuning_args, PluginArguments):  # parsed in a way that the plugin does not know
             deactivate()
         elif finetuning_args.plugin is None:
-            refuse_without_flag(module.read_args(args), finetuning_args)
+            refuse_without_flag(_written_keys(module, args))
             from .tokenized_path import refuse_tokenized_twins
 
             refuse_tokenized_twins(data_args.tokenized_path)
             deactivate()
         else:
             refuse_versions()
+            apply_preset(finetuning_args, _written_keys(module, args))
             validate(finetuning_args)
             check_recipe(model_args, data_args, training_args, finetuning_args)
             from ..train.checkpoints import choose_checkpoint
@@ -93,12 +96,39 @@ def install(parser: ModuleType) -> None:
             check_folders(data_args, training_args)
             choose_checkpoint(module.read_args(args), training_args)
             activate(model_args, data_args, training_args, finetuning_args)
+            if not training_args.do_train:  # the overview at the start of training says it otherwise
+                _log_preset(finetuning_args)
 
         return parsed
 
     module.get_train_args = get_train_args
     module.get_infer_args = _for_inference(module.get_infer_args)
     setattr(module, _CHECK_PACKAGES, _without_similarity(getattr(module, _CHECK_PACKAGES)))
+
+
+def _written_keys(module: ModuleType, args: Any) -> set[str]:
+    """The keys that a user has written: in a recipe with overrides, or as command-line words, which may be abbreviated.
+
+    Args:
+        module: `llamafactory.hparams.parser`.
+        args: what `get_train_args` was given; None for the words of this process.
+    """
+    given = module.read_args(args)
+    if isinstance(given, dict):
+        return {str(key) for key in given}
+
+    parser = module.HfArgumentParser(module._TRAIN_ARGS)
+    for action in parser._actions:  # argparse's own `argument_default` yields to the defaults that dataclasses bring
+        action.default = argparse.SUPPRESS
+
+    return set(vars(parser.parse_known_args(given)[0]))
+
+
+def _log_preset(finetuning_args: Any) -> None:
+    from ..compat import get_logger  # not at the top: it imports parts of LLaMA-Factory and transformers
+
+    if line := preset_line(finetuning_args):
+        get_logger(__name__).info_rank0(f"{line}.")
 
 
 def refuse_in_v1(parser: ModuleType) -> None:

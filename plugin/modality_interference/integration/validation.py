@@ -9,6 +9,7 @@ from ..batching.templates import TEMPLATES
 from ..dataset_dir.entry import Entry, dataset_problems
 from ..dataset_dir.info import read_info
 from ..errors import ModalityInterferenceError
+from ..presets import resolved
 
 
 _OWN_LOSS = ("it replaces the cross-entropy, which is a part of the plugin's loss", "remove it")
@@ -154,11 +155,21 @@ def _check_batch_mix(data_args: Any, training_args: Any, finetuning_args: Any) -
         raise ModalityInterferenceError(
             f"`batch_mix: {finetuning_args.batch_mix}` adds up to {sum(mix.values())} examples, but "
             f"`per_device_train_batch_size` is {training_args.per_device_train_batch_size}. Make them equal "
-            "(twins and adversarial copies come on top)."
+            f"(twins and adversarial copies come on top){_or_leave_out(finetuning_args)}."
         )
 
     if getattr(training_args, "train_sampling_strategy", "random") != "random":
         _refuse("batch_mix", "`train_sampling_strategy` also sets the order of the examples", "remove one of the two")
+
+
+def _or_leave_out(finetuning_args: Any) -> str:
+    """How to be rid of a `batch_mix` that the recipe itself may not have written."""
+    if "batch_mix" not in resolved(finetuning_args):
+        return ""
+
+    return (
+        f", or write `batch_mix: null` for plain shuffling in place of the mix of `preset: {finetuning_args.preset}`"
+    )
 
 
 def _refuse(what: str, why: str, instead: str) -> None:

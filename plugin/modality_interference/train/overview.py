@@ -19,6 +19,7 @@ from ..batching.batch import TwinBatch
 from ..batching.example import TokenizedExample
 from ..batching.tokens import ModalityTokens, perturbation_mask
 from ..modality import IGNORE_LABEL, KINDS, PLAIN, kind_of
+from ..presets import preset_line
 from .alignment import aligned_rows
 
 
@@ -90,7 +91,8 @@ def overview(dataset: Any, tokens: ModalityTokens, arguments: PluginArguments, s
     terms = loss_terms(kinds, arguments)
     rows = [["term of the loss", "weight", "can act", ""]]
     rows += [[term.name, f"{term.weight:g}", _ACTS[term.acts] if term.weight else "off", term.why] for term in terms]
-    text = "\n".join([_described(kinds, arguments), *_aligned_columns(rows)])
+    preset = preset_line(arguments)
+    text = "\n".join([_described(kinds, arguments), *([f"  {preset}"] if preset else []), *_aligned_columns(rows)])
     always = abstention_always_right(dataset) if isinstance(dataset, Dataset) else None
     return text, [warning for warning in (*(term.warning for term in terms), always) if warning is not None]
 
