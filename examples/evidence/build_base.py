@@ -34,7 +34,7 @@ from transformers import (
 
 VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
 PATCHES = {"patch_size": 4, "merge_size": 2, "temporal_patch_size": 2}
-STEPS, BATCH, LEARNING_RATE = 1000, 64, 1e-3  # of the classifier
+STEPS, BATCH, LEARNING_RATE = 800, 64, 1e-3  # of the classifier
 SMOOTHING = 0.1
 CLASSIFIER_REPORT = "classifier.json"
 
@@ -187,7 +187,10 @@ def train_tower(model: Qwen2_5_VLForConditionalGeneration, data: Path, processor
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=STEPS, pct_start=0.1)
     for _ in track(range(STEPS), "Training the tower"):
         chosen = torch.multinomial(weights, BATCH)
-        loss = cross_entropy(scores(train, chosen), train.targets[chosen], label_smoothing=SMOOTHING)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = scores(train, chosen)
+
+        loss = cross_entropy(found.float(), train.targets[chosen], label_smoothing=SMOOTHING)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
