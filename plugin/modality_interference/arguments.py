@@ -17,6 +17,7 @@ PLUGIN_NAME = "modality_interference"
 ALL_TWINS = "all"
 ALL_LAYERS = "all"
 LAST_HALF = "last_half"
+PREFERENCE_LOSSES = ("sigmoid", "hinge", "ipo", "orpo", "simpo")  # of LLaMA-Factory's `pref_loss`
 _LAYER_RANGE = re.compile("([0-9]{1,4})(?:-([0-9]{1,4}))?")
 _MIX_ALLOWED = f"counts of at least 1 for different kinds, such as `image=2,text=2,both=4` (kinds: {', '.join(KINDS)})"
 _LAYERS_ALLOWED = "`all`, `last_half`, or numbers and ranges of layers from 0, such as `12-20` or `3,7,12-20`"
@@ -217,6 +218,13 @@ class PluginArguments:
         metadata={
             "help": "Measure at evaluation which share of the answer position's attention falls on text, image, video and "
             "audio tokens, per layer and head."
+        },
+    )
+    preference_counterfactual: Literal["none", "mdpo", "symmpo"] = field(
+        default="none",
+        metadata={
+            "help": "What preference tuning (`stage: dpo`) learns from counterfactual rows: that the chosen answer is worse without "
+            "its evidence (`mdpo`), or that without it an answer that withholds is better (`symmpo`, column `withheld`)."
         },
     )
     diagnosis_scoring: Literal["likelihood", "generate"] = field(

@@ -201,7 +201,7 @@ BAD_ENTRIES: dict[str, tuple[Any, list[str]]] = {
     ),
     "ranking": (
         CHOICE | {"file_name": "pictures.json", "twins": TWINS, "ranking": True},
-        ["`ranking: true` is for pref"],
+        ["`ranking: true` is for pairs"],
     ),
     "twins": (
         CHOICE

@@ -30,6 +30,7 @@ def test_the_auxiliary_loss_of_routers_is_refused():
 def finetuning(**keys: object) -> SimpleNamespace:
     """A plain diagnosis by likelihoods, but for these keys."""
     plain = dict(diagnosis_scoring="likelihood", diagnosis_prompt="none", diagnosis_decoding="standard")
+    plain["preference_counterfactual"] = "none"
     return SimpleNamespace(**{**plain, "stage": "sft", "batch_mix": None, "attention_probe": False, **keys})
 
 

@@ -67,6 +67,10 @@ def _format_lines(item: "DescribedFormat") -> Iterator["Text"]:
     yield from _head(item, "")
     optional = f" [{', '.join(_lettered(item.optional))}]" if item.optional else ""
     yield wrapped(printable(f"columns: {', '.join(item.columns)}{optional}"), "    ", " " * 6)
+    if item.ranking_columns:
+        pairs = f"with `ranking: true`: {', '.join(item.ranking_columns)}, in place of {', '.join(item.columns)}"
+        yield wrapped(printable(pairs), "    ", " " * 6)
+
     yield wrapped(printable(f"keys of `twins`: {', '.join(item.keys)}"), "    ", " " * 6)
 
 

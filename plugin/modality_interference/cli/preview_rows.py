@@ -47,7 +47,7 @@ class PreviewedRow:
         reasons: why a run would drop the row or some of its twins.
         dropped: whether it would drop the row.
         prompt: what the model is asked, media as placeholders.
-        options: letters, texts, and whether each is the right one.
+        options: letters, texts, and whether each is the right one; behind them the answers of a pair.
         answer: the right answer.
         images: of the clean row.
         clips: its videos and audio tracks.
@@ -96,13 +96,21 @@ def previewed_row(example: Example, folders: Sequence[Path]) -> PreviewedRow:
         options=[
             (letter, option, index == record.answer)
             for index, (letter, option) in enumerate(zip(letters(len(record.choices)), record.choices, strict=True))
-        ],
+        ]
+        + _pair(aligned["_response"]),
         answer=aligned["_response"][0]["content"],
         images=[shown[reference] for reference in record.media[Modality.IMAGE]],
         clips=[clip for modality in CLIP_MODALITIES for clip in clips(record, modality)],
         twins=[_previewed_twin(variant, prompt, record, shown, clips) for variant in example.twins],
         counterfactuals=[_previewed_twin(row, prompt, record, shown, clips) for row in example.counterfactuals],
     )
+
+
+def _pair(answers: list[dict[str, str]]) -> list[tuple[str, str, bool]]:
+    """The answers of a pair, as options; none of a row with one answer."""
+    names = ("chosen", "rejected", "withheld")
+    found = zip(names, answers) if len(answers) > 1 else ()
+    return [(name, answer["content"], name == "chosen") for name, answer in found]
 
 
 def _relative(reasons: list[Reason], folders: Sequence[Path]) -> list[str]:

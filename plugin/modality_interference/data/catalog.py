@@ -74,6 +74,7 @@ class DescribedFormat:
         description: what it reads.
         columns: keys that `columns` must have.
         optional: keys that it may have.
+        ranking_columns: keys that `columns` must have where `ranking: true` says that rows are pairs; empty for no pairs.
         default_columns: the columns where there is no `columns`.
         keys: those of the `twins` block.
         package: that has registered it.
@@ -83,6 +84,7 @@ class DescribedFormat:
     description: str
     columns: list[str]
     optional: list[str]
+    ranking_columns: list[str]
     default_columns: dict[str, str]
     keys: list[str]
     package: str
@@ -127,6 +129,7 @@ def _format(item: Format) -> DescribedFormat:
         description=_summary(item.function),
         columns=list(item.columns),
         optional=list(item.optional),
+        ranking_columns=list(item.ranking_columns),
         default_columns=dict(item.defaults),
         keys=twins_keys(item),
         package=_package(item.function),

@@ -167,6 +167,7 @@ def make_converter(
     other_rows: Any = None,
     find_media: Callable[[list[Any]], list[Any] | None] | None = None,
     media_folders: MediaFolders | None = None,
+    ranking: bool = False,
     seed: int = 0,
 ) -> TwinConverter:
     """Make the converter of a dataset, once everything that can be checked without a row has been checked.
@@ -183,6 +184,7 @@ def make_converter(
         other_rows: the raw rows by index, images undecoded; None for streaming.
         find_media: LLaMA-Factory's `_find_medias`.
         media_folders: where media may be opened; None where the caller checks their paths itself.
+        ranking: the entry's `ranking`: whether rows are pairs of a chosen and a rejected answer.
         seed: of every random choice.
 
     Returns:
@@ -212,6 +214,7 @@ def make_converter(
         base_converter=base_converter,
         find_media=find_media,
         media_folders=media_folders,
+        ranking=ranking,
     )
     layout = known[formatting]
     _check_columns(dataset, layout, column_names)
@@ -236,7 +239,7 @@ def _check_columns_block(columns: Any, dataset: str) -> None:
 
 
 def _check_columns(dataset: RawDataset, layout: Format, column_names: Sequence[str]) -> None:
-    allowed = (*layout.columns, *layout.optional)
+    allowed = layout.allowed(dataset.ranking)
     for key in dataset.columns:
         if key not in allowed:
             raise dataset.error(
@@ -244,7 +247,7 @@ def _check_columns(dataset: RawDataset, layout: Format, column_names: Sequence[s
                 f"Allowed: {listed(allowed)}."
             )
 
-    for key in layout.columns:
+    for key in layout.required(dataset.ranking):
         if not dataset.columns.get(key):
             raise dataset.error(
                 f"`columns.{key}` is missing; name one of the dataset's columns: {listed(column_names)}."
@@ -292,7 +295,7 @@ def _own_cells(example: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _check_texts(sample: Sample) -> None:
     texts = [sample.system, sample.tools, *(sample.choices or ()), *sample.distractors]
-    texts += [message["content"] for message in (*sample.prompt, *sample.response)]
+    texts += [message["content"] for message in (*sample.prompt, *sample.answers)]
     characters = sum(map(len, texts))
     if characters > MAX_CHARACTERS:
         raise Unusable("text too long", f"{characters:,} characters; at most {MAX_CHARACTERS:,} are allowed")
@@ -308,7 +311,7 @@ def _aligned(parsed: ParsedRow, borrowed: Mapping[Modality, list[Any]], record: 
     borrowed = {**borrowed, Modality.IMAGE: [_as_dict(image) for image in borrowed.get(Modality.IMAGE, ())]}
     return {
         "_prompt": sample.prompt,
-        "_response": sample.response,
+        "_response": sample.answers,
         "_system": sample.system,
         "_tools": sample.tools,
         **{f"_{column}": media.get(modality) or None for modality, column in MEDIA.items()},  # as LLaMA-Factory: no []

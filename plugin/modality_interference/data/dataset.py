@@ -36,6 +36,7 @@ class RawDataset:
         base_converter: LLaMA-Factory's converter, for formats that are made of its result.
         find_media: LLaMA-Factory's `_find_medias`: joins paths with `media_dir`; None for an empty list.
         media_folders: where media may be opened; None where the caller checks their paths itself.
+        ranking: whether its rows are pairs of a chosen and a rejected answer.
     """
 
     name: str
@@ -49,6 +50,7 @@ class RawDataset:
     base_converter: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     find_media: Callable[[list[Any]], list[Any] | None] | None = None
     media_folders: MediaFolders | None = None
+    ranking: bool = False
     _pools: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _texts: Any = None  # `other_rows` without their media, which are large; made where it is first needed
 

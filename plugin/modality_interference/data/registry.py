@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .dataset import RawDataset, RowContext
 
 RESERVED_NAMES = ("clean",)  # metrics call the clean rows so
+WITHHELD = "withheld"  # the column with the answer of pairs that withholds
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -72,6 +73,15 @@ class Format:
     labels: tuple[str, ...] = ()
     check: "Callable[[RawDataset], None] | None" = None
     asks_per_modality: bool = False
+    ranking_columns: tuple[str, ...] = ()
+
+    def required(self, ranking: bool) -> tuple[str, ...]:
+        """The keys that `columns` of an entry must have; `ranking` is the entry's."""
+        return self.ranking_columns if ranking else self.columns
+
+    def allowed(self, ranking: bool) -> tuple[str, ...]:
+        """The keys that it may have."""
+        return (*self.required(ranking), *self.optional, *((WITHHELD,) if ranking else ()))
 
 
 _PERTURBATIONS: dict[str, Perturbation] = {}
@@ -119,6 +129,7 @@ def register_format(
     labels: tuple[str, ...] = (),
     check: "Callable[[RawDataset], None] | None" = None,
     asks_per_modality: bool = False,
+    ranking_columns: tuple[str, ...] = (),
 ) -> Callable[[FormatFunction], FormatFunction]:
     """Decorator that makes a function available as a format (`formatting` in `dataset_info.json`).
 
@@ -135,6 +146,8 @@ def register_format(
         check: called before any row is read, raises ModalityInterferenceError where the dataset does not fit.
         asks_per_modality: whether a row is asked about one modality after the other (the key `ask_about`), each in a row of
             its own with the modality in the column `audio_visual.ASKED`; such a format has no `relevant`.
+        ranking_columns: what takes the place of `columns` where an entry has `ranking: true`; empty where the format reads no
+            pairs of a chosen and a rejected answer.
 
     Raises:
         ModalityInterferenceError: the name is malformed, reserved or taken.
@@ -144,7 +157,17 @@ def register_format(
     def register(function: FormatFunction) -> FormatFunction:
         _check_signature("format", name, function, ("row", "dataset", "rng"))
         _FORMATS[name] = Format(
-            name, columns, optional, keys, function, base, dict(defaults or {}), labels, check, asks_per_modality
+            name,
+            columns,
+            optional,
+            keys,
+            function,
+            base,
+            dict(defaults or {}),
+            labels,
+            check,
+            asks_per_modality,
+            ranking_columns,
         )
         return function
 

@@ -60,6 +60,8 @@ class Sample:
         family: the family of texts that a perturbation took its words from, where it has several.
         partner: the clip to swap video or audio with, where the format chooses it.
         abstention: the option that says that one cannot tell, where the row offers one.
+        rejected: of a pair, the answer that is worse than `response`; None of other rows.
+        withheld: of a pair, the answer that withholds, where the dataset brings one.
     """
 
     prompt: list[Message]
@@ -74,6 +76,13 @@ class Sample:
     family: str | None = None
     partner: Partner | None = None
     abstention: str | None = None
+    rejected: Message | None = None
+    withheld: Message | None = None
+
+    @property
+    def answers(self) -> list[Message]:
+        """The response; of a pair, the chosen and the rejected answer, and the withheld one where there is one."""
+        return [*self.response, *(one for one in (self.rejected, self.withheld) if one is not None)]
 
     @property
     def right_answer(self) -> str:

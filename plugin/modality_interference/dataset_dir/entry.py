@@ -85,8 +85,12 @@ def entry_problems(good: dict[str, Any], entry: dict[str, Any], folder: Path) ->
             f"{listed(sorted(formats()))}, or remove the block"
         )
 
-    if twins and good.get("ranking"):
-        problems.append("`ranking: true` is for preference tuning, and twins are for `stage: sft`; remove it")
+    if twins and good.get("ranking") and not formats()[good["formatting"]].ranking_columns:
+        able = sorted(name for name, layout in formats().items() if layout.ranking_columns)
+        problems.append(
+            f"`ranking: true` is for pairs of answers, which `{good['formatting']}` does not read. Remove it, or use one of "
+            f"{listed(able)}"
+        )
 
     return problems
 
@@ -145,13 +149,18 @@ def column_problems(entry: dict[str, Any], known_formats: Collection[str]) -> li
 
     columns = entry.get("columns", {})
     layout = formats().get(formatting)
-    allowed = PLAIN_COLUMNS if layout is None else (*layout.columns, *layout.optional)
+    ranking = bool(entry.get("ranking") and layout is not None and layout.ranking_columns)
+    allowed = PLAIN_COLUMNS if layout is None else layout.allowed(ranking)
     problems = [*_unknown("columns", columns, allowed), *_unknown("tags", entry.get("tags", {}), TAGS)]
     if layout is None:
         return problems
 
-    missing = [key for key in layout.columns if not (columns or layout.defaults).get(key)]
-    problems += (f"`columns.{key}` is missing, which the format `{formatting}` needs" for key in missing)
+    missing = [key for key in layout.required(ranking) if not (columns or layout.defaults).get(key)]
+    pairs = " for `ranking: true`" if ranking else ""
+    problems += (f"`columns.{key}` is missing, which the format `{formatting}` needs{pairs}" for key in missing)
+    if not ranking and not {"chosen", "rejected"}.isdisjoint(columns) and layout.ranking_columns:
+        problems.append("`chosen` and `rejected` are columns of pairs; add `\"ranking\": true`")
+
     if "choices" in layout.optional and ("choices" in columns) != ("answer" in columns):
         problems.append("`columns` names only one of `choices` and `answer`; name both or neither")
 
@@ -279,4 +288,5 @@ def _make_converter(name: str, entry: dict[str, Any], spec: TwinsSpec, folder: P
         dataset_dir=str(folder),
         class_names={} if spec.classes is not None else dict.fromkeys(column_names, ("one", "two")),
         other_rows=(),
+        ranking=bool(entry.get("ranking") and formats()[entry["formatting"]].ranking_columns),
     )

@@ -123,11 +123,22 @@ def _of_format(layout: Format) -> dict[str, Any]:
     rules: dict[str, Any] = {
         "properties": {
             "twins": {"$ref": f"#/$defs/twins of {layout.name}"},
-            "columns": _columns((*layout.columns, *layout.optional), layout.columns),
+            "columns": _columns(layout.allowed(False), layout.columns),
             "ranking": {"const": False},
         },
         "required": ["twins", *(["columns"] if needed else [])],
     }
+    if layout.ranking_columns:
+        pairs = _columns(layout.allowed(True), layout.ranking_columns)
+        rules = {
+            "if": {"properties": {"ranking": {"const": True}}, "required": ["ranking"]},
+            "then": {
+                "properties": {"twins": rules["properties"]["twins"], "columns": pairs},
+                "required": ["twins", "columns"],
+            },
+            "else": rules,
+        }
+
     return {
         "if": {"properties": {"formatting": {"const": layout.name}}, "required": ["formatting"]},
         "then": rules,

@@ -84,9 +84,7 @@ def read_example(
 
     example.record = record = TwinRecord.from_arrow(example.aligned["_twins"])
     example.dropped = record.dropped
-    if example.dropped is None and (
-        len(example.aligned["_prompt"]) % 2 != 1 or len(example.aligned["_response"]) != 1
-    ):
+    if example.dropped is None and (len(example.aligned["_prompt"]) % 2 != 1 or not example.aligned["_response"]):
         example.dropped = Reason("no assistant turn", "an example needs user and assistant turns in alternation")
 
     if example.dropped is None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from datasets import Dataset, IterableDataset
 
-from ..data.registry import formats
+from ..data.registry import WITHHELD, formats
 from ..data.schema import numbered
 from ..data.spec import TwinsSpec
 from ..dataset_dir.entry import dataset_problem
@@ -47,8 +47,16 @@ def join(stock: Callable[..., None]) -> Callable[..., None]:
     return join_with_twins
 
 
-def get_dataset_list(stock: Callable[..., list]) -> Callable[..., list]:
-    """`get_dataset_list`, which also validates the `twins` blocks and remembers the datasets' names."""
+def get_dataset_list(
+    stock: Callable[..., list], stage: str | None = None, needs_withheld: bool = False
+) -> Callable[..., list]:
+    """`get_dataset_list`, which also validates the `twins` blocks and remembers the datasets' names.
+
+    Args:
+        stock: LLaMA-Factory's.
+        stage: the recipe's, which decides whether rows must be pairs of answers; None where no recipe is meant.
+        needs_withheld: whether counterfactual rows need an answer that withholds.
+    """
 
     @wraps(stock)
     def get_list(dataset_names: list[str] | None, dataset_dir: str | dict) -> list:
@@ -71,6 +79,8 @@ def get_dataset_list(stock: Callable[..., list]) -> Callable[..., list]:
         for name, attribute in zip(dataset_names or [], attributes):
             attribute.twin_name = name
             attribute.twins = _parse_twins(name, attribute)
+            if stage is not None:
+                _check_pairs(name, attribute, stage, needs_withheld)
 
         return attributes
 
@@ -89,6 +99,29 @@ def _parse_twins(name: str, attribute: Any) -> TwinsSpec | None:
         )
 
     return None
+
+
+def _check_pairs(name: str, attribute: Any, stage: str, needs_withheld: bool) -> None:
+    """Refuse datasets of the other kind; LLaMA-Factory's own error does not name them."""
+    if attribute.ranking and stage != "dpo":
+        raise ModalityInterferenceError(
+            f"dataset `{name}`: `ranking: true` makes pairs of answers, and `stage: {stage}` trains on single ones. Use `stage: dpo`, "
+            "or make an entry of the same file without `ranking`."
+        )
+
+    if stage == "dpo" and not attribute.ranking:
+        raise ModalityInterferenceError(
+            f"dataset `{name}`: `stage: dpo` needs pairs of answers. Add `\"ranking\": true`, and name the columns `chosen` and "
+            "`rejected`."
+        )
+
+    if needs_withheld and attribute.twins is not None and attribute.twins.counterfactuals:
+        if not attribute.twin_columns.get(WITHHELD):
+            raise ModalityInterferenceError(
+                f"dataset `{name}`: `preference_counterfactual: symmpo` needs an answer that withholds for rows without their "
+                f"evidence, such as \"I cannot tell from the image.\" Name its column in `columns.{WITHHELD}`, remove "
+                "`counterfactuals` from the `twins` block, or use `preference_counterfactual: mdpo`."
+            )
 
 
 def load_single_dataset(stock: Callable[..., Any]) -> Callable[..., Any]:

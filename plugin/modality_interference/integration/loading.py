@@ -111,7 +111,7 @@ def _columns(dataset_attr: Any, layout: Format) -> Mapping[str, Any]:
     if dataset_attr.twins is not None:
         return dataset_attr.twin_columns or layout.defaults
 
-    allowed = (*layout.columns, *layout.optional)  # others belong to other stages than fine-tuning
+    allowed = layout.allowed(dataset_attr.ranking)  # others belong to other stages than the entry's
     named = {key: name for key, name in dataset_attr.twin_columns.items() if key in allowed and name is not None}
     return named or layout.defaults
 
@@ -168,6 +168,7 @@ def twin_converter(
         other_rows=None if data_args.streaming else dataset,
         find_media=base._find_medias,
         media_folders=folders,
+        ranking=dataset_attr.ranking,
         seed=seed,
     )
 

@@ -93,7 +93,9 @@ SWAPS = (
     Swap(
         _LOADER,
         "get_dataset_list",
-        lambda stock, run: entries.get_dataset_list(stock),
+        lambda stock, run: entries.get_dataset_list(
+            stock, run.finetuning_args.stage, run.finetuning_args.preference_counterfactual == "symmpo"
+        ),
         "check the entries of datasets with twins, and read their `twins` blocks",
     ),
     Swap(

@@ -5,10 +5,12 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from ..arguments import DEFAULTS, PREFERENCE_LOSSES
 from ..batching.templates import TEMPLATES
 from ..dataset_dir.entry import Entry, dataset_problems
 from ..dataset_dir.info import read_info
 from ..errors import ModalityInterferenceError
+from ..messages import listed
 from ..presets import resolved
 
 
@@ -18,6 +20,14 @@ _UNTRIED = (
     "it needs a GPU, and the plugin was never tried with it",
     "remove it; QLoRA and gradient checkpointing work",
 )
+# why a stage of LLaMA-Factory cannot be used
+_STAGES = {
+    "pt": "pre-training has neither questions nor answers, so nothing says what an answer depends on",
+    "rm": "the scores of a reward model's value head are not compared between clean rows and twins",
+    "ppo": "its answers are sampled during training, so a twin's answer is not its clean row's",
+    "kto": "it judges single answers, so there is no margin that a clean row and its twins could have in common",
+}
+_DIAGNOSIS_KEYS = ("attention_probe", "diagnosis_scoring", "diagnosis_prompt", "diagnosis_decoding")
 _INCOMPATIBLE: dict[str, dict[str, tuple[str, str]]] = {
     "data": {
         "neat_packing": ("in packed sequences, twins cannot be matched with their clean rows", "remove it"),
@@ -59,10 +69,9 @@ def check_recipe(model_args: Any, data_args: Any, training_args: Any, finetuning
     Raises:
         ModalityInterferenceError: naming the key, why, and what to use instead.
     """
-    if finetuning_args.stage != "sft":
-        _refuse(
-            f"stage: {finetuning_args.stage}", "the method is defined for supervised fine-tuning", "use `stage: sft`"
-        )
+    stage = finetuning_args.stage
+    if stage in _STAGES:
+        _refuse(f"stage: {stage}", _STAGES[stage], "use `stage: sft` or `stage: dpo`")
 
     support = TEMPLATES.get(str(data_args.template))
     if support is not None and support.refused:
@@ -92,8 +101,51 @@ def check_recipe(model_args: Any, data_args: Any, training_args: Any, finetuning
         )
 
     _check_baselines(data_args, finetuning_args)
+    _check_preference(finetuning_args)
     if finetuning_args.batch_mix is not None and training_args.do_train:
         _check_batch_mix(data_args, training_args, finetuning_args)
+
+
+def _check_preference(finetuning_args: Any) -> None:
+    """Refuse what preference tuning does not compute, and its keys in other stages."""
+    if finetuning_args.stage != "dpo":
+        if finetuning_args.preference_counterfactual != "none":
+            raise ModalityInterferenceError(
+                f"`preference_counterfactual: {finetuning_args.preference_counterfactual}` is for pairs of answers. Use `stage: "
+                "dpo`, or remove it."
+            )
+
+        return
+
+    if finetuning_args.adversarial_on:
+        _refuse(
+            f"adversarial_method: {finetuning_args.adversarial_method}",
+            "in `stage: dpo` no embeddings are attacked: a copy of a pair would need two more rows, of the policy and of the "
+            "reference model",
+            "set `adversarial_method: none`",
+        )
+
+    if finetuning_args.alignment_on:
+        _refuse("alignment_weight", "the alignment loss is for the answers of `stage: sft`", "set it to 0")
+
+    for key in _DIAGNOSIS_KEYS:
+        if getattr(finetuning_args, key) != DEFAULTS[key]:
+            _refuse(
+                key,
+                "an evaluation in `stage: dpo` compares the rewards of pairs; the diagnosis runs with `stage: sft`",
+                "remove it, and diagnose the tuned model in a run of its own",
+            )
+
+    if finetuning_args.pref_loss not in PREFERENCE_LOSSES:
+        _refuse(
+            f"pref_loss: {finetuning_args.pref_loss}",
+            "the trainer of TRL on which LLaMA-Factory builds no longer has it, and would take `sigmoid` in its place",
+            f"use one of {listed(PREFERENCE_LOSSES)}",
+        )
+
+    for key in ("pref_bco_weight", "ld_alpha"):
+        if getattr(finetuning_args, key):
+            _refuse(key, "the loss on pairs and their twins does not have this term", "remove it")
 
 
 def _check_fsdp(training_args: Any) -> None:

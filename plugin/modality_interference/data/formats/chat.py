@@ -9,12 +9,13 @@ from ...messages import shown
 from ...modality import MEDIA
 from ..dataset import RawDataset, present_media
 from ..options import parse_answer, parse_options
-from ..registry import register_format
-from ..sample import Message, ParsedRow, Sample
+from ..registry import WITHHELD, register_format
+from ..sample import Message, ParsedRow, Sample, without_placeholders
 from .choice import with_media
 
 
 _CHAT = ("system", "tools", *MEDIA.values(), "choices", "answer", "distractors")
+_PAIR = ("chosen", "rejected")
 
 
 @register_format(
@@ -23,6 +24,7 @@ _CHAT = ("system", "tools", *MEDIA.values(), "choices", "answer", "distractors")
     optional=("query", "history", *_CHAT),
     base="alpaca",
     defaults={"prompt": "instruction", "query": "input", "response": "output"},
+    ranking_columns=("prompt", *_PAIR),
 )
 @register_format(
     "sharegpt_twins",
@@ -30,6 +32,7 @@ _CHAT = ("system", "tools", *MEDIA.values(), "choices", "answer", "distractors")
     optional=_CHAT,
     base="sharegpt",
     defaults={"messages": "conversations"},
+    ranking_columns=("messages", *_PAIR),
 )
 @register_format(
     "openai_twins",
@@ -37,6 +40,7 @@ _CHAT = ("system", "tools", *MEDIA.values(), "choices", "answer", "distractors")
     optional=_CHAT,
     base="openai",
     defaults={"messages": "conversations"},
+    ranking_columns=("messages", *_PAIR),
 )
 def read_chat(example: Mapping[str, Any], dataset: RawDataset, rng: random.Random) -> ParsedRow:
     """What LLaMA-Factory's own converter makes of the row, with options and distractors where the dataset has them."""
@@ -54,7 +58,13 @@ def read_chat(example: Mapping[str, Any], dataset: RawDataset, rng: random.Rando
             "no assistant turn", "the turns end without an answer, or do not alternate as the format demands"
         )
 
+    if dataset.ranking:
+        rejected, withheld = _other_answers(response, dataset.cell(example, WITHHELD))
+    else:
+        rejected = withheld = None
+
     sample = Sample(prompt, response[:1], system=_text(aligned, "_system"), tools=_text(aligned, "_tools"))
+    sample = sample.changed(rejected=rejected, withheld=withheld)
     choices = dataset.cell(example, "choices")
     if choices is not None:
         options = parse_options(choices)
@@ -66,7 +76,42 @@ def read_chat(example: Mapping[str, Any], dataset: RawDataset, rng: random.Rando
         for modality, column in MEDIA.items()
     }
     # unlike a chat, an instruction need not say where its image belongs: captions have no placeholder at all
-    return with_media(sample, media, example, dataset, fill_placeholders="response" in dataset.columns)
+    return with_media(sample, media, example, dataset, fill_placeholders="prompt" in dataset.columns)
+
+
+def _other_answers(response: list[Message], withheld: Any) -> tuple[Message, Message | None]:
+    """The rejected answer and the withheld one of a pair.
+
+    Args:
+        response: what LLaMA-Factory's converter makes of the row: the chosen and the rejected answer.
+        withheld: the cell of the column `withheld`.
+
+    Raises:
+        Unusable: the row is no pair of two different answers.
+    """
+    if len(response) != 2 or not response[1]["content"].strip():
+        raise Unusable(
+            "no pair of answers",
+            "`chosen` and `rejected` must be texts, of `sharegpt_twins` and `openai_twins` messages of the assistant",
+        )
+
+    if withheld is not None and not isinstance(withheld, str):
+        raise Unusable("unreadable row", f"`{WITHHELD}` must be text, found {shown(withheld)}")
+
+    chosen, rejected = response
+    answers = [chosen, rejected]
+    if withheld is not None and withheld.strip():
+        answers.append({"role": chosen["role"], "content": withheld})
+
+    texts = [answer["content"] for answer in answers]
+    stripped = [text.strip() for text in texts]
+    if len(set(stripped)) < len(stripped):
+        raise Unusable("answers of a pair are the same", f"found {shown(max(stripped, key=stripped.count))} twice")
+
+    if any(without_placeholders(text) != text for text in texts):
+        raise Unusable("media token in an answer", "an answer of a pair can bring no image, video or audio; remove the token")
+
+    return rejected, answers[2] if len(answers) > 2 else None
 
 
 def _one_response(example: Mapping[str, Any], dataset: RawDataset, rng: random.Random) -> dict[str, Any]:

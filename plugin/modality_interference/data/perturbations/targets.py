@@ -61,7 +61,7 @@ class TargetAnswer(Parameters):
                 raise dataset.error(
                     "`answers` is for datasets without options, and this one has them. Remove the key."
                 )
-        elif self.answers is None and dataset.other_rows is None:
+        elif self.answers is None and dataset.other_rows is None and not dataset.ranking:
             raise dataset.error(
                 "a perturbation names a wrong answer (`misleading_text`, `typographic_image`). Without options it is drawn "
                 "from other rows, and streaming has no random access. Give the answers: "
@@ -77,7 +77,7 @@ def has_options(dataset: RawDataset) -> bool:
 def draw_target(
     sample: Sample, rng: random.Random, context: RowContext, answers: Sequence[str] | None = None
 ) -> str | None:
-    """Draw a wrong option; of a row without options a wrong answer.
+    """Draw a wrong option; of a row without options a wrong answer, of a pair the rejected one.
 
     A wrong answer is of the type of the right one (a number, a letter, a date, yes or no, other words) and as long, and can be told from it
     by every rule of `matching`. To yes it is no.
@@ -86,7 +86,8 @@ def draw_target(
         sample: the clean row.
         rng: of the perturbation.
         context: knows the dataset's other rows.
-        answers: what wrong answers are drawn from; None for the answers of other rows.
+        answers: what wrong answers are drawn from; None for the rejected answer where the row is a pair in which it can be told
+            from the chosen one, and else for the answers of other rows.
 
     Returns:
         The target; None where the row has no wrong option, or too few tries found a wrong answer.
@@ -97,6 +98,10 @@ def draw_target(
     right = answer_of(sample.response[0]["content"])
     if right is None:
         return None
+
+    rejected = answer_of(sample.rejected["content"]) if sample.rejected is not None and answers is None else None
+    if rejected is not None and distinct(rejected, right):
+        return rejected
 
     opposite = _OPPOSITES.get(" ".join(words_of(right)))
     if opposite is not None:
