@@ -159,7 +159,7 @@ def column_problems(entry: dict[str, Any], known_formats: Collection[str]) -> li
     pairs = " for `ranking: true`" if ranking else ""
     problems += (f"`columns.{key}` is missing, which the format `{formatting}` needs{pairs}" for key in missing)
     if not ranking and not {"chosen", "rejected"}.isdisjoint(columns) and layout.ranking_columns:
-        problems.append("`chosen` and `rejected` are columns of pairs; add `\"ranking\": true`")
+        problems.append('`chosen` and `rejected` are columns of pairs; add `"ranking": true`')
 
     if "choices" in layout.optional and ("choices" in columns) != ("answer" in columns):
         problems.append("`columns` names only one of `choices` and `answer`; name both or neither")

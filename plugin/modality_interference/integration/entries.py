@@ -111,7 +111,7 @@ def _check_pairs(name: str, attribute: Any, stage: str, needs_withheld: bool) ->
 
     if stage == "dpo" and not attribute.ranking:
         raise ModalityInterferenceError(
-            f"dataset `{name}`: `stage: dpo` needs pairs of answers. Add `\"ranking\": true`, and name the columns `chosen` and "
+            f'dataset `{name}`: `stage: dpo` needs pairs of answers. Add `"ranking": true`, and name the columns `chosen` and '
             "`rejected`."
         )
 
@@ -119,7 +119,7 @@ def _check_pairs(name: str, attribute: Any, stage: str, needs_withheld: bool) ->
         if not attribute.twin_columns.get(WITHHELD):
             raise ModalityInterferenceError(
                 f"dataset `{name}`: `preference_counterfactual: symmpo` needs an answer that withholds for rows without their "
-                f"evidence, such as \"I cannot tell from the image.\" Name its column in `columns.{WITHHELD}`, remove "
+                f'evidence, such as "I cannot tell from the image." Name its column in `columns.{WITHHELD}`, remove '
                 "`counterfactuals` from the `twins` block, or use `preference_counterfactual: mdpo`."
             )
 

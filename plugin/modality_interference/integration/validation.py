@@ -22,6 +22,7 @@ _UNTRIED = (
 )
 # why a stage of LLaMA-Factory cannot be used
 _STAGES = {
+    "dpo": "its trainer does not know twins yet",
     "pt": "pre-training has neither questions nor answers, so nothing says what an answer depends on",
     "rm": "the scores of a reward model's value head are not compared between clean rows and twins",
     "ppo": "its answers are sampled during training, so a twin's answer is not its clean row's",

@@ -72,8 +72,14 @@ class Totals:
 
 @dataclass
 class RunningMeans:
-    """What is logged: means since the last log, kept as numerators and denominators, and counts."""
+    """What is logged: means since the last log, kept as numerators and denominators, and counts.
 
+    Attributes:
+        names: of the means.
+        sums: (2,) numerator and denominator by name.
+    """
+
+    names: tuple[str, ...] = MEANS
     sums: dict[str, Tensor] = field(default_factory=dict)
     _faults: int = 0
 
@@ -101,10 +107,10 @@ class RunningMeans:
             device: where to reduce.
         """
         nothing = torch.zeros(2, dtype=torch.float64, device=device)
-        shares = reduce(torch.stack([self.sums.get(name, nothing).to(device) for name in LOGGED]))
+        shares = reduce(torch.stack([self.sums.get(name, nothing).to(device) for name in (*self.names, *COUNTS)]))
         self.sums = {}
-        means = {name: (share[0] / share[1]).item() for name, share in zip(MEANS, shares) if share[1] > 0}
-        return means | {name: share[0].item() for name, share in zip(COUNTS, shares[len(MEANS) :])}
+        means = {name: (share[0] / share[1]).item() for name, share in zip(self.names, shares) if share[1] > 0}
+        return means | {name: share[0].item() for name, share in zip(COUNTS, shares[len(self.names) :])}
 
 
 def objective(

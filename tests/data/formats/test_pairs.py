@@ -109,7 +109,7 @@ ENTRY = {"file_name": "pets.json", "formatting": "alpaca_twins", "ranking": True
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"ranking": False}, "`chosen` and `rejected` are columns of pairs; add `\"ranking\": true`"),
+        ({"ranking": False}, '`chosen` and `rejected` are columns of pairs; add `"ranking": true`'),
         ({"columns": {"prompt": "ask", "images": "image"}}, "`columns.chosen` is missing, which the format"),
         ({"columns": ALPACA | {"response": "good"}}, "`columns.response` is not used here"),
         ({"formatting": "image_classification_twins"}, "Remove it, or use one of `alpaca_twins`, `openai_twins`"),
@@ -139,7 +139,12 @@ def test_check_tries_pairs(tmp_path: Path):
     ("stage", "withheld", "change", "message"),
     [
         ("sft", False, {}, "`pets`: `ranking: true` makes pairs of answers, and `stage: sft`"),
-        ("dpo", False, {"ranking": False, "columns": {"prompt": "ask", "response": "good"}}, "`stage: dpo` needs pairs"),
+        (
+            "dpo",
+            False,
+            {"ranking": False, "columns": {"prompt": "ask", "response": "good"}},
+            "`stage: dpo` needs pairs",
+        ),
         ("dpo", True, {}, "`pets`: `preference_counterfactual: symmpo` needs an answer that withholds"),
     ],
 )

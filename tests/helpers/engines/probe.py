@@ -12,12 +12,10 @@ class WrapperProbe(TrainerCallback):
     """Writes down what the training step gets as its model, on every rank."""
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        from modality_interference.train.trainer import TwinTrainer
-
-        stock = TwinTrainer.training_step
+        from modality_interference.train.base_trainer import BaseTwinTrainer
 
         def training_step(trainer: Any, model: Any, *step_args: Any, **step_kwargs: Any) -> Any:
-            TwinTrainer.training_step = stock
+            del BaseTwinTrainer.training_step
             found = {
                 "classes": [kind.__name__ for kind in type(model).__mro__],
                 "sharded": all(isinstance(parameter, DTensor) for parameter in model.parameters()),
@@ -26,6 +24,6 @@ class WrapperProbe(TrainerCallback):
             }
             rank = trainer.accelerator.process_index
             (Path(args.output_dir) / f"wrapper_{rank}.json").write_text(json.dumps(found))
-            return stock(trainer, model, *step_args, **step_kwargs)
+            return super(BaseTwinTrainer, trainer).training_step(model, *step_args, **step_kwargs)
 
-        TwinTrainer.training_step = training_step
+        BaseTwinTrainer.training_step = training_step

@@ -58,11 +58,7 @@ def read_chat(example: Mapping[str, Any], dataset: RawDataset, rng: random.Rando
             "no assistant turn", "the turns end without an answer, or do not alternate as the format demands"
         )
 
-    if dataset.ranking:
-        rejected, withheld = _other_answers(response, dataset.cell(example, WITHHELD))
-    else:
-        rejected = withheld = None
-
+    rejected, withheld = _other_answers(response, dataset.cell(example, WITHHELD)) if dataset.ranking else (None, None)
     sample = Sample(prompt, response[:1], system=_text(aligned, "_system"), tools=_text(aligned, "_tools"))
     sample = sample.changed(rejected=rejected, withheld=withheld)
     choices = dataset.cell(example, "choices")
@@ -109,7 +105,9 @@ def _other_answers(response: list[Message], withheld: Any) -> tuple[Message, Mes
         raise Unusable("answers of a pair are the same", f"found {shown(max(stripped, key=stripped.count))} twice")
 
     if any(without_placeholders(text) != text for text in texts):
-        raise Unusable("media token in an answer", "an answer of a pair can bring no image, video or audio; remove the token")
+        raise Unusable(
+            "media token in an answer", "an answer of a pair can bring no image, video or audio; remove the token"
+        )
 
     return rejected, answers[2] if len(answers) > 2 else None
 
