@@ -257,6 +257,18 @@ def write_bytes(path: Path, data: bytes) -> None:
         ) from error
 
 
+def check_new(folder: Path) -> None:
+    """Refuse to write among other files, some of which might be read as parts of what is written.
+
+    Raises:
+        ModalityInterferenceError: the path is a file, or a folder that holds something.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ModalityInterferenceError(
+            f"{folder} holds files already. Name a new or an empty folder, so that nothing else becomes a part of what is written."
+        )
+
+
 _PARTIAL = ".modality-interference.partial"
 _PARTIAL_NAME = re.compile(rf"\..+\.[0-9a-f]{{16}}{re.escape(_PARTIAL)}")
 

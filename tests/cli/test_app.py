@@ -13,7 +13,7 @@ from modality_interference.cli import main
 
 
 SCRIPT = Path(sys.executable).with_name("modality-interference")
-SUBCOMMANDS = ("report", "preview", "check", "list", "schema", "clips")
+SUBCOMMANDS = ("pairs", "report", "preview", "check", "list", "schema", "clips")
 
 
 def run_script(*arguments, **environment):

@@ -11,7 +11,7 @@ import typer
 from .. import __version__
 from ..errors import ModalityInterferenceError
 from ..printable import printable
-from . import check, clips, diagnose, init, listing, preview, report, schema, suite
+from . import check, clips, diagnose, init, listing, pairs, preview, report, schema, suite
 from .terminal import escape_unencodable
 
 
@@ -105,6 +105,7 @@ _clips = _group(clips.DESCRIPTION)
 _add(app, "diagnose", diagnose.run, diagnose.DESCRIPTION, diagnose.EXAMPLES)
 _add(app, "init", init.run, init.DESCRIPTION, init.EXAMPLES)
 _add(app, "report", report.run, report.DESCRIPTION, report.EXAMPLES)
+_add(app, "pairs", pairs.run, pairs.DESCRIPTION, pairs.EXAMPLES)
 _add(app, "preview", preview.run, preview.DESCRIPTION, preview.EXAMPLES)
 _add(app, "check", check.run, check.DESCRIPTION, check.EXAMPLES)
 _add(app, "list", listing.run, listing.DESCRIPTION, listing.EXAMPLES)

@@ -71,9 +71,9 @@ def export(
 
     stay_offline()
 
-    from ..suite.folder import check_target
+    from ..files import check_new
 
-    check_target(output)
+    check_new(output)
     suite = _suite(folder, name, rows, seed, perturb, checked_media_dir(media_dir))
     info = _write(suite, output, to, license)
     counts = ", ".join(f"{label} {count:,}" for label, count in info.perturbations.items())

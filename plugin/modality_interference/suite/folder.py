@@ -60,18 +60,6 @@ def info_of(suite: Suite, format: str, license: str) -> SuiteInfo:
     )
 
 
-def check_target(folder: Path) -> None:
-    """Refuse to write a suite among other files, some of which might be read as parts of it.
-
-    Raises:
-        ModalityInterferenceError: the path is a file, or a folder that holds something.
-    """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ModalityInterferenceError(
-            f"{folder} holds files already. Name a new or an empty folder, so that nothing else becomes a part of the suite."
-        )
-
-
 def write_suite(folder: Path, suite: Suite, info: SuiteInfo, files: Mapping[str, bytes | str]) -> None:
     """Write an export; `suite.json`, by which it is known, comes last.
 

@@ -1,0 +1,117 @@
+"""One preference pair: the prompt that a row or its twin asks, its media, and the two answers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..data.options import letters
+from ..data.records import TwinRecord, Variant
+from ..data.sample import Message
+from ..dataset_dir.rows import Example
+from ..errors import Unusable
+from ..modality import CLEAN, MEDIA, Modality
+from ..suite.media_files import MediaFile, media_file
+from .choice import Kind, Wanted
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A pair.
+
+    Attributes:
+        kind: see `choice.Wanted`.
+        dataset: whose row it is.
+        row: the row's index there.
+        perturbation: its label, `clean` for the row as it is.
+        system: the system prompt, "" where there is none.
+        tools: as LLaMA-Factory has them, "" where there are none.
+        prompt: the turns before the answer.
+        chosen: the answer to prefer.
+        rejected: the one to reject.
+        media: for image, video and audio, a file for every placeholder of the prompt.
+    """
+
+    kind: Kind
+    dataset: str
+    row: int
+    perturbation: str
+    system: str
+    tools: str
+    prompt: list[Message]
+    chosen: str
+    rejected: str
+    media: dict[Modality, list[MediaFile]]
+
+
+def pair_of(example: Example, wanted: Wanted, abstention: str) -> Pair:
+    """Make a pair.
+
+    Args:
+        example: the row with its twins, made again.
+        wanted: the answer to reject.
+        abstention: what is preferred to an invented answer where the row has no option that says that one cannot tell.
+
+    Raises:
+        Unusable: the row or twin is not what was diagnosed, or cannot be read.
+    """
+    record = example.record
+    if example.problems or example.dropped or record is None:
+        reason = next(iter(example.problems), None) or example.dropped
+        raise Unusable(reason.kind if reason else "row that cannot be read")
+
+    scored, variant = wanted.row, _variant(example, record, wanted.row.perturbation)
+    if record.key != scored.key or (scored.target is not None and variant.target != scored.target):
+        raise Unusable("row or twin that has changed since the diagnosis")
+
+    right = example.aligned["_response"][0]["content"]
+    chosen = right
+    if wanted.kind == "invented" and (scored.right != scored.abstention or scored.abstention is None):
+        chosen = abstention if record.abstention is None else _worded(record.abstention, record, right)
+
+    rejected = _worded(scored.answer or "", record, right)
+    if rejected.strip() == chosen.strip():
+        raise Unusable("answer that is the one to prefer")
+
+    return Pair(
+        kind=wanted.kind,
+        dataset=scored.dataset,
+        row=scored.row,
+        perturbation=scored.perturbation,
+        system=variant.system or "",
+        tools=example.aligned.get("_tools") or "",
+        prompt=[{"role": turn["role"], "content": turn["content"]} for turn in variant.prompt],
+        chosen=chosen,
+        rejected=rejected,
+        media={modality: _files(modality, variant.media[modality], example) for modality in MEDIA},
+    )
+
+
+def _variant(example: Example, record: TwinRecord, label: str) -> Variant:
+    if label == CLEAN:
+        clean = example.aligned
+        return Variant(CLEAN, clean["_prompt"], clean["_system"] or "", record.media, record.target)
+
+    for variant in (*example.twins, *example.counterfactuals):
+        if variant.perturbation == label:
+            return variant
+
+    raise Unusable("twin that the dataset's entry does not make now")
+
+
+def _worded(answer: str, record: TwinRecord, right: str) -> str:
+    """An answer as the row's own is written, where that is an option's letter; so a pair differs in what it says alone.
+
+    Args:
+        answer: an option's text, or a free answer.
+        record: has the options.
+        right: the row's answer.
+    """
+    names = letters(len(record.choices))
+    if record.answer is None or right.strip() != names[record.answer] or answer not in record.choices:
+        return answer
+
+    return names[record.choices.index(answer)]
+
+
+def _files(modality: Modality, references: Sequence[str], example: Example) -> list[MediaFile]:
+    stored = [example.aligned[f"_{own}{MEDIA[modality]}"] or [] for own in ("", "twin_")]
+    return [media_file(modality, reference, *stored) for reference in references]
