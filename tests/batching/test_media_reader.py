@@ -15,6 +15,7 @@ from helpers.clip_files import (
     dominant_frequency,
     heard_class,
     read_audio,
+    read_frames,
     shown_class,
     write_audio,
     write_changing,
@@ -28,6 +29,7 @@ from PIL import Image
 
 from modality_interference.batching.media_reader import MediaReader
 from modality_interference.errors import Unusable
+from modality_interference.media.edits import ClipEdit, Editing
 from modality_interference.media.image import load_image
 from modality_interference.media.reference import UnreadMedium
 
@@ -125,6 +127,55 @@ def test_videos_are_cut_or_padded_with_the_last_frame(tmp_path: Path):
     few, many = ([frame.tobytes() for frame in video] for video in alone["videos"])
     assert (len(few), len(many)) == (4, 8) and len(set(many)) > 4
     assert [[frame.tobytes() for frame in video] for video in fitted["videos"]] == [many[:4], few + few[-1:] * 4]
+
+
+def test_frames_are_shuffled_or_frozen_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The frames that the model gets, against PyAV's own decoding of the file; which is opened once."""
+    path = str(write_clip(tmp_path / "clip.mp4", fps=8, seconds=3))
+    decoded, _ = read_frames(Path(path))
+    opened = []
+    stock = av.open
+    monkeypatch.setattr(av, "open", lambda path, *args, **keys: opened.append(path) or stock(path, *args, **keys))
+    media = [UnreadMedium(path)]
+    media += [UnreadMedium(path, edit=ClipEdit(Editing.SHUFFLED, seed)) for seed in (1, 1, 2)]
+    media += [UnreadMedium(path, edit=ClipEdit(Editing.FROZEN, 50))]
+    mm_plugin = plugin()
+    with MediaReader(mm_plugin, 4).installed():
+        read = mm_plugin._regularize_videos(media, **SETTINGS)
+
+    assert len(opened) == 1
+    # LLaMA-Factory counts them at `video_fps`, 4, and the file has 8
+    sampled = decoded[[round(2 * place) for place in read["frames_indices"][0]]]
+    own, shuffled, again, other, frozen = (np.stack(list(map(np.asarray, video))) for video in read["videos"])
+    assert len(own) == 12 and np.array_equal(own, sampled)
+    order = [int(np.flatnonzero([np.array_equal(frame, one) for one in sampled])[0]) for frame in shuffled]
+    assert sorted(order) == list(range(12)) and order != sorted(order)
+    assert np.array_equal(shuffled, again) and not np.array_equal(shuffled, other)
+    assert np.array_equal(frozen, np.stack([sampled[6]] * 12))
+    for key in ("fps_per_video", "durations", "frames_indices"):
+        assert all(np.array_equal(item, read[key][0]) for item in read[key])
+
+
+def test_a_clip_of_one_frame_has_no_other_order(tmp_path: Path):
+    path = str(write_clip(tmp_path / "clip.mp4", fps=8, seconds=1 / 8))
+    mm_plugin = plugin()
+    with MediaReader(mm_plugin, 4).installed(), pytest.raises(Unusable, match="all the same") as found:
+        mm_plugin._regularize_videos([UnreadMedium(path, edit=ClipEdit(Editing.SHUFFLED, 1))], **SETTINGS)
+
+    assert found.value.kind == "video that stands still"
+
+
+def test_audio_is_shifted_exactly(tmp_path: Path):
+    path = write_audio(tmp_path / "horn.wav", "horn", seconds=1.5)
+    decoded, rate = read_audio(path)
+    edits = [ClipEdit(Editing.SHIFTED, milliseconds) for milliseconds in (250, -250)]
+    own, later, earlier = audios(str(path), *(UnreadMedium(str(path), edit=edit) for edit in edits))
+    quarter = rate // 4
+    np.testing.assert_allclose(own, decoded, atol=1e-6)
+    np.testing.assert_array_equal(later, np.concatenate([np.zeros(quarter, np.float32), own[:-quarter]]))
+    np.testing.assert_array_equal(earlier, np.concatenate([own[quarter:], np.zeros(quarter, np.float32)]))
+    with pytest.raises(Unusable, match="lasts 1.50 s, and is shifted by 2 s"):
+        audios(UnreadMedium(str(path), edit=ClipEdit(Editing.SHIFTED, 2000)))
 
 
 def test_each_is_read_once_while_it_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -569,6 +569,27 @@ def test_videos_must_be_there_and_be_read(good):
     assert problem.endswith(" (row 2)")
 
 
+def test_clips_that_an_edit_leaves_as_they_are(good):
+    """Of a clip that stands still frames have no other order, and a second of sound cannot be shifted by two."""
+    write_clip(good / "moving.mp4", seconds=3, fps=4)
+    write_clip(good / "still.mp4", seconds=1, fps=4, times=[0.0])
+    rows = [
+        {"q": "What happens?", "o": ["a", "b"], "a": "A", "clip": name, "sound": name}
+        for name in ("moving.mp4", "still.mp4")
+    ]
+    (good / "clips.json").write_text(json.dumps(rows))
+    columns = {"question": "q", "choices": "o", "answer": "a", "videos": "clip", "audios": "sound"}
+    twins = {"relevant": ["video", "audio"], "counterfactuals": ["shuffled_frames", "frozen_frames", "shifted_audio"]}
+    add(good, "clips", {"file_name": "clips.json", **CHOICE, "columns": columns, "twins": twins})
+    findings = check_dataset_folder(good, 4)
+    assert not findings.messages
+    notes = "\n".join(findings.notes["clips"])
+    for name in ("shuffled_frames", "frozen_frames"):
+        assert f"1 x counterfactual_{name} row, video that stands still (first: row 1: " in notes
+
+    assert "1 x counterfactual_shifted_audio row, audio too short to shift (first: row 1: " in notes
+
+
 def test_no_json_reader_meets_what_would_crash_it(tmp_path):
     def deep(text: str) -> bool:
         (tmp_path / "x.json").write_text(text)

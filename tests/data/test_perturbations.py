@@ -172,6 +172,37 @@ def other_rows(rows: list[dict], **settings: object) -> RawDataset:
     return RawDataset("pets", "multiple_choice_twins", spec, {"images": "image"}, other_rows=rows, **settings)
 
 
+CLIP = replace(
+    TEXT_ONLY,
+    prompt=[user("<video><audio>What happens?")],
+    media=no_media() | {Modality.VIDEO: ("row:0",), Modality.AUDIO: ("row:0",)},
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "reference"),
+    [
+        ("shuffled_frames", Modality.VIDEO, r"shuffled:\d+:row:0"),
+        ("frozen_frames", Modality.VIDEO, "frozen:50:row:0"),
+        ("shifted_audio", Modality.AUDIO, "shifted:-?2000:row:0"),
+    ],
+)
+def test_clips_are_edited_by_reference(name: str, changed: Modality, reference: str):
+    twin = apply(name, CLIP)
+    assert twin is not None and replace(twin, media=CLIP.media) == CLIP
+    assert re.fullmatch(reference, twin.media[changed][0])
+    assert {key: media for key, media in twin.media.items() if key is not changed} == {
+        key: media for key, media in CLIP.media.items() if key is not changed
+    }
+    assert apply(name, CLIP.with_removed(changed)) is None  # black frames have no order, silence no time
+    assert apply(name, TEXT_ONLY) is None
+
+
+def test_audio_is_shifted_either_way_by_what_is_asked():
+    found = {apply("shifted_audio", CLIP, seed=seed, seconds=0.25).media[Modality.AUDIO][0] for seed in range(20)}
+    assert found == {"shifted:250:row:0", "shifted:-250:row:0"}
+
+
 def test_irrelevant_image_borrows_from_another_row():
     dataset = other_rows([{"image": "own.png"}, {"image": None}, {"image": ["a.png", "b.png"]}])
     context = RowContext(dataset, 0, {Modality.IMAGE: ["own.png"]})

@@ -16,6 +16,7 @@ from modality_interference.endpoint.media import (
     encode_video,
     sampled_frames,
 )
+from modality_interference.media.edits import ClipEdit, Editing
 from modality_interference.media.image import load_image
 from modality_interference.media.reference import UnreadMedium
 from modality_interference.modality import Modality
@@ -102,6 +103,23 @@ def test_sound_is_sent_as_wav(tmp_path):
     padded, _ = samples(encode_audio(UnreadMedium(short, like=long)).data)
     assert len(cut) == pytest.approx(16000, abs=2048) and np.array_equal(cut, heard[: len(cut)])
     assert len(padded) == len(heard) and not padded[len(cut) :].any()
+
+
+def test_edited_clips_are_sent_edited(tmp_path):
+    clip = str(write_clip(tmp_path / "a.mp4", seconds=1, fps=8, rate=16000))
+    shuffled, frozen, later = (
+        UnreadMedium(clip, edit=ClipEdit(how, number))
+        for how, number in ((Editing.SHUFFLED, 1), (Editing.FROZEN, 50), (Editing.SHIFTED, 250))
+    )
+    own = [image.tobytes() for image in sampled_frames(UnreadMedium(clip), 4)]
+    other = [image.tobytes() for image in sampled_frames(shuffled, 4)]
+    assert sorted(other) == sorted(own) and other != own
+    assert [image.tobytes() for image in sampled_frames(frozen, 4)] == [own[2]] * 4
+    still, _ = decoded(encode_video(frozen).data, tmp_path / "still.mp4")
+    whole, _ = decoded(encode_video(UnreadMedium(clip)).data, tmp_path / "own.mp4")
+    assert len(still) == 8 and all(np.abs(np.subtract(frame, whole[4], dtype=float)).mean() < 8 for frame in still)
+    heard, shifted = (samples(encode_audio(medium).data)[0] for medium in (UnreadMedium(clip), later))
+    assert not shifted[:4000].any() and np.array_equal(shifted[4000:], heard[:-4000])
 
 
 def test_frames_are_evenly_spread(tmp_path):

@@ -5,6 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modality_interference.errors import ModalityInterferenceError
+from modality_interference.media.edits import ClipEdit, Editing
+from modality_interference.media.image import load_image
 from modality_interference.media.reference import (
     CanvasKind,
     CanvasReference,
@@ -13,6 +15,7 @@ from modality_interference.media.reference import (
     Hiding,
     StoredReference,
     UnreadMedium,
+    edited_reference,
     find_medium,
     fitted_reference,
     is_removed,
@@ -23,7 +26,13 @@ from modality_interference.media.reference import (
 
 COLUMNS = st.sampled_from(["row", "extra"])
 LENGTHS = st.none() | st.builds(StoredReference, COLUMNS, st.integers(0, 10**9))
+EDITS = st.one_of(
+    st.builds(ClipEdit, st.just(Editing.SHUFFLED), st.integers(0, 2**63 - 1)),
+    st.builds(ClipEdit, st.just(Editing.FROZEN), st.integers(0, 100)),
+    st.builds(ClipEdit, st.just(Editing.SHIFTED), st.integers(-60_000, 60_000).filter(bool)),
+)
 STORED = st.builds(StoredReference, COLUMNS, st.integers(0, 10**9), st.booleans(), LENGTHS)
+EDITED = st.builds(StoredReference, COLUMNS, st.integers(0, 10**9), st.just(False), LENGTHS, EDITS)
 FILES = st.builds(FileReference, st.text().map("/{}".format))
 IMAGES = FILES | STORED.filter(lambda reference: not reference.removed and reference.like is None)
 SIZES = st.tuples(st.integers(1, 8192), st.integers(1, 8192)) | IMAGES
@@ -33,7 +42,7 @@ CANVASES = st.builds(CanvasReference, st.sampled_from(CanvasKind), st.integers(0
 HIDDEN = st.builds(HiddenReference, st.sampled_from(Hiding), st.integers(0, 2**63), st.integers(1, 100), IMAGES)
 
 
-@given(STORED | FILES | CANVASES | HIDDEN)
+@given(STORED | EDITED | FILES | CANVASES | HIDDEN)
 def test_references_round_trip(reference):
     assert parse(str(reference)) == reference
 
@@ -45,6 +54,9 @@ def test_references_round_trip(reference):
         ("extra:12", StoredReference("extra", 12)),
         ("removed:extra:1", StoredReference("extra", 1, removed=True)),
         ("extra:2:row:1", StoredReference("extra", 2, like=StoredReference("row", 1))),
+        ("shuffled:7:row:0", StoredReference("row", 0, edit=ClipEdit(Editing.SHUFFLED, 7))),
+        ("frozen:50:row:0", StoredReference("row", 0, edit=ClipEdit(Editing.FROZEN, 50))),
+        ("shifted:-2000:row:1", StoredReference("row", 1, edit=ClipEdit(Editing.SHIFTED, -2000))),
         ("file:/pool/a:b.png", FileReference("/pool/a:b.png")),
         ("canvas:noise:7:32x24", CanvasReference(CanvasKind.NOISE, 7, (32, 24))),
         ("hidden:masked:9:60:row:1", HiddenReference(Hiding.MASKED, 9, 60, StoredReference("row", 1))),
@@ -76,6 +88,12 @@ def test_finding_videos_and_audio():
         ("", "malformed"),
         ("removed:", "malformed"),
         ("removed:removed:row:0", "malformed"),
+        ("shuffled:row:0", "malformed"),
+        ("shuffled:-1:row:0", "malformed"),
+        ("frozen:101:row:0", "malformed"),
+        ("shifted:0:row:0", "malformed"),
+        ("removed:shifted:5:row:0", "malformed"),
+        ("hidden:blurred:0:10:frozen:50:row:0", "not a stored image"),
         ("removed:file:/etc/passwd", "malformed"),
         ("row:0:row:1", "names a medium that the row does not have"),
         ("row:0:row:0:row:0", "malformed"),
@@ -87,6 +105,19 @@ def test_finding_videos_and_audio():
 def test_references_to_nothing(reference: str, message: str):
     with pytest.raises(ModalityInterferenceError, match=message):
         find_medium(reference, ["a"], [])
+
+
+def test_edits_of_videos_and_audio():
+    edit = ClipEdit(Editing.FROZEN, 50)
+    assert edited_reference("row:1", edit) == "frozen:50:row:1" and edited_reference("removed:row:1", edit) is None
+    assert find_medium("frozen:50:row:1", ["a", "b"], []) == UnreadMedium("b", edit=edit)
+    assert fitted_reference("extra:0", "frozen:50:row:1") == "extra:0:row:1"
+    assert removed_reference("frozen:50:row:1") == "removed:row:1" and not is_removed("frozen:50:row:1")
+    with pytest.raises(ModalityInterferenceError, match="can be edited, and once"):
+        edited_reference("frozen:50:row:1", edit)
+
+    with pytest.raises(ModalityInterferenceError, match="only videos and audio can be removed or edited"):
+        load_image("frozen:50:row:0", [b""], [])
 
 
 def test_only_stored_media_have_a_length():

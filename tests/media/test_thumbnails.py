@@ -125,6 +125,18 @@ class TestFilmStrips:
         assert pixels(shown).shape == pixels(thumbnail(path)).shape
         assert not any(panel.any() for panel in panels(shown, 64))
 
+    def test_of_shuffled_and_of_frozen_frames(self, tmp_path: Path):
+        paths = [str(tmp_path / f"{index}.png") for index in range(8)]
+        for index, path in enumerate(paths):
+            Image.new("RGB", (32, 16), (30 * index, 0, 0)).save(path)
+
+        shuffled, frozen = (thumbnail(paths, reference=f"{edit}:row:0") for edit in ("shuffled:1", "frozen:50"))
+        assert shuffled.caption == "0.png and 7 more, frames shuffled, 8 frames, 32 × 16"
+        shown = [panel[0, 0, 0] for panel in panels(shuffled, 32)]
+        assert sorted(shown) == [30, 90, 150, 210] != shown
+        assert frozen.caption == "0.png and 7 more, one frame throughout, 8 frames, 32 × 16"
+        assert [panel[0, 0, 0] for panel in panels(frozen, 32)] == [120] * 4
+
     def test_of_a_list_of_images(self, tmp_path: Path):
         paths = [str(tmp_path / f"{index}.png") for index in range(8)]
         for index, path in enumerate(paths):
@@ -153,6 +165,15 @@ class TestSpectrograms:
         light = pixels(audio(str(write_samples(tmp_path / "tone.wav", samples)))).astype(int).sum(axis=(0, 2))
         quarter = len(light) // 4
         assert light[: quarter - 4].min() > 10 * light[quarter + 8 :].max()
+
+    def test_shifted_audio_is_shown_where_it_is_heard(self, tmp_path: Path):
+        times = np.arange(32000) / 16000
+        samples = 0.3 * np.sin(2 * np.pi * 1000 * times) * (times < 0.5)
+        shown = audio(str(write_samples(tmp_path / "tone.wav", samples)), "shifted:1500:row:0")
+        assert shown.caption == "tone.wav, 1.5 s later, 2.0 s"
+        light = pixels(shown).astype(int).sum(axis=(0, 2))
+        quarter = len(light) // 4
+        assert light[-quarter + 4 :].min() > 10 * light[: -quarter - 8].max()
 
     def test_louder_is_brighter(self, tmp_path: Path):
         paths = [write_audio(tmp_path / f"{loud}.wav", amplitude=loud) for loud in (0.001, 0.01, 0.1)]

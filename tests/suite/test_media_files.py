@@ -63,6 +63,21 @@ def test_audio(media):
     assert len(padded) == 32000 and np.array_equal(padded[:16000], samples) and not padded[16000:].any()
 
 
+def test_edited_media(media):
+    _, own = video(media, "row:0:row:0")
+    _, still = video(media, "frozen:50:row:0")
+    _, shuffled = video(media, "shuffled:1:row:0")
+    assert len(still) == len(shuffled) == len(own) == 8
+    assert all(np.abs(np.subtract(frame, own[4], dtype=float)).mean() < 6 for frame in still)
+    order = [
+        int(np.argmin([np.abs(np.subtract(frame, one, dtype=float)).mean() for one in own])) for frame in shuffled
+    ]
+    assert sorted(order) == list(range(8)) and order != sorted(order)
+    _, samples = audio(media, "row:0")
+    _, earlier = audio(media, "shifted:-500:row:0")
+    assert np.array_equal(earlier[:8000], samples[8000:]) and not earlier[8000:].any()
+
+
 def test_lists_of_frames_are_refused(media):
     with pytest.raises(Unusable, match="video as a list of frames"):
         media_file(Modality.VIDEO, "row:0", [["1.png", "2.png"]], [])

@@ -16,6 +16,7 @@ from ..compat import IgnoresImagesArgument, opened_as
 from ..errors import Unusable
 from ..media.audio import read_audio
 from ..media.container import check_file, explained, unusable
+from ..media.edits import edited_frames, edited_samples
 from ..media.image import read_image
 from ..media.reference import UnreadMedium
 from ..media.video import opened_video, rgb_conversion
@@ -123,6 +124,9 @@ class MediaReader:
             like = self._video(stock, UnreadMedium(video.like), settings)
             read = {**like, "videos": [_fitted_frames(read["videos"][0], len(like["videos"][0]))]}
 
+        if video.edit is not None:
+            return {**read, "videos": [edited_frames(read["videos"][0], Image.Image.tobytes, video.edit)]}
+
         if not video.removed:
             return read
 
@@ -137,6 +141,9 @@ class MediaReader:
         if audio.like is not None:
             samples = _fitted_samples(samples, len(self._audio(UnreadMedium(audio.like), rate)))
 
+        if audio.edit is not None:
+            return edited_samples(samples, rate, audio.edit)
+
         return np.zeros_like(samples) if audio.removed else samples
 
 
@@ -148,7 +155,7 @@ def _key(medium: Any) -> Any:
     """What tells media apart."""
     unread = _unread(medium)
     sources = (source if isinstance(source, str) else repr(source) for source in (unread.source, unread.like))
-    return (*sources, unread.removed)
+    return (*sources, unread.removed, unread.edit)
 
 
 def _fitted_frames(frames: list[Image.Image], length: int) -> list[Image.Image]:

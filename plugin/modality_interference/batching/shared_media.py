@@ -142,6 +142,6 @@ def _identity(medium: Any) -> Hashable:
         return medium.size, medium.mode, blake2b(medium.tobytes(), digest_size=16).digest()
 
     if isinstance(medium, UnreadMedium) and isinstance(medium.source, str) and isinstance(medium.like, str | None):
-        return medium.source, medium.removed, medium.like
+        return medium.source, medium.removed, medium.like, medium.edit
 
     return id(medium)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from PIL.Image import Image
@@ -10,6 +11,7 @@ from ..data.records import Reason, TwinRecord, Variant
 from ..errors import ModalityInterferenceError, Unusable
 from ..files import MediaFolders
 from ..media.audio import read_audio
+from ..media.edits import ClipEdit, check_audio, check_video
 from ..media.image import image_name, image_remark, load_image
 from ..media.reference import find_medium
 from ..media.video import try_video
@@ -120,7 +122,7 @@ def _read_media(example: Example, record: TwinRecord, clips: "TriedClips") -> No
                 stored = [example.aligned[f"_{own}{MEDIA[modality]}"] for own in ("", "twin_")]
                 for reference in row.media[modality]:
                     medium = find_medium(reference, *stored)
-                    clips.read(modality, medium.source)
+                    clips.read(modality, medium.source, medium.edit)
                     if medium.like is not None:
                         clips.read(modality, medium.like)
         except ModalityInterferenceError as error:
@@ -134,29 +136,39 @@ def _read_media(example: Example, record: TwinRecord, clips: "TriedClips") -> No
             example.lost.append(row)
 
 
-_READERS: dict[Modality, Callable[[Any], Any]] = {Modality.VIDEO: try_video, Modality.AUDIO: read_audio}
-
-
 class TriedClips:
     """Videos and audio that have been read once: rows share them."""
 
     def __init__(self) -> None:
-        self._problems: dict[tuple[Modality, str], Unusable | None] = {}
+        self._tried: dict[tuple[Modality, str], Unusable | Callable[[ClipEdit], None]] = {}
 
-    def read(self, modality: Modality, source: Any) -> None:
+    def read(self, modality: Modality, source: Any, edit: ClipEdit | None = None) -> None:
         """Read a video or an audio.
 
         Raises:
-            Unusable: it cannot be read.
+            Unusable: it cannot be read, or its edit makes no other one.
         """
         key = (modality, repr(source))
-        if key not in self._problems:
+        if key not in self._tried:
             try:
-                _READERS[modality](source)
+                self._tried[key] = _tried_video(source) if modality is Modality.VIDEO else _tried_audio(source)
             except Unusable as error:
-                self._problems[key] = error
-            else:
-                self._problems[key] = None
+                self._tried[key] = error
 
-        if (problem := self._problems[key]) is not None:
-            raise problem
+        found = self._tried[key]
+        if isinstance(found, Unusable):
+            raise found
+
+        if edit is not None:
+            found(edit)
+
+
+def _tried_video(source: Any) -> Callable[[ClipEdit], None]:
+    """What looks whether an edit makes another video of this one."""
+    return partial(check_video, try_video(source))
+
+
+def _tried_audio(source: Any) -> Callable[[ClipEdit], None]:
+    """Likewise of an audio."""
+    track = read_audio(source)
+    return partial(check_audio, track.samples.shape[-1], track.rate, not track.samples.any())

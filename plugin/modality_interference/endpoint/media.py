@@ -15,6 +15,7 @@ from PIL import Image
 from ..data.sample import References
 from ..media.audio import read_audio
 from ..media.container import explained
+from ..media.edits import edited_frames, edited_samples
 from ..media.image import image_remark, load_image, read_image, stored_bytes
 from ..media.reference import UnreadMedium, find_medium
 from ..media.video import decode_video, opened_video, rgb_conversion
@@ -202,6 +203,8 @@ def encode_audio(medium: UnreadMedium) -> Medium:
 
     if medium.removed:
         samples = np.zeros_like(samples)
+    elif medium.edit is not None:
+        samples = edited_samples(samples, rate, medium.edit)
 
     stream = io.BytesIO()
     with wave.open(stream, "wb") as file:
@@ -245,18 +248,18 @@ def sampled_frames(medium: UnreadMedium, count: int) -> list[Image.Image]:
     """
     times = _shown(medium.source if medium.like is None else medium.like).times
     chosen = sorted({round(place) for place in np.linspace(0, len(times) - 1, count)})
-    return list(_frames_at(medium, [times[number] for number in chosen]))
+    return list(_shown_frames(medium, [times[number] for number in chosen]))
 
 
 def encode_video(medium: UnreadMedium) -> Medium:
-    """A video file without sound: a file's own frames as they are; frames that were removed or fitted as H.264 in an MP4.
+    """A video file without sound: a file's own frames as they are; those that were removed, fitted or edited as H.264 in an MP4.
 
     Sound is a modality of its own, which twins change by itself.
 
     Raises:
         Unusable: it cannot be read, or not be put into an MP4.
     """
-    if isinstance(medium.source, str) and medium.like is None and not medium.removed:
+    if isinstance(medium.source, str) and medium == UnreadMedium(medium.source):
         data = _without_sound(medium.source)
         return Medium(Modality.VIDEO, "video/mp4", data, sha256(data).hexdigest())
 
@@ -267,7 +270,7 @@ def encode_video(medium: UnreadMedium) -> Medium:
             "libx264" if "libx264" in av.codecs_available else "mpeg4", rate=_rate(times)
         )
         track.pix_fmt, track.codec_context.thread_count = "yuv420p", 1
-        for number, image in enumerate(_frames_at(medium, times)):
+        for number, image in enumerate(_shown_frames(medium, times)):
             if not number:  # the codec takes even sizes alone
                 track.width, track.height = (max(2, side // 2 * 2) for side in image.size)
 
@@ -297,6 +300,12 @@ def _without_sound(path: str) -> bytes:
                 target.mux(packet)
 
     return stream.getvalue()
+
+
+def _shown_frames(medium: UnreadMedium, times: Sequence[float]) -> Iterable[Image.Image]:
+    """As `_frames_at`, after the medium's edit."""
+    frames = _frames_at(medium, times)
+    return frames if medium.edit is None else edited_frames(frames, Image.Image.tobytes, medium.edit)
 
 
 def _frames_at(medium: UnreadMedium, times: Sequence[float]) -> Iterator[Image.Image]:

@@ -256,9 +256,9 @@ def _find(reference: StoredReference | FileReference, images: Sequence[Any], ext
     if isinstance(reference, FileReference):
         return reference.path
 
-    if reference.removed:
+    if reference.removed or reference.edit is not None:
         raise ModalityInterferenceError(
-            f"media reference `{reference}` names an image, and only videos and audio can be removed; use a canvas."
+            f"media reference `{reference}` names an image, and only videos and audio can be removed or edited; use a canvas."
         )
 
     return reference.find(images, extra_images)

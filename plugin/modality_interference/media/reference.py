@@ -7,7 +7,9 @@
 - `text:<seed>:<percent-encoded words>:row:0`: that image with words written on it; with `<width>x<height>`, on a plain canvas;
 - `hidden:<blurred|masked>:<seed>:<percent>:row:0`: that image blurred, or with patches of it masked;
 - `extra:0:row:0`: the first, cut or padded to the length of the second, both videos or both audios;
-- `removed:row:0`: as many black frames of that size as that video has; silence as long as that audio.
+- `removed:row:0`: as many black frames of that size as that video has; silence as long as that audio;
+- `shuffled:<seed>:row:0`, `frozen:<percent>:row:0`: that video's frames in another order; its frame at that place, throughout;
+- `shifted:<milliseconds>:row:0`: that audio later, or earlier where the number is negative.
 """
 
 import os
@@ -19,6 +21,7 @@ from typing import Any, Literal, cast
 from urllib.parse import quote, unquote
 
 from ..errors import ModalityInterferenceError
+from .edits import ClipEdit, Editing
 
 
 MAX_CANVAS_SIDE = 8192  # pixels
@@ -29,7 +32,9 @@ _HIDDEN_PARTS = re.compile(
     r"hidden:(?P<how>blurred|masked):(?P<seed>\d+):(?P<percent>[1-9]\d?|100):(?P<image>.+)", re.ASCII | re.DOTALL
 )
 _STORED = re.compile(
-    r"(?P<removed>removed:)?(?P<column>row|extra):(?P<index>\d+)(:(?P<like>row|extra):(?P<like_index>\d+))?", re.ASCII
+    r"((?P<removed>removed):|(?P<edit>shuffled:(0|[1-9]\d{0,18})|frozen:(\d|[1-9]\d|100)|shifted:-?[1-9]\d{0,8}):)?"
+    r"(?P<column>row|extra):(?P<index>\d+)(:(?P<like>row|extra):(?P<like_index>\d+))?",
+    re.ASCII,
 )
 _CANVAS_SIZE = re.compile(r"([1-9]\d{0,4})x([1-9]\d{0,4})", re.ASCII)
 
@@ -51,16 +56,19 @@ class StoredReference:
         index: of the medium among these.
         removed: whether black frames or silence take its place.
         like: the video or audio whose length it takes; None for its own length.
+        edit: what is done with its frames or samples; never of one that is removed.
     """
 
     column: Literal["row", "extra"]
     index: int
     removed: bool = False
     like: "StoredReference | None" = None
+    edit: ClipEdit | None = None
 
     def __str__(self) -> str:
         length = "" if self.like is None else f":{self.like.column}:{self.like.index}"
-        return f"{_REMOVED if self.removed else ''}{self.column}:{self.index}{length}"
+        edit = "" if self.edit is None else f"{self.edit}:"
+        return f"{_REMOVED if self.removed else edit}{self.column}:{self.index}{length}"
 
     def find(self, own: Sequence[Any], extra: Sequence[Any]) -> Any:
         """The medium.
@@ -183,7 +191,8 @@ def parse(text: str) -> Reference:
 
     if found := _STORED.fullmatch(text):
         like = _stored(found["like"], found["like_index"]) if found["like"] else None
-        return replace(_stored(found["column"], found["index"]), removed=bool(found["removed"]), like=like)
+        edit = _edit(found["edit"]) if found["edit"] else None
+        return replace(_stored(found["column"], found["index"]), removed=bool(found["removed"]), like=like, edit=edit)
 
     raise ModalityInterferenceError(
         f"media reference `{text}` is malformed; allowed: `row:0`, `extra:0`, `removed:row:0`, `file:/absolute/path`, "
@@ -193,6 +202,11 @@ def parse(text: str) -> Reference:
 
 def _stored(column: str, index: str) -> StoredReference:
     return StoredReference(cast(Literal["row", "extra"], column), int(index))
+
+
+def _edit(text: str) -> ClipEdit:
+    how, number = text.split(":")
+    return ClipEdit(Editing(how), int(number))
 
 
 def _parse_canvas(text: str) -> CanvasReference:
@@ -247,7 +261,7 @@ def _parse_image(part: str, text: str) -> StoredReference | FileReference:
     """The image that the part of the reference `text` names."""
     image = parse(part)
     generated = isinstance(image, (CanvasReference, WrittenReference, HiddenReference))
-    if generated or getattr(image, "removed", False) or getattr(image, "like", None):
+    if generated or (isinstance(image, StoredReference) and (image.removed or image.like or image.edit)):
         raise ModalityInterferenceError(f"media reference `{text}` is malformed: `{part}` is not a stored image.")
 
     return cast(StoredReference | FileReference, image)
@@ -275,7 +289,26 @@ def removed_reference(text: str) -> str:
             f"media reference `{text}`: only a row's own or borrowed media can be removed."
         )
 
-    return str(replace(reference, removed=True))
+    return str(replace(reference, removed=True, edit=None))
+
+
+def edited_reference(text: str, edit: ClipEdit) -> str | None:
+    """Reference to a video or an audio after an edit; None where it is one that is removed: black frames have no order.
+
+    Args:
+        text: refers to the video or audio, which no other edit has changed.
+        edit: what is done with it.
+
+    Raises:
+        ModalityInterferenceError: it names no video or audio of a row.
+    """
+    reference = parse(text)
+    if not isinstance(reference, StoredReference) or reference.edit is not None:
+        raise ModalityInterferenceError(
+            f"media reference `{text}`: only a row's own or borrowed media can be edited, and once."
+        )
+
+    return None if reference.removed else str(replace(reference, edit=edit))
 
 
 def fitted_reference(text: str, own: str) -> str:
@@ -295,7 +328,7 @@ def fitted_reference(text: str, own: str) -> str:
         )
 
     medium, like = cast(list[StoredReference], references)
-    return str(replace(medium, like=replace(like, removed=False, like=None)))
+    return str(replace(medium, like=replace(like, removed=False, like=None, edit=None)))
 
 
 def is_removed(text: str) -> bool:
@@ -312,11 +345,13 @@ class UnreadMedium:
         removed: whether its frames shall be black, its samples silent.
         like: likewise, the medium whose length it takes: it is cut, or padded with its last frame or with silence. None for
             its own length.
+        edit: what is done with its frames or samples.
     """
 
     source: Any
     removed: bool = False
     like: Any = None
+    edit: ClipEdit | None = None
 
 
 def find_medium(text: str, own: Sequence[Any], extra: Sequence[Any]) -> UnreadMedium:
@@ -338,7 +373,7 @@ def find_medium(text: str, own: Sequence[Any], extra: Sequence[Any]) -> UnreadMe
         )
 
     like = None if reference.like is None else reference.like.find(own, extra)
-    return UnreadMedium(reference.find(own, extra), reference.removed, like)
+    return UnreadMedium(reference.find(own, extra), reference.removed, like, reference.edit)
 
 
 def first_file_name(columns: Iterable[Sequence[Any]]) -> str:

@@ -22,6 +22,7 @@ from ..modality import Modality
 from ..results import MediaThumbnail
 from .audio import MIN_AUDIO_SECONDS, decode_audio
 from .container import main_track, open_medium
+from .edits import Editing, edited_frames, edited_samples
 from .image import load_image
 from .reference import UnreadMedium, find_medium
 from .video import frames_at, rgb_conversion, time_span
@@ -56,12 +57,11 @@ GAP_COLOUR = (128, 128, 128)  # seen on a light page, on a dark one and between 
 FRAME_SIZE = (96, 96)  # pixels; larger frames are made smaller
 
 
-def film_strip(source: Any, black: bool) -> tuple[str, str]:
-    """Draw the strip of a video.
+def film_strip(video: UnreadMedium) -> tuple[str, str]:
+    """Draw the strip of a video; of shuffled frames those of the strip are in another order.
 
     Args:
-        source: a path, or a list of images.
-        black: whether its frames are black ones of its size.
+        video: a path, or a list of images; where it is removed, its frames are black ones of its size.
 
     Returns:
         The strip as a `data:` URI, and the video's length and size in words.
@@ -70,31 +70,38 @@ def film_strip(source: Any, black: bool) -> tuple[str, str]:
         Unusable: it holds no frames, for example.
         Exception: whatever PyAV and PIL stumble over.
     """
-    frames, length = _listed_frames(source) if isinstance(source, (list, tuple)) else _decoded_frames(source)
+    frozen = video.edit if video.edit is not None and video.edit.how is Editing.FROZEN else None
+    places = [(part + 0.5) / FRAMES for part in range(FRAMES)] if frozen is None else [frozen.number / 100]
+    read = _listed_frames if isinstance(video.source, (list, tuple)) else _decoded_frames
+    frames, length = read(video.source, places)
     width, height = frames[0].size
-    if black:
+    if video.removed:
         frames = [Image.new("RGB", frame.size) for frame in frames]
+    elif frozen is not None:
+        frames *= FRAMES
+    elif video.edit is not None:
+        frames = edited_frames(frames, Image.Image.tobytes, video.edit)
 
     strip = _image_uri(_side_by_side(frames), exact=max(width, height) <= SMALL)
     return strip, f"{length}, {width} × {height}"
 
 
-def _listed_frames(source: Sequence[Any]) -> tuple[list[Image.Image], str]:
-    """Frames from the middles of as many equal parts of a list of images."""
+def _listed_frames(source: Sequence[Any], places: Sequence[float]) -> tuple[list[Image.Image], str]:
+    """The frames at some places of a list of images, in shares of its length; each frame once."""
     count = len(source)
-    indices = dict.fromkeys((2 * part + 1) * count // (2 * FRAMES) for part in range(FRAMES))
+    indices = dict.fromkeys(min(count - 1, int(place * count)) for place in places)
     return [load_image(f"row:{index}", source, ()).convert("RGB") for index in indices], f"{count} frames"
 
 
-def _decoded_frames(path: str) -> tuple[list[Image.Image], str]:
-    """The frames that are shown in the middles of as many equal parts of a video file; each frame once."""
+def _decoded_frames(path: str, places: Sequence[float]) -> tuple[list[Image.Image], str]:
+    """The frames that are shown at some times of a video file, in shares of its length; each frame once."""
     with open_medium(path) as container:
         track = main_track(container, "video")
         if track is None:
             raise Unusable("file without video", "it has no video track", path)
 
         start, seconds = time_span(container, track)
-        frames = frames_at(container, track, (start + seconds * (part + 0.5) / FRAMES for part in range(FRAMES)))
+        frames = frames_at(container, track, (start + seconds * place for place in places))
         if not frames:
             raise Unusable("video without frames", "not one frame can be decoded", path)
 
@@ -128,12 +135,11 @@ _SPECTRUM = 1024  # samples, zeros included: so many that no row of the image is
 _FLOOR = 1e-12  # power
 
 
-def spectrogram(source: Any, silent: bool) -> tuple[str, str]:
+def spectrogram(audio: UnreadMedium) -> tuple[str, str]:
     """Draw the spectrogram of an audio.
 
     Args:
-        source: a path.
-        silent: whether there is silence of its length.
+        audio: a path; where it is removed, silence of its length.
 
     Returns:
         The image as a `data:` URI, and the audio's length in words.
@@ -142,13 +148,16 @@ def spectrogram(source: Any, silent: bool) -> tuple[str, str]:
         Unusable: it holds no samples, or too few.
         Exception: whatever PyAV stumbles over.
     """
-    samples = _samples(source)
+    samples = _samples(audio.source, LONGEST + 1 + (abs(audio.edit.number) // 1000 if audio.edit is not None else 0))
     if len(samples) < MIN_AUDIO_SECONDS * RATE:
-        raise Unusable("audio too short", f"{len(samples)} samples at {RATE} Hz", source)
+        raise Unusable("audio too short", f"{len(samples)} samples at {RATE} Hz", audio.source)
+
+    if audio.edit is not None:
+        samples = edited_samples(samples, RATE, audio.edit)
 
     shown = samples[: LONGEST * RATE]
     length = f"{len(samples) / RATE:.1f} s" if len(samples) == len(shown) else f"the first {LONGEST} s"
-    return _image_uri(_draw(np.zeros_like(shown) if silent else shown), exact=False), length
+    return _image_uri(_draw(np.zeros_like(shown) if audio.removed else shown), exact=False), length
 
 
 def _draw(samples: NDArray[np.float32]) -> Image.Image:
@@ -170,14 +179,14 @@ def _draw(samples: NDArray[np.float32]) -> Image.Image:
     return Image.fromarray(colours[..., :3])
 
 
-def _samples(path: str) -> NDArray[np.float32]:
-    """The beginning of the main audio track, mixed to one channel: a little more than `LONGEST` where there is more."""
+def _samples(path: str, seconds: float) -> NDArray[np.float32]:
+    """The beginning of the main audio track, mixed to one channel: a little more than so many seconds where there is more."""
     with open_medium(path) as container:
         track = main_track(container, "audio")
         if track is None:
             raise Unusable("file without audio", "it has no audio track", path)
 
-        decoded = decode_audio(container, track, mono_rate=RATE, seconds=LONGEST + 1)
+        decoded = decode_audio(container, track, mono_rate=RATE, seconds=seconds)
 
     return decoded.samples[0]
 
@@ -188,11 +197,11 @@ class _Drawing:
 
     Attributes:
         removed: what there is in place of one that was removed.
-        draw: makes a `data:` URI and a length in words; takes the source and whether it is removed.
+        draw: makes a `data:` URI and a length in words.
     """
 
     removed: str
-    draw: Callable[[Any, bool], tuple[str, str]]
+    draw: Callable[[UnreadMedium], tuple[str, str]]
 
 
 _DRAWINGS = {
@@ -225,9 +234,10 @@ def clip_thumbnails(
 
 def _thumbnail(medium: UnreadMedium, modality: Modality, name: Callable[[Any], str], borrowed: bool) -> MediaThumbnail:
     called = _called(medium.source, name) + (" (another row's)" if borrowed else "")
+    called += f", {medium.edit.words}" if medium.edit is not None else ""
     drawing = _DRAWINGS[modality]
     try:
-        uri, length = drawing.draw(medium.source, medium.removed)
+        uri, length = drawing.draw(medium)
     except Exception as error:  # PyAV and PIL raise whatever their readers stumble over
         caption = f"{called}: cannot be shown, {_reason(error, modality)}"
         return MediaThumbnail(modality=modality, caption=caption)

@@ -1,13 +1,15 @@
 """Decode the video track of a file with PyAV: frame by frame, or the frames that are shown at some times."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import av
 from av.container import InputContainer
 from av.video.reformatter import ColorRange, Colorspace
+from PIL import Image
 
 from .container import check_file, explained, frame_time, main_track, open_medium, unusable
 from .image import read_image
@@ -48,25 +50,48 @@ def opened_video(source: str) -> Iterator[tuple[InputContainer, Any]]:
         yield container, track
 
 
-def try_video(source: Any) -> None:
+def try_video(source: Any) -> bool:
     """Read a row's video to its end, and keep nothing.
 
     Args:
         source: a path, or a list of images.
+
+    Returns:
+        Whether it moves: two of its frames differ.
 
     Raises:
         Unusable: see `opened_video` and `read_image`; or it holds no frames.
     """
     check_file(source, "video")
     if not isinstance(source, str):
-        for frame in source:
-            read_image(frame)
-
-        return
+        return _looked_through(partial(_bytes_of_image, read_image(frame)) for frame in source)[1]
 
     with opened_video(source) as (container, track):
-        if not sum(1 for _ in decode_video(container, track)):
+        count, moves = _looked_through(partial(_bytes_of_frame, frame) for frame in decode_video(container, track))
+        if not count:
             raise unusable("video without frames", source, "not one frame can be decoded")
+
+    return moves
+
+
+def _looked_through(frames: Iterable[Callable[[], bytes]]) -> tuple[int, bool]:
+    """How many frames there are, and whether one differs from the first; pixels are asked for until one does."""
+    count, first, moves = 0, b"", False
+    for count, pixels in enumerate(frames, 1):
+        if count == 1:
+            first = pixels()
+        elif not moves:
+            moves = pixels() != first
+
+    return count, moves
+
+
+def _bytes_of_image(image: Image.Image) -> bytes:
+    return image.convert("RGB").tobytes()
+
+
+def _bytes_of_frame(frame: Frame) -> bytes:
+    return frame.image.to_ndarray(format="rgb24").tobytes()
 
 
 def decode_video(container: InputContainer, track: Any) -> Iterator[Frame]:

@@ -14,6 +14,7 @@ import numpy as np
 from ..clips.encode import encode_audio, encode_video, frames_in, steady
 from ..errors import Unusable
 from ..media.audio import AudioTrack, read_audio
+from ..media.edits import edited_frames, edited_samples
 from ..media.image import image_file
 from ..media.reference import UnreadMedium, find_medium
 from ..media.video import Frame, decode_video, opened_video, rgb_conversion, time_span
@@ -52,8 +53,8 @@ def media_file(modality: Modality, reference: str, own: Sequence[Any], extra: Se
     """The medium behind a reference.
 
     An image is a JPEG as it is stored, where that holds no metadata, or a PNG. An audio is a WAV file, 16-bit mono at its own
-    rate. A video is the file as it is stored; black frames, and another clip's frames cut or padded to the length of the row's
-    own, are an MP4.
+    rate. A video is the file as it is stored; black frames, edited ones, and another clip's frames cut or padded to the length of
+    the row's own, are an MP4.
 
     Args:
         modality: image, video or audio.
@@ -85,6 +86,8 @@ def _audio(medium: UnreadMedium) -> bytes:
 
     if medium.removed:
         samples = np.zeros_like(samples)
+    elif medium.edit is not None:
+        samples = edited_samples(samples, track.rate, medium.edit)
 
     return encode_audio(np.clip(np.rint(samples * (_LOUDEST + 1)), -_LOUDEST - 1, _LOUDEST), track.rate)
 
@@ -99,7 +102,7 @@ def _video(medium: UnreadMedium) -> MediaFile:
             detail = "a suite holds files; make a video of the frames"
             raise Unusable("video as a list of frames", detail, source)
 
-    if not medium.removed and medium.like is None:
+    if medium == UnreadMedium(medium.source):
         if os.path.getsize(medium.source) > MAX_VIDEO_BYTES:
             raise Unusable("huge video", f"more than {MAX_VIDEO_BYTES:,} bytes; cut it", medium.source)
 
@@ -109,7 +112,7 @@ def _video(medium: UnreadMedium) -> MediaFile:
 
 
 def _rendered(medium: UnreadMedium) -> bytes:
-    """The video at a constant frame rate, its frames black where it is removed, as long as `like` where that is given."""
+    """The video at a constant frame rate, its frames black where it is removed, as long as `like` where that is given, and edited."""
     length = None if medium.like is None else _length(medium.like)
     with opened_video(medium.source) as (container, track):
         fps = max(1, min(_MAX_FPS, round(float(track.average_rate or track.guessed_rate or 1))))
@@ -117,6 +120,9 @@ def _rendered(medium: UnreadMedium) -> bytes:
         count = frames_in(seconds if length is None else length, fps)
         frames = decode_video(container, track)
         shown = _even(frames, start, max(1, count), fps, medium.removed)
+        if medium.edit is not None:
+            shown = iter(edited_frames(shown, lambda frame: frame.to_ndarray().tobytes(), medium.edit))
+
         first = next(shown, None)
         if first is None:
             raise Unusable("video without frames", "not one frame can be decoded", medium.source)

@@ -1,15 +1,25 @@
-"""Perturbations of videos and audio: blank ones, or those of another clip, in place of each; nothing is written to disk.
+"""Perturbations of videos and audio: blank ones or those of another clip in place of each, or its own in another order or at another time.
+
+Nothing is written to disk: twins name their media by references, see `media/reference.py`.
 
 Another clip's frames or audio are the semantic misalignment of arXiv 2511.22826.
 """
 
 import random
+from collections.abc import Callable
 
-from ...media.reference import fitted_reference
+from pydantic import Field
+
+from ...media.edits import ClipEdit, Editing
+from ...media.reference import edited_reference, fitted_reference
 from ...modality import MEDIA, Modality
 from ..dataset import RawDataset, RowContext
 from ..registry import Parameters, formats, register_perturbation
 from ..sample import References, Sample
+
+
+_SEED_BITS = 63
+_MIDDLE = 50  # percent; the beginning of a clip is often a title, or black
 
 
 class SwappedVideo(Parameters):
@@ -26,6 +36,16 @@ class SwappedAudio(Parameters):
     def check(self, dataset: RawDataset) -> None:
         """Look for other rows with audio (not with `streaming`)."""
         _check(dataset, Modality.AUDIO)
+
+
+class ShiftedAudio(Parameters):
+    """Parameters of `shifted_audio`.
+
+    Attributes:
+        seconds: by how much; whether later or earlier is drawn. The default is about that of THUD (arXiv 2605.16403).
+    """
+
+    seconds: float = Field(2.0, ge=0.1, le=60, description="a number of seconds from 0.1 to 60")
 
 
 def swapped(sample: Sample, rng: random.Random, context: RowContext, modality: Modality) -> Sample | None:
@@ -83,6 +103,18 @@ def swapped_video(sample: Sample, rng: random.Random, context: RowContext, param
     return swapped(sample, rng, context, Modality.VIDEO)
 
 
+@register_perturbation("shuffled_frames", changes=Modality.VIDEO, removes_evidence=True)
+def shuffled_frames(sample: Sample, rng: random.Random, context: RowContext, parameters: Parameters) -> Sample | None:
+    """The same frames in another order; what they show stays."""
+    return _edited(sample, Modality.VIDEO, lambda: ClipEdit(Editing.SHUFFLED, rng.getrandbits(_SEED_BITS)))
+
+
+@register_perturbation("frozen_frames", changes=Modality.VIDEO, removes_evidence=True)
+def frozen_frames(sample: Sample, rng: random.Random, context: RowContext, parameters: Parameters) -> Sample | None:
+    """The frame in the middle, throughout; what it shows stays, and nothing moves."""
+    return _edited(sample, Modality.VIDEO, lambda: ClipEdit(Editing.FROZEN, _MIDDLE))
+
+
 @register_perturbation("silence", changes=Modality.AUDIO, removes_evidence=True)
 def silence(sample: Sample, rng: random.Random, context: RowContext, parameters: Parameters) -> Sample | None:
     """Silence of the same length."""
@@ -93,3 +125,20 @@ def silence(sample: Sample, rng: random.Random, context: RowContext, parameters:
 def swapped_audio(sample: Sample, rng: random.Random, context: RowContext, parameters: SwappedAudio) -> Sample | None:
     """The audio of a clip of another class, beside the sample's own frames."""
     return swapped(sample, rng, context, Modality.AUDIO)
+
+
+@register_perturbation("shifted_audio", changes=Modality.AUDIO, parameters=ShiftedAudio, removes_evidence=True)
+def shifted_audio(sample: Sample, rng: random.Random, context: RowContext, parameters: ShiftedAudio) -> Sample | None:
+    """The same audio later or earlier, with silence where there is none; what it sounds like stays."""
+    milliseconds = round(1000 * parameters.seconds)
+    return _edited(sample, Modality.AUDIO, lambda: ClipEdit(Editing.SHIFTED, rng.choice((-1, 1)) * milliseconds))
+
+
+def _edited(sample: Sample, modality: Modality, edit: Callable[[], ClipEdit]) -> Sample | None:
+    """The sample after an edit of each medium of a modality; None where it has none, or one that is removed."""
+    edited = [edited_reference(reference, edit()) for reference in sample.media[modality]]
+    references = tuple(reference for reference in edited if reference is not None)
+    if not references or len(references) < len(edited):
+        return None
+
+    return sample.changed(media={**sample.media, modality: references})
