@@ -52,7 +52,7 @@ def last(row: Sample | None) -> str:
     return row.prompt[-1]["content"]
 
 
-TEXT = [name for name, item in perturbations().items() if item.changes is Modality.TEXT]
+TEXT = [name for name, item in perturbations().items() if item.changes is Modality.TEXT and not item.removes_evidence]
 CANVASES = {"black_image": "black", "white_image": "white", "random_pixels": "noise"}
 
 

@@ -11,7 +11,9 @@ from ..files import MediaFolders, is_inside
 from ..media.reference import extra_reference
 from ..messages import shown
 from ..modality import MEDIA, Modality
+from .evidence import evidence_texts
 from .registry import formats
+from .sample import Sample
 
 
 if TYPE_CHECKING:
@@ -107,8 +109,8 @@ class RawDataset:
 
         return self._pools[folder]
 
-    def other_answer(self, index: int) -> str | None:
-        """The answer of row `index` of `other_rows`; None where it has options, or cannot be used."""
+    def other_sample(self, index: int) -> Sample | None:
+        """Row `index` of `other_rows`, without its media; None where it cannot be used."""
         media = [self.columns[column] for column in MEDIA.values() if self.columns.get(column)]
         if self._texts is None:
             selects = media and hasattr(self.other_rows, "remove_columns")
@@ -116,11 +118,9 @@ class RawDataset:
 
         row = {**self._texts[index], **dict.fromkeys(media)}
         try:
-            sample = formats()[self.formatting].function(row, self, random.Random(0)).sample
+            return formats()[self.formatting].function(row, self, random.Random(0)).sample
         except Unusable:  # it will be dropped where its own turn comes
             return None
-
-        return None if sample.choices is not None else sample.response[0]["content"]
 
     def right_answer(self, row: Mapping[str, Any]) -> str | None:
         """The right answer of a raw row, without case and spaces around it; None where the row cannot be used."""
@@ -174,9 +174,36 @@ class RowContext:
         return None
 
     def other_row_answer(self, rng: random.Random) -> str | None:
-        """Draw the answer of a row of the dataset, which may be this row; None where the row that was drawn has none to use."""
+        """Draw the answer of a row of the dataset, which may be this row; None where the row that was drawn has none to use.
+
+        The answers of rows with options are of no use.
+        """
         rows = self.dataset.other_rows
-        return self.dataset.other_answer(rng.randrange(len(rows))) if rows is not None and len(rows) else None
+        other = self.dataset.other_sample(rng.randrange(len(rows))) if rows is not None and len(rows) else None
+        return None if other is None or other.choices is not None else other.response[0]["content"]
+
+    def other_row_evidence(self, rng: random.Random, fits: Callable[[str], bool]) -> str | None:
+        """Draw the evidence of another row, whose right answer is another one where that matters (see `unless_right`).
+
+        Args:
+            rng: draws the rows.
+            fits: whether a text can be used.
+
+        Returns:
+            The text; None where 64 draws meet none.
+        """
+        rows = self.dataset.other_rows
+        for _ in range(TRIES if rows is not None and len(rows) > 1 else 0):
+            other = self.dataset.other_sample(rng.randrange(len(rows)))
+            if other is None or not other.evidence:
+                continue
+
+            text = " ".join(evidence_texts(other, other.evidence))
+            same = self.unless_right is not None and folded(other.right_answer) == folded(self.unless_right)
+            if not same and fits(text):
+                return text
+
+        return None
 
     def borrow(self, medium: Any, modality: Modality) -> str:
         """Let twins of this row use a medium of another row; returns its reference."""

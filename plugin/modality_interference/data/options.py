@@ -32,6 +32,22 @@ def letters(count: int) -> tuple[str, ...]:
     return tuple(map(letter, range(count)))
 
 
+def lettered(options: Sequence[str]) -> list[str]:
+    """The lines of a list of options, each with its letter."""
+    return [f"{letter(index)}: {option}" for index, option in enumerate(options)]
+
+
+def options_at(text: str, options: Sequence[str]) -> int | None:
+    """The last place where a text has all options, one after the other; None where it has none."""
+    place = len(text)
+    for option in reversed(options):
+        place = text.rfind(option, 0, place)
+        if place < 0:
+            return None
+
+    return place if options else None
+
+
 @dataclass(frozen=True)
 class Options:
     """The options of a row.

@@ -43,6 +43,21 @@ class Partner:
 
 
 @dataclass(frozen=True)
+class Span:
+    """A part of a sample's prompt.
+
+    Attributes:
+        message: the index of the turn in `prompt`; None for the system prompt.
+        start: of the part in the turn's text.
+        end: behind the part.
+    """
+
+    message: int | None
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
 class Sample:
     """One question and its answer, with media by reference (`media/image.py` says what references look like).
 
@@ -62,6 +77,8 @@ class Sample:
         abstention: the option that says that one cannot tell, where the row offers one.
         rejected: of a pair, the answer that is worse than `response`; None of other rows.
         withheld: of a pair, the answer that withholds, where the dataset brings one.
+        evidence: where the prompt, as it was parsed, says what the answer is read from, in order; empty where the row does not
+            name it.
     """
 
     prompt: list[Message]
@@ -78,6 +95,7 @@ class Sample:
     abstention: str | None = None
     rejected: Message | None = None
     withheld: Message | None = None
+    evidence: tuple[Span, ...] = ()
 
     @property
     def answers(self) -> list[Message]:

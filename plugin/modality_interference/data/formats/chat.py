@@ -14,7 +14,7 @@ from ..sample import Message, ParsedRow, Sample, without_placeholders
 from .choice import with_media
 
 
-_CHAT = ("system", "tools", *MEDIA.values(), "choices", "answer", "distractors")
+_CHAT = ("system", "tools", *MEDIA.values(), "choices", "answer", "distractors", "evidence")
 _PAIR = ("chosen", "rejected")
 
 

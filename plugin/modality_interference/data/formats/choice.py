@@ -8,7 +8,8 @@ from ...errors import Unusable
 from ...messages import shown
 from ...modality import MEDIA, Modality
 from ..dataset import RawDataset
-from ..options import LETTERS, MAX_OPTIONS, Options, letter, parse_answer, parse_options, present
+from ..evidence import find_evidence
+from ..options import LETTERS, MAX_OPTIONS, Options, letter, lettered, parse_answer, parse_options, present
 from ..registry import register_format
 from ..sample import ParsedRow, Sample, own_references, without_placeholders
 
@@ -24,7 +25,7 @@ _INSTRUCTIONS = {
 @register_format(
     "multiple_choice_twins",
     columns=("question", "choices", "answer"),
-    optional=(*MEDIA.values(), "context", "distractors"),
+    optional=(*MEDIA.values(), "context", "distractors", "evidence"),
     keys=("answer", "shuffle_options"),
 )
 def read_multiple_choice(example: Mapping[str, Any], dataset: RawDataset, rng: random.Random) -> ParsedRow:
@@ -37,7 +38,7 @@ def read_multiple_choice(example: Mapping[str, Any], dataset: RawDataset, rng: r
 @register_format(
     "lettered_choice_twins",
     columns=("question", "A", "B", "answer"),
-    optional=(*LETTERS[2:], *MEDIA.values(), "context", "distractors"),
+    optional=(*LETTERS[2:], *MEDIA.values(), "context", "distractors", "evidence"),
     keys=("answer", "shuffle_options"),
 )
 def read_lettered_choice(example: Mapping[str, Any], dataset: RawDataset, rng: random.Random) -> ParsedRow:
@@ -137,7 +138,7 @@ def ask_options(question: str, options: Sequence[str], answer: int, how: str) ->
         answer: the index of the right one.
         how: "letter" or "text".
     """
-    lines = _lettered(options)
+    lines = lettered(options)
     content = "\n".join(["Question:", question, "Option:", *lines, _INSTRUCTIONS[how]])
     return _asked(content, options, answer, how)
 
@@ -152,7 +153,7 @@ def question_alone(content: str, options: Sequence[str]) -> str | None:
     Returns:
         The prompt without options and instruction; None where it was written otherwise.
     """
-    lines = "\n".join(_lettered(options))
+    lines = "\n".join(lettered(options))
     for instruction in _INSTRUCTIONS.values():
         before, options_end, after = content.partition(f"\nOption:\n{lines}\n{instruction}")
         start, header, question = before.partition("Question:\n")
@@ -175,12 +176,8 @@ def ask_classes(question: str, options: Sequence[str], answer: int, how: str) ->
     if OPTIONS not in question:
         return ask_options(question, options, answer, how)
 
-    items = _lettered(options) if how == "letter" else options
+    items = lettered(options) if how == "letter" else options
     return _asked(question.replace(OPTIONS, ", ".join(items)), options, answer, how)
-
-
-def _lettered(options: Sequence[str]) -> list[str]:
-    return [f"{letter(index)}: {option}" for index, option in enumerate(options)]
 
 
 def _asked(content: str, options: Sequence[str], answer: int, how: str) -> Sample:
@@ -196,7 +193,7 @@ def with_media(
     dataset: RawDataset,
     fill_placeholders: bool = True,
 ) -> ParsedRow:
-    """A sample with its row's own media and distractors.
+    """A sample with its row's own media, distractors and evidence.
 
     Args:
         sample: without media.
@@ -204,11 +201,17 @@ def with_media(
         example: the raw row.
         dataset: the dataset.
         fill_placeholders: whether media of a modality without any placeholder get theirs in front of the first message.
+
+    Raises:
+        Unusable: the prompt does not have the evidence that the row names.
     """
     distractors = _distractors(dataset.cell(example, "distractors"))
     sample = sample.changed(media=own_references(media), distractors=distractors)
     if fill_placeholders:
         sample = sample.with_missing_placeholders()
+
+    if dataset.columns.get("evidence"):
+        sample = sample.changed(evidence=find_evidence(sample, dataset.cell(example, "evidence")))
 
     return ParsedRow(sample, {modality: media.get(modality, []) for modality in MEDIA})
 

@@ -1,6 +1,6 @@
 """The built-in perturbations."""
 
-from . import audio_visual, image, text
+from . import audio_visual, evidence, image, numbers, text
 
 
-__all__ = ["audio_visual", "image", "text"]
+__all__ = ["audio_visual", "evidence", "image", "numbers", "text"]

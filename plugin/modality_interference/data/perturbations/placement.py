@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Literal
 
+from ..options import options_at
 from ..sample import Sample, placeholder_spans
 
 
@@ -74,14 +75,9 @@ def _divides(question: str, place: int, spans: Sequence[tuple[int, int]]) -> boo
 def _options_start(question: str, choices: Sequence[str]) -> int:
     """Where the list of options starts, with its heading; the end of the question where there is none."""
     starts = [match.start() for pattern in (_OPTIONS_HEAD, _FIRST_OPTION) if (match := pattern.search(question))]
-    place = len(question)
-    for choice in reversed(choices):  # the last place where the options stand one after the other
-        place = question.rfind(choice, 0, place)
-        if place < 0:
-            break
-    else:
-        if choices:
-            starts.append(question.rfind("\n", 0, place) + 1 or place)
+    place = options_at(question, choices)
+    if place is not None:
+        starts.append(question.rfind("\n", 0, place) + 1 or place)
 
     start = min(starts, default=len(question))
     return start + len(question[start:]) - len(question[start:].lstrip("\n"))
