@@ -19,6 +19,8 @@ COLUMNS = {name: name for name in ("question", "choices", "answer")}
 GOOD: list[tuple[str, dict[str, Any]]] = [
     (CHOICE, {"relevant": ["image"]}),
     (CHOICE, {"relevant": ["image"], "perturbations": ["unrelated_text", {"name": "ocr_text", "lines": 3}]}),
+    (CHOICE, {"relevant": ["image"], "perturbations": "standard"}),
+    (CLIPS, {"perturbations": "standard"}),
     (CHOICE, {"relevant": "kind", "perturbations": ["black_image", "misleading_text"], "answer": "text"}),
     (CHOICE, {"relevant": ["text"], "perturbations": [{"name": "screenshot_image", "pool": "p"}, "black_image"]}),
     (CHOICE, {"relevant": ["text"], "perturbations": [{"name": "black_image", "size": [64, 32]}]}),
@@ -41,6 +43,9 @@ BAD: list[tuple[str, Any]] = [
     (CHOICE, {"relevant": ["image"], "options": 3}),
     (CHOICE, {"relevant": ["image"], "perturbations": "ocr_text"}),
     (CHOICE, {"relevant": ["image"], "perturbations": ["ocr_text"] * 65}),
+    (CHOICE, {"relevant": ["image"], "perturbations": "standards"}),
+    (CHOICE, {"relevant": ["image"], "perturbations": ["standard"]}),
+    (CHOICE, {"relevant": ["image"], "counterfactuals": "standard"}),
     (CHOICE, {"relevant": ["image"], "perturbations": [3]}),
     (CHOICE, {"relevant": ["image"], "perturbations": [{"lines": 3}]}),
     (CHOICE, {"relevant": ["image"], "perturbations": ["ocr_txt"]}),

@@ -14,7 +14,7 @@ from .terminal import say, wrapped
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from ..data.catalog import Described, DescribedFormat, DescribedPerturbation
+    from ..data.catalog import Described, DescribedFormat, DescribedPerturbation, DescribedSet
 
 DESCRIPTION = """\
 List the perturbations, the formats and the keys of a `twins` block, each with what it does, what it takes and its
@@ -26,13 +26,19 @@ modality-interference list"""
 
 def run(as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, for programs.")] = False) -> int:
     """Print what is registered."""
-    from ..data.catalog import described_formats, described_keys, described_perturbations
+    from ..data.catalog import described_formats, described_keys, described_perturbations, described_standard
     from ..integration.extensions import load_extensions
 
     load_extensions()
     perturbations, formats, keys = described_perturbations(), described_formats(), described_keys()
+    standard = described_standard()
     if as_json:
-        found: dict[str, list[Any]] = {"perturbations": perturbations, "formats": formats, "twins": keys}
+        found: dict[str, list[Any]] = {
+            "perturbations": perturbations,
+            "standard": standard,
+            "formats": formats,
+            "twins": keys,
+        }
         print(json.dumps({name: [asdict(item) for item in items] for name, items in found.items()}, indent=2))
         return 0
 
@@ -40,6 +46,7 @@ def run(as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, 
         "Perturbations (`perturbations` and `counterfactuals` of a `twins` block)",
         map(_perturbation_lines, perturbations),
     )
+    _say_part('What `"perturbations": "standard"` stands for, by what may change', map(_standard_lines, standard))
     _say_part("Formats (`formatting` of an entry)", map(_format_lines, formats))
     _say_part("Keys of a `twins` block", map(_described_lines, keys))
     return 0
@@ -61,6 +68,10 @@ def _perturbation_lines(item: "DescribedPerturbation") -> Iterator["Text"]:
 
     for parameter in item.parameters:
         yield from _described_lines(parameter, "  ")
+
+
+def _standard_lines(item: "DescribedSet") -> Iterator["Text"]:
+    yield wrapped(f"{item.name}: {', '.join(item.perturbations)}", "  ")
 
 
 def _format_lines(item: "DescribedFormat") -> Iterator["Text"]:

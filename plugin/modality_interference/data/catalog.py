@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from ..modality import Modality
 from .registry import Format, Parameters, Perturbation, formats, perturbations
 from .spec import TwinsSpec, twins_keys
+from .standard import STANDARD_SET
 
 
 _SECTION = re.compile(r"^Attributes:\n((?:[ ]{4}.*\n?|\n(?=[ ]{4}))+)", re.MULTILINE)
@@ -134,6 +135,24 @@ def _format(item: Format) -> DescribedFormat:
         keys=twins_keys(item),
         package=_package(item.function),
     )
+
+
+@dataclass(frozen=True)
+class DescribedSet:
+    """What `"perturbations": "standard"` stands for, where a modality may change.
+
+    Attributes:
+        name: of the modality.
+        perturbations: the names.
+    """
+
+    name: str
+    perturbations: list[str]
+
+
+def described_standard() -> list[DescribedSet]:
+    """The standard set by what it changes."""
+    return [DescribedSet(modality.value, list(names)) for modality, names in STANDARD_SET.items()]
 
 
 def described_keys() -> list[Described]:

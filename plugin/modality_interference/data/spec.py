@@ -1,7 +1,7 @@
 """The `twins` block of `dataset_info.json`: its model, and errors that say how to fix it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, StringConstraints, ValidationError
@@ -11,6 +11,7 @@ from ..messages import explain, listed, shown, suggestion, unknown_key
 from ..modality import Modality, counterfactual_label
 from .options import MAX_OPTIONS
 from .registry import Format, Parameters, formats, perturbations
+from .standard import STANDARD, standard_perturbations
 
 
 MAX_PERTURBATIONS = 64
@@ -56,7 +57,8 @@ class TwinsSpec(BaseModel):
     Attributes:
         relevant: the modalities that the answer depends on, or the name of a column that says so row by row; None for
             formats that ask about one modality after the other.
-        perturbations: what makes the twins; empty for rows that only bring `relevant` (for the adversarial attack).
+        perturbations: what makes the twins: names or objects, or `standard` for a set that fits the rows; empty for rows that only
+            bring `relevant` (for the adversarial attack).
         counterfactuals: perturbations of a relevant modality that take away what the answer rests on. The answer is not to be
             kept then, so such rows are no twins: the diagnosis alone uses them.
         answer: what the model shall answer: an option's letter or its text.
@@ -107,13 +109,14 @@ class TwinsSpec(BaseModel):
         return classes if self.options == "all" else min(self.options, classes)
 
     @classmethod
-    def parse(cls, block: Any, dataset: str, formatting: str) -> "TwinsSpec":
+    def parse(cls, block: Any, dataset: str, formatting: str, columns: Collection[str] = ()) -> "TwinsSpec":
         """Validate a `twins` block.
 
         Args:
             block: the value of `twins` in `dataset_info.json`.
             dataset: the dataset's name, for messages.
             formatting: the dataset's `formatting`, one of the registered formats.
+            columns: keys that the dataset's `columns` name; on its media depends what `standard` stands for.
 
         Raises:
             ModalityInterferenceError: anything is wrong with it; names the dataset, the key, what was found and
@@ -125,6 +128,9 @@ class TwinsSpec(BaseModel):
             raise ModalityInterferenceError(f"{where}` must be an object such as {_EXAMPLE}, found {shown(block)}.")
 
         _check_keys(block, layout, where)
+        if block.get("perturbations") == STANDARD:
+            block = {**block, "perturbations": standard_perturbations(block, layout, columns, where)}
+
         items = {key: _parse_perturbations(block.get(key, []), f"{where}.{key}") for key in PERTURBATION_KEYS}
         plain = {key: value for key, value in block.items() if key not in items}
         spec = _validate(cls, plain, where).model_copy(
@@ -215,7 +221,7 @@ def _check_keys(block: Mapping[str, Any], layout: Format, where: str) -> None:
 def _parse_perturbations(items: Any, where: str) -> tuple[PerturbationSpec, ...]:
     if not isinstance(items, (list, tuple)) or len(items) > MAX_PERTURBATIONS:
         raise ModalityInterferenceError(
-            f"{where}` must be a list of at most {MAX_PERTURBATIONS} names or objects, found {shown(items)}."
+            f"{where}` must be a list of at most {MAX_PERTURBATIONS} names or objects{_or_standard(where)}, found {shown(items)}."
         )
 
     specs: list[PerturbationSpec] = []
@@ -225,6 +231,10 @@ def _parse_perturbations(items: Any, where: str) -> tuple[PerturbationSpec, ...]
         specs.append(PerturbationSpec(name=name, parameters=parameters, label=label))
 
     return tuple(specs)
+
+
+def _or_standard(where: str) -> str:
+    return f', or "{STANDARD}"' if where.endswith(".perturbations") else ""
 
 
 def _parse_perturbation(item: Any, where: str) -> tuple[str, Parameters]:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from ..data.converter import make_converter
 from ..data.registry import formats
 from ..data.spec import COUNTERFACTUALS, MAX_PERTURBATIONS, PERTURBATION_KEYS, TwinsSpec
+from ..data.standard import STANDARD
 from ..errors import ModalityInterferenceError
 from ..files import path_problem
 from ..messages import explain_keys, listed, shown, suggestion
@@ -250,6 +251,10 @@ def twins_problems(name: str, entry: dict[str, Any], folder: Path | None) -> lis
     problems = [wrong, *(_problem(name, entry, piece, folder) for piece in others)]
     for key in PERTURBATION_KEYS:
         items = block.get(key, [])
+        if items == STANDARD and key == "perturbations":
+            problems.append(None if wrong else _problem(name, entry, relevant | {key: items}, folder))
+            continue
+
         if not isinstance(items, list) or len(items) > MAX_PERTURBATIONS:
             problems.append(_problem(name, entry, anything | {key: items}, folder))
             continue
@@ -266,7 +271,8 @@ def twins_problems(name: str, entry: dict[str, Any], folder: Path | None) -> lis
 
 def _problem(name: str, entry: dict[str, Any], block: Any, folder: Path | None) -> str | None:
     try:
-        spec = TwinsSpec.parse(block, name, entry["formatting"])
+        columns = [key for key, column in (entry.get("columns") or {}).items() if column]
+        spec = TwinsSpec.parse(block, name, entry["formatting"], columns)
         if folder is not None:
             _make_converter(name, entry, spec, folder)
     except ModalityInterferenceError as error:

@@ -9,6 +9,7 @@ from typing import Any
 from ..data.catalog import DescribedPerturbation, described, described_perturbations
 from ..data.registry import Format, formats
 from ..data.spec import COUNTERFACTUALS, TwinsSpec, twins_keys
+from ..data.standard import STANDARD
 from ..modality import Modality
 from .entry import HUB_KEYS, PLAIN_COLUMNS, TAGS, Entry
 
@@ -73,6 +74,9 @@ def _twins(layout: Format | None, items: list[DescribedPerturbation]) -> dict[st
             if branch.get("type") == "string":
                 branch["not"] = {"enum": [modality.value for modality in Modality]}
 
+    named = properties["perturbations"]
+    help_text = named.pop("description")
+    properties["perturbations"] = {"anyOf": [named, {"const": STANDARD}], "default": [], "description": help_text}
     evidence = _named([item.name for item in items if item.removes_evidence])
     properties[COUNTERFACTUALS]["items"] = {"allOf": [properties[COUNTERFACTUALS]["items"], evidence]}
     schema = _CLOSED | {"properties": properties}

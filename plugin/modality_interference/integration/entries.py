@@ -18,6 +18,7 @@ from ..dataset_dir.entry import dataset_problem
 from ..dataset_dir.faults import MAX_REASON, explain_fault
 from ..errors import ModalityInterferenceError
 from ..messages import shown
+from ..modality import MEDIA
 from .disk_errors import disk_error
 from .extensions import known_formats
 from .validation import refuse_unsafe
@@ -90,7 +91,8 @@ def get_dataset_list(
 def _parse_twins(name: str, attribute: Any) -> TwinsSpec | None:
     block = getattr(attribute, "twins", None)
     if attribute.formatting in formats():
-        return TwinsSpec.parse(block, dataset=name, formatting=attribute.formatting)
+        columns = [column for column in MEDIA.values() if getattr(attribute, column, None)]
+        return TwinsSpec.parse(block, dataset=name, formatting=attribute.formatting, columns=columns)
 
     if block is not None:
         raise ModalityInterferenceError(

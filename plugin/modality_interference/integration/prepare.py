@@ -25,6 +25,7 @@ from ..data.formats.audio_visual import ASKED
 from ..data.records import INVALID_TEXT, ROW
 from ..data.registry import formats
 from ..data.spec import COUNTERFACTUALS, PERTURBATION_KEYS
+from ..data.standard import STANDARD, standard_perturbations
 from ..dataset_dir.cells import is_image_index
 from ..dataset_dir.entry import absent_column_problems, dataset_problems, twins_problems
 from ..dataset_dir.info import INFO_FILE, read_info
@@ -263,7 +264,12 @@ def _changed(
     if relevant is not None:
         block["relevant"] = [modality.value for modality in relevant]
 
-    block["perturbations"] = _chosen(block.get("perturbations", []), names)
+    own = block.get("perturbations", [])
+    if own == STANDARD:
+        layout, where = formats()[(data.entry or {})["formatting"]], f"dataset `{data.name}`: `twins"
+        own = [] if names is not None else standard_perturbations(block, layout, data.recognised.columns, where)
+
+    block["perturbations"] = _chosen(own, names)
     items = [item for key in PERTURBATION_KEYS for item in block.get(key, [])]
     if any(isinstance(item, Mapping) and "pool" in item for item in items):
         raise ModalityInterferenceError(

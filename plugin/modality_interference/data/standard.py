@@ -1,0 +1,73 @@
+"""`"perturbations": "standard"` in a `twins` block: a set that fits what the rows have and what is relevant."""
+
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from ..errors import ModalityInterferenceError
+from ..modality import MEDIA, Modality
+from .registry import Format
+
+
+STANDARD = "standard"
+# What the set is stands here alone, by what is changed. `make evidence` decides it: change it when its results are in. So far: the
+# texts of arXiv 2505.19616, two of its images, and the clips of arXiv 2511.22826. Each must do without parameters.
+STANDARD_SET: Mapping[Modality, tuple[str, ...]] = MappingProxyType(
+    {
+        Modality.TEXT: ("misleading_text", "unrelated_text"),
+        Modality.IMAGE: ("irrelevant_image", "random_pixels"),
+        Modality.VIDEO: ("swapped_video",),
+        Modality.AUDIO: ("swapped_audio",),
+    }
+)
+_BESIDE_TEXT = ("random_pixels",)  # of images, what rows without media can get
+
+
+def standard_perturbations(
+    block: Mapping[str, Any], layout: Format, columns: Collection[str], where: str
+) -> list[str]:
+    """The names that `standard` stands for.
+
+    Args:
+        block: of the dataset; its `relevant` or `ask_about` need not be right.
+        layout: the dataset's format.
+        columns: keys that its `columns` name: media that no row can have are not changed.
+        where: begins the message, up to the key.
+
+    Raises:
+        ModalityInterferenceError: nothing is irrelevant of what the rows have.
+    """
+    names = list(_fitting(block, layout, columns))
+    if names:
+        return names
+
+    raise ModalityInterferenceError(
+        f'{where}.perturbations` is "{STANDARD}", and nothing of what the rows have is irrelevant, so that nothing may change. Write '
+        "[] for rows without twins, correct `relevant`, or name the columns of the media (`images`, `videos`, `audios`)."
+    )
+
+
+def _fitting(block: Mapping[str, Any], layout: Format, columns: Collection[str]) -> Iterator[str]:
+    relevant = _always_relevant(block, layout)
+    media = [modality for modality, column in MEDIA.items() if column in columns]
+    if layout.asks_per_modality:
+        media = [Modality.VIDEO, Modality.AUDIO]
+
+    for modality, names in STANDARD_SET.items():
+        if modality in relevant:
+            continue
+
+        if modality is Modality.TEXT or modality in media:
+            yield from names
+        elif modality is Modality.IMAGE and not media:
+            yield from _BESIDE_TEXT
+
+
+def _always_relevant(block: Mapping[str, Any], layout: Format) -> Collection[Any]:
+    """What is relevant in every row; where a column says it, or each modality is asked about in turn, nothing is."""
+    found = block.get("relevant", ())
+    if layout.asks_per_modality:
+        asked = block.get("ask_about", "both")
+        found = () if asked == "both" else (asked,)
+
+    return found if isinstance(found, (list, tuple)) else ()
