@@ -195,7 +195,10 @@ class PluginArguments:
         ),
     ] = field(
         default=ALL_TWINS,
-        metadata={"help": "`all`, or how many of an example's twins to train on, chosen again in each epoch."},
+        metadata={
+            "help": "`all`, or how many of an example's twins to train on, chosen again in each epoch; of its counterfactual "
+            "rows at most as many."
+        },
     )
     alignment_weight: Weight = field(
         default=0.0,
@@ -212,6 +215,27 @@ class PluginArguments:
             "help": "Layers of the text decoder whose attention the alignment loss looks at: `all`, `last_half`, or "
             "numbers and ranges from 0, such as `12-20` or `3,7,12-20`."
         },
+    )
+    counterfactual_weight: Weight = field(
+        default=0.0,
+        metadata={
+            "help": "Weight of the loss on counterfactual rows, whose evidence is gone: their answer must not stay. 0 turns it "
+            "off, and they are then left out of the training."
+        },
+    )
+    counterfactual_method: Literal["contrast", "uniform", "abstain"] = field(
+        default="contrast",
+        metadata={
+            "help": "What is asked of counterfactual rows: a less likely answer than the clean row's (`contrast`), options that "
+            "are equally likely (`uniform`), or the option that says that one cannot tell (`abstain`)."
+        },
+    )
+    counterfactual_margin: Weight = field(
+        default=1.0,
+        metadata={"help": "Margin of `contrast`: how far, times beta, the two likelihoods shall be apart."},
+    )
+    counterfactual_beta: Positive = field(
+        default=2.0, metadata={"help": "Beta of `contrast`: the factor on the difference of the two log-likelihoods."}
     )
     attention_probe: Annotated[bool, Field(strict=True, description="`true` or `false`")] = field(
         default=False,
@@ -294,6 +318,11 @@ class PluginArguments:
     def alignment_on(self) -> bool:
         """Whether the alignment loss is computed."""
         return self.alignment_weight > 0
+
+    @property
+    def counterfactual_on(self) -> bool:
+        """Whether counterfactual rows are trained on."""
+        return self.counterfactual_weight > 0
 
     @property
     def twins_limit(self) -> int | None:

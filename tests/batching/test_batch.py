@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from modality_interference.batching.batch import TwinBatch, answer_positions, skipped_thoughts
+from modality_interference.batching.batch import Role, TwinBatch, answer_positions, skipped_thoughts
 from modality_interference.modality import IGNORE_LABEL as NO
 from modality_interference.modality import Modality
 
@@ -87,3 +87,17 @@ def test_rows_with_variants():
     assert batch.masked_rows.tolist() == [3]
     assert batch.rows_with_variants(adversarial=False).tolist() == [0]
     assert batch.rows_with_variants(adversarial=True).tolist() == [0, 3]
+
+
+def test_counterfactual_rows_and_options_are_neither_trained_nor_attacked():
+    """A clean row with a twin, a counterfactual row and two further options; all could be attacked."""
+    labels, nothing = torch.tensor([[NO, 1]] * 5), torch.zeros(5, 2).to(torch.int8)
+    roles = torch.tensor([Role.CLEAN, Role.TWIN, Role.COUNTERFACTUAL, Role.OPTION, Role.OPTION])
+    batch = TwinBatch(
+        {}, labels, torch.zeros(5).long(), torch.zeros(5), nothing == 0, None, None, nothing, nothing[:, 0], role=roles
+    )
+    assert batch.trained.tolist() == [True, True, False, False, False] and batch.answered.all()
+    assert (batch.clean_rows.tolist(), batch.twins.tolist(), batch.masked_rows.tolist()) == ([0], [1], [0, 1])
+    assert batch.rows_with_variants(adversarial=True).tolist() == [0]
+    batch = TwinBatch.split(vars(batch) | {"role": roles[[0, 2, 2, 3, 3]]})
+    assert batch.rows_with_variants(adversarial=False).tolist() == [] and batch.twins.tolist() == []

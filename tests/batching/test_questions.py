@@ -8,10 +8,18 @@ from helpers.loading import load_data
 from helpers.runs import recipe, write_datasets, write_turns
 from helpers.tiny_models import FAMILIES
 
-from modality_interference.batching.batch import OptionTokens, TwinBatch
+from modality_interference.batching.batch import Counterfactual, OptionTokens, Role, TwinBatch
 from modality_interference.batching.collator import Purpose
 from modality_interference.batching.example import TokenizedExample, TokenizedRow
-from modality_interference.batching.questions import OptionEncoder, answer_start, ask, beginning, common_beginning
+from modality_interference.batching.questions import (
+    OptionEncoder,
+    answer_start,
+    ask,
+    ask_counterfactuals,
+    beginning,
+    common_beginning,
+    options_read,
+)
 
 
 def spell(text: str) -> list[int]:
@@ -76,6 +84,51 @@ def test_rows_and_places_of_options_that_begin_alike():
     assert rows[1].input_ids == [50, 60, 51, 8, 9, 3, 4, 1] and rows[1].labels == [-100] * 6 + [4, 1]
     assert beginning(clean, example, (8, 9)) == 1
     assert answer_start(clean.labels, (8, 9)) == 5 and answer_start(clean.labels, ()) == 3
+
+
+def test_what_a_training_asks_of_counterfactual_rows():
+    """A clean row whose answer "a" (3) "dog" (2) has an end (0), its counterfactual row, and a twin, which is asked nothing."""
+    clean = TokenizedRow([50, 51, 3, 2, 0], [-100, -100, 3, 2, 0])
+    gone = TokenizedRow([52, 51, 3, 2, 0], [-100, -100, 3, 2, 0])
+    example = TokenizedExample(
+        clean,
+        choices=("a cat", "a dog", "a red cat"),
+        answer=1,
+        abstention="a red cat",
+        option_ids=[[3, 1], [3, 2], [3, 4, 1]],
+    )
+    roles, expected = [Role.CLEAN, Role.COUNTERFACTUAL, Role.TWIN], OptionTokens(3, 0, (4, 1))
+    for method, options in (
+        ("contrast", ()),
+        ("uniform", (OptionTokens(1, 1, (1,)), OptionTokens(1, 1, (2,)), expected)),
+        ("abstain", (expected,)),
+    ):
+        rows, examples, twin_of = [clean, gone, clean], [example] * 3, [0, 0, 0]
+        assert ask_counterfactuals(rows, examples, twin_of, roles, method) == [Counterfactual(1, 0, 3, options)]
+        further = [row.input_ids for row in rows[3:]]
+        assert further == ([] if method == "contrast" else [[52, 51, 3, 4, 1]]) and len(twin_of) == len(
+            examples
+        ) == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("choices", "answer", "abstention", "options", "read"),
+    [
+        (("cat", "dog"), 0, None, 2, {"contrast": [], "uniform": [0, 1], "abstain": None}),
+        (("cat", "none"), 0, "none", 2, {"contrast": [], "uniform": [0, 1], "abstain": [1]}),
+        (("cat", "none"), 1, "none", 2, {"contrast": None, "uniform": None, "abstain": [1]}),
+        (("cat", "none"), 0, "none", 0, {"contrast": [], "uniform": None, "abstain": None}),  # answered freely
+        ((), None, None, 0, {"contrast": [], "uniform": None, "abstain": None}),
+        (("cat",), 0, None, 1, {"contrast": [], "uniform": None, "abstain": None}),
+    ],
+)
+def test_rows_to_which_a_method_does_not_apply(choices, answer, abstention, options, read):
+    ids = [[index] for index in range(options)]
+    example = TokenizedExample(
+        TokenizedRow.empty(), choices=choices, answer=answer, abstention=abstention, option_ids=ids
+    )
+    found = {method: options_read(example, method) for method in read}
+    assert {method: None if which is None else list(which) for method, which in found.items()} == read
 
 
 def test_a_claimed_answer_takes_a_row_of_the_twin_and_one_of_the_clean_row():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.engines.cells import ACCUMULATIONS, ATTACKS, CELLS, STEPS, TUNINGS, Cell
+from helpers.engines.cells import ACCUMULATIONS, ATTACKS, CELLS, GONE, STEPS, TUNINGS, Cell
 from helpers.engines.launching import ENGINES, SINGLE, Engine, launch, logged, weights, wrappers
 from helpers.engines.uneven_data import BATCHES, ROWS_PER_BATCH, TEXT_BATCHES, write_uneven
 from helpers.loading import load_data
@@ -48,10 +48,13 @@ class Table:
         """One line per engine and tuning, one column per attack and accumulation."""
         columns = [(attack, accumulation) for attack in ATTACKS for accumulation in ACCUMULATIONS]
         titles = [f"{'no attack' if attack == 'none' else attack}, {accumulation}" for attack, accumulation in columns]
-        lines = [f"| engine | tuning | {' | '.join(titles)} |", f"| --- | --- |{' ---: |' * len(columns)}"]
+        titles.append("pgd and counterfactual rows, 2")
+        lines = [f"| engine | tuning | {' | '.join(titles)} |", f"| --- | --- |{' ---: |' * len(titles)}"]
         for name, engine in ENGINES.items():
-            for tuning in TUNINGS:
-                cells = [self.found[name, str(Cell(tuning, *column))] for column in columns]
+            for tuning, gone in zip(TUNINGS, GONE):
+                cells = [
+                    self.found[name, str(cell)] for cell in (*(Cell(tuning, *column) for column in columns), gone)
+                ]
                 lines.append(
                     f"| {engine.title} | {tuning} | {' | '.join(f'{difference:.0e}' for difference in cells)} |"
                 )
@@ -103,7 +106,8 @@ def difference(engine: Engine, cell: Cell, cells: list[Cell], train: Train) -> f
     check_wrapper(engine, together)
     assert len(logged(together)) == STEPS
     for one, other in zip(logged(together), logged(alone), strict=True):
-        figures = {name for name in other if name.startswith(("loss", "twin_", "adversarial_"))}
+        figures = {name for name in other if name.startswith(("loss", "twin_", "adversarial_", "evidence_"))}
+        assert ("evidence_margin" in figures) == (cell in GONE)
         assert {name: one[name] for name in figures} == pytest.approx(
             {n: other[n] for n in figures}, rel=1e-4, abs=1e-5
         )
@@ -133,6 +137,14 @@ def test_a_step_without_a_finite_gradient_changes_nothing(name: str, train: Trai
 def test_a_rank_with_text_rows_only(name: str, cell: Cell, train: Train):
     """A rank that ran no vision tower would let the others wait: LLaMA-Factory issues 5616 and 7157."""
     assert difference(ENGINES[name], cell, TEXT_RANKS, train) <= TOLERANCE
+
+
+@pytest.mark.engines
+@pytest.mark.parametrize("cell", GONE, ids=str)
+@pytest.mark.parametrize("name", ["ddp", "zero3"])
+def test_counterfactual_rows(name: str, cell: Cell, train: Train):
+    """Ranks without one, and with unequally many and unequally many rows of options."""
+    assert difference(ENGINES[name], cell, GONE, train) <= TOLERANCE
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +178,7 @@ def test_training_and_attack_move_the_weights_far_more_than_the_tolerance(cell: 
         start = {name: torch.zeros_like(tensor) for name, tensor in trained.items()}
 
     assert largest_difference(trained, start) > 100 * TOLERANCE
-    for attack in {"none", "pgd", "freelb"} - {cell.attack}:
+    for attack in {"none", "pgd", "freelb"} - ({cell.attack} if cell not in GONE else set()):
         other = weights(folder / str(Cell(cell.tuning, attack, cell.accumulation)))
         assert largest_difference(weights(folder / str(cell)), other) > 10 * TOLERANCE
 

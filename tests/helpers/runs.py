@@ -53,6 +53,42 @@ def write_datasets(folder: Path, rows: int = 8) -> Path:
     return folder
 
 
+CARDS = ("a red card", "a red", "a blue card", "a pale green")  # one begins another, and all begin alike
+
+
+def write_evidence(folder: Path, rows: int = 4) -> Path:
+    """A dataset_dir of questions about images with counterfactual rows: `texts`, `letters` (how they are answered) and `free`.
+
+    The right letter is always A, which is soon answered without looking.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    texts, letters, free = [], [], []
+    for index in range(rows):
+        right, name = index % len(CARDS), f"{index}.png"
+        Image.new("RGB", (40 + 8 * (index % 2), 40), COLOURS[right]).save(folder / name)
+        row = {"question": f"What is shown in image {index}?", "images": [name]}
+        texts.append(row | {"choices": CARDS, "answer": "ABCD"[right]})
+        letters.append(row | {"choices": CARDS[right:] + CARDS[:right], "answer": "A"})
+        free.append({"instruction": row["question"], "output": f"It is {CARDS[right]}.", "images": [name]})
+
+    gone = {"counterfactuals": ["black_image", "irrelevant_image"]}
+    twins = {"relevant": ["image"], "perturbations": ["unrelated_text"]} | gone
+    choice = {"formatting": "multiple_choice_twins", "columns": COLUMNS}
+    columns = {"prompt": "instruction", "response": "output", "images": "images"}
+    info: dict[str, Any] = {
+        "texts": choice | {"twins": twins | {"answer": "text"}},
+        "letters": choice | {"twins": twins | {"answer": "letter"}},
+        "free": {"formatting": "alpaca_twins", "columns": columns, "twins": twins},
+    }
+    for name, rows_of in (("texts", texts), ("letters", letters), ("free", free)):
+        info[name]["file_name"] = f"{name}.json"
+        (folder / f"{name}.json").write_text(json.dumps(rows_of))
+
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+
+    return folder
+
+
 def write_turns(folder: Path, rows: int = 4) -> Path:
     """A dataset_dir of conversations of two turns: `turns` about an image, with options, and `talks` without.
 

@@ -31,7 +31,7 @@ from modality_interference.arguments import DEFAULTS, PLUGIN_KEYS, PluginArgumen
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.integration import plugin as integration
 from modality_interference.integration import versions as plugin_versions
-from modality_interference.train.losses import LOGGED, LOSS_ALIGNMENT
+from modality_interference.train.losses import EVIDENCE_MARGIN, LOGGED, LOSS_ALIGNMENT, LOSS_COUNTERFACTUAL
 
 
 SWAPPED = [
@@ -45,6 +45,7 @@ SWAPPED = [
     (tuner, "LogCallback"),
 ]
 ROOT = Path(__file__).parents[2]
+OFF_BY_DEFAULT = {LOSS_ALIGNMENT, LOSS_COUNTERFACTUAL, EVIDENCE_MARGIN}
 
 
 def log_of(folder: Path) -> list[dict[str, Any]]:
@@ -58,7 +59,7 @@ def assert_plugin_trained(folder: Path, steps: int) -> None:
     lines = log_of(folder)
     assert [line["current_steps"] for line in lines] == list(range(1, steps + 1))
     for line in lines:
-        assert set(LOGGED) - {LOSS_ALIGNMENT} <= set(line)
+        assert set(LOGGED) - OFF_BY_DEFAULT <= set(line)
         assert line["loss_sft"] > 0 and line["loss_adversarial"] > 0 and line["loss_consistency"] > 0
         assert line["loss"] > line["loss_sft"]  # the adversarial part comes on top
 
@@ -175,7 +176,7 @@ def test_llamafactory_cli_starts_torchrun_children(process, keys, tmp_path):
     run_exp(keys(**mix, gradient_accumulation_steps=2))
     ranks, alone = log_of(processes / "ranks"), log_of(tmp_path / "out")
     for one, other in zip(ranks, alone):
-        for name in {"loss", *LOGGED} - {LOSS_ALIGNMENT}:
+        for name in {"loss", *LOGGED} - OFF_BY_DEFAULT:
             assert one[name] == pytest.approx(other[name], rel=1e-4), name
 
     expected = load_file(tmp_path / "out" / "model.safetensors")

@@ -11,8 +11,15 @@ from scipy.spatial.distance import jensenshannon
 from torch.distributions import Categorical, kl_divergence
 
 from modality_interference.batching.answer_logits import Answers
-from modality_interference.train import answer_losses
-from modality_interference.train.answer_losses import METHODS, cross_entropy, cross_entropy_and_divergences, js
+from modality_interference.batching.batch import OptionTokens
+from modality_interference.train import answer_losses as answer_losses_module
+from modality_interference.train.answer_losses import (
+    METHODS,
+    answer_losses,
+    cross_entropy,
+    cross_entropy_and_divergences,
+    js,
+)
 
 
 def logits(rows: int = 5, vocabulary: int = 7, seed: int = 0) -> torch.Tensor:
@@ -90,7 +97,7 @@ def by_autograd(method: str, values: torch.Tensor, temperature: float) -> tuple[
 )  # a vocabulary of 7: one clean position, 3 positions, all at a time
 @pytest.mark.parametrize("method", METHODS)
 def test_gradients_in_pieces_of_any_size(method, entries, monkeypatch):
-    monkeypatch.setattr(answer_losses, "PIECE", entries)
+    monkeypatch.setattr(answer_losses_module, "PIECE", entries)
     values = logits(16, 7, 3).requires_grad_()
     weights = torch.rand(16, dtype=torch.float64), torch.rand(4, dtype=torch.float64)
     found = cross_entropy_and_divergences(answers_of(values), VARIANTS, SOURCES, method, 2.0)
@@ -132,12 +139,12 @@ def test_half_precision_is_computed_in_float32():
     torch.testing.assert_close(values.grad.double(), precise.grad, rtol=1e-2, atol=1e-3)  # rounded once, to bfloat16
 
 
-@pytest.mark.parametrize("method", [None, *METHODS])
+@pytest.mark.parametrize("method", [None, "options", *METHODS])
 def test_a_step_holds_at_most_five_bytes_an_entry_beside_the_logits(method, monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
     from costs import peak_memory
 
-    monkeypatch.setattr(answer_losses, "PIECE", 1 << 14)
+    monkeypatch.setattr(answer_losses_module, "PIECE", 1 << 14)
     count, vocabulary = 128, 4096
     values = torch.randn(4 * count, vocabulary, requires_grad=True)
     answers = Answers(values, torch.zeros(4 * count, dtype=torch.long), torch.arange(4 * count) // 16, 4 * count // 16)
@@ -147,9 +154,58 @@ def test_a_step_holds_at_most_five_bytes_an_entry_beside_the_logits(method, monk
     def step() -> None:
         if method is None:
             torch.autograd.grad(cross_entropy(answers).sum(), values)
+        elif method == "options":  # eight of each row's first token, as letters are
+            read = [OptionTokens(row, 0, (token,)) for row in range(answers.rows) for token in range(8)]
+            entropy, _, found = answer_losses(answers, clean[:0], clean[:0], "js", 1.0, read)
+            torch.autograd.grad(entropy.sum() + found.square().sum(), values)
         else:
             entropy, terms = cross_entropy_and_divergences(answers, variants, sources, method, 2.0)
             torch.autograd.grad(entropy.sum() + terms.sum(), values)
 
     held = peak_memory(step, torch.device("cpu")) / values.numel()
     assert 4 <= held <= 5  # the gradient of float32 logits is 4
+
+
+# options: rows of 3, 1 and 5 positions; several tokens are read at one position, and one token twice
+LENGTHS = (3, 1, 5)
+READ = [
+    OptionTokens(0, 1, (2, 6)),
+    OptionTokens(1, 0, (3,)),
+    OptionTokens(1, 0, (4,)),
+    OptionTokens(2, 0, (1, 1, 5)),
+    OptionTokens(1, 0, (3,)),
+]
+
+
+@pytest.mark.parametrize("piece", [1, 7 * 4, 1 << 20])
+def test_likelihoods_of_options(piece, monkeypatch):
+    monkeypatch.setattr(answer_losses_module, "PIECE", piece)
+    values = logits(sum(LENGTHS), 7, 6).requires_grad_()
+    row = torch.repeat_interleave(torch.arange(3), torch.tensor(LENGTHS))
+    answers = Answers(values, torch.arange(len(row)) % 7, row, 3)
+    nobody = row[:0]
+    entropy, _, found = answer_losses(answers, nobody, nobody, "js", 1.0, READ)
+    log_p = torch.log_softmax(values, dim=-1)
+    expected = torch.stack(
+        [log_p[1, 2] + log_p[2, 6], log_p[3, 3], log_p[3, 4], log_p[4, 1] + log_p[5, 1] + log_p[6, 5], log_p[3, 3]]
+    )
+    torch.testing.assert_close(found, expected)
+    weights = torch.tensor([1.0, -2.0, 0.5, 3.0, 0.25]).double()
+    plain = -log_p[torch.arange(len(row)), answers.targets]
+    gradients = [
+        torch.autograd.grad((weights * read).sum() + 2 * loss.sum(), values, retain_graph=True)[0]
+        for read, loss in ((found, entropy), (expected, plain))
+    ]
+    torch.testing.assert_close(*gradients)
+
+
+def test_an_option_without_weight_has_no_gradient_even_if_not_finite():
+    values = logits(2, 7, 6)
+    values[0] = float("nan")
+    values.requires_grad_()
+    answers, nobody = one_token_rows(values), torch.tensor([], dtype=torch.long)
+    _, _, read = answer_losses(
+        answers, nobody, nobody, "js", 1.0, [OptionTokens(0, 0, (1,)), OptionTokens(1, 0, (2,))]
+    )
+    (gradient,) = torch.autograd.grad(read[1], values)
+    assert not gradient[0].any() and gradient[1].any()

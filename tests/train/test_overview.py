@@ -3,7 +3,7 @@
 import pytest
 from datasets import Dataset
 from helpers.loading import load_data
-from helpers.runs import recipe
+from helpers.runs import recipe, write_evidence
 from llamafactory.train.tuner import run_exp
 
 from modality_interference.arguments import PLUGIN_NAME, PluginArguments
@@ -32,7 +32,8 @@ def tokens(data):
 
 @pytest.mark.parametrize("limit", [None, 1])
 def test_counts_are_those_made_by_hand(data, tokens, limit):
-    kinds = count_kinds(data.train, tokens, limit, seed=0)
+    arguments = PluginArguments(twins_per_example=str(limit or "all"))
+    kinds = count_kinds(data.train, tokens, arguments, seed=0)
     assert list(kinds) == list(BY_HAND)
     for kind, (examples, twins, masked) in BY_HAND.items():
         left_out = 1 if limit and twins else 0  # one of two twins, of all of which an attack can change something
@@ -41,7 +42,7 @@ def test_counts_are_those_made_by_hand(data, tokens, limit):
 
 def test_few_of_many_examples_are_read_some_of_each_kind(data, tokens, monkeypatch):
     monkeypatch.setattr(module, "SAMPLE", 12)
-    kinds = count_kinds(data.train, tokens, None, seed=0)
+    kinds = count_kinds(data.train, tokens, PluginArguments(), seed=0)
     assert {kind: (found.examples, found.read) for kind, found in kinds.items()} == dict.fromkeys(BY_HAND, (8, 3))
     text, _ = overview(data.train, tokens, PluginArguments(plugin=PLUGIN_NAME), seed=0)
     assert "Trains on 32 examples; twins and rows estimated from 12 of them" in text
@@ -58,12 +59,13 @@ def test_the_table(data, tokens):
         "  image            8         2.00        3.00",
         "  both             8         0.00        0.00                                 (not in `batch_mix`)",
         "  plain            8         0.00        0.00                                 (not in `batch_mix`)",
-        "  term of the loss              weight  can act",
-        "  cross-entropy                 1       yes      on clean rows and twins",
-        "  adversarial_method: gaussian  1       yes      on 2.25 rows an example, epsilon 0.05",  # (3 + 3 * 2) / 4
-        f"  consistency_method: js        {arguments.consistency_weight:g}".ljust(40)
+        "  term of the loss                 weight  can act",
+        "  cross-entropy                    1       yes      on clean rows and twins",
+        "  adversarial_method: gaussian     1       yes      on 2.25 rows an example, epsilon 0.05",  # (3 + 3 * 2) / 4
+        f"  consistency_method: js           {arguments.consistency_weight:g}".ljust(43)
         + "yes      between a clean row and 4.25 variants",
-        "  alignment_weight              0       off",
+        "  alignment_weight                 0       off",
+        "  counterfactual_method: contrast  0       off",
     ]
 
 
@@ -84,7 +86,7 @@ def warned(kinds, **keys):
 
 
 def test_terms_that_cannot_act_are_warned_of(data, tokens):
-    plain = count_kinds(data.train.filter(lambda row: row["relevant"] == 0), tokens, None, seed=0)
+    plain = count_kinds(data.train.filter(lambda row: row["relevant"] == 0), tokens, PluginArguments(), seed=0)
     adversarial, consistency = warned(plain)
     assert adversarial == (
         "`adversarial_method: pgd` has the weight 1 and cannot act: plain datasets do not say which inputs are irrelevant. "
@@ -101,11 +103,31 @@ def test_terms_that_cannot_act_are_warned_of(data, tokens):
 
 
 def test_alignment_on_images_and_texts_is_warned_of(data, tokens):
-    kinds = count_kinds(data.train, tokens, None, seed=0)
+    kinds = count_kinds(data.train, tokens, PluginArguments(), seed=0)
     (warning,) = warned(kinds, alignment_weight=0.1)
     assert warning.startswith("`alignment_weight` has the weight 0.1 and cannot act: no example has both media that")
     clips = {"video": KindCounts(9, 9, 2, 3, 3)}
     assert warned(clips, alignment_weight=0.1) == []
+
+
+def test_counterfactual_rows_with_and_without_a_term(checkpoint, tokens, tmp_path):
+    """Two of each row; four rows of each dataset, of which `free` has no options, and none offers an abstention."""
+    keys = dict(dataset="letters,free", counterfactual_weight=1.0)
+    found = load_data(recipe(checkpoint("qwen2_5_vl"), "qwen2_vl", write_evidence(tmp_path), tmp_path, **keys)).train
+    for method, limit, expected in (
+        ("contrast", "all", "on 2.00 counterfactual rows an example"),
+        ("uniform", "1", "on 0.50 counterfactual rows an example; 0.50 more have no options, or abstention as"),
+        ("abstain", "all", "all counterfactual rows (2.00 an example) offer no abstention among options"),
+    ):
+        arguments = PluginArguments(counterfactual_weight=0.3, counterfactual_method=method, twins_per_example=limit)
+        text, warnings = overview(found, tokens, arguments, seed=0)
+        assert expected in text.splitlines()[-1] and f"counterfactual_method: {method}" in text.splitlines()[-1]
+        assert len(warnings) == (method == "abstain")
+
+    assert warnings[0].endswith("Take another `counterfactual_method`, or set `counterfactual_weight: 0`.")
+    kinds = {"image": KindCounts(9, 9, 2, 3, 0)}
+    (warning,) = warned(kinds, counterfactual_weight=0.3)
+    assert "no example has a counterfactual row. Give a dataset a `twins` block with `counterfactuals`" in warning
 
 
 @pytest.mark.parametrize(
@@ -129,7 +151,7 @@ def test_of_a_stream_nothing_is_known(data, tokens):
 
 def test_data_that_llama_factory_tokenized_are_plain(tokens):
     stock = Dataset.from_dict({"input_ids": [[5, 6]], "attention_mask": [[1, 1]], "labels": [[-100, 6]]})
-    assert count_kinds(stock, tokens, None, seed=0) == {"plain": KindCounts(1, 1, 0, 0, 0)}
+    assert count_kinds(stock, tokens, PluginArguments(), seed=0) == {"plain": KindCounts(1, 1, 0, 0, 0)}
 
 
 def test_training_starts_with_the_warnings(checkpoint, datasets, tmp_path, warnings):

@@ -14,10 +14,18 @@ from safetensors.torch import load_file
 
 from modality_interference.integration.metadata import tuning_of
 from modality_interference.results import Tuning, read_diagnosis
-from modality_interference.train.losses import COUNTS, LOGGED, LOSS_ALIGNMENT, MEANS
+from modality_interference.train.losses import (
+    COUNTS,
+    EVIDENCE_MARGIN,
+    LOGGED,
+    LOSS_ALIGNMENT,
+    LOSS_COUNTERFACTUAL,
+    MEANS,
+)
 
 
 FAMILY, TEMPLATE = "qwen2_5_vl", "qwen2_vl"
+OFF_BY_DEFAULT = {LOSS_ALIGNMENT, LOSS_COUNTERFACTUAL, EVIDENCE_MARGIN}
 
 
 def results(folder, name="eval_results"):
@@ -49,7 +57,7 @@ def test_figures_reach_the_log_file_and_the_state(trained):
             entry["loss_sft"] + entry.get("loss_adversarial", 0) + entry.get("loss_consistency", 0), rel=1e-5
         )
 
-    assert set(LOGGED) - {LOSS_ALIGNMENT} <= {name for entry in steps for name in entry}
+    assert set(LOGGED) - OFF_BY_DEFAULT <= {name for entry in steps for name in entry}
     evaluated = [entry for entry in state if any(name.startswith("eval_") for name in entry)]
     rates = [{name: value for name, value in line.items() if name.startswith("eval_")} for line in lines]
     rates = [found for found in rates if found]
@@ -58,7 +66,7 @@ def test_figures_reach_the_log_file_and_the_state(trained):
         assert found.items() <= entry.items() and len(found) >= 8
 
 
-@pytest.mark.parametrize("name", ["loss", *(name for name in MEANS if name != LOSS_ALIGNMENT)])
+@pytest.mark.parametrize("name", ["loss", *(name for name in MEANS if name not in OFF_BY_DEFAULT)])
 def test_figures_are_plotted(trained, name):
     assert (trained / f"training_{name}.png").stat().st_size > 1000
 

@@ -1,5 +1,6 @@
 """Logits at the answer positions of a batch: paired with the tokens that they predict, and with those of other rows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ModalityInterferenceError
-from .batch import answer_positions
+from .batch import OptionTokens, answer_positions
 
 
 @dataclass
@@ -105,6 +106,23 @@ class Answers:
 
         kept = self.compared[own]
         return own[kept], clean[kept]
+
+    def reads(self, places: Sequence[OptionTokens]) -> tuple[Tensor, Tensor, Tensor]:
+        """Where the log-probabilities of options' tokens are read.
+
+        Args:
+            places: options, in rows of the batch.
+
+        Returns:
+            three (tokens,) index tensors of the tokens of all places: the flat position that predicts each, its id, and the
+            place that it belongs to.
+        """
+        tokens = [token for place in places for token in place.tokens]
+        starts = self.starts.tolist()
+        positions = [starts[place.row] + place.offset + step for place in places for step in range(len(place.tokens))]
+        owners = [index for index, place in enumerate(places) for _ in place.tokens]
+        at, ids, owner = torch.tensor([positions, tokens, owners], dtype=torch.long, device=self.logits.device)
+        return at, ids, owner
 
     def means_over(self, own: Tensor, values: Tensor) -> Tensor:
         """Average values of compared positions over each row's.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import cached_property
 from typing import Any
 
@@ -13,10 +14,19 @@ from ..modality import IGNORE_LABEL, Modality
 
 ROW_KEYS = (
     "twin_of", "row_key", "perturbation_mask", "media_index", "questions", "token_modality", "relevant", "thought",
-    "beginning", "feature_index",
+    "beginning", "feature_index", "role", "counterfactuals",
 )  # fmt: skip
 _MEDIA_TOKENS = 24  # bits for the number of a media token in its batch; above them is its modality
-_DEFAULTS: dict[str, Any] = {"thought": (), "beginning": 0}
+_DEFAULTS: dict[str, Any] = {"thought": (), "beginning": 0, "counterfactuals": ()}
+
+
+class Role(IntEnum):
+    """What a row of a batch is there for."""
+
+    CLEAN = 0
+    TWIN = 1
+    COUNTERFACTUAL = 2  # its evidence is gone: the answer in its labels is not to be kept
+    OPTION = 3  # another row with a further option, or with the answer that a twin claims
 
 
 @dataclass(frozen=True)
@@ -88,14 +98,34 @@ class Question:
     medium: str = ""
 
 
+@dataclass(frozen=True)
+class Counterfactual:
+    """What the training knows about a counterfactual row in a batch.
+
+    Attributes:
+        row: its index in the batch.
+        clean: the index of its clean row.
+        choices: how many options there are; 0 where the answer is free.
+        options: those whose likelihood the loss reads, and where it is read.
+    """
+
+    row: int
+    clean: int
+    choices: int = 0
+    options: tuple[OptionTokens, ...] = ()
+
+
 @dataclass
 class TwinBatch:
-    """A device batch of clean rows, each followed by its twins.
+    """A device batch of clean rows, each followed by its twins and its counterfactual rows.
+
+    `answer_positions`, `content` and the like are of all rows. What trains and attacks takes clean rows and twins only:
+    `trained`, `twins`, `masked_rows`, `rows_with_variants`.
 
     Attributes:
         inputs: the model's keyword arguments, without labels.
         labels: (rows, tokens), `IGNORE_LABEL` where there is none.
-        twin_of: (rows,) index of each row's clean row; a clean row's own index.
+        twin_of: (rows,) index of each row's clean row, whatever the row's role; a clean row's own index.
         row_key: (rows,) identity of each row's content, the seed of its noise.
         perturbation_mask: (rows, tokens) tokens that an adversarial copy may change.
         media_index: by modality, for those with a medium that occurs several times in the rows: (its tokens in all rows,) the
@@ -110,6 +140,8 @@ class TwinBatch:
         beginning: (rows,) how many of the last answer's tokens, behind a skipped thought, all options begin with.
         feature_index: `media_index` as the model encodes media: of modalities whose tokens have the same id, such as InternVL's
             images and videos, all tokens together, under the one whose method encodes them.
+        role: (rows,) a `Role` each. Unset: every row is a clean row or a twin, as `twin_of` says.
+        counterfactuals: the counterfactual rows, in training; empty in the diagnosis, whose `questions` have them.
     """
 
     inputs: dict[str, Any]
@@ -124,6 +156,8 @@ class TwinBatch:
     thought: Sequence[int] = ()
     beginning: Tensor | int = 0
     feature_index: Mapping[Modality, Tensor] | None = None
+    role: Tensor | None = None
+    counterfactuals: Sequence[Counterfactual] = ()
 
     @classmethod
     def split(cls, inputs: dict[str, Any]) -> "TwinBatch":
@@ -133,14 +167,34 @@ class TwinBatch:
         return cls(rest, inputs["labels"], **row_values)
 
     @cached_property
+    def roles(self) -> Tensor:
+        """(rows,) a `Role` each."""
+        if self.role is not None:
+            return self.role
+
+        own = torch.arange(len(self.twin_of), device=self.twin_of.device)
+        return torch.where(self.twin_of == own, int(Role.CLEAN), int(Role.TWIN))
+
+    @cached_property
     def clean_rows(self) -> Tensor:
         """(clean rows,) indices."""
-        return torch.nonzero(self.twin_of == torch.arange(len(self.twin_of), device=self.twin_of.device))[:, 0]
+        return torch.nonzero(self.roles == Role.CLEAN)[:, 0]
+
+    @cached_property
+    def twins(self) -> Tensor:
+        """(twins,) indices of the twins that have an answer."""
+        return torch.nonzero((self.roles == Role.TWIN) & self.answered)[:, 0]
+
+    @cached_property
+    def trained(self) -> Tensor:
+        """(rows,) whether it is a clean row or a twin, whose answer is to be learned and kept."""
+        return (self.roles == Role.CLEAN) | (self.roles == Role.TWIN)
 
     @cached_property
     def masked_rows(self) -> Tensor:
-        """(masked rows,) indices of the rows that an attack can change."""
-        return torch.nonzero((self.perturbation_mask & self.answered[:, None]).any(dim=1))[:, 0]
+        """(masked rows,) indices of the clean rows and twins that an attack can change."""
+        attacked = self.trained & self.answered
+        return torch.nonzero((self.perturbation_mask & attacked[:, None]).any(dim=1))[:, 0]
 
     @cached_property
     def answered(self) -> Tensor:
@@ -226,8 +280,7 @@ class TwinBatch:
 
     def rows_with_variants(self, adversarial: bool) -> Tensor:
         """(clean rows with a variant,) indices of clean rows that have a twin or, with `adversarial`, a copy."""
-        is_variant = self.twin_of != torch.arange(len(self.twin_of), device=self.twin_of.device)
-        sources = [self.twin_of[is_variant]]
+        sources = [self.twin_of[self.roles == Role.TWIN]]
         if adversarial:
             sources.append(self.twin_of[self.masked_rows])
 

@@ -3,7 +3,7 @@
 import copy
 import multiprocessing
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -19,10 +19,10 @@ from ..errors import ModalityInterferenceError, Unusable
 from ..media.image import load_image
 from ..media.reference import find_medium
 from ..modality import IGNORE_LABEL, MEDIA, Modality
-from .batch import Question
+from .batch import Counterfactual, Question, Role
 from .example import TokenizedExample, TokenizedRow
 from .media_reader import MediaReader
-from .questions import answer_start, ask, beginning, prompt_of, question
+from .questions import answer_start, ask, ask_counterfactuals, beginning, options_read, prompt_of, question
 from .rope_positions import compute_separately, interleaved, lines_of
 from .shared_media import SharedMedia, encodes, feature_index, media_owner
 from .tokens import modality_tokens, perturbation_mask
@@ -51,12 +51,14 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
 
     Args:
         seed: of the twins that `twins_limit` chooses, with the epoch and the row.
-        twins_limit: how many twins of an example to train on, None for all.
+        twins_limit: how many twins of an example to train on, None for all; likewise of its counterfactual rows.
+        counterfactual_method: the recipe's, where it trains on counterfactual rows; None to leave them out.
         purpose: what the batches are for.
     """
 
     seed: int = 0
     twins_limit: int | None = None
+    counterfactual_method: str | None = None
     purpose: Purpose = Purpose.TRAINING
     # shared memory: dataloader workers that live for several epochs hold a copy of this collator
     _epoch: Any = field(default_factory=lambda: multiprocessing.get_context("spawn").Value("q", 0), repr=False)
@@ -70,7 +72,7 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
         self.thought = tuple(self.template.get_thought_word_ids(self.tokenizer))
 
     def set_epoch(self, epoch: int) -> None:
-        """Set the epoch, which decides the twins that `twins_limit` chooses."""
+        """Set the epoch, which decides the twins and the counterfactual rows that `twins_limit` chooses."""
         self._epoch.value = epoch
 
     def with_model(self, model: Any) -> "TwinCollator":
@@ -114,30 +116,43 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
     def _make_batch(self, given: list[TokenizedExample]) -> dict[str, Any]:
         rows: list[TokenizedRow] = []
         examples: list[TokenizedExample] = []
+        roles: list[Role] = []
         twin_of, media = [], {}
         for example in given:
-            variants = self._variants(example)
-            loaded = self._load_media(example, variants)
+            taken = self._rows_of(example)
+            own = [row for _, row in taken]
+            loaded = self._load_media(example, own)
             if loaded is None:
                 continue
 
             media[id(example)] = loaded
-            twin_of += [len(rows)] * len(variants)
-            rows += variants
-            examples += [example] * len(variants)
+            twin_of += [len(rows)] * len(own)
+            rows += own
+            roles += [role for role, _ in taken]
+            examples += [example] * len(own)
 
         if not rows:  # no example of the batch can be read, and every rank needs a batch
             filler = TokenizedRow.empty([self.tokenizer.eos_token_id])
-            rows, examples, twin_of = [filler], [TokenizedExample(filler)], [0]
+            rows, examples, twin_of, roles = [filler], [TokenizedExample(filler)], [0], [Role.CLEAN]
 
-        return self._collate(rows, examples, twin_of, media)
+        return self._collate(rows, examples, twin_of, roles, media)
 
     def _collate(
-        self, rows: list[TokenizedRow], examples: list[TokenizedExample], twin_of: list[int], media: dict[int, Loaded]
+        self,
+        rows: list[TokenizedRow],
+        examples: list[TokenizedExample],
+        twin_of: list[int],
+        roles: list[Role],
+        media: dict[int, Loaded],
     ) -> dict[str, Any]:
         beginnings = [beginning(row, example, self.thought) for row, example in zip(rows, examples)]
         questions = self._questions(rows, examples, twin_of)
+        counterfactuals: list[Counterfactual] = []
+        if self._takes_counterfactuals:
+            counterfactuals = ask_counterfactuals(rows, examples, twin_of, roles, str(self.counterfactual_method))
+
         beginnings += [0] * (len(rows) - len(beginnings))  # rows of further options start behind it
+        roles = [*roles, *[Role.OPTION] * (len(rows) - len(roles))]
         nothing: Loaded = {modality: {} for modality in MEDIA}
         loaded = [media.get(id(example), nothing) for example in examples]
         shared = self._share(rows, loaded) if examples[0].clean.references is not None else {}
@@ -186,7 +201,9 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
                 "their own."
             )
 
+        batch["role"] = torch.tensor(roles, dtype=torch.int8)
         batch["questions"] = questions
+        batch["counterfactuals"] = counterfactuals
         batch["thought"] = self.thought
         batch["beginning"] = torch.tensor(beginnings)
         return batch
@@ -293,16 +310,36 @@ class TwinCollator(SFTDataCollatorWith4DAttentionMask):
             self._reported.add(where)
             logger.warning(f"Dataset `{where[0]}`, row {where[1]} is left out of its batch: {error}")
 
-    def _variants(self, example: TokenizedExample) -> list[TokenizedRow]:
-        """The clean row, and the twins and the counterfactual rows that the batch takes."""
-        variants = example.variants if self.purpose is not Purpose.STOCK else ()
-        training = self.purpose is Purpose.TRAINING
-        if training and self.twins_limit is not None and self.twins_limit < len(variants):
-            rng = random.Random(f"{self.seed}/{self._epoch.value}/{example.key}")
-            variants = [variants[index] for index in sorted(rng.sample(range(len(variants)), self.twins_limit))]
+    @property
+    def _takes_counterfactuals(self) -> bool:
+        """Whether the batches are for a training with counterfactual rows."""
+        return self.purpose is Purpose.TRAINING and self.counterfactual_method is not None
 
-        diagnoses = self.purpose in (Purpose.LIKELIHOOD, Purpose.GENERATION)
-        return [example.clean, *variants, *(example.counterfactuals if diagnoses else ())]
+    def _rows_of(self, example: TokenizedExample) -> list[tuple[Role, TokenizedRow]]:
+        """The clean row, and the twins and the counterfactual rows that the batch takes."""
+        twins: Sequence[TokenizedRow] = example.variants
+        gone: Sequence[TokenizedRow] = example.counterfactuals
+        if self.purpose is Purpose.STOCK:
+            twins = gone = ()
+        elif self.purpose is Purpose.TRAINING:
+            # a draw of their own, so that the twins are the same with and without counterfactual rows
+            twins, gone = self._drawn(twins, str(example.key)), self._drawn(gone, f"{example.key}/counterfactuals")
+            method = self.counterfactual_method
+            gone = () if method is None or options_read(example, method) is None else gone
+
+        return [
+            (Role.CLEAN, example.clean),
+            *((Role.TWIN, row) for row in twins),
+            *((Role.COUNTERFACTUAL, row) for row in gone),
+        ]
+
+    def _drawn(self, rows: Sequence[TokenizedRow], key: str) -> Sequence[TokenizedRow]:
+        """As many of an example's rows as `twins_limit` allows, drawn again in each epoch."""
+        if self.twins_limit is None or self.twins_limit >= len(rows):
+            return rows
+
+        rng = random.Random(f"{self.seed}/{self._epoch.value}/{key}")
+        return [rows[index] for index in sorted(rng.sample(range(len(rows)), self.twins_limit))]
 
     def _model_row(self, index: int, row: TokenizedRow, example: TokenizedExample, loaded: Loaded) -> dict[str, Any]:
         return {

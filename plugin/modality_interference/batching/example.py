@@ -94,7 +94,7 @@ class TokenizedExample:
     Attributes:
         clean: the clean row; empty where the example is dropped.
         variants: its twins.
-        counterfactuals: its rows without the evidence; none in training.
+        counterfactuals: its rows without the evidence; none in a training that has no use for them.
         media: for image, video and audio, the row's raw media.
         borrowed: likewise, media of other rows that twins use.
         dataset: the dataset's name.

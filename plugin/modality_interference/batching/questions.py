@@ -1,4 +1,4 @@
-"""What the diagnosis asks of a batch: its questions, the tokens that tell options apart, and the rows that bring further options."""
+"""What is asked of a batch: the diagnosis's questions, the tokens that tell options apart, and the rows that bring further options."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from ..data.options import letter, letters
 from ..media.reference import is_removed
 from ..modality import IGNORE_LABEL, from_bits, kind_of
-from .batch import OptionTokens, Question
+from .batch import Counterfactual, OptionTokens, Question, Role
 from .example import TokenizedExample, TokenizedRow
 from .media_reader import remembered
 
@@ -79,6 +79,51 @@ def ask(
         )
         for index in range(len(rows))
     ]
+
+
+def ask_counterfactuals(
+    rows: list[TokenizedRow],
+    examples: list[TokenizedExample],
+    twin_of: list[int],
+    roles: Sequence[Role],
+    method: str,
+) -> list[Counterfactual]:
+    """What a training asks of the counterfactual rows of a batch; add rows for options that these do not show.
+
+    Args:
+        rows: see `ask`.
+        examples: see `ask`.
+        twin_of: see `ask`.
+        roles: of the rows.
+        method: `counterfactual_method`.
+    """
+    found = []
+    for index, role in enumerate(roles):
+        if role is Role.COUNTERFACTUAL:
+            example = examples[index]
+            options = tuple(
+                _option(index, option, rows, examples, twin_of) for option in options_read(example, method) or ()
+            )
+            found.append(Counterfactual(index, twin_of[index], len(example.option_ids), options))
+
+    return found
+
+
+def options_read(example: TokenizedExample, method: str) -> Sequence[int] | None:
+    """The options whose likelihood `counterfactual_method` reads; None where it gives the example's rows no term.
+
+    Where the right answer is to abstain, it stays right without the evidence: `contrast` and `uniform` leave it alone.
+    """
+    offered = example.abstention in example.choices and len(example.option_ids) > 0
+    abstention = example.choices.index(str(example.abstention)) if offered else None
+    if method == "abstain":
+        return None if abstention is None else [abstention]
+
+    if abstention is not None and abstention == example.answer:
+        return None
+
+    every = range(len(example.option_ids))
+    return () if method == "contrast" else every if len(every) > 1 else None
 
 
 def prompt_of(row: TokenizedRow) -> TokenizedRow:
@@ -164,22 +209,24 @@ def _claims(
 def _options(
     index: int, rows: list[TokenizedRow], examples: list[TokenizedExample], twin_of: list[int]
 ) -> tuple[OptionTokens, ...]:
+    every = range(len(examples[index].option_ids))
+    return tuple(_option(index, option, rows, examples, twin_of) for option in every)
+
+
+def _option(
+    index: int, option: int, rows: list[TokenizedRow], examples: list[TokenizedExample], twin_of: list[int]
+) -> OptionTokens:
+    """Where one option of a row is scored: in the row itself, or in one that is appended."""
     row, example, common = rows[index], examples[index], common_beginning(examples[index].option_ids)
     start = last_turn_start(row.labels) + common
-    offset = _labels_before(row, start)
-    found = []
-    for option, ids in enumerate(example.option_ids):
-        tokens = tuple(ids[common:])
-        if option == example.answer or len(tokens) == 1:
-            found.append(OptionTokens(index, offset, tokens))
-            continue
+    tokens = tuple(example.option_ids[option][common:])
+    if option == example.answer or len(tokens) == 1:
+        return OptionTokens(index, _labels_before(row, start), tokens)
 
-        found.append(OptionTokens(len(rows), 0, tokens))
-        rows.append(row.with_answer(start, tokens))
-        examples.append(example)
-        twin_of.append(twin_of[index])
-
-    return tuple(found)
+    rows.append(row.with_answer(start, tokens))
+    examples.append(example)
+    twin_of.append(twin_of[index])
+    return OptionTokens(len(rows) - 1, 0, tokens)
 
 
 _REMEMBERED = 4096  # options: rows share classes and letters, or nothing

@@ -64,17 +64,10 @@ def option_likelihoods(questions: list[Question], answers: Answers) -> list[Tens
 
 def _log_likelihoods(places: list[OptionTokens], answers: Answers) -> Tensor:
     """(places,) float64 sums of the log-probabilities of their tokens, each given the tokens before it."""
-    tokens = [token for place in places for token in place.tokens]
-    starts = answers.starts.tolist()
-    positions = [starts[place.row] + place.offset + step for place in places for step in range(len(place.tokens))]
-    device = answers.logits.device
-    log_probabilities = torch.log_softmax(answers.logits.float(), dim=-1)[
-        torch.tensor(positions, dtype=torch.long, device=device), torch.tensor(tokens, dtype=torch.long, device=device)
-    ]
-    counts = torch.tensor([len(place.tokens) for place in places], dtype=torch.long)
-    place_of_token = torch.repeat_interleave(torch.arange(len(places)), counts)
+    at, tokens, place_of_token = answers.reads(places)
+    log_probabilities = torch.log_softmax(answers.logits.float(), dim=-1)[at, tokens]
     totals = torch.zeros(len(places), dtype=torch.float64)
-    return totals.index_add(0, place_of_token, log_probabilities.double().cpu())
+    return totals.index_add(0, place_of_token.cpu(), log_probabilities.double().cpu())
 
 
 def _score_options(question: Question, own: Tensor, clean: Tensor) -> ScoredRow:

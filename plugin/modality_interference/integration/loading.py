@@ -182,7 +182,10 @@ def _check_stream(dataset: AnyDataset, dataset_attr: Any) -> None:
 
 
 def preprocess_dataset(
-    stock: Callable[..., Any], stock_evaluation: bool, diagnosis_prompt: str = "none"
+    stock: Callable[..., Any],
+    stock_evaluation: bool,
+    diagnosis_prompt: str = "none",
+    trains_counterfactuals: bool = False,
 ) -> Callable[..., Any]:
     """`_get_preprocessed_dataset`, which tokenizes twins too.
 
@@ -190,6 +193,7 @@ def preprocess_dataset(
         stock: LLaMA-Factory's.
         stock_evaluation: whether LLaMA-Factory's own generation evaluates, on clean rows in the layout that it wants.
         diagnosis_prompt: the recipe's, for evaluation datasets.
+        trains_counterfactuals: whether the recipe trains on counterfactual rows; a diagnosis always has them.
     """
 
     @wraps(stock)
@@ -212,9 +216,9 @@ def preprocess_dataset(
             processor=processor,
             data_args=data_args,
             instruction=diagnosis_prompt if is_eval else "none",
-            counterfactuals=is_eval,
+            counterfactuals=is_eval or trains_counterfactuals,
         )
-        if not is_eval:
+        if not twin_processor.counterfactuals:
             _say_counterfactuals(dataset)
 
         dataset = schema.undecoded(dataset)
@@ -252,9 +256,7 @@ def _say_counterfactuals(dataset: AnyDataset) -> None:
 
     count = sum(len(rows) for rows in _subcolumn(dataset, "counterfactuals"))
     if count:
-        logger.info_rank0(
-            f"{count:,} counterfactual rows are left out of the training: so far `counterfactuals` are for the diagnosis only."
-        )
+        logger.info_rank0(f"{count:,} counterfactual rows are left out of the training: `counterfactual_weight` is 0.")
 
 
 def _check_nothing_removed(dataset: AnyDataset) -> None:

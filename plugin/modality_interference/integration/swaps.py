@@ -45,11 +45,18 @@ class Swap:
 
 def _preprocess(stock: Any, run: Run) -> Any:
     generates = run.training_args.predict_with_generate and run.finetuning_args.diagnosis_scoring != "generate"
-    return loading.preprocess_dataset(stock, generates, run.finetuning_args.diagnosis_prompt)
+    keys = run.finetuning_args
+    return loading.preprocess_dataset(stock, generates, keys.diagnosis_prompt, keys.counterfactual_on)
 
 
 def _collator(stock: Any, run: Run) -> Any:
-    return partial(TwinCollator, seed=run.training_args.seed, twins_limit=run.finetuning_args.twins_limit)
+    keys = run.finetuning_args
+    return partial(
+        TwinCollator,
+        seed=run.training_args.seed,
+        twins_limit=keys.twins_limit,
+        counterfactual_method=keys.counterfactual_method if keys.counterfactual_on else None,
+    )
 
 
 def _trainer(stock: Any, run: Run) -> Any:

@@ -29,7 +29,7 @@ MEDIA = to_bits(modality for modality in Modality if modality is not Modality.TE
 def aligned_rows(batch: TwinBatch) -> Tensor:
     """(aligned rows,) indices of the clean rows and twins with an answer and both relevant and irrelevant media tokens."""
     relevant, irrelevant = _media_tokens(batch)
-    return torch.nonzero(relevant.any(dim=1) & irrelevant.any(dim=1) & batch.answered)[:, 0]
+    return torch.nonzero(relevant.any(dim=1) & irrelevant.any(dim=1) & batch.answered & batch.trained)[:, 0]
 
 
 def chosen_layers(arguments: PluginArguments, decoder: Any) -> list[int]:

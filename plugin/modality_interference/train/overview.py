@@ -17,6 +17,7 @@ from torch.nn.utils.rnn import pad_sequence
 from ..arguments import PluginArguments
 from ..batching.batch import TwinBatch
 from ..batching.example import TokenizedExample
+from ..batching.questions import options_read
 from ..batching.tokens import ModalityTokens, perturbation_mask
 from ..modality import IGNORE_LABEL, KINDS, PLAIN, kind_of
 from ..presets import preset_line
@@ -25,7 +26,9 @@ from .alignment import aligned_rows
 
 SAMPLE = 1000  # examples whose tokens are read
 _CHUNK = 50  # of them at a time
-_READ = ("input_ids", "labels", "prompt_start", "relevant", "variants")  # columns: no media
+_READ = (  # columns: no media
+    "input_ids", "labels", "prompt_start", "relevant", "variants", "counterfactuals", "choices", "answer", "abstention", "option_ids",
+)  # fmt: skip
 _BLOCK = "Give a dataset a `twins` block"
 
 
@@ -39,6 +42,8 @@ class KindCounts:
         twins: mean number of twins that an epoch trains on.
         masked: mean number of rows that an attack can change, of the clean row and these twins.
         aligned: mean number of rows with relevant and irrelevant media.
+        counterfactuals: mean number of counterfactual rows that have a term.
+        termless: mean number of those to which `counterfactual_method` does not apply.
     """
 
     examples: int
@@ -46,6 +51,8 @@ class KindCounts:
     twins: float
     masked: float
     aligned: float
+    counterfactuals: float = 0.0
+    termless: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,7 @@ def overview(dataset: Any, tokens: ModalityTokens, arguments: PluginArguments, s
     Returns:
         two tables as one text, a warning for each term that cannot act, and one where abstention is always right.
     """
-    kinds = count_kinds(dataset, tokens, arguments.twins_limit, seed) if isinstance(dataset, Dataset) else None
+    kinds = count_kinds(dataset, tokens, arguments, seed) if isinstance(dataset, Dataset) else None
     terms = loss_terms(kinds, arguments)
     rows = [["term of the loss", "weight", "can act", ""]]
     rows += [[term.name, f"{term.weight:g}", _ACTS[term.acts] if term.weight else "off", term.why] for term in terms]
@@ -146,13 +153,15 @@ def _aligned_columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield ("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths))).rstrip()
 
 
-def count_kinds(dataset: Dataset, tokens: ModalityTokens, twins_limit: int | None, seed: int) -> dict[str, KindCounts]:
+def count_kinds(
+    dataset: Dataset, tokens: ModalityTokens, arguments: PluginArguments, seed: int
+) -> dict[str, KindCounts]:
     """Count the examples of each kind, and read some of each.
 
     Args:
         dataset: tokenized examples; those that were tokenized without the plugin are `plain`.
         tokens: the model's media and special tokens.
-        twins_limit: how many twins of an example are trained on, None for all.
+        arguments: how many twins of an example are trained on, and what is asked of counterfactual rows.
         seed: of the examples that are read.
 
     Returns:
@@ -169,7 +178,7 @@ def count_kinds(dataset: Dataset, tokens: ModalityTokens, twins_limit: int | Non
     for kind in sorted(indices, key=KINDS.index):
         chosen = sorted(rng.sample(indices[kind], min(share, len(indices[kind]))))
         examples = map(TokenizedExample.from_arrow, columns.select(chosen))
-        sums = torch.stack([_sums(chunk, tokens, twins_limit) for chunk in _chunks(examples)]).sum(dim=0)
+        sums = torch.stack([_sums(chunk, tokens, arguments) for chunk in _chunks(examples)]).sum(dim=0)
         counts[kind] = KindCounts(len(indices[kind]), len(chosen), *(sums / len(chosen)).tolist())
 
     return counts
@@ -190,16 +199,22 @@ def _chunks(examples: Iterable[TokenizedExample]) -> Iterator[list[TokenizedExam
         yield chunk
 
 
-def _sums(examples: list[TokenizedExample], tokens: ModalityTokens, twins_limit: int | None) -> torch.Tensor:
-    """(3,) sums over examples: twins, rows with a mask, rows of the alignment loss."""
-    batch = _without_media(examples, tokens)
+def _sums(examples: list[TokenizedExample], tokens: ModalityTokens, arguments: PluginArguments) -> torch.Tensor:
+    """(5,) sums over examples: twins, rows with a mask, rows of the alignment loss, counterfactual rows with and without a term."""
+    batch, limit = _without_media(examples, tokens), arguments.twins_limit
     weight = torch.ones(len(batch.labels), dtype=torch.float64)  # how often an epoch takes a row
     is_twin = batch.twin_of != torch.arange(len(batch.labels))
-    if twins_limit is not None:
+    if limit is not None:
         siblings = torch.bincount(batch.twin_of) - 1
-        weight[is_twin] = (twins_limit / siblings[batch.twin_of[is_twin]].double()).clamp(max=1)
+        weight[is_twin] = (limit / siblings[batch.twin_of[is_twin]].double()).clamp(max=1)
 
-    return torch.stack([weight[rows].sum() for rows in (is_twin, batch.masked_rows, aligned_rows(batch))])
+    sums = [weight[rows].sum() for rows in (is_twin, batch.masked_rows, aligned_rows(batch))]
+    gone = [0, 0]
+    for example in examples if arguments.counterfactual_on else ():
+        taken = len(example.counterfactuals) if limit is None else min(limit, len(example.counterfactuals))
+        gone[options_read(example, arguments.counterfactual_method) is None] += taken
+
+    return torch.cat([torch.stack(sums), torch.tensor(gone, dtype=torch.float64)])
 
 
 def _without_media(examples: list[TokenizedExample], tokens: ModalityTokens) -> TwinBatch:
@@ -237,6 +252,7 @@ def loss_terms(kinds: dict[str, KindCounts] | None, arguments: PluginArguments) 
         _adversarial(used, arguments),
         _consistency(used, arguments),
         _alignment(used, arguments),
+        _counterfactual(used, arguments),
     ]
 
 
@@ -304,3 +320,31 @@ def _alignment(kinds: dict[str, KindCounts] | None, arguments: PluginArguments) 
     return Term(
         name, weight, False, why, "Train on such rows (clips with video and audio), or set `alignment_weight: 0`"
     )
+
+
+_TERMLESS = {  # rows to which a method does not apply
+    "contrast": "have abstention as their right answer",
+    "uniform": "have no options, or abstention as their right answer",
+    "abstain": "offer no abstention among options",
+}
+
+
+def _counterfactual(kinds: dict[str, KindCounts] | None, arguments: PluginArguments) -> Term:
+    name, weight = f"counterfactual_method: {arguments.counterfactual_method}", arguments.counterfactual_weight
+    if not arguments.counterfactual_on:
+        return Term(name, 0, False, "")
+
+    if kinds is None:
+        return Term(name, weight, None, "needs counterfactual rows")
+
+    termless, left = _mean(kinds, "termless", arguments), _TERMLESS[arguments.counterfactual_method]
+    if mean := _mean(kinds, "counterfactuals", arguments):
+        more = f"; {termless:.2f} more {left}" if termless else ""
+        return Term(name, weight, True, f"on {mean:.2f} counterfactual rows an example{more}")
+
+    if termless:
+        fix = "Take another `counterfactual_method`, or set `counterfactual_weight: 0`"
+        return Term(name, weight, False, f"all counterfactual rows ({termless:.2f} an example) {left}", fix)
+
+    fix = f"{_BLOCK} with `counterfactuals`, write `tokenized_path` anew with this recipe, or set `counterfactual_weight: 0`"
+    return Term(name, weight, False, f"{_sampled(kinds)} has a counterfactual row", fix)

@@ -38,9 +38,11 @@ class Cell:
     accumulation: int
     poisoned: bool = False
     dataset: str = "uneven"
+    counterfactuals: str = "none"  # the method of their loss
 
     def __str__(self) -> str:
         data = "" if self.dataset == "uneven" else f"-{self.dataset}"
+        data += "" if self.counterfactuals == "none" else f"-{self.counterfactuals}"
         return f"{self.tuning}-{self.attack}-{self.accumulation}{data}{POISONED if self.poisoned else ''}"
 
     def keys(self, checkpoint: Path, data: Path, folder: Path, ranks: int) -> dict[str, Any]:
@@ -59,8 +61,12 @@ class Cell:
         if ranks > 1 and self.accumulation > 1:
             sharing |= dict(adversarial_rows_per_pass=2)
 
+        if self.counterfactuals != "none":
+            attack |= dict(counterfactual_method=self.counterfactuals, counterfactual_weight=1.0)
+
         overrides = COMMON | tuning | attack | accumulation | sharing | dict(use_cpu=None, dataset=self.dataset)
         return recipe(checkpoint, "qwen2_vl", data, folder / str(self), **overrides)
 
 
-CELLS = [Cell(*parts) for parts in product(TUNINGS, ATTACKS, ACCUMULATIONS)]
+GONE = [Cell(tuning, "pgd", 2, dataset="gone", counterfactuals="uniform") for tuning in TUNINGS]
+CELLS = [*(Cell(*parts) for parts in product(TUNINGS, ATTACKS, ACCUMULATIONS)), *GONE]

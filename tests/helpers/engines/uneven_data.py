@@ -1,4 +1,4 @@
-"""Rows in a fixed order that fall unevenly on two ranks: in answer tokens, twins, and rows to attack."""
+"""Rows in a fixed order that fall unevenly on two ranks: in answer tokens, twins, rows to attack, and counterfactual rows."""
 
 import json
 from pathlib import Path
@@ -28,12 +28,18 @@ ANSWERS = ("red", "a rather unusual shade of greenish blue", "blue and a little 
 
 
 def write_uneven(folder: Path) -> Path:
-    """A LLaMA-Factory dataset_dir with the datasets `uneven` and `text_ranks`, of `BATCHES` and `TEXT_BATCHES`."""
+    """A LLaMA-Factory dataset_dir with the datasets `uneven` and `text_ranks`, of `BATCHES` and `TEXT_BATCHES`.
+
+    `gone` is `uneven` with a counterfactual row of every row that has an image, of which three in four need further rows to show
+    their options.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     entries = {
         "uneven": _write(folder, "uneven", BATCHES, ["misleading_text", "black_image"]),
         "text_ranks": _write(folder, "text_ranks", TEXT_BATCHES, ["misleading_text"]),
     }
+    gone = entries["uneven"]["twins"] | {"counterfactuals": ["white_image"]}
+    entries["gone"] = entries["uneven"] | {"twins": gone}
     (folder / "dataset_info.json").write_text(json.dumps(entries))
     return folder
 
