@@ -23,6 +23,7 @@ def test_the_defaults_are_valid():
     arguments = PluginArguments(plugin=PLUGIN_NAME)
     validate(arguments)
     assert arguments.adversarial_on and arguments.consistency_on and arguments.twins_limit is None
+    assert not arguments.counterfactual_on
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,10 @@ def test_the_defaults_are_valid():
             "some",
             "`twins_per_example` must be `all` or a whole number of at least 1, found 'some'",
         ),
+        ("counterfactual_weight", -1.0, "a finite number of at least 0, found -1.0"),
+        ("counterfactual_method", "dpo", "Input should be 'contrast', 'uniform' or 'abstain', found 'dpo'"),
+        ("counterfactual_margin", float("inf"), "a finite number of at least 0"),
+        ("counterfactual_beta", 0.0, "`counterfactual_beta` must be a finite number above 0, found 0.0"),
         ("batch_mix", "image=2,image=3", "different kinds"),
         ("batch_mix", "picture=2", "kinds: text, image, video, audio, both, plain"),
         ("batch_mix", "image=0", "at least 1"),

@@ -129,6 +129,13 @@ def _check_preference(finetuning_args: Any) -> None:
     if finetuning_args.alignment_on:
         _refuse("alignment_weight", "the alignment loss is for the answers of `stage: sft`", "set it to 0")
 
+    if finetuning_args.counterfactual_on:
+        _refuse(
+            "counterfactual_weight",
+            "the loss on counterfactual rows is for the answers of `stage: sft`",
+            "set it to 0, and use `preference_counterfactual`",
+        )
+
     for key in _DIAGNOSIS_KEYS:
         if getattr(finetuning_args, key) != DEFAULTS[key]:
             _refuse(
