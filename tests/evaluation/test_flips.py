@@ -1,5 +1,6 @@
 """The gallery of flips of clips: rows tokenized by the real data path, answers as if every twin had flipped them."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from helpers.clip_files import write_corrupt
 from helpers.loading import Loaded, load_data
 from helpers.runs import recipe
 
-from modality_interference.batching.tokens import modality_tokens
+from modality_interference.batching.tokens import closing_tokens, modality_tokens
 from modality_interference.evaluation.flips import Gallery
 from modality_interference.modality import CLEAN
 from modality_interference.results import Flip, ScoredRow
@@ -44,7 +45,8 @@ def flips(loaded: Loaded) -> list[Flip]:
         for name in (CLEAN, *(twin["perturbation"] for twin in example["variants"]))
     ]  # fmt: skip
     tokens = modality_tokens(loaded.tokenizer, loaded.processor, loaded.template)
-    return Gallery(loaded.tokenizer, tokens).flips(rows, [loaded.train])
+    closing = closing_tokens(loaded.tokenizer, loaded.template)
+    return Gallery(loaded.tokenizer, tokens, closing=closing).flips(rows, [loaded.train])
 
 
 def test_shows_the_clip_and_what_took_its_place(loaded):
@@ -82,3 +84,13 @@ def test_a_clip_that_broke_since_is_named(loaded, folder):
         ("0.mp4: cannot be shown, broken video: Invalid data found when processing input", ""),
         ("0.wav: cannot be shown, missing file", ""),
     ]
+
+
+def test_quotes_the_question_alone(loaded):
+    """Neither the system prompt nor the words that the template writes around a turn."""
+    rule = "Answer with the text of the right option."
+    for flip in flips(loaded):
+        for prompt in (flip.prompt, flip.perturbed_prompt):
+            assert re.fullmatch(
+                rf"(<video>|<audio>)+(Video_caption: .*\n)?Question:\n.*\nOption:\n(.*\n){{4}}{rule}[a-z\s]*", prompt
+            )

@@ -1,5 +1,6 @@
 """Which token ids represent media, which belong to the template, and which an adversarial copy may change."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -111,3 +112,18 @@ def _media_token(name: str, tokenizer: Any, processor: Any, mm_plugin: Any) -> i
     token = getattr(mm_plugin, f"{name}_token", None)
     token_id = tokenizer.convert_tokens_to_ids(token) if token else None
     return token_id if token_id != tokenizer.unk_token_id else None
+
+
+def closing_tokens(tokenizer: Any, template: Any) -> tuple[int, ...]:
+    """The tokens that a template writes between a question and its answer, such as `<|im_end|>` and the assistant's role.
+
+    Args:
+        tokenizer: the model's.
+        template: LLaMA-Factory's.
+    """
+    prompts = []
+    for question in ("0", "?"):
+        turns = [{"role": "user", "content": question}, {"role": "assistant", "content": ""}]
+        prompts.append(template.encode_oneturn(tokenizer, turns)[0][::-1])
+
+    return tuple(os.path.commonprefix(prompts)[::-1])

@@ -31,11 +31,13 @@ class Gallery:
         tokenizer: turns prompts back into text.
         tokens: which token ids stand for media.
         thought: the tokens that the template writes for a skipped thought.
+        closing: the tokens that the template writes between a question and its answer.
     """
 
     tokenizer: Any
     tokens: ModalityTokens
     thought: Sequence[int] = ()
+    closing: Sequence[int] = ()
 
     def flips(self, rows: list[ScoredRow], datasets: list[Any]) -> list[Flip]:
         """The worst flips, every perturbation's worst first.
@@ -88,9 +90,12 @@ class Gallery:
         )
 
     def prompt(self, row: Example) -> str:
-        """The prompt as text: media tokens as `<image>` and the like, without the template's special tokens."""
+        """What the user asked, as text: media as `<image>` and the like, without what the template writes around it."""
         names = {token_id: f"<{modality}>" for modality, token_id in self.tokens.media.items()}
-        prompt = row["input_ids"][: last_turn_start(row["labels"])]
+        prompt = row["input_ids"][row.get("prompt_start") or 0 : last_turn_start(row["labels"])]
+        if prompt[-len(self.closing) :] == list(self.closing):
+            prompt = prompt[: -len(self.closing)]
+
         parts = []
         for token_id, run in groupby(prompt, key=lambda token_id: token_id if token_id in names else None):
             text = [item for item in run if item not in self.tokens.special]

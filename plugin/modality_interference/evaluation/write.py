@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from datasets import Dataset
 
+from ..batching.tokens import closing_tokens
 from ..modality import CLEAN
 from ..results import (
     Curves,
@@ -69,7 +70,12 @@ def write_diagnosis(
 
     results = dataset_results(rows, metadata.seed, generated=metadata.scoring == "generate")
     results = with_counterfactuals(results, rows, counterfactuals, metadata.seed)
-    gallery = Gallery(collator.tokenizer, collator.modality_tokens, collator.thought)
+    gallery = Gallery(
+        collator.tokenizer,
+        collator.modality_tokens,
+        collator.thought,
+        closing_tokens(collator.tokenizer, collator.template),
+    )
     diagnosis = diagnosis_of(
         rows,
         results,
