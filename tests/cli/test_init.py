@@ -97,6 +97,16 @@ def test_names_that_are_no_names(folder, capsys):
     assert not (folder / "shapes_finetune.yaml").exists()
 
 
+def test_rows_that_cannot_be_right_are_said_at_once(tmp_path, capsys):
+    rows = [{"question": "Which?", "choices": ["cat", "dog"], "answer": "cow", "image": "cat.png"}] * 2
+    (tmp_path / "pets.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert init(tmp_path / "pets.jsonl") == 1
+    out = capsys.readouterr().out
+    assert "0 of 2 rows tried are good" in out
+    assert "answer not among the options: answer 'cow', options ['cat', 'dog'] (row 0 and 1 more)" in out
+    assert "llamafactory-cli train" not in out
+
+
 def test_a_tsv_with_base64_becomes_a_folder_of_its_own(tmp_path):
     image = image_uri("red").split(",")[1]
     assert base64.b64decode(image)

@@ -99,7 +99,8 @@ def run(
     if as_json:
         print(_as_json(folder, findings))
     else:
-        _print(folder, findings)
+        say(f"Dataset folder {printable(str(folder))}", "bold")
+        say_findings(findings)
 
     return 1 if findings.problems else 0
 
@@ -125,16 +126,28 @@ def check_dataset_folder(
     findings = Findings(problems=[Problem(text) for text in problems])
     formats = known_formats()
     for name, entry in info.datasets.items():
-        findings.notes[name], problems_of_it = _check_dataset(name, entry, folder, media_dir, formats, rows)
+        findings.notes[name], problems_of_it = check_dataset(name, entry, folder, media_dir, formats, rows)
         findings.problems += problems_of_it
 
     return findings
 
 
-def _check_dataset(
+def check_dataset(
     name: str, entry: Any, folder: Path, media_dir: Path | None, formats: set[str], rows: int
 ) -> tuple[list[str], list[Problem]]:
-    """The notes and problems of a dataset."""
+    """Look for everything that is wrong with one dataset; see `check_dataset_folder`.
+
+    Args:
+        name: in `dataset_info.json`.
+        entry: its entry.
+        folder: the dataset folder.
+        media_dir: a run's `media_dir`; None for the dataset folder.
+        formats: that there are.
+        rows: how many rows to convert.
+
+    Returns:
+        notes on what was tried, and problems.
+    """
     from ..dataset_dir.entry import absent_column_problems, dataset_problem, dataset_problems, remote_source
     from ..integration.offline import open_dataset
 
@@ -228,8 +241,8 @@ def _as_json(folder: Path, findings: Findings) -> str:
     return json.dumps(found, indent=2)
 
 
-def _print(folder: Path, findings: Findings) -> None:
-    say(f"Dataset folder {printable(str(folder))}", "bold")
+def say_findings(findings: Findings) -> None:
+    """Print the notes and problems of datasets."""
     for name, notes in findings.notes.items():
         say(f"  {printable(name)}", "bold")
         for note in notes:

@@ -7,6 +7,7 @@ import typer
 
 from ..errors import ModalityInterferenceError
 from ..printable import printable
+from .check import Findings, check_dataset, say_findings
 from .recognised import Perturbations, Relevant, Yes, confirm, parsed_perturbations, parsed_relevant
 from .terminal import say
 
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Write what fine-tuning on a data file needs: an entry in a dataset_info.json, which says what the answers depend on and
 what is to be changed beside it, and a recipe for `llamafactory-cli train`, in which every key of the plugin is
-explained. The file's columns are recognised, shown and confirmed. Entries that are there already stay."""
+explained. The file's columns are recognised, shown and confirmed, and the first rows are tried. Entries that are there
+already stay. Exits with 1 if `modality-interference check` finds a problem in what was written."""
 EXAMPLES = """\
 modality-interference init my_data/pets.jsonl --relevant image
 modality-interference init MMBench_DEV_EN.tsv -o my_data --relevant image --model Qwen/Qwen3-VL-8B-Instruct"""
 _MODEL = "Qwen/Qwen2.5-VL-3B-Instruct"
+TRIED = 32  # rows
 
 
 def run(
@@ -69,12 +72,12 @@ def run(
         text = _recipe_text(recipe, model, template, folder, elsewhere, opened.name)
         _write(opened, keys, folder, recipe, text)
 
+    say(printable(f"\nDataset `{opened.name}` is in {folder / 'dataset_info.json'}; the recipe is {recipe}."))
+    if not _tried(opened.name, folder, elsewhere):
+        return 1
+
     media = f" --media-dir {elsewhere}" if elsewhere is not None else ""
-    say(
-        printable(
-            f"\nDataset `{opened.name}` is in {folder / 'dataset_info.json'}; the recipe is {recipe}. Go on with:"
-        )
-    )
+    say("Go on with:")
     for command in (
         f"modality-interference preview {folder} {opened.name}{media}",
         f"modality-interference check {folder}{media}",
@@ -83,6 +86,17 @@ def run(
         say(printable(f"  {command}"))
 
     return 0
+
+
+def _tried(name: str, folder: Path, media_dir: Path | None) -> bool:
+    """Check the first rows as `check` does, and say what was found; False where something must be fixed."""
+    from ..dataset_dir.info import read_info
+    from ..integration.extensions import known_formats
+
+    entry = read_info(folder).datasets[name]
+    notes, problems = check_dataset(name, entry, folder, media_dir, known_formats(), TRIED)
+    say_findings(Findings({name: notes}, problems))
+    return not problems
 
 
 def _recipe_text(recipe: Path, model: str, template: str, folder: Path, media_dir: Path | None, name: str) -> str:
