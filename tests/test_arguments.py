@@ -138,7 +138,7 @@ def test_other_keys_pass():
     refuse_without_flag({"stage", "do_train"})
 
 
-# `attention_probe`, `alignment_weight` and `alignment_layers`
+# `attention_probe`, `alignment_weight`, `attention_calibration` and their layers
 
 
 @pytest.mark.parametrize(
@@ -153,6 +153,11 @@ def test_other_keys_pass():
         ("alignment_layers", "-1", "numbers and ranges"),
         ("alignment_layers", "\u0662", "numbers and ranges"),  # a digit, but not one of ours
         ("alignment_layers", None, "numbers and ranges"),
+        ("attention_calibration", "1", "`attention_calibration` must be a number from -100 to 100, found '1'"),
+        ("attention_calibration", float("nan"), "from -100 to 100"),
+        ("attention_calibration", 101, "from -100 to 100"),
+        ("attention_calibration_tokens", "media", "'relevant' or 'irrelevant'"),
+        ("attention_calibration_layers", "20-12", "`attention_calibration_layers` must be `all`, `last_half`, or"),
     ],
 )
 def test_bad_attention_keys_are_refused(key, value, message):
@@ -165,13 +170,13 @@ def test_bad_attention_keys_are_refused(key, value, message):
 def test_yaml_may_bring_a_number_as_layers():
     arguments = PluginArguments(plugin=PLUGIN_NAME, alignment_layers=12)
     validate(arguments)
-    assert parse_layers(arguments.alignment_layers, 28) == [12]
+    assert parse_layers("alignment_layers", arguments.alignment_layers, 28) == [12]
 
 
 @given(st.text(max_size=12) | st.from_regex("[0-9,\\- ]{1,12}", fullmatch=True), st.integers(1, 100))
 def test_any_text_is_read_as_layers_or_refused(text, depth):
     try:
-        layers = parse_layers(text, depth)
+        layers = parse_layers("alignment_layers", text, depth)
     except ModalityInterferenceError as error:
         assert "alignment_layers" in str(error)
     else:
@@ -180,4 +185,4 @@ def test_any_text_is_read_as_layers_or_refused(text, depth):
 
 @given(st.sets(st.integers(0, 60), min_size=1))
 def test_layers_come_back(numbers):
-    assert parse_layers(",".join(map(str, numbers)), 61) == sorted(numbers)
+    assert parse_layers("attention_calibration_layers", ",".join(map(str, numbers)), 61) == sorted(numbers)

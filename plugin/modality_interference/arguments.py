@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, create_model
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, ValidationInfo, create_model
 
 from .errors import ModalityInterferenceError
 from .messages import explain, listed
@@ -43,10 +43,11 @@ def parse_batch_mix(text: str) -> dict[str, int]:
     raise ModalityInterferenceError(f"`batch_mix` must be {_MIX_ALLOWED}, found {text!r}.")
 
 
-def parse_layers(text: str, depth: int) -> list[int]:
-    """Read `alignment_layers`.
+def parse_layers(key: str, text: str, depth: int) -> list[int]:
+    """Read `alignment_layers` or another key that names layers.
 
     Args:
+        key: its name, for messages.
         text: `all`, `last_half`, or numbers and ranges from 0, such as `3,7,12-20`.
         depth: how many layers the model's text decoder has.
 
@@ -57,10 +58,10 @@ def parse_layers(text: str, depth: int) -> list[int]:
         return list(range(depth // 2 if text == LAST_HALF else 0, depth))
 
     layers: set[int] = set()
-    for first, last in _layer_ranges(text):
+    for first, last in _layer_ranges(key, text):
         if last >= depth:
             raise ModalityInterferenceError(
-                f"`alignment_layers` is {text!r}, but the model's text decoder has {depth} layers, 0 to {depth - 1}."
+                f"`{key}` is {text!r}, but the model's text decoder has {depth} layers, 0 to {depth - 1}."
             )
 
         layers.update(range(first, last + 1))
@@ -68,13 +69,13 @@ def parse_layers(text: str, depth: int) -> list[int]:
     return sorted(layers)
 
 
-def _layer_ranges(text: str) -> list[tuple[int, int]]:
+def _layer_ranges(key: str, text: str) -> list[tuple[int, int]]:
     found = [_LAYER_RANGE.fullmatch(part.strip()) for part in text.split(",")]
     ranges = [(int(match[1]), int(match[2] or match[1])) for match in found if match]
     if len(ranges) == len(found) and all(first <= last for first, last in ranges):
         return ranges
 
-    raise ModalityInterferenceError(f"`alignment_layers` must be {_LAYERS_ALLOWED}, found {text!r}.")
+    raise ModalityInterferenceError(f"`{key}` must be {_LAYERS_ALLOWED}, found {text!r}.")
 
 
 def _check_batch_mix(text: str | None) -> str | None:
@@ -84,9 +85,9 @@ def _check_batch_mix(text: str | None) -> str | None:
     return text
 
 
-def _check_layers(text: str) -> str:
+def _check_layers(text: str, info: ValidationInfo) -> str:
     if text not in (ALL_LAYERS, LAST_HALF):
-        _layer_ranges(text)
+        _layer_ranges(str(info.field_name), text)
 
     return text
 
@@ -100,6 +101,7 @@ def _yaml_word(value: Any) -> Any:
 Weight = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False, description="a finite number of at least 0")]
 Positive = Annotated[float, Field(strict=True, gt=0, allow_inf_nan=False, description="a finite number above 0")]
 Steps = Annotated[int, Field(strict=True, ge=1, description="a whole number of at least 1")]
+Layers = Annotated[str, Field(coerce_numbers_to_str=True, description=_LAYERS_ALLOWED), AfterValidator(_check_layers)]
 
 
 @dataclass
@@ -207,9 +209,7 @@ class PluginArguments:
             "falls on the relevant modality; 0 turns it off."
         },
     )
-    alignment_layers: Annotated[
-        str, Field(coerce_numbers_to_str=True, description=_LAYERS_ALLOWED), AfterValidator(_check_layers)
-    ] = field(
+    alignment_layers: Layers = field(
         default=ALL_LAYERS,
         metadata={
             "help": "Layers of the text decoder whose attention the alignment loss looks at: `all`, `last_half`, or "
@@ -242,6 +242,27 @@ class PluginArguments:
         metadata={
             "help": "Measure at evaluation which share of the answer position's attention falls on text, image, video and "
             "audio tokens, per layer and head."
+        },
+    )
+    attention_calibration: Annotated[
+        float, Field(strict=True, ge=-100, le=100, allow_inf_nan=False, description="a number from -100 to 100")
+    ] = field(
+        default=0.0,
+        metadata={
+            "help": "A constant, in nats, that an evaluation adds to the attention scores between an answer's positions and media "
+            "tokens: a share s of the attention becomes s e^c / (1 - s + s e^c). 0 turns it off."
+        },
+    )
+    attention_calibration_tokens: Literal["relevant", "irrelevant"] = field(
+        default="relevant",
+        metadata={
+            "help": "Which media tokens get the constant: those of the modalities that an answer depends on, or of the others."
+        },
+    )
+    attention_calibration_layers: Layers = field(
+        default=ALL_LAYERS,
+        metadata={
+            "help": "Layers of the text decoder whose scores get the constant, as `alignment_layers` names them."
         },
     )
     preference_counterfactual: Literal["none", "mdpo", "symmpo"] = field(
@@ -323,6 +344,11 @@ class PluginArguments:
     def counterfactual_on(self) -> bool:
         """Whether counterfactual rows are trained on."""
         return self.counterfactual_weight > 0
+
+    @property
+    def calibration_on(self) -> bool:
+        """Whether evaluations change attention scores."""
+        return self.attention_calibration != 0
 
     @property
     def twins_limit(self) -> int | None:

@@ -107,7 +107,7 @@ def text_inputs(**keys):
     rng = torch.Generator().manual_seed(0)
     query, key = torch.randn(1, 2, 4, 3, generator=rng), torch.randn(1, 1, 4, 3, generator=rng)
     defaults = dict(layer=0, mask=None, scaling=0.7, softcap=None, window=None, causal=True)
-    return AttentionInputs(query=query, key=key, **{**defaults, **keys})
+    return AttentionInputs(query=query, key=key, value=key, **{**defaults, **keys})
 
 
 @pytest.mark.parametrize(

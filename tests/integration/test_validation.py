@@ -30,8 +30,10 @@ def test_the_auxiliary_loss_of_routers_is_refused():
 def finetuning(**keys: object) -> SimpleNamespace:
     """A plain diagnosis by likelihoods, but for these keys."""
     plain = dict(diagnosis_scoring="likelihood", diagnosis_prompt="none", diagnosis_decoding="standard")
-    plain["preference_counterfactual"] = "none"
-    return SimpleNamespace(**{**plain, "stage": "sft", "batch_mix": None, "attention_probe": False, **keys})
+    plain |= dict(
+        preference_counterfactual="none", attention_probe=False, calibration_on="attention_calibration" in keys
+    )
+    return SimpleNamespace(**{**plain, "stage": "sft", "batch_mix": None, **keys})
 
 
 @pytest.mark.parametrize(
@@ -43,14 +45,31 @@ def finetuning(**keys: object) -> SimpleNamespace:
         ),
         ({"diagnosis_prompt": "ignore_irrelevant"}, "`diagnosis_prompt: ignore_irrelevant`.*`tokenized_path`"),
         ({"diagnosis_decoding": "vcd", "attention_probe": True}, "`diagnosis_decoding: vcd`.*`attention_probe`"),
+        (
+            {"diagnosis_decoding": "vcd", "attention_calibration": 1.5},
+            "`attention_calibration: 1.5`.*`diagnosis_decoding: vcd`.*two forwards",
+        ),
     ],
 )
 def test_prompts_and_decodings_that_cannot_be_told_apart_are_refused(keys, message):
     data = SimpleNamespace(template="qwen2_vl", tokenized_path="cache")
     training = SimpleNamespace(predict_with_generate=False, accelerator_config=None, fsdp=None, fsdp_config=None)
-    training.do_train = False
+    training.do_train, training.do_eval = False, True
     with pytest.raises(ModalityInterferenceError, match=message):
         check_recipe(SimpleNamespace(), data, training, finetuning(**keys))
+
+
+def test_calibration_without_an_evaluation_is_refused():
+    training = SimpleNamespace(predict_with_generate=False, accelerator_config=None, fsdp=None, fsdp_config=None)
+    training.do_train, training.do_eval = True, False
+    data = SimpleNamespace(template="qwen2_vl", tokenized_path=None)
+    with pytest.raises(
+        ModalityInterferenceError, match="`attention_calibration: -2`.*this run has none.*`do_eval: true`"
+    ):
+        check_recipe(SimpleNamespace(), data, training, finetuning(attention_calibration=-2))
+
+    training.do_eval = True
+    check_recipe(SimpleNamespace(), data, training, finetuning(attention_calibration=-2))
 
 
 def test_metrics_of_generated_answers_beside_likelihoods_are_refused():

@@ -261,6 +261,16 @@ class TestFiles:
         page = (tmp_path / "comparison" / "comparison.html").read_text()
         assert "prompted was asked with the prompt ignore_irrelevant, base with none." in page
 
+    def test_changed_attention_is_told(self, tmp_path: Path) -> None:
+        rows = scored(correct=[True] * 4)
+        changed = diagnosis(FIGURES, calibration={"constant": -2, "tokens": "irrelevant", "layers": "3-5"})
+        found = compared(run(tmp_path / "base", rows), run(tmp_path / "changed", rows, changed))
+
+        words = "-2 nats on irrelevant media tokens, layers 3-5"
+        assert [item["calibration"] for item in found["runs"]] == [None, words]
+        page = (tmp_path / "comparison" / "comparison.html").read_text()
+        assert f"The attention of changed was measured with {words}, that of base as it is." in page
+
     def test_plots_are_written(self, tmp_path: Path) -> None:
         rows = scored(correct=[True] * 4)
         compared(run(tmp_path / "a", rows), run(tmp_path / "b", rows))

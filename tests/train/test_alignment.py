@@ -169,7 +169,7 @@ def test_even_attention_on_hand_computed_tokens():
     alignment = Alignment(batch, [0])
     zeros = torch.zeros(len(batch.labels), 2, TOKENS, 4, dtype=torch.float64)
     inputs = AttentionInputs(
-        layer=0, query=zeros, key=zeros[:, :1], mask=batch.inputs["attention_mask"], scaling=0.5, softcap=None,
+        layer=0, query=zeros, key=zeros[:, :1], value=zeros[:, :1], mask=batch.inputs["attention_mask"], scaling=0.5, softcap=None,
         window=None, causal=True,
     )  # fmt: skip
     alignment.observe(inputs, torch.zeros(1))

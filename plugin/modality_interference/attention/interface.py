@@ -2,7 +2,7 @@
 
 transformers' models look up their attention function by name in `ALL_ATTENTION_FUNCTIONS`. `wrap_attention_functions` wraps each
 of those. A wrapper does more than call the function only when the text decoder gets one of two keyword arguments, which its layers
-pass on: `LISTENER` observes the queries and keys (after the rotary embedding), and `ROW_ATTENTION` calls the function for rows
+pass on: `LISTENER` observes the queries and keys (after the rotary embedding) and may change the output, and `ROW_ATTENTION` calls the function for rows
 that are packed into one sequence. So the vision and audio towers never get them, nothing has to be restored after a forward, and
 a layer that gradient checkpointing repeats during the backward pass gets the same ones.
 """
@@ -28,31 +28,52 @@ _CAPPING = ("eager", "flash_attention_2", "flash_attention_3")  # transformers' 
 
 
 @dataclass(frozen=True)
+class ScoreBias:
+    """A constant that is added to the scores between some queries and some keys, behind a soft cap, before the softmax.
+
+    Attributes:
+        constant: in nats.
+        keys: (rows, columns) which of the batch's tokens; none of those that are generated later.
+        start: (rows,) the column of each row's first query.
+    """
+
+    constant: float
+    keys: Tensor
+    start: Tensor
+
+
+@dataclass(frozen=True)
 class AttentionInputs:
     """What one layer's attention is computed from.
 
     Attributes:
         layer: the layer's index, from 0.
         query: (rows, heads, tokens, width), after the rotary embedding.
-        key: (rows, key heads, tokens, width), likewise.
+        key: (rows, key heads, keys, width), likewise; of a cache with a sliding window, those that it has kept.
+        value: (rows, key heads, keys, value width).
         mask: the model's: (rows or 1, 1 or heads, tokens, keys), boolean or added to the scores; (rows, keys), which leaves
             out the causal mask and the sliding window; None where only the causal mask applies.
         scaling: of the scores.
         softcap: bound of the scores, None where they have none.
         window: how many keys back a query sees, None for all.
         causal: whether later keys are masked where `mask` does not say.
-        packed: the rows, if `query` and `key` hold them packed into one sequence: (1, heads, sequence, width).
+        packed: the rows, if `query`, `key` and `value` hold them packed into one sequence: (1, heads, sequence, width).
+        past: how many tokens came in earlier forwards; their keys and values come from a cache.
+        bias: of the scores, None where the model's own are used.
     """
 
     layer: int
     query: Tensor
     key: Tensor
+    value: Tensor
     mask: Tensor | None
     scaling: float
     softcap: float | None
     window: int | None
     causal: bool
     packed: PackedRows | None = None
+    past: int = 0
+    bias: ScoreBias | None = None
 
 
 class Listener(Protocol):
@@ -66,7 +87,7 @@ class Listener(Protocol):
             output: (rows, tokens, heads, width) of the model's own function; (1, sequence, heads, width) for packed rows.
 
         Returns:
-            the output, equal to the one given (it may carry further gradients).
+            the output that the model goes on with: the one given, with further gradients or changed at some positions.
         """
 
 
@@ -130,21 +151,23 @@ class _WrappedAttention:
 
         packed = rows.rows if rows is not None else None
         with torch.autocast(query.device.type, enabled=False):  # autocast would round what the listener computes
-            return listener.observe(self._inputs(module, query, key, attention_mask, kwargs, packed), output), weights
+            inputs = self._inputs(module, query, key, value, attention_mask, kwargs, packed)
+            return listener.observe(inputs, output), weights
 
     def _inputs(
         self,
         module: Any,
         query: Tensor,
         key: Tensor,
+        value: Tensor,
         attention_mask: Any,
         kwargs: dict[str, Any],
         packed: PackedRows | None,
     ) -> AttentionInputs:
         if kwargs.get("s_aux") is not None:
             raise ModalityInterferenceError(
-                f"{type(module).__name__} has attention sinks, which `attention_probe` and `alignment_weight` do not support. "
-                "Remove the two keys from the recipe."
+                f"{type(module).__name__} has attention sinks, which `attention_probe`, `attention_calibration` and "
+                "`alignment_weight` do not support. Remove these keys from the recipe."
             )
 
         scaling, causal = kwargs.get("scaling"), kwargs.get("is_causal")
@@ -152,6 +175,7 @@ class _WrappedAttention:
             layer=module.layer_idx,
             query=query,
             key=key,
+            value=value,
             mask=None if packed is not None and not attention_mask.numel() else attention_mask,
             scaling=query.shape[-1] ** -0.5 if scaling is None else scaling,
             softcap=kwargs.get("softcap") if self.name in _CAPPING else None,

@@ -112,10 +112,15 @@ class CommonPrefixes:
         all_tokens: keep all of a row's tokens, as generation needs them. Otherwise a row ends with the last position that
             predicts a token of its answer.
         pays: whether a row with so many other tokens (second) shares so many tokens (first); None shares whatever it can.
+        marks: (rows, columns) numbers that must be equal, too, for tokens to be the same; None where there are none.
     """
 
     def __init__(
-        self, batch: TwinBatch, all_tokens: bool = False, pays: Callable[[int, int], bool] | None = None
+        self,
+        batch: TwinBatch,
+        all_tokens: bool = False,
+        pays: Callable[[int, int], bool] | None = None,
+        marks: Tensor | None = None,
     ) -> None:
         self.pays = pays
         attended = batch.inputs["attention_mask"].bool().cpu().numpy()
@@ -131,7 +136,8 @@ class CommonPrefixes:
         self.masked_from: Integers = np.where(mask.any(axis=1), mask.argmax(axis=1) - self.first, counts)
         answers = batch.answer_positions.cpu().numpy()
         self.answer_from: Integers = np.where(answers.any(axis=1), answers.argmax(axis=1) - self.first, counts)
-        self.common = _common(_identities(batch), self.first, counts)
+        more = [] if marks is None else [marks.cpu().numpy()]
+        self.common = _common([*_identities(batch), *more], self.first, counts)
 
     def pack(self, rows: Tensor, copies: Tensor) -> PackedRows:
         """Pack rows, followed by adversarial copies.

@@ -1,4 +1,4 @@
-"""Attention scores of chosen query positions (a few rows of the attention map), and their shares on the modalities."""
+"""Attention of chosen query positions (a few rows of the attention map): scores, shares on the modalities, outputs."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,17 +8,17 @@ from torch import Tensor
 
 from ..errors import ModalityInterferenceError
 from ..modality import Modality
-from .interface import AttentionInputs
+from .interface import AttentionInputs, ScoreBias
 from .row_attention import rows_of
 
 
 @dataclass(frozen=True)
 class Queries:
-    """Positions whose attention is measured.
+    """Positions whose attention is measured or changed.
 
     Attributes:
         rows: (chosen,) rows of the batch.
-        positions: (chosen, queries) positions of their tokens.
+        positions: (chosen, queries) positions of their tokens, among those of the forward.
     """
 
     rows: Tensor
@@ -41,7 +41,7 @@ def attention_scores(inputs: AttentionInputs, queries: Queries) -> Tensor:
     Raises:
         ModalityInterferenceError: the keys are not those of the batch's tokens.
     """
-    query, key = _unpacked(inputs, queries) if inputs.packed is not None else _chosen(inputs, queries)
+    query, key = _queried(inputs, queries), _of_rows(inputs, inputs.key, queries)
     precise = torch.promote_types(query.dtype, torch.float32)
     query, key = query.to(precise), key.to(precise)
     chosen, count, heads, width = query.shape
@@ -51,28 +51,74 @@ def attention_scores(inputs: AttentionInputs, queries: Queries) -> Tensor:
     if inputs.softcap is not None:
         scores = torch.tanh(scores / inputs.softcap) * inputs.softcap
 
+    if inputs.bias is not None:
+        scores = scores + inputs.bias.constant * _biased(inputs, inputs.bias, queries).to(precise)
+
     return scores.masked_fill(~visible_keys(inputs, queries), float("-inf"))
 
 
-def _chosen(inputs: AttentionInputs, queries: Queries) -> tuple[Tensor, Tensor]:
-    """(chosen, queries, heads, width) and (chosen, key heads, tokens, width)."""
+def with_attention(output: Tensor, inputs: AttentionInputs, queries: Queries) -> Tensor:
+    """A layer's output, in which the attention of the queries is computed from `attention_scores`.
+
+    Args:
+        output: (rows, tokens, heads, width) of the model's own function; (1, sequence, heads, width) for packed rows.
+        inputs: of the layer.
+        queries: the positions to compute anew.
+    """
+    attention = torch.softmax(attention_scores(inputs, queries), dim=-1)
+    value = _of_rows(inputs, inputs.value, queries).to(attention.dtype)
+    chosen, heads, count, tokens = attention.shape
+    grouped = attention.reshape(chosen, value.shape[1], heads // value.shape[1] * count, tokens)
+    found = (grouped @ value).view(chosen, heads, count, value.shape[-1]).transpose(1, 2).to(output.dtype)
+    changed = output.clone()
+    if inputs.packed is None:
+        changed[queries.rows[:, None], queries.positions] = found
+    else:  # rows that share a query agree on it
+        changed[0, inputs.packed.keys[queries.rows].gather(1, queries.positions)] = found
+
+    return changed
+
+
+def _queried(inputs: AttentionInputs, queries: Queries) -> Tensor:
+    """(chosen, queries, heads, width)."""
+    if inputs.packed is None:
+        return inputs.query[queries.rows[:, None], :, queries.positions]
+
+    paths = inputs.packed.keys[queries.rows]  # (chosen, columns)
+    return rows_of(inputs.query, paths.gather(1, queries.positions)).transpose(1, 2)
+
+
+def _of_rows(inputs: AttentionInputs, states: Tensor, queries: Queries) -> Tensor:
+    """(chosen, key heads, keys, width) keys or values of the chosen rows; of packed rows in the order of the batch's columns."""
     rows = queries.rows
-    if inputs.key.shape[-2] != inputs.query.shape[-2]:
+    if inputs.packed is not None:
+        return rows_of(states, inputs.packed.keys[rows])
+
+    total, kept = inputs.past + inputs.query.shape[-2], states.shape[-2]
+    if kept > total or (kept < total and inputs.window is None):
         raise ModalityInterferenceError(
-            f"Attention cannot be measured: the batch has {inputs.query.shape[-2]} tokens, but the model has "
-            f"{inputs.key.shape[-2]} keys. Run it without a cache and without prefix tuning."
+            f"Attention cannot be measured or changed: the batch has {total} tokens, but the model has {kept} keys. Run it without "
+            "prefix tuning and, in generation, with a cache that grows (no `cache_implementation` in generation_config.json)."
         )
 
-    key = inputs.key if len(rows) == len(inputs.key) and queries.in_order else inputs.key[rows]
-    return inputs.query[rows[:, None], :, queries.positions], key
+    return states if len(rows) == len(states) and queries.in_order else states[rows]
 
 
-def _unpacked(inputs: AttentionInputs, queries: Queries) -> tuple[Tensor, Tensor]:
-    """The same for packed rows; the keys are then in the order of the batch's columns."""
-    assert inputs.packed is not None
-    paths = inputs.packed.keys[queries.rows]  # (chosen, columns)
-    query = rows_of(inputs.query, paths.gather(1, queries.positions))
-    return query.transpose(1, 2), rows_of(inputs.key, paths)
+def _columns(inputs: AttentionInputs) -> Tensor:
+    """(keys,) the batch's columns of the keys: of a cache with a sliding window, the last ones."""
+    if inputs.packed is not None:
+        return torch.arange(inputs.packed.paths.shape[1], device=inputs.key.device)
+
+    total = inputs.past + inputs.query.shape[-2]
+    return torch.arange(total - inputs.key.shape[-2], total, device=inputs.key.device)
+
+
+def _biased(inputs: AttentionInputs, bias: ScoreBias, queries: Queries) -> Tensor:
+    """(chosen, 1, queries, keys) which scores get the constant."""
+    columns, known = _columns(inputs), bias.keys.shape[1]
+    keys = bias.keys[queries.rows[:, None], columns.clamp(max=known - 1)] & (columns < known)
+    asked = inputs.past + queries.positions >= bias.start[queries.rows, None]
+    return (keys[:, None] & asked[..., None])[:, None]
 
 
 def visible_keys(inputs: AttentionInputs, queries: Queries) -> Tensor:
@@ -83,9 +129,7 @@ def visible_keys(inputs: AttentionInputs, queries: Queries) -> Tensor:
         # an added mask is 0 or the lowest value of the type: no supported family has another bias there
         return mask if mask.dtype == torch.bool else mask >= 0
 
-    width = inputs.key.shape[-2] if inputs.packed is None else inputs.packed.paths.shape[1]
-    keys = torch.arange(width, device=inputs.key.device)
-    distance = queries.positions[:, None, :, None] - keys
+    distance = (inputs.past + queries.positions)[:, None, :, None] - _columns(inputs)
     seen = distance >= 0 if inputs.causal else torch.ones_like(distance, dtype=torch.bool)
     if inputs.window is not None:
         seen = seen & (distance < inputs.window)

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from transformers import EvalPrediction
 from typing_extensions import override
 
+from ..arguments import parse_layers
 from ..attention.cost import where_it_pays
 from ..attention.packing import shared_prefill
 from ..attention.prefix import CommonPrefixes, PackedRows
@@ -25,7 +27,9 @@ from ..errors import ModalityInterferenceError
 from ..modality import CLEAN, IGNORE_LABEL, Modality, is_counterfactual
 from ..results import Curves, Diagnosis, RunMetadata, ScoredRow
 from ..train.answer_losses import cross_entropy
+from ..train.hooks import Edit
 from ..train.trainer import TwinTrainer
+from .attention_calibration import CalibratedAttention
 from .attention_probe import AttendedRow, AttentionProbe
 from .contrast import ContrastedLogits, VisualContrast, beside
 from .counterfactuals import counterfactual_means, parted
@@ -68,6 +72,8 @@ class DiagnosisTrainer(TwinTrainer):
         # LLaMA-Factory's keywords of `generate`; the Trainer forgets them in an evaluation that is given none
         self._generation = dict(kwargs.get("gen_kwargs") or {})
         self._contrast = self._visual_contrast()
+        key = "attention_calibration_layers"  # here, so that layers which the model does not have are refused at once
+        self._calibrated_layers = parse_layers(key, getattr(self.finetuning_args, key), self.parts.depth)
         self._text = GeneratedText(self.processing_class, self._evaluation_collator.template.thought_words)
         self._scored: list[ScoredRow] = []  # of the dataset that is being evaluated, by this rank
         self._predicted: list[Predicted] = []  # likewise, for `compute_accuracy`
@@ -173,7 +179,12 @@ class DiagnosisTrainer(TwinTrainer):
             inputs = beside(inputs, inputs | self._contrast.noised(batch))
             greedy["logits_processor"] = [ContrastedLogits(self._contrast)]
 
-        with self._probe_attention(batch) as edit, self.parts.hooked(edit), self._share_prompts(batch):
+        calibrated = self._calibrated(batch)
+        with (
+            self._attention_edits(batch, calibrated) as edit,
+            self.parts.hooked(edit),
+            self._share_prompts(batch, calibrated),
+        ):
             _, generated, _ = super().prediction_step(model, inputs, prediction_loss_only=False, **greedy)
 
         opened = self._text.opened(batch.inputs["input_ids"])
@@ -191,10 +202,10 @@ class DiagnosisTrainer(TwinTrainer):
         return types
 
     def _likelihood_step(self, model: nn.Module, batch: TwinBatch) -> Tensor:
-        questions = batch.questions or []
+        questions, calibrated = batch.questions or [], self._calibrated(batch)
         with torch.no_grad(), self.compute_loss_context_manager():
-            with self._probe_attention(batch) as edit:
-                logits = self._answer_logits(model, batch, batch.inputs, edit)
+            with self._attention_edits(batch, calibrated) as edit:
+                logits = self._answer_logits(model, batch, batch.inputs, edit, calibrated)
 
             answers = chosen = Answers.of(logits, batch.labels, batch.last_answer)
             if self._contrast is None:
@@ -216,42 +227,57 @@ class DiagnosisTrainer(TwinTrainer):
         model: nn.Module,
         batch: TwinBatch,
         inputs: dict[str, Any],
-        edit: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+        edit: Edit | None = None,
+        calibrated: CalibratedAttention | None = None,
     ) -> Tensor:
         """(positions, vocabulary) logits at the batch's answer positions, of its inputs or of noised ones."""
-        media_features, row_attention = self.parts.media_features(batch.feature_index), self._row_attention(batch)
+        media_features = self.parts.media_features(batch.feature_index)
+        row_attention = self._row_attention(batch, calibrated)
         with self.parts.hooked(edit, batch.answer_positions, media_features, row_attention=row_attention):
             return model(**inputs, use_cache=False).logits
 
     @contextmanager
-    def _share_prompts(self, batch: TwinBatch) -> Iterator[None]:
+    def _share_prompts(self, batch: TwinBatch, calibrated: CalibratedAttention | None) -> Iterator[None]:
         if not self.share_prefix or self._contrast is not None:  # which has rows of its own
             yield
             return
 
-        with shared_prefill(self.parts.decoder, self._packed(batch, all_tokens=True)):
+        with shared_prefill(self.parts.decoder, self._packed(batch, calibrated, all_tokens=True)):
             yield
 
-    def _row_attention(self, batch: TwinBatch) -> RowAttention | None:
+    def _row_attention(self, batch: TwinBatch, calibrated: CalibratedAttention | None) -> RowAttention | None:
         """The attention of rows that share prefixes; None where prefix sharing is off."""
-        return RowAttention(self._packed(batch, all_tokens=False)) if self.share_prefix else None
+        return RowAttention(self._packed(batch, calibrated, all_tokens=False)) if self.share_prefix else None
 
-    def _packed(self, batch: TwinBatch, all_tokens: bool) -> PackedRows:
+    def _packed(self, batch: TwinBatch, calibrated: CalibratedAttention | None, all_tokens: bool) -> PackedRows:
         """All rows of a batch with each shared prefix once; `all_tokens` as `CommonPrefixes` takes it."""
         rows = torch.arange(len(batch.labels), device=batch.labels.device)
         pays = where_it_pays(self.finetuning_args.share_prefix, self.parts.decoder, batch.labels.device)
-        return CommonPrefixes(batch, all_tokens, pays).pack(rows, rows[:0])
+        marks = None if calibrated is None else calibrated.marks
+        return CommonPrefixes(batch, all_tokens, pays, marks).pack(rows, rows[:0])
+
+    def _calibrated(self, batch: TwinBatch) -> CalibratedAttention | None:
+        """What `attention_calibration` asks for; None for the model's own attention."""
+        arguments = self.finetuning_args
+        if not arguments.calibration_on:
+            return None
+
+        constant, tokens = arguments.attention_calibration, arguments.attention_calibration_tokens
+        continued = self.purpose is Purpose.GENERATION
+        return CalibratedAttention(batch, constant, tokens, self._calibrated_layers, continued)
 
     @contextmanager
-    def _probe_attention(self, batch: TwinBatch) -> Iterator[Callable[[dict[str, Any]], dict[str, Any]] | None]:
-        """Yields the edit of the decoder's inputs that records its attention; None where `attention_probe` is off."""
-        if not self.finetuning_args.attention_probe or self.is_in_train:
-            yield None
-            return
+    def _attention_edits(self, batch: TwinBatch, calibrated: CalibratedAttention | None) -> Iterator[Edit | None]:
+        """Yields the edit of the decoder's inputs that calibrates its attention, and records it; None where neither is asked for."""
+        probed = self.finetuning_args.attention_probe and not self.is_in_train
+        probe = AttentionProbe(batch, self.parts.depth) if probed else None
+        edits = [one.edit for one in (probe, calibrated) if one is not None]
+        yield (lambda kwargs: reduce(lambda edited, edit: edit(edited), edits, kwargs)) if edits else None
+        if calibrated is not None:
+            calibrated.check()
 
-        probe = AttentionProbe(batch, self.parts.depth)
-        yield probe.edit
-        self._attended += [row for row in probe.rows() if not is_counterfactual(row.perturbation)]
+        if probe is not None:
+            self._attended += [row for row in probe.rows() if not is_counterfactual(row.perturbation)]
 
     def _decode(self, token_ids: list[int]) -> str:
         return self.processing_class.decode(token_ids, skip_special_tokens=True).strip()

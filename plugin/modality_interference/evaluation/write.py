@@ -120,6 +120,7 @@ def diagnosis_of(
         scoring=metadata.scoring,
         prompt=metadata.prompt,
         decoding=metadata.decoding,
+        calibration=metadata.calibration,
         free_answers=metadata.free_answers,
         resamples=RESAMPLES,
         datasets=results,

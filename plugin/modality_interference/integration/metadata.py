@@ -7,7 +7,7 @@ from typing import Any
 from huggingface_hub import metadata_load
 
 from ..presets import resolved
-from ..results import RunMetadata, Tuning
+from ..results import AttentionCalibration, RunMetadata, Tuning
 
 
 _STATE, _CARD = "trainer_state.json", "README.md"  # what a training leaves in its folder
@@ -35,6 +35,7 @@ def metadata_of(model_args: Any, data_args: Any, training_args: Any, finetuning_
         scoring=finetuning_args.diagnosis_scoring,
         prompt=finetuning_args.diagnosis_prompt,
         decoding=finetuning_args.diagnosis_decoding,
+        calibration=_calibration(finetuning_args),
         free_answers=finetuning_args.diagnosis_free_answers
         if finetuning_args.diagnosis_scoring == "generate"
         else None,
@@ -46,6 +47,17 @@ def _contrast(finetuning_args: Any) -> dict[str, Any]:
     """The settings of visual contrastive decoding, where it is on."""
     names = ("vcd_alpha", "vcd_beta", "vcd_noise_steps") if finetuning_args.diagnosis_decoding == "vcd" else ()
     return {name: getattr(finetuning_args, name) for name in names}
+
+
+def _calibration(finetuning_args: Any) -> AttentionCalibration | None:
+    if not finetuning_args.calibration_on:
+        return None
+
+    return AttentionCalibration(
+        constant=finetuning_args.attention_calibration,
+        tokens=finetuning_args.attention_calibration_tokens,
+        layers=finetuning_args.attention_calibration_layers,
+    )
 
 
 def tuning_of(model: str, adapters: list[str], finetuning_args: Any) -> Tuning | None:

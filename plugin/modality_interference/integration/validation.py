@@ -28,7 +28,13 @@ _STAGES = {
     "ppo": "its answers are sampled during training, so a twin's answer is not its clean row's",
     "kto": "it judges single answers, so there is no margin that a clean row and its twins could have in common",
 }
-_DIAGNOSIS_KEYS = ("attention_probe", "diagnosis_scoring", "diagnosis_prompt", "diagnosis_decoding")
+_DIAGNOSIS_KEYS = (
+    "attention_probe",
+    "attention_calibration",
+    "diagnosis_scoring",
+    "diagnosis_prompt",
+    "diagnosis_decoding",
+)
 _INCOMPATIBLE: dict[str, dict[str, tuple[str, str]]] = {
     "data": {
         "neat_packing": ("in packed sequences, twins cannot be matched with their clean rows", "remove it"),
@@ -101,8 +107,8 @@ def check_recipe(model_args: Any, data_args: Any, training_args: Any, finetuning
             "use `diagnosis_scoring: generate`, or remove it; for ROUGE and BLEU use `do_predict: true` without `do_eval`",
         )
 
-    _check_baselines(data_args, finetuning_args)
     _check_preference(finetuning_args)
+    _check_baselines(data_args, training_args, finetuning_args)
     if finetuning_args.batch_mix is not None and training_args.do_train:
         _check_batch_mix(data_args, training_args, finetuning_args)
 
@@ -183,7 +189,7 @@ def _check_generation(training_args: Any, finetuning_args: Any) -> None:
         )
 
 
-def _check_baselines(data_args: Any, finetuning_args: Any) -> None:
+def _check_baselines(data_args: Any, training_args: Any, finetuning_args: Any) -> None:
     prompt = finetuning_args.diagnosis_prompt
     if prompt == "chain_of_thought" and finetuning_args.diagnosis_scoring != "generate":
         raise ModalityInterferenceError(
@@ -200,6 +206,24 @@ def _check_baselines(data_args: Any, finetuning_args: Any) -> None:
     if finetuning_args.diagnosis_decoding == "vcd" and finetuning_args.attention_probe:
         _refuse(
             "diagnosis_decoding: vcd", "`attention_probe` measures the attention of one forward, and the answers come from two",
+            "remove one of the two",
+        )  # fmt: skip
+
+    if finetuning_args.calibration_on:
+        _check_calibration(training_args, finetuning_args)
+
+
+def _check_calibration(training_args: Any, finetuning_args: Any) -> None:
+    what = f"attention_calibration: {finetuning_args.attention_calibration}"
+    if not training_args.do_eval:
+        _refuse(
+            what, "it changes what a trained model attends to, in evaluations alone, and this run has none",
+            "remove it, or add `do_eval: true` (a training never has it; for a loss on attention use `alignment_weight`)",
+        )  # fmt: skip
+
+    if finetuning_args.diagnosis_decoding == "vcd":
+        _refuse(
+            what, "`diagnosis_decoding: vcd` takes answers from two forwards, and nothing says which of them it is for",
             "remove one of the two",
         )  # fmt: skip
 

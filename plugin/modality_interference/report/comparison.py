@@ -203,6 +203,7 @@ def described_run(run: LoadedRun) -> Run:
         scoring=diagnosis.scoring,
         prompt=diagnosis.prompt,
         decoding=diagnosis.decoding,
+        calibration=encodable(str(diagnosis.calibration)) if diagnosis.calibration else None,
     )
 
 
@@ -299,6 +300,10 @@ def _settings(reference: LoadedRun, run: LoadedRun) -> list[str]:
     if ours.decoding != theirs.decoding:
         found.append(f"{run.name} was decoded by {theirs.decoding}, {reference.name} by {ours.decoding}.")
 
+    if ours.calibration != theirs.calibration:
+        one, other = (f"with {run.calibration}" if run.calibration else "as it is" for run in (theirs, ours))
+        found.append(f"The attention of {run.name} was measured {one}, that of {reference.name} {other}.")
+
     return found
 
 
@@ -391,5 +396,6 @@ def _origin(run: Run) -> dict[str, str]:
         "scoring": run.scoring,
         "prompt": run.prompt,
         "decoding": run.decoding,
+        **({"attention": run.calibration} if run.calibration else {}),
         **run.model,
     }

@@ -106,6 +106,7 @@ class Run(Result):
         scoring: `likelihood` or `generate`.
         prompt: what was asked beside the questions.
         decoding: how token probabilities were made.
+        calibration: what was added to attention scores; None for the model's own attention.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Run(Result):
     scoring: str
     prompt: str
     decoding: str
+    calibration: str | None = None
 
 
 class RunRates(Result):

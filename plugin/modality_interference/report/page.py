@@ -132,7 +132,8 @@ def _quoted(text: str) -> str:
 
 def _origin(diagnosis: Diagnosis) -> list[tuple[str, dict[str, str]]]:
     settings = diagnosis.model_dump(include={"seed", "scoring", "free_answers", "prompt", "decoding", "resamples"})
-    run = {**diagnosis.run, **settings}
+    calibration = str(diagnosis.calibration) if diagnosis.calibration else None
+    run = {**diagnosis.run, **settings, "attention_calibration": calibration}
     parts = {"Model": diagnosis.model, "Data": diagnosis.data, "Run": run, "Versions": diagnosis.versions}
     return [(title, described(values)) for title, values in parts.items()]
 

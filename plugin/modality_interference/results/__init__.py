@@ -3,7 +3,7 @@
 People share these files, so their content is untrusted and read through pydantic models.
 """
 
-from .attention import AttentionContrast, AttentionProfile, AttentionShares
+from .attention import AttentionCalibration, AttentionContrast, AttentionProfile, AttentionShares
 from .diagnosis import SCHEMA, Diagnosis, RunMetadata, Tuning
 from .files import (
     COUNTERFACTUALS_FILE,
@@ -49,6 +49,7 @@ __all__ = [
     "ROUNDING",
     "ROWS_FILE",
     "SCHEMA",
+    "AttentionCalibration",
     "AttentionContrast",
     "AttentionProfile",
     "AttentionShares",

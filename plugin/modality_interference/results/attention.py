@@ -8,6 +8,23 @@ from .rates import Estimate, Share
 from .rows import Result
 
 
+class AttentionCalibration(Result):
+    """What was added to the model's own attention scores (`attention_calibration`).
+
+    Attributes:
+        constant: in nats.
+        tokens: whose scores it was added to: those of media that the answers depend on, or of the others.
+        layers: of the text decoder, as the recipe names them.
+    """
+
+    constant: float = Field(allow_inf_nan=False)
+    tokens: Literal["relevant", "irrelevant"]
+    layers: str
+
+    def __str__(self) -> str:
+        return f"{self.constant:+g} nats on {self.tokens} media tokens, layers {self.layers}"
+
+
 class AttentionShares(Result):
     """What the position that decides the answer attends to, on average over the rows of one condition.
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from .attention import AttentionProfile
+from .attention import AttentionCalibration, AttentionProfile
 from .gallery import Flip, UnparsableAnswer
 from .rates import Curves, DatasetResult
 from .rows import Result
@@ -49,6 +49,7 @@ class Diagnosis(Result):
         scoring: how answers are scored; `top_logprobs` is by the probabilities of the options' letters that a server gives.
         prompt: `diagnosis_prompt`, what was asked beside the questions.
         decoding: `diagnosis_decoding`, how token probabilities were made.
+        calibration: what was added to attention scores; None for the model's own attention.
         free_answers: how generated answers without options are compared; None with likelihoods.
         resamples: of the bootstrap.
         datasets: results by dataset.
@@ -71,6 +72,7 @@ class Diagnosis(Result):
     scoring: Scoring
     prompt: str = "none"
     decoding: str = "standard"
+    calibration: AttentionCalibration | None = None
     free_answers: FreeAnswers = None
     resamples: int
     datasets: dict[str, DatasetResult]
@@ -94,6 +96,7 @@ class RunMetadata:
         scoring: how answers are scored.
         prompt: what is asked beside the questions.
         decoding: how token probabilities are made.
+        calibration: what is added to attention scores; None for the model's own attention.
         free_answers: see `Diagnosis`.
         tuning: how the model was tuned before the run; None where no training is known.
     """
@@ -105,5 +108,6 @@ class RunMetadata:
     scoring: Scoring
     prompt: str = "none"
     decoding: str = "standard"
+    calibration: AttentionCalibration | None = None
     free_answers: FreeAnswers = None
     tuning: Tuning | None = None

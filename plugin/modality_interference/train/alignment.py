@@ -28,7 +28,7 @@ MEDIA = to_bits(modality for modality in Modality if modality is not Modality.TE
 
 def aligned_rows(batch: TwinBatch) -> Tensor:
     """(aligned rows,) indices of the clean rows and twins with an answer and both relevant and irrelevant media tokens."""
-    relevant, irrelevant = _media_tokens(batch)
+    relevant, irrelevant = media_tokens(batch)
     return torch.nonzero(relevant.any(dim=1) & irrelevant.any(dim=1) & batch.answered & batch.trained)[:, 0]
 
 
@@ -38,7 +38,7 @@ def chosen_layers(arguments: PluginArguments, decoder: Any) -> list[int]:
     Raises:
         ModalityInterferenceError: naming the key and the number of layers.
     """
-    return parse_layers(arguments.alignment_layers, decoder.config.num_hidden_layers)
+    return parse_layers("alignment_layers", arguments.alignment_layers, decoder.config.num_hidden_layers)
 
 
 class Alignment:
@@ -51,7 +51,7 @@ class Alignment:
 
     def __init__(self, batch: TwinBatch, layers: Sequence[int]) -> None:
         rows = aligned_rows(batch)
-        relevant, irrelevant = _media_tokens(batch)
+        relevant, irrelevant = media_tokens(batch)
         self.rows = len(rows)
         self.layers = layers
         self.queries = Queries(rows, batch.decision[rows][:, None])
@@ -120,7 +120,7 @@ class Alignment:
         return torch.where(choice, media - relevant, 0).mean(dim=1).sum()  # of (rows, heads, 1 query)
 
 
-def _media_tokens(batch: TwinBatch) -> tuple[Tensor, Tensor]:
+def media_tokens(batch: TwinBatch) -> tuple[Tensor, Tensor]:
     """(rows, tokens) booleans: media tokens of relevant modalities, and those of the others."""
     bits = batch.token_modality.long() & MEDIA
     relevant = (bits & batch.relevant[:, None]) > 0
