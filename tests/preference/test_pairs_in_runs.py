@@ -17,7 +17,7 @@ from modality_interference.cli import main
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     """Questions about images, answered by texts (`pictures`) and by letters (`lettered`)."""
-    folder = write_datasets(tmp_path_factory.mktemp("pairs") / "data", rows=4)
+    folder = write_datasets(tmp_path_factory.mktemp("pairs") / "data")
     info = json.loads((folder / "dataset_info.json").read_text())
     info["pictures"]["twins"]["counterfactuals"] = ["black_image"]
     info["lettered"] = info["pictures"] | {"twins": info["pictures"]["twins"] | {"answer": "letter"}}
@@ -50,7 +50,7 @@ def test_every_pair_is_that_of_its_row(data, diagnosis, pairs):
     turned = [row for row in rows if (row["dataset"], row["row"]) in right and not row["correct"]]
     rejected = {(row["dataset"], row["row"], row["perturbation"]): row["answer"] for row in [*turned, *gone]}
     made = {(row["dataset"], row["row"], row["perturbation"]): row for row in read(pairs / "pairs.jsonl")}
-    assert len(turned) >= 1 and len(gone) == 8 and made.keys() == rejected.keys()
+    assert len(turned) > 1 and len(gone) == 16 and made.keys() == rejected.keys()
     questions = json.loads((data / "pictures.json").read_text())
     for (dataset, row, perturbation), pair in made.items():
         question = questions[row]
@@ -73,9 +73,35 @@ def test_every_pair_is_that_of_its_row(data, diagnosis, pairs):
         assert (shown == (0 if invented else own)).all() and shown.shape == own.shape
 
 
+def test_rows_that_were_misled_are_there_once_as_they_are_for_twins(data, diagnosis, pairs):
+    questions = json.loads((data / "pictures.json").read_text())
+    misled = [row for row in read(pairs / "pairs.jsonl") if row["kind"] == "misled"]
+    rows = {(row["dataset"], row["row"]): row for row in read(pairs / "pairs_twins.jsonl")}
+    assert rows.keys() == {(row["dataset"], row["row"]) for row in misled} and len(rows) == len(
+        read(pairs / "pairs_twins.jsonl")
+    )
+    for pair in misled:
+        row, question = rows[pair["dataset"], pair["row"]], questions[pair["row"]]
+        assert row["chosen"] == pair["chosen"] and row["withheld"] == "I cannot tell from what I am given."
+        assert row["messages"][0]["content"].startswith(f"<image>Question:\n{question['question']}")
+        assert (row["relevant"], row["choices"], row["answer"]) == (
+            ["image"],
+            question["choices"],
+            question["choices"][0],
+        )
+        assert (
+            np.asarray(Image.open(pairs / row["images"][0])) == np.asarray(Image.open(data / question["images"][0]))
+        ).all()
+
+
 def test_the_folder_passes_the_check(pairs, capsys):
     assert main(["check", str(pairs)]) == 0
-    assert "rows tried are good" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    count = len(read(pairs / "pairs_twins.jsonl"))
+    assert (
+        f"{count} of {count} rows tried are good ({count} in all); twins: {count} misleading_text, {count} unrelated_text"
+        in said
+    )
 
 
 def test_fewer_are_a_part_of_more(diagnosis, pairs, tmp_path):

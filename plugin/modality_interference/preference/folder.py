@@ -1,17 +1,23 @@
-"""Pairs as a dataset folder in LLaMA-Factory's ranking format."""
+"""Pairs as a dataset folder in LLaMA-Factory's ranking format: one dataset without the plugin, and one whose rows get twins."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..data.registry import WITHHELD
+from ..data.standard import STANDARD
 from ..dataset_dir.info import INFO_FILE
 from ..files import write_bytes, write_text
-from ..modality import MEDIA, Modality
-from .rows import Pair
+from ..modality import MEDIA
+from .rows import CleanRow, Pair, Question
 
 
 MEDIA_FOLDER = "media"
+TWINS_SUFFIX = "_twins"
+_RELEVANT = "relevant"
+_ORIGIN = ("kind", "dataset", "row", "perturbation")  # columns that nothing reads but people
+_USED = (*MEDIA.values(), "system", "tools", "choices", "answer")  # columns that an entry names where rows have any
 _TAGS = {
     "role_tag": "role",
     "content_tag": "content",
@@ -23,7 +29,7 @@ _TAGS = {
 
 
 class PairsFolder:
-    """A folder that is being filled: media are written pair by pair, rows and entry at the end.
+    """A folder that is being filled: media are written pair by pair, rows and entries at the end.
 
     Args:
         folder: a new or an empty one.
@@ -33,6 +39,7 @@ class PairsFolder:
     def __init__(self, folder: Path, name: str) -> None:
         self._folder, self._name = folder, name
         self._rows: list[dict[str, Any]] = []
+        self._clean: dict[tuple[str, int], dict[str, Any]] = {}  # by dataset and row: several twins may mislead
 
     def add(self, pair: Pair) -> None:
         """Add a pair; files of the same content are written once.
@@ -40,13 +47,24 @@ class PairsFolder:
         Raises:
             ModalityInterferenceError: the folder cannot be written.
         """
-        for files in pair.media.values():
+        self._rows.append(self._question(pair.question) | _answers(pair) | _origin(pair))
+        if pair.clean is not None and (pair.dataset, pair.row) not in self._clean:
+            row = self._question(pair.clean.question) | _answers(pair) | _for_twins(pair, pair.clean) | _origin(pair)
+            self._clean[pair.dataset, pair.row] = row
+
+    def _question(self, question: Question) -> dict[str, Any]:
+        """The columns of what is asked, its media written."""
+        for files in question.media.values():
             for file in files:
                 path = self._folder / MEDIA_FOLDER / file.name
                 if not path.exists():
                     write_bytes(path, file.data)
 
-        self._rows.append(_row(pair))
+        media = {
+            MEDIA[modality]: [f"{MEDIA_FOLDER}/{file.name}" for file in files]
+            for modality, files in question.media.items()
+        }
+        return {"messages": question.prompt, **media, "system": question.system, "tools": question.tools}
 
     def finish(self) -> None:
         """Write the rows, and last `dataset_info.json`, by which the folder is known.
@@ -54,45 +72,47 @@ class PairsFolder:
         Raises:
             ModalityInterferenceError: the folder cannot be written.
         """
-        used = [column for column in (*MEDIA.values(), "system", "tools") if any(row[column] for row in self._rows)]
-        kept = ("messages", "chosen", "rejected", *used, "kind", "dataset", "row", "perturbation")
-        lines = (json.dumps({name: row[name] for name in kept}, ensure_ascii=False) for row in self._rows)
-        write_text(self._folder / f"{self._name}.jsonl", "".join(f"{line}\n" for line in lines))
-        entry = ranking_entry(f"{self._name}.jsonl", used)
-        text = json.dumps({self._name: entry}, ensure_ascii=False, indent=2)
+        entries = {self._name: self._write(self._name, self._rows, ())}
+        if self._clean:
+            name, rows = f"{self._name}{TWINS_SUFFIX}", list(self._clean.values())
+            entry = self._write(name, rows, (WITHHELD,))
+            twins = {"relevant": _RELEVANT, "perturbations": STANDARD}
+            entries[name] = entry | {"formatting": "sharegpt_twins", "twins": twins}
+
+        text = json.dumps(entries, ensure_ascii=False, indent=2)
         write_text(self._folder / INFO_FILE, f"{text}\n")
 
+    def _write(self, name: str, rows: Sequence[dict[str, Any]], more: tuple[str, ...]) -> dict[str, Any]:
+        """Write a file of pairs; returns its entry, which LLaMA-Factory reads without the plugin."""
+        unused = [column for column in _USED if not any(row.get(column) for row in rows)]
+        lines = (
+            json.dumps({key: value for key, value in row.items() if key not in unused}, ensure_ascii=False)
+            for row in rows
+        )
+        write_text(self._folder / f"{name}.jsonl", "".join(f"{line}\n" for line in lines))
+        used = [column for column in _USED if column not in unused]
+        return {
+            "file_name": f"{name}.jsonl",
+            "formatting": "sharegpt",
+            "ranking": True,
+            "columns": {column: column for column in ("messages", "chosen", "rejected", *used, *more)},
+            "tags": _TAGS,
+        }
 
-def ranking_entry(file_name: str, used: Sequence[str]) -> dict[str, Any]:
-    """The entry of a file of pairs, which LLaMA-Factory reads without the plugin.
 
-    Args:
-        file_name: of the file.
-        used: columns of media, `system` and `tools` that it has.
-    """
+def _answers(pair: Pair) -> dict[str, Any]:
+    return {name: {"role": "assistant", "content": getattr(pair, name)} for name in ("chosen", "rejected")}
+
+
+def _origin(pair: Pair) -> dict[str, Any]:
+    return {name: getattr(pair, name) for name in _ORIGIN}
+
+
+def _for_twins(pair: Pair, clean: CleanRow) -> dict[str, Any]:
+    """What the plugin's format reads beside a pair; its three answers must differ."""
     return {
-        "file_name": file_name,
-        "formatting": "sharegpt",
-        "ranking": True,
-        "columns": {name: name for name in ("messages", "chosen", "rejected", *used)},
-        "tags": _TAGS,
+        WITHHELD: pair.withheld if pair.withheld.strip() not in (pair.chosen.strip(), pair.rejected.strip()) else None,
+        _RELEVANT: [modality.value for modality in clean.relevant],
+        "choices": list(clean.choices) or None,
+        "answer": clean.answer,
     }
-
-
-def _row(pair: Pair) -> dict[str, Any]:
-    return {
-        "messages": pair.prompt,
-        "chosen": {"role": "assistant", "content": pair.chosen},
-        "rejected": {"role": "assistant", "content": pair.rejected},
-        **{MEDIA[modality]: _paths(pair, modality) for modality in MEDIA},
-        "system": pair.system,
-        "tools": pair.tools,
-        "kind": pair.kind,
-        "dataset": pair.dataset,
-        "row": pair.row,
-        "perturbation": pair.perturbation,
-    }
-
-
-def _paths(pair: Pair, modality: Modality) -> list[str]:
-    return [f"{MEDIA_FOLDER}/{file.name}" for file in pair.media[modality]]

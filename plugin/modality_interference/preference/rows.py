@@ -8,9 +8,43 @@ from ..data.records import TwinRecord, Variant
 from ..data.sample import Message
 from ..dataset_dir.rows import Example
 from ..errors import Unusable
-from ..modality import CLEAN, MEDIA, Modality
+from ..modality import CLEAN, MEDIA, Modality, from_bits
 from ..suite.media_files import MediaFile, media_file
 from .choice import Kind, Wanted
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked.
+
+    Attributes:
+        system: the system prompt, "" where there is none.
+        tools: as LLaMA-Factory has them, "" where there are none.
+        prompt: the turns before the answer.
+        media: for image, video and audio, a file for every placeholder of the prompt.
+    """
+
+    system: str
+    tools: str
+    prompt: list[Message]
+    media: dict[Modality, list[MediaFile]]
+
+
+@dataclass(frozen=True)
+class CleanRow:
+    """The row whose twin misled the model, for pairs of which twins are made in training.
+
+    Attributes:
+        question: what it asks.
+        relevant: what its answer depends on.
+        choices: its options, empty where the answer is free.
+        answer: the text of the right option; None where the answer is free.
+    """
+
+    question: Question
+    relevant: tuple[Modality, ...]
+    choices: tuple[str, ...]
+    answer: str | None
 
 
 @dataclass(frozen=True)
@@ -22,24 +56,22 @@ class Pair:
         dataset: whose row it is.
         row: the row's index there.
         perturbation: its label, `clean` for the row as it is.
-        system: the system prompt, "" where there is none.
-        tools: as LLaMA-Factory has them, "" where there are none.
-        prompt: the turns before the answer.
+        question: what is asked.
         chosen: the answer to prefer.
         rejected: the one to reject.
-        media: for image, video and audio, a file for every placeholder of the prompt.
+        withheld: that one cannot tell, in the words of this row.
+        clean: of a `misled` pair, the row as it is; None of others.
     """
 
     kind: Kind
     dataset: str
     row: int
     perturbation: str
-    system: str
-    tools: str
-    prompt: list[Message]
+    question: Question
     chosen: str
     rejected: str
-    media: dict[Modality, list[MediaFile]]
+    withheld: str
+    clean: CleanRow | None
 
 
 def pair_of(example: Example, wanted: Wanted, abstention: str) -> Pair:
@@ -63,10 +95,8 @@ def pair_of(example: Example, wanted: Wanted, abstention: str) -> Pair:
         raise Unusable("row or twin that has changed since the diagnosis")
 
     right = example.aligned["_response"][0]["content"]
-    chosen = right
-    if wanted.kind == "invented" and (scored.right != scored.abstention or scored.abstention is None):
-        chosen = abstention if record.abstention is None else _worded(record.abstention, record, right)
-
+    withheld = abstention if record.abstention is None else _worded(record.abstention, record, right)
+    chosen = withheld if wanted.kind == "invented" else right
     rejected = _worded(scored.answer or "", record, right)
     if rejected.strip() == chosen.strip():
         raise Unusable("answer that is the one to prefer")
@@ -76,11 +106,28 @@ def pair_of(example: Example, wanted: Wanted, abstention: str) -> Pair:
         dataset=scored.dataset,
         row=scored.row,
         perturbation=scored.perturbation,
+        question=_question(example, variant),
+        chosen=chosen,
+        rejected=rejected,
+        withheld=withheld,
+        clean=_clean_row(example, record) if wanted.kind == "misled" else None,
+    )
+
+
+def _clean_row(example: Example, record: TwinRecord) -> CleanRow:
+    return CleanRow(
+        question=_question(example, _variant(example, record, CLEAN)),
+        relevant=tuple(modality for modality in Modality if modality in from_bits(record.relevant)),
+        choices=record.choices,
+        answer=None if record.answer is None else record.choices[record.answer],
+    )
+
+
+def _question(example: Example, variant: Variant) -> Question:
+    return Question(
         system=variant.system or "",
         tools=example.aligned.get("_tools") or "",
         prompt=[{"role": turn["role"], "content": turn["content"]} for turn in variant.prompt],
-        chosen=chosen,
-        rejected=rejected,
         media={modality: _files(modality, variant.media[modality], example) for modality in MEDIA},
     )
 
