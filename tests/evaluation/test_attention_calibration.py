@@ -1,7 +1,6 @@
 """`attention_calibration` against attention that is written out: single rows in float64, without padding, cache or shared prefixes."""
 
 import json
-import math
 import shutil
 from dataclasses import dataclass, field
 
@@ -17,10 +16,8 @@ from transformers import AutoModelForImageTextToText, DynamicCache
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, eager_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from modality_interference.attention.interface import AttentionInputs, ScoreBias
 from modality_interference.attention.prefix import CommonPrefixes
 from modality_interference.attention.row_attention import RowAttention
-from modality_interference.attention.scores import GROUPS, Queries, ShareProbe, group_weights, with_attention
 from modality_interference.batching.answer_logits import Answers
 from modality_interference.batching.batch import TwinBatch
 from modality_interference.batching.collator import Purpose
@@ -373,64 +370,6 @@ def test_layers_that_the_model_has_not_are_refused(checkpoint, turns, tmp_path):
         run_exp(keys(checkpoint("qwen2_5_vl"), "qwen2_5_vl", turns, tmp_path, **settings))
 
 
-def inputs_of(rng, **more):
-    """One layer of two heads on one key head; four tokens, of which the second and the third are an image."""
-    query, key, value = (torch.randn(1, heads, 4, 3, generator=rng, dtype=torch.float64) for heads in (2, 1, 1))
-    defaults = dict(layer=0, mask=None, scaling=0.7, softcap=None, window=None, causal=True)
-    return AttentionInputs(query=query, key=key, value=value, **{**defaults, **more})
-
-
-def test_shares_and_outputs_in_closed_form():
-    """A share s becomes s e^c / (1 - s + s e^c), and the output the mean of values with these weights."""
-    inputs = inputs_of(torch.Generator().manual_seed(0))
-    image = torch.tensor([[False, True, True, False]])
-    queries = Queries(torch.tensor([0]), torch.tensor([[3]]))
-    bits = torch.where(image, Modality.IMAGE.bit, Modality.TEXT.bit)
-    bias = ScoreBias(CONSTANT, image, torch.tensor([3]))
-    shares = []
-    for found in (inputs, AttentionInputs(**{**vars(inputs), "bias": bias})):
-        probe = ShareProbe(queries, group_weights(bits).double())
-        probe.observe(found, torch.zeros(1))
-        shares.append(probe.shares()[0, 0, :, GROUPS.index("image")])
-
-    before, after = shares
-    grown = before * math.exp(CONSTANT)
-    assert torch.allclose(after, grown / (1 - before + grown), atol=1e-12)
-    weights = torch.exp(0.7 * inputs.query[0, :, 3] @ inputs.key[0, 0].T) * torch.where(image, math.exp(CONSTANT), 1.0)
-    expected = weights @ inputs.value[0, 0] / weights.sum(dim=1, keepdim=True)
-    stock = torch.full((1, 4, 2, 3), 9.0, dtype=torch.float64)
-    changed = with_attention(stock, AttentionInputs(**{**vars(inputs), "bias": bias}), queries)
-    assert torch.allclose(changed[0, 3], expected, atol=1e-12)
-    assert torch.equal(changed[0, :3], stock[0, :3]) and (stock == 9).all()
-
-
-@pytest.mark.parametrize(
-    ("mask", "window", "kept", "seen"),
-    [
-        (None, None, 6, [1, 1, 1, 1, 1, 1]),
-        (None, 3, 3, [0, 0, 0, 1, 1, 1]),  # the cache has kept three
-        (torch.tensor([[0, 0, 1, 1, 1, 1]]), None, 6, [0, 0, 1, 1, 1, 1]),  # FlashAttention's mask of padding
-        (torch.tensor([[[[False, True, True, True, True, True]]]]), None, 6, [0, 1, 1, 1, 1, 1]),
-    ],
-)  # fmt: skip
-def test_a_token_behind_a_cache(mask, window, kept, seen):
-    """The sixth token, of which the fifth was generated before; columns 1 and 3 of the prompt are an image."""
-    rng = torch.Generator().manual_seed(1)
-    query = torch.randn(1, 2, 1, 3, generator=rng, dtype=torch.float64)
-    key, value = (torch.randn(1, 1, 6, 3, generator=rng, dtype=torch.float64) for _ in range(2))
-    bias = ScoreBias(-2.0, torch.tensor([[False, True, False, True]]), torch.tensor([3]))
-    inputs = AttentionInputs(
-        layer=0, query=query, key=key[:, :, -kept:], value=value[:, :, -kept:], mask=mask, scaling=0.5, softcap=None,
-        window=window, causal=True, past=5, bias=bias,
-    )  # fmt: skip
-    found = with_attention(
-        torch.zeros(1, 1, 2, 3, dtype=torch.float64), inputs, Queries(torch.tensor([0]), torch.tensor([[0]]))
-    )
-    constants = torch.tensor([0, -2.0, 0, -2, 0, 0])
-    weights = torch.exp(0.5 * query[0, :, 0] @ key[0, 0].T + constants) * torch.tensor(seen)
-    assert torch.allclose(found[0, 0], weights @ value[0, 0] / weights.sum(dim=1, keepdim=True), atol=1e-12)
-
-
 def prompt_batch():
     """A prompt of five tokens behind one of padding; the third and fourth are an image, which its answer depends on."""
     ids = torch.tensor([[0, 5, 5, 9, 9, 5]])
@@ -448,11 +387,6 @@ def test_forwards_that_cannot_be_followed():
         ModalityInterferenceError, match="a prompt of 6 tokens in one forward; this one has 3 .* behind 0 others"
     ):
         calibrated.edit({"inputs_embeds": torch.zeros(1, 3, 4), "past_key_values": DynamicCache()})
-
-    longer = inputs_of(torch.Generator(), past=0)
-    longer = AttentionInputs(**{**vars(longer), "key": longer.key.repeat(1, 1, 3, 1)})  # a cache of fixed size
-    with pytest.raises(ModalityInterferenceError, match="4 tokens, but the model has 12 keys.*`cache_implementation`"):
-        with_attention(torch.zeros(1), longer, Queries(torch.tensor([0]), torch.tensor([[3]])))
 
 
 def test_layers_that_were_not_reached():

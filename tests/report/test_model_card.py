@@ -47,6 +47,12 @@ def test_section_says_how_answers_were_scored(scoring, word):
     assert word in section(diagnosis(scoring=scoring))
 
 
+def test_section_says_that_attention_was_changed():
+    changed = diagnosis(calibration={"constant": 1.5, "tokens": "relevant", "layers": "all"})
+    assert "changed for these answers: +1.5 nats on relevant media tokens, layers all." in section(changed)
+    assert "changed for these answers" not in section(diagnosis())
+
+
 def test_section_has_every_rate_with_its_interval():
     text = section(diagnosis(tuning=Tuning(base="models/base", method="lora", steps=600)))
     lines = [line for line in text.splitlines() if line.startswith("|")]

@@ -1,1 +1,1 @@
-"""Inside a model's own attention function: observe the attention of chosen positions, and let rows share prefixes."""
+"""Inside a model's own attention function: observe or change the attention of chosen positions, and let rows share prefixes."""

@@ -51,6 +51,7 @@ class CalibratedAttention:
         self.reached: set[int] = set()
         self._batch = batch
         self._scored = chosen.any(dim=1) & (batch.last_answer.any(dim=1) | continued)
+        self._idle = not self._scored.any()  # asked once, not in every forward
 
     @cached_property
     def queries(self) -> Queries:
@@ -74,7 +75,7 @@ class CalibratedAttention:
         Raises:
             ModalityInterferenceError: the forward has neither all tokens of the batch nor those that follow them.
         """
-        if not self._scored.any():
+        if self._idle:
             return kwargs
 
         cache, count = kwargs.get("past_key_values"), kwargs["inputs_embeds"].shape[1]
@@ -99,7 +100,7 @@ class CalibratedAttention:
             ModalityInterferenceError: not every chosen layer computes its attention by transformers' attention interface.
         """
         missed = sorted(set(self.layers) - self.reached)
-        if self._scored.any() and missed:
+        if missed and not self._idle:
             raise ModalityInterferenceError(
                 f"`attention_calibration` reached {len(self.layers) - len(missed)} of {len(self.layers)} layers: "
                 f"{', '.join(map(str, missed))} do not compute their attention by transformers' attention interface. Name other "

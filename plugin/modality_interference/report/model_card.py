@@ -108,6 +108,9 @@ def section(diagnosis: Diagnosis) -> str:
     if diagnosis.tuning is not None:
         lines += [f"The model was tuned {_escaped(tuned(diagnosis.tuning))}.", ""]
 
+    if diagnosis.calibration is not None:
+        lines += [f"Its attention was changed for these answers: {_escaped(str(diagnosis.calibration))}.", ""]
+
     lines += [*_table(diagnosis), ""]
     if diagnosis.notes:
         lines += [*(f"- {_escaped(note)}" for note in diagnosis.notes), ""]
