@@ -4,8 +4,10 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from helpers.runs import recipe
+from llamafactory.hparams import get_train_args
 
-from modality_interference.integration.metadata import tuning_of
+from modality_interference.integration.metadata import metadata_of, tuning_of
 from modality_interference.report.text import tuned
 from modality_interference.results import Tuning
 
@@ -49,3 +51,13 @@ def test_a_model_from_elsewhere(tmp_path):
     (tmp_path / "README.md").write_text("---\nbase_model: Qwen/Qwen2.5-VL-3B\n---\n")
     assert tuning_of(str(tmp_path), [], FULL) is None
     assert tuning_of("Qwen/Qwen2.5-VL-3B-Instruct", [], LORA) is None
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_where_media_start_is_said_where_it_is_elsewhere(checkpoint, datasets, tmp_path, elsewhere):
+    keys = recipe(checkpoint("qwen2_5_vl"), "qwen2_vl", datasets, tmp_path / "out")
+    model_args, data_args, training_args, finetuning_args, _ = get_train_args(
+        keys | ({"media_dir": str(tmp_path)} if elsewhere else {})
+    )
+    data = metadata_of(model_args, data_args, training_args, finetuning_args).data
+    assert data["dataset_dir"] == str(datasets) and data.get("media_dir") == (str(tmp_path) if elsewhere else None)

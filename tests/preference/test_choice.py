@@ -58,7 +58,7 @@ INVENTED = [
     [(("misled", "invented"), MISLED + INVENTED), (("misled",), MISLED), (("invented",), INVENTED)],
 )
 def test_rows_are_chosen_by_kind(run, kinds, expected):
-    wanted = wanted_rows([run], None, kinds)
+    wanted = wanted_rows([run], None, None, kinds)
     assert names(wanted) == expected
     source = wanted[0].source
     assert (source.folder, source.seed, source.max_samples) == (run.parent / "data", 7, 5)
@@ -70,23 +70,38 @@ def test_what_two_runs_have_in_common_is_taken_once(run, tmp_path):
     ]
     found = diagnosis(data={"dataset_dir": str(tmp_path / "data"), "max_samples": 5})
     write_results(tmp_path / "other", found, [*CLEAN, *other, *REMOVED], GONE)
-    both = names(wanted_rows([run, tmp_path / "other"], None, ("misled", "invented")))
+    both = names(wanted_rows([run, tmp_path / "other"], None, None, ("misled", "invented")))
     assert both == [*MISLED, *INVENTED, ("misled", "pictures", "unrelated_text", 0, "pig")]
 
 
-def test_the_folder_that_the_diagnosis_names_must_be_there(run, tmp_path):
+def test_the_folders_that_the_diagnosis_names_must_be_there(run, tmp_path):
     (tmp_path / "data").rmdir()
     with pytest.raises(
-        ModalityInterferenceError, match="the diagnosis names the dataset folder .*Name the folder by `--data`"
+        ModalityInterferenceError, match="as `dataset_dir`, and there is no such folder here.*by `--data`"
     ):
-        wanted_rows([run], None, ("misled",))
+        wanted_rows([run], None, None, ("misled",))
 
     (tmp_path / "elsewhere").mkdir()
-    assert wanted_rows([run], tmp_path / "elsewhere", ("misled",))[0].source.folder == tmp_path / "elsewhere"
+    source = wanted_rows([run], tmp_path / "elsewhere", None, ("misled",))[0].source
+    assert (source.folder, source.media_dir) == (tmp_path / "elsewhere", None)
+
+
+def test_media_may_start_elsewhere(run, tmp_path):
+    found = diagnosis(data={"dataset_dir": str(tmp_path / "data"), "media_dir": str(tmp_path / "media")})
+    write_results(run, found, [*CLEAN, *TWINS])
+    with pytest.raises(
+        ModalityInterferenceError, match="as `media_dir`, and there is no such folder here.*by `--media-dir`"
+    ):
+        wanted_rows([run], None, None, ("misled",))
+
+    assert wanted_rows([run], None, run, ("misled",))[0].source.media_dir == run
+    assert wanted_rows([run], tmp_path / "data", None, ("misled",))[0].source.media_dir is None
+    (tmp_path / "media").mkdir()
+    assert wanted_rows([run], None, None, ("misled",))[0].source.media_dir == tmp_path / "media"
 
 
 def test_a_draw_keeps_the_order_and_fewer_are_a_part_of_more(run):
-    wanted = wanted_rows([run], None, ("misled", "invented"))
+    wanted = wanted_rows([run], None, None, ("misled", "invented"))
     assert drawn(wanted, None, 0) == drawn(wanted, 9, 0) == wanted
     draws = [drawn(wanted, count, 3) for count in range(1, 5)]
     for few, more in zip(draws, draws[1:]):

@@ -9,7 +9,7 @@ import typer
 
 from ..errors import ModalityInterferenceError, Unusable
 from ..printable import printable
-from .dataset_folder import MediaDir, checked_folder, checked_media_dir, stay_offline
+from .dataset_folder import checked_folder, checked_media_dir, stay_offline
 from .terminal import progress_bar, say
 
 
@@ -46,7 +46,10 @@ def run(
         Path | None,
         typer.Option(metavar="DIR", help="The dataset folder.  [default: the one that the diagnosis names]"),
     ] = None,
-    media_dir: MediaDir = None,
+    media_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="From where paths of media start.  [default: where the diagnosis says]"),
+    ] = None,
     name: Annotated[str, typer.Option(metavar="NAME", help="The name of the dataset.")] = "pairs",
 ) -> int:
     """Write the folder, and say what it holds."""
@@ -65,14 +68,14 @@ def run(
     folder = None if data is None else checked_folder(data)
     media = checked_media_dir(media_dir)
     stay_offline()
-    wanted = wanted_rows(runs, folder, KINDS if kinds == "both" else [kinds])
+    wanted = wanted_rows(runs, folder, media, KINDS if kinds == "both" else [kinds])
     if not wanted:
         raise ModalityInterferenceError(_nothing(kinds))
 
     written, dropped, target = Counter[str](), Counter[str](), PairsFolder(output, name)
     with progress_bar("Pairs") as progress:
         chosen = drawn(wanted, pairs, seed)
-        for done, made in enumerate(_made(chosen, media, abstention), start=1):
+        for done, made in enumerate(_made(chosen, abstention), start=1):
             if isinstance(made, Unusable):
                 dropped[made.kind] += 1
             else:
@@ -107,19 +110,17 @@ def _nothing(kinds: str) -> str:
     return f"these diagnoses have nothing to make pairs of: no {' and no '.join(needs.values() if kinds == 'both' else [needs[kinds]])}."
 
 
-def _made(wanted: Sequence["Wanted"], media_dir: Path | None, abstention: str) -> Iterator["Pair | Unusable"]:
+def _made(wanted: Sequence["Wanted"], abstention: str) -> Iterator["Pair | Unusable"]:
     """A pair of each row, or why there is none; rows of one dataset are read together."""
     sources: dict[Source, list[Wanted]] = {}
     for item in wanted:
         sources.setdefault(item.source, []).append(item)
 
     for source, items in sources.items():
-        yield from _made_of(source, items, media_dir, abstention)
+        yield from _made_of(source, items, abstention)
 
 
-def _made_of(
-    source: "Source", items: Sequence["Wanted"], media_dir: Path | None, abstention: str
-) -> Iterator["Pair | Unusable"]:
+def _made_of(source: "Source", items: Sequence["Wanted"], abstention: str) -> Iterator["Pair | Unusable"]:
     from ..dataset_dir.entry import absent_column_problems
     from ..integration.offline import open_dataset
     from ..preference.rows import pair_of
@@ -130,7 +131,9 @@ def _made_of(
     for item in items:
         rows.setdefault(item.row.row, []).append(item)
 
-    with open_dataset(source.dataset, entry, source.folder, source.seed, media_dir, source.max_samples) as dataset:
+    with open_dataset(
+        source.dataset, entry, source.folder, source.seed, source.media_dir, source.max_samples
+    ) as dataset:
         refuse(source.dataset, absent_column_problems(entry, dataset.columns))
         yield from (
             Unusable("row that the dataset does not have now")

@@ -219,6 +219,7 @@ def _write(
         },
         data={
             "dataset_dir": str(plan.dataset_dir),
+            **({} if plan.media_dir == plan.dataset_dir else {"media_dir": str(plan.media_dir)}),
             "eval_dataset": list(plan.datasets),
             "max_samples": plan.max_samples,
             "video": f"{endpoint.frames} frames" if endpoint.video == "frames" else "files",

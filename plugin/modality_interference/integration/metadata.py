@@ -25,6 +25,7 @@ def metadata_of(model_args: Any, data_args: Any, training_args: Any, finetuning_
         },
         data={
             "dataset_dir": dataset_dir if isinstance(dataset_dir, str) else None,
+            **({} if data_args.media_dir == dataset_dir else {"media_dir": data_args.media_dir}),
             "eval_dataset": data_args.eval_dataset,
             "val_size": data_args.val_size,
             "max_samples": data_args.max_samples,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ..errors import ModalityInterferenceError
+from ..messages import shown
 from ..modality import CLEAN
 from ..results import COUNTERFACTUALS_FILE, Diagnosis, ScoredRow, read_diagnosis, read_rows
 
@@ -21,12 +22,14 @@ class Source:
 
     Attributes:
         folder: the dataset folder.
+        media_dir: from where paths of media start; None for the dataset folder.
         dataset: the name in its dataset_info.json.
         seed: of the twins.
         max_samples: the run's; media of other rows that twins borrow are of these rows. None for all.
     """
 
     folder: Path
+    media_dir: Path | None
     dataset: str
     seed: int
     max_samples: int | None
@@ -48,12 +51,15 @@ class Wanted:
     row: ScoredRow
 
 
-def wanted_rows(runs: Sequence[Path], folder: Path | None, kinds: Collection[Kind]) -> list[Wanted]:
+def wanted_rows(
+    runs: Sequence[Path], folder: Path | None, media_dir: Path | None, kinds: Collection[Kind]
+) -> list[Wanted]:
     """The answers of diagnoses that pairs reject, each once.
 
     Args:
         runs: the folders of the diagnoses.
         folder: the dataset folder; None for the one that each diagnosis names.
+        media_dir: from where paths of media start; None for where each diagnosis says that, and where `folder` is given for that.
         kinds: which to take.
 
     Raises:
@@ -63,7 +69,7 @@ def wanted_rows(runs: Sequence[Path], folder: Path | None, kinds: Collection[Kin
     for run in runs:
         diagnosis = read_diagnosis(run)
         for kind, row in _rejected(run, kinds):
-            source = _source(run, diagnosis, folder, row.dataset)
+            source = _source(run, diagnosis, folder, media_dir, row.dataset)
             found.setdefault((source, row.row, row.perturbation, kind, row.answer), Wanted(kind, source, row))
 
     return list(found.values())
@@ -94,13 +100,26 @@ def _rejected(run: Path, kinds: Collection[Kind]) -> Iterator[tuple[Kind, Scored
         yield from (("invented", row) for row in gone if row.answer is not None and not row.abstained)
 
 
-def _source(run: Path, diagnosis: Diagnosis, folder: Path | None, dataset: str) -> Source:
-    named = diagnosis.data.get("dataset_dir")
-    if folder is None and not (isinstance(named, str) and Path(named).is_dir()):
-        raise ModalityInterferenceError(
-            f"{run}: the diagnosis names the dataset folder {named!r}, which is not here. Name the folder by `--data`."
-        )
+def _source(run: Path, diagnosis: Diagnosis, folder: Path | None, media_dir: Path | None, dataset: str) -> Source:
+    if folder is None:
+        folder = _named_folder(run, diagnosis, "dataset_dir", "--data")
+        if media_dir is None and diagnosis.data.get("media_dir") is not None:
+            media_dir = _named_folder(run, diagnosis, "media_dir", "--media-dir")
 
     most = diagnosis.data.get("max_samples")
-    where = folder if folder is not None else Path(str(named))
-    return Source(where.resolve(), dataset, diagnosis.seed, most if isinstance(most, int) and most > 0 else None)
+    return Source(folder, media_dir, dataset, diagnosis.seed, most if isinstance(most, int) and most > 0 else None)
+
+
+def _named_folder(run: Path, diagnosis: Diagnosis, key: str, option: str) -> Path:
+    """A folder that a diagnosis names.
+
+    Raises:
+        ModalityInterferenceError: it is not here.
+    """
+    named = diagnosis.data.get(key)
+    if isinstance(named, str) and Path(named).is_dir():
+        return Path(named).resolve()
+
+    raise ModalityInterferenceError(
+        f"{run}: the diagnosis names {shown(named)} as `{key}`, and there is no such folder here. Name the folder by `{option}`."
+    )
