@@ -12,6 +12,8 @@ Perturbation = str | dict[str, Any]
 TRAINABLE = ("statement", "dialogue", "headline", "note", "metadata", "code_comment", "table_row", "ocr_noise")
 HELD_OUT = ("quotation", "instruction", "other_language", "search_snippet")
 CURVE = (1, 2, 4, 8)  # numbers of families
+GROUNDED = "grounded"  # the mix with the most texts, and rows without their image
+COUNTERFACTUALS = ("black_image", "irrelevant_image")  # the evidence is gone; of questions about the image
 
 
 def texts(families: tuple[str, ...], positions: tuple[str, ...] = ("before",)) -> list[Perturbation]:
@@ -43,6 +45,16 @@ def tested(side: int) -> dict[str, list[Perturbation]]:
     }
 
 
+def removed(split: str) -> list[Perturbation]:
+    """What takes a question's image away, in training and diagnosis.
+
+    Args:
+        split: of the images that others are taken from, `train` or `test`.
+    """
+    black, other = COUNTERFACTUALS
+    return [black, {"name": other, "pool": f"images/{split}"}]
+
+
 def trained(side: int) -> dict[str, dict[str, list[Perturbation]]]:
     """By name of a training mix, what its twins are, by kind of question."""
     images: list[Perturbation] = [
@@ -51,7 +63,7 @@ def trained(side: int) -> dict[str, dict[str, list[Perturbation]]]:
     ]
     mixes = {"clean": [], "paper": texts(TRAINABLE[:1])}
     mixes |= {f"families{number}": texts(TRAINABLE[:number]) for number in CURVE[1:]}
-    mixes["positions"] = texts(TRAINABLE, ("before", "after", "inside"))
+    mixes["positions"] = mixes[GROUNDED] = texts(TRAINABLE, ("before", "after", "inside"))
     return {
         name: {"image": texts_of, "text": images if texts_of else [], "both": []} for name, texts_of in mixes.items()
     }

@@ -5,7 +5,7 @@ All are tuned for the same number of optimizer steps on the same rows. `reduced`
 
 from dataclasses import dataclass, field
 
-from families import CURVE
+from families import CURVE, GROUNDED
 
 
 BASE = "base"
@@ -70,6 +70,17 @@ CELLS = (
     Cell("families8_js", "8 families + JS", _twins("families8", "js")),
     Cell("positions", "8 families, 3 positions", _twins("positions"), reduced=False),
     Cell("positions_js", "8 families, 3 positions + JS", _twins("positions", "js")),
+    Cell(
+        "grounded_contrast",
+        "the same + contrast on counterfactuals",
+        _twins(GROUNDED, "js", counterfactual_weight=0.5, counterfactual_method="contrast"),
+    ),
+    Cell(
+        "grounded_uniform",
+        "the same + uniform on counterfactuals",
+        _twins(GROUNDED, "js", counterfactual_weight=0.5, counterfactual_method="uniform"),
+        reduced=False,
+    ),
     Cell(
         "positions_js_pgd1",
         "8 families, 3 positions + JS + PGD (K=1)",

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from pathlib import Path
 from typing import Any
 
-from families import Perturbation, tested, trained
+from families import GROUNDED, Perturbation, removed, tested, trained
 from images import DIGITS, SIDE, write_images
 from sources import STAMP_CLASSES, capitals, kinds_of_things, require_sources
 
@@ -176,19 +176,24 @@ def dataset_info() -> dict[str, Any]:
             info[f"{kind}_{name}"] = {"file_name": f"{kind}_{name}.jsonl", "columns": alpaca_columns}
 
         for mix, perturbations in trained(SIDE).items():
-            info[f"{kind}_{mix}"] = _twins(f"{kind}_train.jsonl", relevant[kind], perturbations[kind])
+            gone = removed("train") if kind == "image" and mix == GROUNDED else []
+            info[f"{kind}_{mix}"] = _twins(f"{kind}_train.jsonl", relevant[kind], perturbations[kind], gone)
 
-        info[f"{kind}_test"] = _twins(f"{kind}_test.jsonl", relevant[kind], tested(SIDE)[kind])
+        gone = removed("test") if kind == "image" else []
+        info[f"{kind}_test"] = _twins(f"{kind}_test.jsonl", relevant[kind], tested(SIDE)[kind], gone)
 
     return info
 
 
-def _twins(file: str, relevant: list[str], perturbations: list[Perturbation]) -> dict[str, Any]:
+def _twins(
+    file: str, relevant: list[str], perturbations: list[Perturbation], counterfactuals: list[Perturbation]
+) -> dict[str, Any]:
+    block = {"relevant": relevant, "answer": "text", "perturbations": perturbations}
     return {
         "file_name": file,
         "formatting": "multiple_choice_twins",
         "columns": {name: name for name in ("question", "choices", "answer", "images")},
-        "twins": {"relevant": relevant, "answer": "text", "perturbations": perturbations},
+        "twins": block | ({"counterfactuals": counterfactuals} if counterfactuals else {}),
     }
 
 
