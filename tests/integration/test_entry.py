@@ -278,6 +278,13 @@ def test_keys_without_the_flag_are_refused(keys, monkeypatch, tmp_path, key, way
         get_train_args(given)
 
 
+def test_an_abbreviated_word_without_the_flag_is_refused(keys, monkeypatch):
+    words = as_words(keys(plugin=None, dataset="plain"))
+    monkeypatch.setattr(sys, "argv", ["train", *words, "--consistency_t", "2.0"])
+    with pytest.raises(ModalityInterferenceError, match="`consistency_temperature` is a key of"):
+        get_train_args()
+
+
 def test_an_override_without_the_flag_is_refused(keys, monkeypatch, tmp_path):
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(keys(plugin=None, dataset="plain")))
     words = ["train", str(tmp_path / "recipe.yaml"), "adversarial_steps=3", "consistency_method=kl"]
