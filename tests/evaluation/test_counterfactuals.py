@@ -41,6 +41,8 @@ def test_rates_beside_those_of_the_clean_rows():
                 "confidence": 0.4,
                 "clean_accuracy": 0.75,
                 "clean_confidence": 0.75,
+                "ece": (0.5 + 0.6 + 0.3) / 3,
+                "clean_ece": (0.1 + 0.2 + 0.3 + 0.6) / 4,
             }
         )
     }
@@ -56,6 +58,8 @@ def test_results_and_both_axes():
     same = dataset_results(scored(correct=[True, True, False, False]), 0, generated=False)["pictures"]
     assert result.rates["unchanged_rate"] == same.perturbations["clean"].rates["accuracy"]  # one statistic of shares
     assert (result.rows, result.chance) == (4, 0.25)
+    assert result.rates["ece"].value == pytest.approx(1.4 / 3) and result.clean["ece"].value == pytest.approx(0.3)
+    assert [(one.rows, one.accuracy) for one in result.calibration.bins] == [(1, 0), (1, 1), (1, 1)]
     assert (found.grounding.interference.value, found.grounding.blindness.value) == (0.25, 0.5)
     confidence = result.rates["confidence"]
     assert confidence.value == pytest.approx(0.4)

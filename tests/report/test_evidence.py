@@ -8,7 +8,7 @@ from helpers.diagnoses import diagnosis, rate, result, scored
 from statsmodels.stats.contingency_tables import mcnemar
 
 from modality_interference.report.comparison import compare_runs
-from modality_interference.results import CounterfactualResult, Diagnosis, Grounding, ScoredRow, write_results
+from modality_interference.results import Diagnosis, Grounding, PerturbationResult, ScoredRow, write_results
 
 
 LABEL = "counterfactual_black_image"
@@ -20,7 +20,7 @@ def gone(stays: list[bool]) -> list[ScoredRow]:
 
 def found(share: float) -> Diagnosis:
     plain = diagnosis({"pictures": {"clean": result(accuracy=0.9), "misleading_text": result(flip_rate=0.7)}})
-    made = CounterfactualResult(rows=60, rates={"unchanged_rate": rate(share)})
+    made = PerturbationResult(rows=60, rates={"unchanged_rate": rate(share)})
     pictures = plain.datasets["pictures"].model_copy(
         update={
             "counterfactuals": {LABEL: made},

@@ -6,7 +6,7 @@ from helpers.diagnoses import diagnosis, flip, image_uri, rate, result
 from modality_interference.report.grounding import grounding_sentences, without_evidence
 from modality_interference.report.page import write_report
 from modality_interference.report.plots.grounding import GROUNDING_FILE, grounding_plot
-from modality_interference.results import CounterfactualResult, Diagnosis, Grounding
+from modality_interference.results import Diagnosis, Grounding, PerturbationResult
 
 
 LABEL = "counterfactual_black_image"
@@ -14,7 +14,7 @@ HEADING = "Does the answer go when the evidence goes?"
 
 
 def with_evidence_gone() -> Diagnosis:
-    made = CounterfactualResult(
+    made = PerturbationResult(
         rows=80,
         rates={"unchanged_rate": rate(0.612), "accuracy": rate(0.374), "confidence": rate(0.55)},
         clean={"accuracy": rate(0.97), "confidence": rate(0.9)},

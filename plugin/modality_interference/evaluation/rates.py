@@ -1,14 +1,16 @@
 """The rates of a diagnosis, from its scored rows: per dataset and perturbation, twins beside their own clean rows."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from ..modality import CLEAN, KINDS
-from ..results import RATES, DatasetResult, PerturbationResult, Rate, RateName, ScoredRow
+from ..results import RATES, Calibration, DatasetResult, PerturbationResult, Rate, RateName, ScoredRow
+from .calibration import SureAnswers, calibrations
 from .statistics import Array, UnitSums, mean_intervals, share, share_difference
 
 
@@ -18,6 +20,7 @@ CLEAN_RATES: tuple[RateName, ...] = (
     "accuracy_norm",
     "misled_rate",
     "other_modality_rate",
+    "ece",
 )  # of twins' clean rows
 
 
@@ -35,15 +38,16 @@ def rate_table(rows: Sequence[ScoredRow]) -> pd.DataFrame:
 
     Returns:
         a frame with the columns `dataset`, `row`, `key` (as text: keys need not fit 64 bits), `kind`, `perturbation`, `unit`
-        (an index), `removed`, `chance` (NaN where the answer is free), `has_target`, every name of `RATES` (NaN where the row has no
-        share in it), and `clean_` with every name of `CLEAN_RATES` (NaN for clean rows).
+        (an index), `removed`, `chance` (NaN where the answer is free), `has_target`, every name of `RATES` but `ece` (NaN where the
+        row has no share in it), `confidence`, `unchanged_rate` and `abstained` likewise, and `clean_` with the clean row's
+        accuracy, accuracy_norm, confidence, abstained, misled_rate and other_modality_rate (NaN for clean rows).
     """
     units: dict[tuple[str, int], int] = {}
     clean = {(row.dataset, row.row): row for row in rows if row.perturbation == CLEAN}
     partners = [None if row.perturbation == CLEAN else clean.get((row.dataset, row.row)) for row in rows]
     shares = [row.shares for row in rows]
     rates: dict[str, Any] = {
-        name: _column([found[name] for found in shares]) for name in RATES if name != "excess_misled_rate"
+        name: _column([found[name] for found in shares]) for name in RATES if name not in ("excess_misled_rate", "ece")
     }
     misled = _column([row.misled for row in rows])
     clean_misled = _column([partner and _answers_target(partner, row) for row, partner in zip(rows, partners)])
@@ -58,10 +62,15 @@ def rate_table(rows: Sequence[ScoredRow]) -> pd.DataFrame:
         "removed": [bool(row.removed) for row in rows],
         "chance": 1 / _column([row.options for row in rows]),
         "has_target": ~np.isnan(misled),
+        "confidence": _column([row.confidence for row in rows]),
+        "unchanged_rate": _column([row.unchanged for row in rows]),
+        "abstained": _column([row.abstained for row in rows]),
         **rates,
         "excess_misled_rate": misled - clean_misled,
+        "clean_confidence": _column([partner and partner.confidence for partner in partners]),
         "clean_accuracy": _column([partner and partner.correct for partner in partners]),
         "clean_accuracy_norm": _column([partner and partner.correct_norm for partner in partners]),
+        "clean_abstained": _column([partner and partner.abstained for partner in partners]),
         "clean_misled_rate": np.where(is_other, np.nan, clean_misled),
         "clean_other_modality_rate": np.where(is_other, clean_misled, np.nan),
     }
@@ -109,9 +118,32 @@ def means(rows: Sequence[ScoredRow], generated: bool) -> dict[Condition, dict[st
         rows: unique ones, of whole datasets.
         generated: whether answers were generated, and may have been unparsable.
     """
-    names = [*_rate_names(generated), "clean_accuracy"]
-    found = {condition: lines[names].mean() for condition, lines in _conditions(rate_table(rows))}
-    return {condition: values.dropna().to_dict() for condition, values in found.items()}
+    names = [name for name in _rate_names(generated) if name != "ece"] + ["clean_accuracy"]
+    found = {}
+    for condition, lines in _conditions(rate_table(rows)):
+        sure = sure_answers(lines, pd.Index(lines.unit.unique()))
+        errors = {} if sure is None else {"ece": sure.error}
+        found[condition] = lines[names].mean().dropna().to_dict() | errors
+
+    return found
+
+
+def sure_answers(lines: pd.DataFrame, units: pd.Index, clean: str = "", run: str = "") -> SureAnswers | None:
+    """The answers of which confidences are known; None where there are none.
+
+    Args:
+        lines: of `rate_table`, or of two such tables side by side.
+        units: at least those of the lines.
+        clean: `clean_` for the answers to the clean rows.
+        run: what names of columns end in, where there are two tables.
+    """
+    confidences = lines[f"{clean}confidence{run}"].to_numpy()
+    known = ~np.isnan(confidences)
+    if not known.any():
+        return None
+
+    right = lines[f"{clean}accuracy{run}"].to_numpy()
+    return SureAnswers(confidences[known], right[known], units.get_indexer(lines.unit[known]), len(units))
 
 
 def dataset_results(rows: Sequence[ScoredRow], seed: int, generated: bool) -> dict[str, DatasetResult]:
@@ -124,10 +156,11 @@ def dataset_results(rows: Sequence[ScoredRow], seed: int, generated: bool) -> di
     """
     table = rate_table(rows)
     conditions = dict(_conditions(table))
-    effects = _effects(conditions, seed)
+    estimates = resampled(conditions, ["causal_effect"], seed)
     datasets: dict[str, dict[str, dict[str, PerturbationResult]]] = defaultdict(lambda: defaultdict(dict))
     for condition, lines in conditions.items():
-        result = _result(lines, effects.get(condition), _rate_names(generated))
+        columns = {name: name for name in _rate_names(generated)}
+        result = result_of(lines, columns, {name: f"clean_{name}" for name in CLEAN_RATES}, estimates[condition])
         datasets[condition.dataset][condition.kind][condition.perturbation] = result
 
     examples = table.groupby("dataset").row.nunique()
@@ -149,21 +182,105 @@ def _clean_first(results: dict[str, PerturbationResult]) -> dict[str, Perturbati
     return {name: results[name] for name in sorted(results, key=lambda name: (name != CLEAN, name))}
 
 
-def _result(lines: pd.DataFrame, effect: Rate | None, names: list[RateName]) -> PerturbationResult:
+@dataclass(frozen=True)
+class Resampled:
+    """What is known of a condition by resampling its units.
+
+    Attributes:
+        rates: by column.
+        calibration: behind the `ece`; None where confidences are not known.
+    """
+
+    rates: dict[str, Rate]
+    calibration: Calibration | None
+
+
+def resampled(
+    conditions: Mapping[Condition, pd.DataFrame], columns: Sequence[str], seed: int
+) -> dict[Condition, Resampled]:
+    """Means of columns and, as `ece` and `clean_ece`, calibration errors; those of a dataset are of the same resamples.
+
+    Args:
+        conditions: lines of `rate_table`.
+        columns: whose means are wanted, where any row has a value.
+        seed: of the bootstrap.
+    """
+    found = {condition: Resampled({}, None) for condition in conditions}
+    for dataset in dict.fromkeys(condition.dataset for condition in conditions):
+        own = {condition: lines for condition, lines in conditions.items() if condition.dataset == dataset}
+        _add_means(found, own, columns, seed)
+        _add_calibrations(found, own, seed)
+
+    return found
+
+
+def _add_means(
+    found: dict[Condition, Resampled], own: Mapping[Condition, pd.DataFrame], columns: Sequence[str], seed: int
+) -> None:
+    parts = {
+        (condition, column): lines[lines[column].notna()]
+        for condition, lines in own.items()
+        for column in columns
+        if lines[column].notna().any()
+    }
+    units = _units(parts.values())
+    samples = [
+        UnitSums.of(lines[column].to_numpy(), units.get_indexer(lines.unit), len(units))
+        for (_, column), lines in parts.items()
+    ]
+    for (condition, column), (value, low, high) in zip(parts, mean_intervals(samples, seed)):
+        found[condition].rates[column] = Rate(value=value, low=low, high=high)
+
+
+def _add_calibrations(found: dict[Condition, Resampled], own: Mapping[Condition, pd.DataFrame], seed: int) -> None:
+    units = _units(own.values())
+    samples = {
+        (condition, clean): sure
+        for condition, lines in own.items()
+        for clean in ("", "clean_")
+        if (sure := sure_answers(lines, units, clean)) is not None
+    }
+    for (condition, clean), ((value, low, high), behind) in zip(samples, calibrations(list(samples.values()), seed)):
+        rates = found[condition].rates | {f"{clean}ece": Rate(value=value, low=low, high=high)}
+        found[condition] = Resampled(rates, found[condition].calibration if clean else behind)
+
+
+def _units(parts: Iterable[pd.DataFrame]) -> pd.Index:
+    units = [lines.unit for lines in parts]
+    return pd.Index(np.unique(np.concatenate(units))) if units else pd.Index([])
+
+
+def result_of(
+    lines: pd.DataFrame, rates: Mapping[RateName, str], clean: Mapping[RateName, str], estimates: Resampled
+) -> PerturbationResult:
+    """The rates of one condition that apply.
+
+    Args:
+        lines: of `rate_table`.
+        rates: the column of each rate.
+        clean: that of each rate of the clean rows.
+        estimates: of those columns that are no shares.
+    """
     units = lines.unit.factorize()[0]
-    rates = {name: effect if name == "causal_effect" else _rate(lines[name], units, name) for name in names}
-    clean = {name: _rate(lines[f"clean_{name}"], units, name) for name in CLEAN_RATES}
+
+    def of(columns: Mapping[RateName, str]) -> dict[RateName, Rate]:
+        every = {
+            name: estimates.rates.get(column) or _rate(lines, column, units, name) for name, column in columns.items()
+        }
+        return {name: rate for name, rate in every.items() if rate is not None}
+
     return PerturbationResult(
         rows=len(lines),
-        rates={name: rate for name, rate in rates.items() if rate is not None},
-        clean={name: rate for name, rate in clean.items() if rate is not None},
+        rates=of(rates),
+        clean=of(clean),
         chance=None if lines.chance.isna().any() else lines.chance.mean(),
+        calibration=estimates.calibration,
     )
 
 
-def _rate(column: pd.Series, units: Any, name: RateName) -> Rate | None:
+def _rate(lines: pd.DataFrame, column: str, units: Any, name: RateName) -> Rate | None:
     """A rate of shares with its interval; None where no row has a share in it."""
-    values = column.to_numpy()
+    values = lines[column].to_numpy() if column in lines else np.array([])
     present = ~np.isnan(values)
     if not present.any():
         return None
@@ -171,25 +288,3 @@ def _rate(column: pd.Series, units: Any, name: RateName) -> Rate | None:
     estimate = share_difference if name == "excess_misled_rate" else share
     value, low, high = estimate(UnitSums.of(values[present], units[present]))
     return Rate(value=value, low=low, high=high)
-
-
-def _effects(conditions: dict[Condition, pd.DataFrame], seed: int) -> dict[Condition, Rate]:
-    """The mean causal effect of each condition; those of a dataset are of the same resamples."""
-    found: dict[Condition, Rate] = {}
-    for dataset in dict.fromkeys(condition.dataset for condition in conditions):
-        parts = {
-            condition: lines[lines.causal_effect.notna()]
-            for condition, lines in conditions.items()
-            if condition.dataset == dataset and lines.causal_effect.notna().any()
-        }
-        units = (
-            pd.Index(np.unique(np.concatenate([lines.unit for lines in parts.values()]))) if parts else pd.Index([])
-        )
-        samples = [
-            UnitSums.of(lines.causal_effect.to_numpy(), units.get_indexer(lines.unit), len(units))
-            for lines in parts.values()
-        ]
-        intervals = mean_intervals(samples, seed)
-        found |= {key: Rate(value=value, low=low, high=high) for key, (value, low, high) in zip(parts, intervals)}
-
-    return found

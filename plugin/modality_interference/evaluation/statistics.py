@@ -21,8 +21,8 @@ Array = NDArray[np.float64]
 Interval = tuple[float, float, float]  # the value, the lower and the upper end
 _CHUNK_RESAMPLES = 200  # resamples at a time
 _CHUNK_VALUES = 5_000_000  # fewer resamples at a time where their counts would be more values than this
-_ROUNDING = 1e-12  # a smaller spread is rounding
-_TAIL = (1 - CONFIDENCE) / 2
+ROUNDING = 1e-12  # a smaller spread is rounding
+TAIL = (1 - CONFIDENCE) / 2
 
 
 @dataclass(frozen=True)
@@ -88,18 +88,18 @@ class UnitSums:
         if largest == 1:  # a row each
             return rows
 
-        if units == 1 or independent <= _ROUNDING:
+        if units == 1 or independent <= ROUNDING:
             effect = largest
         else:
             robust = units / (units - 1) * float(((self.sums - self.counts * mean) ** 2).sum()) / rows**2
             effect = min(robust / independent, largest)
 
-        return min(rows, rows / max(effect * critical_ratio**2, _ROUNDING))
+        return min(rows, rows / max(effect * critical_ratio**2, ROUNDING))
 
 
 def _critical(freedom: float) -> float:
     """Of Student's t; endless with no degree of freedom."""
-    return float(stdtrit(freedom, 1 - _TAIL)) if freedom > 0 else float("inf")
+    return float(stdtrit(freedom, 1 - TAIL)) if freedom > 0 else float("inf")
 
 
 def share(sample: UnitSums) -> Interval:
@@ -116,7 +116,7 @@ def share(sample: UnitSums) -> Interval:
     units, value = sample.units, sample.mean
     ratio = _critical(units - 1) / _critical(sample.rows - 1) if units < sample.rows else 1.0
     rows = sample.effective_rows(ratio)
-    square = float(ndtri(1 - _TAIL)) ** 2
+    square = float(ndtri(1 - TAIL)) ** 2
     centre = (rows * value + square / 2) / (rows + square)
     margin = float(np.sqrt(square * centre * (1 - centre) / (rows + square)))
     return value, max(0.0, centre - margin), min(1.0, centre + margin)
@@ -172,12 +172,12 @@ def mean_difference_p(sample: UnitSums) -> float:
     from scipy.stats import ttest_1samp
 
     sums = sample.sums[sample.counts > 0]
-    differing = int(np.count_nonzero(np.abs(sums) > _ROUNDING))
+    differing = int(np.count_nonzero(np.abs(sums) > ROUNDING))
     if not differing:
         return 1.0
 
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = float(ttest_1samp(sums, 0).pvalue) if len(sums) > 1 and np.ptp(sums) > _ROUNDING else 0.0
+        p = float(ttest_1samp(sums, 0).pvalue) if len(sums) > 1 and np.ptp(sums) > ROUNDING else 0.0
 
     return min(1.0, max(p, 2.0 ** (1 - differing)))
 
@@ -192,7 +192,7 @@ def resample(rng: np.random.Generator, resamples: int, units: int) -> Array:
     return counts.reshape(resamples, units).astype(np.float64)
 
 
-def _chunks(units: int) -> list[int]:
+def chunks(units: int) -> list[int]:
     """How many resamples to draw at a time."""
     chunk = min(_CHUNK_RESAMPLES, max(1, _CHUNK_VALUES // units))
     return [min(chunk, RESAMPLES - start) for start in range(0, RESAMPLES, chunk)]
@@ -218,7 +218,7 @@ def mean_intervals(samples: Sequence[UnitSums], seed: int, lowest: float = 0.0) 
     sums, counts = (np.stack([getattr(one, name) for one in samples], axis=1) for name in ("sums", "counts"))
     rng = np.random.default_rng(abs(seed))
     parts = []
-    for number in _chunks(len(sums)):
+    for number in chunks(len(sums)):
         drawn = resample(rng, number, len(sums))
         with np.errstate(invalid="ignore"):  # a resample may hold no unit that has a value
             parts.append((drawn @ sums) / (drawn @ counts))
@@ -235,7 +235,7 @@ def _bca(sample: UnitSums, resampled: Array, lowest: float) -> Interval:
         left_out = (sample.sums.sum() - sample.sums[present]) / (sample.rows - sample.counts[present])
         pull = left_out.mean() - left_out
 
-    if sample.units == 1 or np.abs(pull).max() <= _ROUNDING:
+    if sample.units == 1 or np.abs(pull).max() <= ROUNDING:
         units = np.arange(sample.units)
         differing = share(UnitSums.of(np.zeros(len(units)), units))[2]
         return value, value - (value - lowest) * differing, value + (1 - value) * differing
@@ -243,7 +243,7 @@ def _bca(sample: UnitSums, resampled: Array, lowest: float) -> Interval:
     acceleration = float((pull**3).sum() / (6 * (pull**2).sum() ** 1.5))
     below = ((defined < value).sum() + (defined <= value).sum()) / (2 * len(defined))
     bias = ndtri(np.clip(below, 1 / RESAMPLES, 1 - 1 / RESAMPLES))
-    shifted = bias + ndtri(np.array([_TAIL, 1 - _TAIL]))
+    shifted = bias + ndtri(np.array([TAIL, 1 - TAIL]))
     low, high = np.quantile(defined, ndtr(bias + shifted / (1 - acceleration * shifted)))
     return value, float(min(low, value)), float(max(high, value))
 
@@ -303,7 +303,7 @@ def _cohens_d(one: _Group, other: _Group, drawn: Array) -> Array:
     freedom = number_one + number_other - 2
     with np.errstate(invalid="ignore", divide="ignore"):
         spread = np.sqrt((deviation_one + deviation_other) / np.where(freedom > 0, freedom, np.nan))
-        return np.where(spread > _ROUNDING, (mean_one - mean_other) / spread, np.nan)
+        return np.where(spread > ROUNDING, (mean_one - mean_other) / spread, np.nan)
 
 
 def effect_sizes(
@@ -331,7 +331,7 @@ def effect_sizes(
     strata = [np.flatnonzero(membership == kind) for kind in np.unique(membership)]
     rng = np.random.default_rng(abs(seed))
     parts = []
-    for number in _chunks(len(indices)):
+    for number in chunks(len(indices)):
         drawn = np.empty((number, len(indices)))
         for stratum in strata:
             drawn[:, stratum] = resample(rng, number, len(stratum))
@@ -348,7 +348,7 @@ def _estimate(value: float, resampled: Array) -> Estimate[float | None]:
     if not np.isfinite(value) or not len(defined):
         return Estimate(value=None, low=None, high=None)
 
-    low, high = np.quantile(defined, [_TAIL, 1 - _TAIL])
+    low, high = np.quantile(defined, [TAIL, 1 - TAIL])
     return Estimate(
         value=round(float(value), _DIGITS), low=round(float(low), _DIGITS), high=round(float(high), _DIGITS)
     )

@@ -251,13 +251,14 @@ class _SharedRows:
 
 def _rates_of(lines: pd.DataFrame, shared: pd.DataFrame | None, seed: int) -> RunRates:
     by_rate = lines.set_index("rate")
-    chance = by_rate.chance.dropna()
+    chance, by_chance = by_rate.chance.dropna(), by_rate.by_chance.dropna()
     return RunRates(
         rows=lines.rows.iloc[0],
         shared=0 if shared is None else len(shared),
         rates=by_rate[["value", "low", "high"]].to_dict("index"),
         clean=by_rate.clean.dropna().to_dict(),
         chance=chance.iloc[0] if len(chance) else None,
+        by_chance=by_chance.iloc[0] if len(by_chance) else None,
         differences={} if shared is None else differences(shared, list(by_rate.index), seed),
     )
 

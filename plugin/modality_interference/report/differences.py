@@ -5,7 +5,8 @@ from typing import Literal
 
 import pandas as pd
 
-from ..evaluation.rates import rate_table
+from ..evaluation.calibration import calibration_difference
+from ..evaluation.rates import rate_table, sure_answers
 from ..evaluation.statistics import (
     CONFIDENCE,
     RESAMPLES,
@@ -73,12 +74,28 @@ def differences(pairs: pd.DataFrame, rates: Sequence[RateName], seed: int) -> di
     units = pairs.unit.factorize()[0]
     found = {}
     for rate in rates:
+        if rate == "ece":
+            found |= _calibration_difference(pairs, seed)
+            continue
+
         changes = (pairs[f"{rate}_other"] - pairs[rate]).to_numpy()
         present = changes == changes  # not nan
         if present.any():
             found[rate] = _difference(rate, UnitSums.of(changes[present], units[present]), seed)
 
     return found
+
+
+def _calibration_difference(pairs: pd.DataFrame, seed: int) -> dict[RateName, Difference]:
+    """Of the rows whose confidences both runs know."""
+    both = pairs[pairs.confidence.notna() & pairs.confidence_other.notna()]
+    units = pd.Index(both.unit.unique())
+    reference, other = (sure_answers(both, units, run=run) for run in ("", "_other"))
+    if reference is None or other is None:
+        return {}
+
+    (value, low, high), p = calibration_difference(reference, other, seed)
+    return {"ece": Difference(value=value, low=low, high=high, examples=len(both), p=p)}
 
 
 def _difference(rate: RateName, sample: UnitSums, seed: int) -> Difference:
@@ -129,6 +146,7 @@ class RunRates(Result):
         rates: of all its rows, as its diagnosis says.
         clean: the same rates of the clean rows of these very twins, where they are known.
         chance: the accuracy of guessing; None where it is not known.
+        by_chance: the calibration error of a calibrated model; None where there is none.
         differences: to the reference, of the shared rows; empty for the reference itself.
         runs: of a group of runs, the rates of each; `rates` are their means then, and `differences` those of means.
     """
@@ -139,6 +157,7 @@ class RunRates(Result):
     rates: dict[RateName, Rate]
     clean: dict[RateName, float] = {}
     chance: float | None = None
+    by_chance: float | None = None
     differences: dict[RateName, Difference]
 
 

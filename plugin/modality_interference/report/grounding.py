@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..results import CounterfactualRate, CounterfactualResult, Diagnosis
+from ..results import Diagnosis, PerturbationResult, RateName
 from .text import ends, percent
 
 
@@ -12,6 +12,7 @@ TITLES: dict[str, str] = {
     "accuracy": "Accuracy",
     "clean_accuracy": "Clean accuracy",
     "confidence": "Confidence",
+    "ece": "Calibration error",
     "abstention_rate": "Abstention",
 }
 
@@ -26,6 +27,7 @@ class Figure:
         high: upper end.
         clean: the same rate of the same rows when clean; None where it has a column of its own.
         chance: the accuracy of guessing, of accuracies alone.
+        by_chance: the calibration error of a calibrated model, of calibration errors alone.
     """
 
     value: float
@@ -33,6 +35,7 @@ class Figure:
     high: float
     clean: float | None = None
     chance: float | None = None
+    by_chance: float | None = None
 
 
 @dataclass(frozen=True)
@@ -79,12 +82,13 @@ def grounding_sentences(diagnosis: Diagnosis) -> Iterator[str]:
         )
 
 
-def _figures(result: CounterfactualResult) -> dict[str, Figure]:
+def _figures(result: PerturbationResult) -> dict[str, Figure]:
     found = {}
     for name, rate in result.rates.items():
         clean = None if name == "accuracy" else _clean(result, name)
         chance = result.chance if name == "accuracy" else None
-        found[str(name)] = Figure(rate.value, rate.low, rate.high, clean, chance)
+        by_chance = result.calibration.by_chance if result.calibration and name == "ece" else None
+        found[str(name)] = Figure(rate.value, rate.low, rate.high, clean, chance, by_chance)
 
     if (accuracy := result.clean.get("accuracy")) is not None:
         found["clean_accuracy"] = Figure(accuracy.value, accuracy.low, accuracy.high)
@@ -92,6 +96,6 @@ def _figures(result: CounterfactualResult) -> dict[str, Figure]:
     return found
 
 
-def _clean(result: CounterfactualResult, name: CounterfactualRate) -> float | None:
+def _clean(result: PerturbationResult, name: RateName) -> float | None:
     rate = result.clean.get(name)
     return None if rate is None else rate.value

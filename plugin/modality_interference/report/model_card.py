@@ -12,7 +12,7 @@ from ..files import read_text, write_text
 from ..modality import CLEAN
 from ..results import Diagnosis, PerturbationResult, Rate, RateName
 from .table import RATE_TITLES
-from .text import SPACE, bits, change, counted, encodable, ends, moment, percent, tuned
+from .text import SPACE, counted, encodable, ends, figure, moment, tuned
 
 
 _MAX_BYTES = 2_000_000
@@ -135,15 +135,7 @@ def _conditions(diagnosis: Diagnosis) -> Iterator[tuple[str, str, PerturbationRe
 
 
 def _cell(rate: Rate | None, name: RateName) -> str:
-    if rate is None:
-        return ""
-
-    if name == "causal_effect":
-        value = bits(rate.value)
-    else:
-        value = change(rate.value, name) if name == "excess_misled_rate" else percent(rate.value)
-
-    return f"{value} {ends(rate.low, rate.high, name)}"
+    return "" if rate is None else f"{figure(rate.value, name)} {ends(rate.low, rate.high, name)}"
 
 
 def _line(cells: list[str]) -> str:

@@ -129,7 +129,7 @@ def _values(lines: pd.DataFrame, runs: Sequence[str]) -> dict[RateName, list[flo
 def _rates_of(
     lines: pd.DataFrame, values: Mapping[RateName, list[float]], reference: Mapping[RateName, list[float]]
 ) -> RunRates:
-    chance = lines.chance.dropna()
+    chance, by_chance = lines.chance.dropna(), lines.by_chance.dropna()
     clean = lines.groupby("rate").clean.mean().dropna()
     return RunRates(
         rows=int(lines.rows.min()),
@@ -137,6 +137,7 @@ def _rates_of(
         rates={rate: mean_over_runs(own, rate) for rate, own in values.items()},
         clean=clean.to_dict(),
         chance=chance.mean() if len(chance) else None,
+        by_chance=by_chance.mean() if len(by_chance) else None,
         runs=dict(values),
         differences={
             rate: difference_over_runs(reference[rate], own) for rate, own in values.items() if rate in reference
@@ -186,7 +187,7 @@ def _mean_table(table: pd.DataFrame, groups: Groups) -> pd.DataFrame:
         whole = lines[lines.groupby(keys).run.transform("nunique") == len(runs)]
         means = whole.groupby(keys, sort=False).agg(
             {**dict.fromkeys([name for name in CONDITION if name not in keys], "first"), "value": list}
-            | dict.fromkeys(["clean", "clean_low", "chance"], "mean")
+            | dict.fromkeys(["clean", "clean_low", "chance", "by_chance"], "mean")
         )
         means = means.reset_index().assign(run=group)
         estimates = [mean_over_runs(values, rate) for values, rate in zip(means.value, means.rate, strict=True)]

@@ -259,6 +259,7 @@ _JUDGED: dict[RateName, str] = {
     "causal_effect": "causal effect",
     "misled_rate": "misled rate",
     "other_modality_rate": "rate of answers with the other modality",
+    "ece": "calibration error",
 }
 _VERDICTS = {
     "better": "better",

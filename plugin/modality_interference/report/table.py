@@ -37,6 +37,7 @@ RATE_TITLES: dict[RateName, str] = {
     "misled_rate": "Misled rate",
     "other_modality_rate": "Other modality",
     "excess_misled_rate": "Excess misled, points",
+    "ece": "Calibration error",
     "abstention_rate": "Abstention",
     "false_abstention_rate": "False abstention",
     "unparsable_rate": "Unparsable",
@@ -74,7 +75,7 @@ def condition_order(title: str) -> int:
 
 
 CONDITION = ["dataset", "kind", "prompt", "perturbation", "condition", "rows", "abstention", "removed"]
-FIGURES = ["value", "low", "high", "clean", "clean_low", "chance"]
+FIGURES = ["value", "low", "high", "clean", "clean_low", "chance", "by_chance"]
 COLUMNS = ["run", *CONDITION, "rate", *FIGURES]
 
 
@@ -90,7 +91,8 @@ def tidy_table(diagnosis: Diagnosis, run: str = "this run") -> pd.DataFrame:
         about video and about audio again, apart. `condition` is the paper's title, `rows` how many rows were scored,
         `abstention` whether that one cannot tell is among the answers, `removed` whether the modality that is asked for was
         taken away, `value` the rate from `low` to `high`. `clean` and the lower end of its interval, `clean_low`, are the same
-        rate of the clean rows of these very twins, `chance` the accuracy of guessing; NaN where there is none.
+        rate of the clean rows of these very twins, `chance` the accuracy of guessing, `by_chance` the calibration error
+        of a calibrated model; NaN where there is none.
     """
     lines: list[dict[str, Any]] = []
     for dataset, result in diagnosis.datasets.items():
@@ -120,6 +122,7 @@ def _compared_with(figures: PerturbationResult, rate: RateName) -> dict[str, flo
         "clean": None if clean is None else clean.value,
         "clean_low": None if clean is None else clean.low,
         "chance": figures.chance if rate in ("accuracy", "accuracy_norm") else None,
+        "by_chance": figures.calibration.by_chance if figures.calibration and rate == "ece" else None,
     }
 
 
@@ -146,8 +149,8 @@ def rates_present(table: pd.DataFrame) -> list[RateName]:
 
 
 def rates_drawn(table: pd.DataFrame) -> list[RateName]:
-    """The rates that plots show: those present, without the accuracy by length, and the excess, which stand in the tables."""
-    return [rate for rate in rates_present(table) if rate not in ("accuracy_norm", "excess_misled_rate")]
+    """The rates that bars show: those present, without some that stand in the tables; calibration has a plot of its own."""
+    return [rate for rate in rates_present(table) if rate not in ("accuracy_norm", "excess_misled_rate", "ece")]
 
 
 def names(table: pd.DataFrame) -> list[ConditionName]:

@@ -47,6 +47,7 @@ def _environment() -> Environment:
     environment.filters.update(
         percent=wording.percent,
         bits=wording.bits,
+        figure=wording.figure,
         change=wording.change,
         spread=wording.spread,
         counted=wording.counted,

@@ -33,17 +33,33 @@ def bits(effect: float) -> str:
     return f"{effect:.3f}{SPACE}bits"
 
 
+def figure(value: float, name: str) -> str:
+    """A rate called `name` in its unit: `97.2 %`, `0.412 bits`, an excess as `+3.1`."""
+    if name == "causal_effect":
+        return bits(value)
+
+    return change(value, name) if name == "excess_misled_rate" else percent(value)
+
+
 def interval(rate: Rate) -> str:
     """A share with its interval: `97.2 % (95.1 to 98.6)`."""
     return f"{percent(rate.value)} {ends(rate.low, rate.high, 'accuracy')}"
 
 
-def compared_with(clean: float | None, chance: float | None = None) -> str:
-    """What a rate is to be compared with: `clean 46.6 %` for twins, else `guessing 25.0 %`; "" where both are None or NaN."""
-    found = {
-        name: share for name, share in (("clean", clean), ("guessing", chance)) if share is not None and share == share
-    }
-    return next((f"{name} {percent(share)}" for name, share in found.items()), "")
+def compared_with(clean: float | None, chance: float | None = None, by_chance: float | None = None) -> str:
+    """What a rate is to be compared with: `clean 46.6 %` for twins, else `guessing 25.0 %`; "" where all are None or NaN.
+
+    Args:
+        clean: the rate of the clean rows.
+        chance: the accuracy of guessing.
+        by_chance: the calibration error of a calibrated model, which is told in any case.
+    """
+    named = (("clean", clean), ("guessing", chance), ("by chance", by_chance))
+    found = {name: f"{name} {percent(share)}" for name, share in named if share is not None and share == share}
+    if "clean" in found:
+        found.pop("guessing", None)
+
+    return ", ".join(found.values())
 
 
 def ends(low: float | None, high: float | None, name: str) -> str:

@@ -17,7 +17,7 @@ from .files import (
 from .gallery import Flip, MediaThumbnail, UnparsableAnswer
 from .rates import (
     CURVE_RATES,
-    CounterfactualResult,
+    Calibration,
     CurvePoint,
     Curves,
     DatasetResult,
@@ -25,13 +25,13 @@ from .rates import (
     Grounding,
     PerturbationResult,
     Rate,
+    ReliabilityBin,
     Share,
 )
 from .rows import (
     COUNTERFACTUAL_RATES,
     RATES,
     ROUNDING,
-    CounterfactualRate,
     RateName,
     Result,
     ScoredRow,
@@ -53,8 +53,7 @@ __all__ = [
     "AttentionContrast",
     "AttentionProfile",
     "AttentionShares",
-    "CounterfactualRate",
-    "CounterfactualResult",
+    "Calibration",
     "CurvePoint",
     "Curves",
     "DatasetResult",
@@ -66,6 +65,7 @@ __all__ = [
     "PerturbationResult",
     "Rate",
     "RateName",
+    "ReliabilityBin",
     "Result",
     "RunMetadata",
     "ScoredRow",

@@ -4,7 +4,7 @@ from typing import Annotated, Generic, TypeAlias, TypeVar
 
 from pydantic import Field, model_validator
 
-from .rows import ROUNDING, CounterfactualRate, RateName, Result
+from .rows import ROUNDING, RateName, Result
 
 
 Number = TypeVar("Number", bound=float | None)
@@ -29,27 +29,65 @@ Share = Annotated[float, Field(ge=-ROUNDING, le=1 + ROUNDING)]
 Rate: TypeAlias = Estimate[Annotated[float, Field(ge=-1 - ROUNDING, le=1 + ROUNDING)]]
 
 
+class ReliabilityBin(Result):
+    """Rows that the model answers about equally surely.
+
+    Attributes:
+        low: their probabilities of the chosen option are above it,
+        high: and at most this.
+        rows: how many.
+        confidence: the mean of these probabilities.
+        accuracy: the share that is right.
+    """
+
+    low: Share
+    high: Share
+    rows: int = Field(ge=1)
+    confidence: Share
+    accuracy: Share
+
+
+class Calibration(Result):
+    """Behind an expected calibration error (`ece`).
+
+    Attributes:
+        by_chance: the error that a perfectly calibrated model with the same probabilities shows on average on as many rows.
+        bins: of equal width, those that have rows.
+    """
+
+    by_chance: Share
+    bins: list[ReliabilityBin]
+
+
 class PerturbationResult(Result):
-    """The rates of one dataset under one perturbation.
+    """The rates of one dataset under one perturbation, of its twins or of its counterfactual rows.
 
     Attributes:
         rows: how many rows were scored.
-        rates: those of `RATES` that apply: `clean` has no flip_rate, causal_effect and misled_rate; accuracy_norm needs
+        rates: of twins those of `RATES` that apply: `clean` has no flip_rate, causal_effect and misled_rate; accuracy_norm needs
             options that are scored by likelihood; misled_rate needs a target option, and is called other_modality_rate
             where the target is the class of the frames or the audio that the question is not about; abstention_rate needs
             rows whose right answer is that one cannot tell, and false_abstention_rate those that offer that answer beside
             the right one; excess_misled_rate is misled_rate or other_modality_rate less the share of the clean rows that
             are answered with that option, too; causal_effect needs likelihoods;
+            ece, the expected calibration error, needs options that are scored by likelihood;
             unparsable_rate needs generated answers.
-        clean: what the rates of twins are to be compared with: of the clean rows of these very twins the accuracy, and, as
-            misled_rate or other_modality_rate, the share that is answered with the twin's target option; empty for `clean`.
+            Of counterfactual rows those of `COUNTERFACTUAL_RATES`: unchanged_rate, the share that is answered as the clean row is;
+            accuracy, the share that is answered with the clean row's right answer, for which nothing in the row speaks any more;
+            where options are scored by likelihood confidence, the mean probability of the chosen option, and ece; where rows
+            offer it abstention_rate.
+        clean: what the rates are to be compared with. Of the clean rows of these very twins the accuracy, the ece and, as
+            misled_rate or other_modality_rate, the share that is answered with the twin's target option; of those of these very
+            counterfactual rows accuracy, confidence, ece and abstention_rate. Empty for `clean`.
         chance: the accuracy of guessing, the mean of 1 / options; None where an answer is free.
+        calibration: behind the ece; None without one.
     """
 
     rows: int = Field(ge=0)
     rates: dict[RateName, Rate]
     clean: dict[RateName, Rate] = {}
     chance: float | None = Field(default=None, ge=0, le=1)
+    calibration: Calibration | None = None
 
     @model_validator(mode="after")
     def _only_an_excess_is_below_0(self) -> "PerturbationResult":
@@ -58,24 +96,6 @@ class PerturbationResult(Result):
                 raise ValueError(f"{name} must be between 0 and 1")
 
         return self
-
-
-class CounterfactualResult(Result):
-    """What is left of the answers to one dataset's rows once one perturbation has taken their evidence away.
-
-    Attributes:
-        rows: how many rows were scored.
-        rates: `unchanged_rate`, the share that is answered as the clean row is; `accuracy`, the share that is answered with the
-            clean row's right answer, for which nothing in the row speaks any more; where options are scored by likelihood
-            `confidence`, the mean probability of the chosen option; where rows offer it `abstention_rate`.
-        clean: `accuracy`, `confidence` and `abstention_rate` of the clean rows of these very rows.
-        chance: the accuracy of guessing, the mean of 1 / options; None where an answer is free.
-    """
-
-    rows: int = Field(ge=0)
-    rates: dict[CounterfactualRate, Estimate[Share]]
-    clean: dict[CounterfactualRate, Estimate[Share]] = {}
-    chance: float | None = Field(default=None, ge=0, le=1)
 
 
 class Grounding(Result):
@@ -109,7 +129,7 @@ class DatasetResult(Result):
     perturbations: dict[str, PerturbationResult]
     removed: bool = False
     kinds: dict[str, dict[str, PerturbationResult]] = {}
-    counterfactuals: dict[str, CounterfactualResult] = {}
+    counterfactuals: dict[str, PerturbationResult] = {}
     grounding: Grounding | None = None
 
 

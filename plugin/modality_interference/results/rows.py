@@ -17,13 +17,17 @@ RateName = Literal[
     "misled_rate",
     "other_modality_rate",
     "excess_misled_rate",
+    "ece",
     "abstention_rate",
     "false_abstention_rate",
     "unparsable_rate",
+    "unchanged_rate",
+    "confidence",
 ]
-RATES: tuple[RateName, ...] = get_args(RateName)
-CounterfactualRate = Literal["unchanged_rate", "accuracy", "confidence", "abstention_rate"]
-COUNTERFACTUAL_RATES: tuple[CounterfactualRate, ...] = get_args(CounterfactualRate)
+COUNTERFACTUAL_RATES: tuple[RateName, ...] = ("unchanged_rate", "accuracy", "confidence", "ece", "abstention_rate")
+RATES: tuple[RateName, ...] = tuple(  # of clean rows and twins
+    name for name in get_args(RateName) if name not in ("unchanged_rate", "confidence")
+)
 _SWAPPED = re.compile(r"swapped_(video|audio)(_\d+)?")  # labels; a number where it is not the first of its name
 
 

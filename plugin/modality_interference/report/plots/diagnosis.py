@@ -17,6 +17,7 @@ from .effects import effects
 from .grounding import GROUNDING_FILE
 from .profiles import profiles
 from .radar import GUESSING, fits, radar
+from .reliability import RELIABILITY_FILE, reliability_plot
 
 
 RATES_FILE = "interference_rates.png"
@@ -32,6 +33,7 @@ FILES = (
     SHARES_FILE,
     CONTRASTS_FILE,
     GROUNDING_FILE,
+    RELIABILITY_FILE,
 )
 
 
@@ -47,8 +49,12 @@ def diagnosis_plots(diagnosis: Diagnosis, rows: Sequence[ScoredRow]) -> list[Plo
     hidden = set(names(every)) - set(names(table))
     overall = [radar_plot(of_all(table)), rates_plot(of_all(table))] if len(table) else []
     drawn = [row for row in rows if (row.dataset, row.perturbation) not in hidden]
-    curves, moved = curves_plot(diagnosis.curves), effects_plot(drawn)
-    figures = (profiles_plot(of_prompts(table)), *overall, curves, moved, confusion_plot(class_groups(rows)))
+    others = (
+        effects_plot(drawn),
+        reliability_plot(diagnosis, table.dataset.unique()),
+        confusion_plot(class_groups(rows)),
+    )
+    figures = (profiles_plot(of_prompts(table)), *overall, curves_plot(diagnosis.curves), *others)
     found = [plot for plot in figures if plot]
     return found + attention_plots(diagnosis.attention)
 
