@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from helpers.diagnoses import scored
+from scipy.stats import bootstrap
 
 from modality_interference.evaluation.counterfactuals import counterfactual_means, parted, with_counterfactuals
 from modality_interference.evaluation.flips import surest_unmoved
@@ -105,3 +106,20 @@ def test_shown_are_right_answers_that_stayed_the_surest_first():
         confidence=[0.5, 0.9, 0.99, 0.7],
     )
     assert [row.row for row in surest_unmoved(gone, rows)] == [1, 0]
+
+
+def test_margins_are_means_with_intervals_of_any_size():
+    margins = [2.5, 4.0, 3.5, -1.0, 6.0]
+    clean = scored(correct=[True] * 5)
+    gone = scored(perturbation=LABEL, correct=[True] * 5, flipped=[False] * 5, evidence_margin=margins)
+    (means,) = counterfactual_means(clean, gone).values()
+    assert means["evidence_margin"] == pytest.approx(3.0)
+    without = dataset_results(clean, 0, generated=False)
+    rates = with_counterfactuals(without, clean, gone, seed=3)["pictures"].counterfactuals[LABEL].rates
+    expected = bootstrap((margins,), np.mean, n_resamples=2000, method="BCa", rng=np.random.default_rng(3))
+    found = rates["evidence_margin"]
+    assert (found.low, found.high) == pytest.approx(expected.confidence_interval)
+
+    same = [row.model_copy(update={"evidence_margin": 3.0}) for row in gone]
+    found = with_counterfactuals(without, clean, same, 0)["pictures"].counterfactuals[LABEL].rates["evidence_margin"]
+    assert 2 < found.low < found.value == 3 < found.high < 4  # it does not collapse

@@ -253,3 +253,25 @@ def test_options_beside_a_sentence_are_scored_as_a_free_answer(table):
     clean, twin = score_likelihood(given, answers([2, 2], table[:4]), lambda ids: "a dog")
     assert (clean.answer, clean.right, clean.target, clean.options) == ("a dog", "dog", None, None)
     assert (twin.answer, twin.right, twin.target, twin.options, twin.misled) == ("a dog", "dog", "cat", None, None)
+
+
+@pytest.mark.parametrize("free", [False, True])
+def test_evidence_margin_is_the_fall_of_the_right_answers_mean_log_probability(table, free):
+    """Of three answer positions, the first is of an earlier turn."""
+    targets = [3, 1, 2, 3, 1, 2]
+    options = [[OptionTokens(place, 1, (token,)) for token in (1, 4)] for place in (0, 1)]
+    fields = [{} if free else dict(options=own, choices=("cat", "dog"), answer=0) for own in options]
+    gone = {"perturbation": "counterfactual_black_image"}
+    given = [question(0, **fields[0]), question(1, **fields[1], **gone)]
+    found = answers([3, 3], table[:6], targets)
+    found.compared = torch.tensor([False, True, True] * 2)
+    clean, without = score_likelihood(given, found, str)
+    log_p = log_softmax(table[:6], axis=-1)[range(6), targets]
+    assert clean.evidence_margin is None
+    assert without.evidence_margin == pytest.approx((log_p[1] + log_p[2] - log_p[4] - log_p[5]) / 2, abs=1e-5)
+    twin = score_likelihood([given[0], question(1, **fields[1])], found, str)[1]
+    assert twin.evidence_margin is None  # its evidence is there
+
+    table[5, targets[5]] = -np.inf
+    (_, cut) = score_likelihood(given, answers([3, 3], table[:6], targets), str)
+    assert cut.evidence_margin is None

@@ -222,7 +222,7 @@ def test_equal_values_do_not_collapse_the_interval_of_a_mean():
     """With none of 10 that differs, at most 30.8 % do (Agresti and Coull: 0.139 + 0.182, both of 13.84), by 0.5 at most."""
     upper = proportion_confint(0, 10, method="agresti_coull")[1]
     assert mean_intervals([plain([0.5] * 10)], seed=0)[0] == pytest.approx((0.5, 0.5 - upper / 2, 0.5 + upper / 2))
-    assert mean_intervals([plain([0.0] * 10)], seed=0, lowest=-1)[0] == pytest.approx((0, -upper, upper))
+    assert mean_intervals([plain([0.0] * 10)], seed=0, bounds=(-1, 1))[0] == pytest.approx((0, -upper, upper))
 
 
 def test_a_mean_of_few_units_leaves_out_resamples_without_them():

@@ -53,27 +53,32 @@ def option_scores(data, model, example, row) -> tuple[list[float], list[float]]:
     And that of its text, behind a skipped thought, divided by its number of characters.
     """
     thought = data.tokenizer.encode("<think>\n\n</think>\n\n", add_special_tokens=False)
-    prompt = [token for token, label in zip(row["input_ids"], row["labels"]) if label == -100]
-    images = [
-        load_image(name, example["images"] or [], example["twin_images"] or []) for name in row["image_references"]
-    ]
     found, by_length = [], []
     for option, choice in zip(example["option_ids"], example["choices"]):
-        feature = {"input_ids": prompt + option, "attention_mask": [1] * len(prompt + option), "images": images}
-        feature["labels"] = [-100] * len(prompt) + option
-        batch = data.collator(SFTDataCollatorWith4DAttentionMask, model=model, pad_to_multiple_of=None)([feature])
-        labels = batch.pop("labels")[0]
-        with torch.no_grad():
-            logits = model(**batch).logits[0].double().numpy()
-
-        places = [place for place in range(1, len(labels)) if labels[place] != -100]
-        assert [labels[place] for place in places] == option
-        terms = [log_softmax(logits[place - 1])[labels[place]] for place in places]
+        terms = log_probabilities(data, model, example, row, option)
         found.append(sum(terms))
         skipped = len(thought) if option[: len(thought)] == thought else 0
         by_length.append(sum(terms[skipped:]) / len(choice))
 
     return found, by_length
+
+
+def log_probabilities(data, model, example, row, answer: list[int]) -> list[float]:
+    """Log-probability of every token of an answer, appended to the prompt and run alone through the model."""
+    prompt = [token for token, label in zip(row["input_ids"], row["labels"]) if label == -100]
+    images = [
+        load_image(name, example["images"] or [], example["twin_images"] or []) for name in row["image_references"]
+    ]
+    feature = {"input_ids": prompt + answer, "attention_mask": [1] * len(prompt + answer), "images": images}
+    feature["labels"] = [-100] * len(prompt) + answer
+    batch = data.collator(SFTDataCollatorWith4DAttentionMask, model=model, pad_to_multiple_of=None)([feature])
+    labels = batch.pop("labels")[0]
+    with torch.no_grad():
+        logits = model(**batch).logits[0].double().numpy()
+
+    places = [place for place in range(1, len(labels)) if labels[place] != -100]
+    assert [labels[place] for place in places] == answer
+    return [log_softmax(logits[place - 1])[labels[place]] for place in places]
 
 
 def write_free(folder: Path) -> Path:
@@ -610,6 +615,16 @@ def test_counterfactual_rows_are_scored_apart(checkpoint, tmp_path):
                 expected[f"{stem}_{name}accuracy"].append(np.argmax(found) == example["answer"])
                 expected[f"{stem}_{name}confidence"].append(max(softmax(found)))
 
+            right = [[label for label in one["labels"] if label != -100] for one in (example, row)]
+            before, after = (
+                np.mean(log_probabilities(data, model, example, one, answer))
+                for one, answer in zip((example, row), right)
+            )
+            expected[f"{stem}_evidence_margin"].append(before - after)
+
+    errors = {name: value for name, value in own.items() if name.endswith("_ece")}
+    assert len(errors) == 4 and all(0 <= value <= 1 for value in errors.values())
+    own = {name: value for name, value in own.items() if name not in errors}
     assert own == pytest.approx({name: np.mean(values) for name, values in expected.items()}, abs=2e-5)
     written = read_diagnosis(tmp_path / "run")
     result = written.datasets["pictures"]
@@ -619,3 +634,5 @@ def test_counterfactual_rows_are_scored_apart(checkpoint, tmp_path):
     assert all(shown.perturbed_images != shown.images for shown in written.unmoved)
     assert set(result.counterfactuals) == {"counterfactual_irrelevant_image", "counterfactual_black_image"}
     assert result.counterfactuals["counterfactual_black_image"].chance == 0.25
+    margin = result.counterfactuals["counterfactual_black_image"].rates["evidence_margin"]
+    assert margin.low <= margin.value == pytest.approx(own["eval_pictures_counterfactual_black_image_evidence_margin"])

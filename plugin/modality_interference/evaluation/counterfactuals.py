@@ -15,7 +15,7 @@ _CLEAN = ("accuracy", "confidence", "ece", "abstention_rate")
 _CLEAN_COLUMNS: dict[RateName, str] = {
     name: f"clean_{_COLUMNS[name]}" for name in COUNTERFACTUAL_RATES if name in _CLEAN
 }
-_MEANS = ("confidence", "clean_confidence")  # no shares of rows, but means of probabilities
+_MEANS = ("confidence", "clean_confidence", "evidence_margin")  # no shares of rows
 
 
 def parted(rows: Iterable[ScoredRow]) -> tuple[list[ScoredRow], list[ScoredRow]]:

@@ -23,6 +23,8 @@ CLEAN_RATES: tuple[RateName, ...] = (
     "ece",
 )  # of twins' clean rows
 
+_UNBOUNDED = ("evidence_margin",)  # columns whose values may be any number
+
 
 def unique_rows(rows: Iterable[ScoredRow]) -> list[ScoredRow]:
     """Rows in the order of the datasets, each once: ranks repeat rows to even out their batches."""
@@ -39,7 +41,8 @@ def rate_table(rows: Sequence[ScoredRow]) -> pd.DataFrame:
     Returns:
         a frame with the columns `dataset`, `row`, `key` (as text: keys need not fit 64 bits), `kind`, `perturbation`, `unit`
         (an index), `removed`, `chance` (NaN where the answer is free), `has_target`, every name of `RATES` but `ece` (NaN where the
-        row has no share in it), `confidence`, `unchanged_rate` and `abstained` likewise, and `clean_` with the clean row's
+        row has no share in it), `confidence`, `unchanged_rate`, `evidence_margin` and
+        `abstained` likewise, and `clean_` with the clean row's
         accuracy, accuracy_norm, confidence, abstained, misled_rate and other_modality_rate (NaN for clean rows).
     """
     units: dict[tuple[str, int], int] = {}
@@ -64,6 +67,7 @@ def rate_table(rows: Sequence[ScoredRow]) -> pd.DataFrame:
         "has_target": ~np.isnan(misled),
         "confidence": _column([row.confidence for row in rows]),
         "unchanged_rate": _column([row.unchanged for row in rows]),
+        "evidence_margin": _column([row.evidence_margin for row in rows]),
         "abstained": _column([row.abstained for row in rows]),
         **rates,
         "excess_misled_rate": misled - clean_misled,
@@ -208,14 +212,19 @@ def resampled(
     found = {condition: Resampled({}, None) for condition in conditions}
     for dataset in dict.fromkeys(condition.dataset for condition in conditions):
         own = {condition: lines for condition, lines in conditions.items() if condition.dataset == dataset}
-        _add_means(found, own, columns, seed)
+        _add_means(found, own, [column for column in columns if column not in _UNBOUNDED], seed, (0.0, 1.0))
+        _add_means(found, own, [column for column in columns if column in _UNBOUNDED], seed, None)
         _add_calibrations(found, own, seed)
 
     return found
 
 
 def _add_means(
-    found: dict[Condition, Resampled], own: Mapping[Condition, pd.DataFrame], columns: Sequence[str], seed: int
+    found: dict[Condition, Resampled],
+    own: Mapping[Condition, pd.DataFrame],
+    columns: Sequence[str],
+    seed: int,
+    bounds: tuple[float, float] | None,
 ) -> None:
     parts = {
         (condition, column): lines[lines[column].notna()]
@@ -228,7 +237,7 @@ def _add_means(
         UnitSums.of(lines[column].to_numpy(), units.get_indexer(lines.unit), len(units))
         for (_, column), lines in parts.items()
     ]
-    for (condition, column), (value, low, high) in zip(parts, mean_intervals(samples, seed)):
+    for (condition, column), (value, low, high) in zip(parts, mean_intervals(samples, seed, bounds)):
         found[condition].rates[column] = Rate(value=value, low=low, high=high)
 
 

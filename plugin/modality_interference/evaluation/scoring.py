@@ -1,15 +1,16 @@
 """Score a batch by the likelihood of options or of free answers."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from ..batching.answer_logits import Answers
 from ..batching.batch import OptionTokens, Question
+from ..modality import is_counterfactual
 from ..results import ScoredRow
-from ..train.answer_losses import cross_entropy_and_divergences, js
+from ..train.answer_losses import cross_entropy, cross_entropy_and_divergences, js
 
 
 def score_likelihood(
@@ -36,18 +37,21 @@ def score_likelihood(
         answers: logits at the answer positions of all its rows, compared at `TwinBatch.last_answer`.
         decode: from token ids to text.
         likelihoods: see `option_likelihoods`; unset: those of `answers`.
-        claims: logits by which a claimed answer is compared with the right one; unset: `answers`.
+        claims: logits by which a claimed answer is compared with the right one, and the right one with and without its evidence;
+            unset: `answers`.
     """
     judged = torch.ones_like(answers.row) if answers.compared is None else answers.compared.long()
     answered = (answers.row_sums(judged) > 0).tolist()
     free = [question for question in questions if not question.options and answered[question.batch_row]]
     likelihoods = option_likelihoods(questions, answers) if likelihoods is None else likelihoods
+    claims = answers if claims is None else claims
+    margins = evidence_margins([question for question in questions if answered[question.batch_row]], claims)
     scored = [
-        _score_options(question, likelihoods[index], likelihoods[question.clean])
+        _score_options(question, likelihoods[index], likelihoods[question.clean], margins.get(question.batch_row))
         for index, question in enumerate(questions)
         if question.options
     ]
-    return scored + _score_free(free, answers, decode, answers if claims is None else claims)
+    return scored + _score_free(free, answers, decode, claims, margins)
 
 
 def option_likelihoods(questions: list[Question], answers: Answers) -> list[Tensor]:
@@ -70,7 +74,33 @@ def _log_likelihoods(places: list[OptionTokens], answers: Answers) -> Tensor:
     return totals.index_add(0, place_of_token.cpu(), log_probabilities.double().cpu())
 
 
-def _score_options(question: Question, own: Tensor, clean: Tensor) -> ScoredRow:
+def evidence_margins(questions: Sequence[Question], answers: Answers) -> dict[int, float]:
+    """How much the evidence of counterfactual rows is worth, by their row in the batch; without those that are not finite.
+
+    It is the mean log-probability, in nats, of the tokens of the right answer (of the last turn, its end included, without a
+    skipped thought) after the clean row, less that after the counterfactual row.
+
+    Args:
+        questions: that have an answer.
+        answers: logits at the answer positions of all rows, compared at `TwinBatch.last_answer`.
+    """
+    gone = [question for question in questions if is_counterfactual(question.perturbation)]
+    if not gone:
+        return {}
+
+    device = answers.row.device
+    own, clean = (
+        torch.tensor([getattr(question, name) for question in gone], device=device) for name in ("batch_row", "clean")
+    )
+    kept = torch.isin(answers.row, torch.cat([own, clean]))
+    kept = kept if answers.compared is None else kept & answers.compared
+    right = Answers(answers.logits[kept], answers.targets[kept], answers.row[kept], answers.rows)
+    entropy = right.row_means(cross_entropy(right).double())
+    margins = (entropy[own] - entropy[clean]).tolist()
+    return {question.batch_row: margin for question, margin in zip(gone, margins) if math.isfinite(margin)}
+
+
+def _score_options(question: Question, own: Tensor, clean: Tensor, margin: float | None) -> ScoredRow:
     chosen, clean_choice = int(own.argmax()), int(clean.argmax())
     # `acc_norm` of lm-evaluation-harness: lm_eval/api/task.py divides by `len(choice)`; of equal ones the first
     by_length = int((own / torch.tensor(question.option_lengths, dtype=own.dtype)).argmax())
@@ -84,11 +114,16 @@ def _score_options(question: Question, own: Tensor, clean: Tensor) -> ScoredRow:
         causal_effect=_bits(js(clean, own).item()) if _is_twin(question) else None,
         misled=None if question.target is None else chosen == question.target,
         confidence=_probability(own[chosen].item()),
+        evidence_margin=margin,
     )
 
 
 def _score_free(
-    questions: list[Question], answers: Answers, decode: Callable[[list[int]], str], claims: Answers
+    questions: list[Question],
+    answers: Answers,
+    decode: Callable[[list[int]], str],
+    claims: Answers,
+    margins: Mapping[int, float],
 ) -> list[ScoredRow]:
     if not questions:
         return []
@@ -110,6 +145,7 @@ def _score_free(
             causal_effect=_bits(effects[index]) if _is_twin(question) else None,
             misled=misled[index][0],
             clean_misled=misled[index][1],
+            evidence_margin=margins.get(question.batch_row),
         )
         for index, question in enumerate(questions)
     ]

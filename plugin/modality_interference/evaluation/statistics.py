@@ -198,19 +198,22 @@ def chunks(units: int) -> list[int]:
     return [min(chunk, RESAMPLES - start) for start in range(0, RESAMPLES, chunk)]
 
 
-def mean_intervals(samples: Sequence[UnitSums], seed: int, lowest: float = 0.0) -> list[Interval]:
+def mean_intervals(
+    samples: Sequence[UnitSums], seed: int, bounds: tuple[float, float] | None = (0.0, 1.0)
+) -> list[Interval]:
     """Means with their BCa intervals (Efron, 1987); all are of the same resamples of units.
 
     It gives the numbers of `scipy.stats.bootstrap` in a fraction of the time: a mean needs only how often each unit was
     drawn, so that all samples are one matrix product, and the jackknife is one subtraction.
 
     Where all units have the same mean there is nothing to resample. The interval then is how far the mean could be if the
-    share of units that differ is at most what `share` says for none of them.
+    share of units that differ is at most what `share` says for none of them; without bounds, a unit that differs is taken to
+    differ by 1.
 
     Args:
-        samples: with the same units, all of their values between `lowest` and 1.
+        samples: with the same units.
         seed: of the resampling; one out of a file may be negative.
-        lowest: the least value that is possible.
+        bounds: the least and the largest value that are possible; None where there are none.
     """
     if not samples:
         return []
@@ -224,10 +227,10 @@ def mean_intervals(samples: Sequence[UnitSums], seed: int, lowest: float = 0.0) 
             parts.append((drawn @ sums) / (drawn @ counts))
 
     resampled = np.concatenate(parts)
-    return [_bca(one, resampled[:, column], lowest) for column, one in enumerate(samples)]
+    return [_bca(one, resampled[:, column], bounds) for column, one in enumerate(samples)]
 
 
-def _bca(sample: UnitSums, resampled: Array, lowest: float) -> Interval:
+def _bca(sample: UnitSums, resampled: Array, bounds: tuple[float, float] | None) -> Interval:
     """The interval of one mean, as `mean_intervals` says."""
     value, present = sample.mean, sample.counts > 0
     defined = resampled[np.isfinite(resampled)]
@@ -238,7 +241,8 @@ def _bca(sample: UnitSums, resampled: Array, lowest: float) -> Interval:
     if sample.units == 1 or np.abs(pull).max() <= ROUNDING:
         units = np.arange(sample.units)
         differing = share(UnitSums.of(np.zeros(len(units)), units))[2]
-        return value, value - (value - lowest) * differing, value + (1 - value) * differing
+        lowest, highest = bounds or (value - 1, value + 1)
+        return value, value - (value - lowest) * differing, value + (highest - value) * differing
 
     acceleration = float((pull**3).sum() / (6 * (pull**2).sum() ** 1.5))
     below = ((defined < value).sum() + (defined <= value).sum()) / (2 * len(defined))

@@ -100,7 +100,7 @@ def _calibration_difference(pairs: pd.DataFrame, seed: int) -> dict[RateName, Di
 
 def _difference(rate: RateName, sample: UnitSums, seed: int) -> Difference:
     if rate == "causal_effect":
-        (value, low, high), p = mean_intervals([sample], seed, lowest=-1)[0], mean_difference_p(sample)
+        (value, low, high), p = mean_intervals([sample], seed, (-1, 1))[0], mean_difference_p(sample)
     else:
         largest = 2.0 if rate == "excess_misled_rate" else 1.0
         (value, low, high), p = share_difference(sample, largest), difference_p(sample)
@@ -389,5 +389,5 @@ def _mean_difference(
     sizes = changes.groupby(on).change.transform("size")
     weights = (1 / sizes / (1 / sizes).sum()).to_numpy()
     sample = UnitSums.of(changes.change.to_numpy(), changes.unit.factorize()[0], weights=weights)
-    value, low, high = mean_intervals([sample], seed, lowest=-1)[0]
+    value, low, high = mean_intervals([sample], seed, (-1, 1))[0]
     return Estimate(value=value, low=low, high=high)

@@ -13,6 +13,7 @@ TITLES: dict[str, str] = {
     "clean_accuracy": "Clean accuracy",
     "confidence": "Confidence",
     "ece": "Calibration error",
+    "evidence_margin": "Evidence margin",
     "abstention_rate": "Abstention",
 }
 

@@ -34,9 +34,12 @@ def bits(effect: float) -> str:
 
 
 def figure(value: float, name: str) -> str:
-    """A rate called `name` in its unit: `97.2 %`, `0.412 bits`, an excess as `+3.1`."""
+    """A rate called `name` in its unit: `97.2 %`, `0.412 bits`, `1.84 nats`, an excess as `+3.1`."""
     if name == "causal_effect":
         return bits(value)
+
+    if name == "evidence_margin":
+        return f"{number(value, 2)}{SPACE}nats"
 
     return change(value, name) if name == "excess_misled_rate" else percent(value)
 
@@ -79,7 +82,7 @@ def spread(values: Sequence[float], name: str) -> str:
 
 
 def change(difference: float, name: str) -> str:
-    """A difference of a rate called `name`, in percentage points or bits, with its sign: `+3.1`, `±0.0`."""
+    """A difference of a rate called `name`, in percentage points, bits or nats, with its sign: `+3.1`, `±0.0`."""
     scale, digits = _scale(name)
     shown = number(scale * difference, digits)
     if shown.startswith(MINUS):
@@ -108,8 +111,8 @@ def joined(items: Sequence[str]) -> str:
 
 
 def _scale(name: str) -> tuple[int, int]:
-    """Shares are shown in percent with one digit, effects in bits with three."""
-    return (1, 3) if name == "causal_effect" else (100, 1)
+    """Shares are shown in percent with one digit, effects in bits with three, margins in nats with two."""
+    return {"causal_effect": (1, 3), "evidence_margin": (1, 2)}.get(name, (100, 1))
 
 
 _MOST_WORDS = 1000  # compared word by word; longer texts only from both ends

@@ -1,5 +1,6 @@
 """The rates of datasets and perturbations, with their intervals, and how they develop over a training run."""
 
+from math import inf
 from typing import Annotated, Generic, TypeAlias, TypeVar
 
 from pydantic import Field, model_validator
@@ -25,8 +26,12 @@ class Estimate(Result, Generic[Number]):
 
 
 Share = Annotated[float, Field(ge=-ROUNDING, le=1 + ROUNDING)]
-# a share of rows, a causal effect in bits, both between 0 and 1, or an excess of a share, which may be below 0
-Rate: TypeAlias = Estimate[Annotated[float, Field(ge=-1 - ROUNDING, le=1 + ROUNDING)]]
+# a share of rows, a causal effect in bits, an excess of a share or a margin in nats: `PerturbationResult` knows their bounds
+Rate: TypeAlias = Estimate[float]
+_BOUNDS: dict[RateName, tuple[float, float]] = {
+    "excess_misled_rate": (-1 - ROUNDING, 1 + ROUNDING),
+    "evidence_margin": (-inf, inf),
+}  # of all others 0 and 1
 
 
 class ReliabilityBin(Result):
@@ -74,8 +79,9 @@ class PerturbationResult(Result):
             unparsable_rate needs generated answers.
             Of counterfactual rows those of `COUNTERFACTUAL_RATES`: unchanged_rate, the share that is answered as the clean row is;
             accuracy, the share that is answered with the clean row's right answer, for which nothing in the row speaks any more;
-            where options are scored by likelihood confidence, the mean probability of the chosen option, and ece; where rows
-            offer it abstention_rate.
+            where options are scored by likelihood confidence, the mean probability of the chosen option, and ece; with
+            likelihoods evidence_margin, how much of the right answer's log-probability per token the evidence is worth, in nats;
+            where rows offer it abstention_rate.
         clean: what the rates are to be compared with. Of the clean rows of these very twins the accuracy, the ece and, as
             misled_rate or other_modality_rate, the share that is answered with the twin's target option; of those of these very
             counterfactual rows accuracy, confidence, ece and abstention_rate. Empty for `clean`.
@@ -90,10 +96,11 @@ class PerturbationResult(Result):
     calibration: Calibration | None = None
 
     @model_validator(mode="after")
-    def _only_an_excess_is_below_0(self) -> "PerturbationResult":
+    def _are_within_bounds(self) -> "PerturbationResult":
         for name, rate in [*self.rates.items(), *self.clean.items()]:
-            if name != "excess_misled_rate" and min(rate.value, rate.low, rate.high) < -ROUNDING:
-                raise ValueError(f"{name} must be between 0 and 1")
+            lowest, highest = _BOUNDS.get(name, (-ROUNDING, 1 + ROUNDING))
+            if min(rate.value, rate.low, rate.high) < lowest or max(rate.value, rate.low, rate.high) > highest:
+                raise ValueError(f"{name} must be between {round(lowest)} and 1")
 
         return self
 

@@ -23,10 +23,18 @@ RateName = Literal[
     "unparsable_rate",
     "unchanged_rate",
     "confidence",
+    "evidence_margin",
 ]
-COUNTERFACTUAL_RATES: tuple[RateName, ...] = ("unchanged_rate", "accuracy", "confidence", "ece", "abstention_rate")
+COUNTERFACTUAL_RATES: tuple[RateName, ...] = (
+    "unchanged_rate",
+    "accuracy",
+    "confidence",
+    "ece",
+    "evidence_margin",
+    "abstention_rate",
+)
 RATES: tuple[RateName, ...] = tuple(  # of clean rows and twins
-    name for name in get_args(RateName) if name not in ("unchanged_rate", "confidence")
+    name for name in get_args(RateName) if name not in ("unchanged_rate", "confidence", "evidence_margin")
 )
 _SWAPPED = re.compile(r"swapped_(video|audio)(_\d+)?")  # labels; a number where it is not the first of its name
 
@@ -68,6 +76,8 @@ class ScoredRow(Result):
         options_unread: true where the row has options and is scored as a free answer, as its response is a sentence.
         medium: the name of the row's first file; None where it has none.
         confidence: the probability of the answer among the options; None where they are not scored by likelihood.
+        evidence_margin: of a counterfactual row that is scored by likelihood, the right answer's mean log-probability per token
+            after the clean row less that after this one, in nats; None for all other rows.
         response: what the model wrote, as it wrote it; None where answers are scored by likelihood.
     """
 
@@ -94,6 +104,7 @@ class ScoredRow(Result):
     options_unread: bool | None = None
     medium: str | None = None
     confidence: float | None = None
+    evidence_margin: float | None = None
 
     @property
     def abstained(self) -> bool | None:
