@@ -21,7 +21,7 @@ from scipy.special import softmax
 from modality_interference.cli import main
 from modality_interference.endpoint.client import Manner
 from modality_interference.endpoint.journal import JOURNAL_FILE
-from modality_interference.results import ROWS_FILE, read_diagnosis, read_rows
+from modality_interference.results import COUNTERFACTUALS_FILE, ROWS_FILE, read_diagnosis, read_rows
 
 
 KEY = "sk-very-secret-0123456789"
@@ -110,6 +110,33 @@ def test_letters_are_scored_by_their_probabilities(folder, tmp_path, monkeypatch
     assert "<script>alert" not in page and "\x1b" not in said.out + said.err
     for file in output.rglob("*"):
         assert KEY.encode() not in file.read_bytes(), file
+
+
+def test_counterfactual_rows_are_asked_and_scored_apart(folder, tmp_path, capsys):
+    """The server answers the same whatever it is shown: no interference, and all answers stay without their evidence."""
+    info = json.loads((folder / "dataset_info.json").read_text())
+    twins = info["letters"]["twins"] | {"counterfactuals": ["black_image", "irrelevant_image"]}
+    (folder / "dataset_info.json").write_text(json.dumps(info | {"gone": info["letters"] | {"twins": twins}}))
+    output = tmp_path / "out"
+    with chat_server(answer=lambda request: completion("A")) as server:
+        options = ["--endpoint", server.url, "--model", "m", f"{folder}:gone", "-n", "4", "-o", str(output)]
+        assert main(["diagnose", *options, "--dry-run"]) == 0
+        assert "20 requests of 4 rows" in capsys.readouterr().out
+        assert main(["diagnose", *options]) == 0
+
+    assert {label for _, _, label in rows_by_place(output)} == {"clean", "misleading_text", "unrelated_text"}
+    gone = read_rows(output, COUNTERFACTUALS_FILE)
+    assert len(gone) == 8 and all(row.unchanged and row.correct for row in gone)
+    diagnosis = read_diagnosis(output)
+    found = diagnosis.datasets["gone"]
+    assert set(found.counterfactuals) == {"counterfactual_black_image", "counterfactual_irrelevant_image"}
+    assert (found.grounding.interference.value, found.grounding.blindness.value) == (0, 1)
+    assert {(shown.row, shown.perturbation) for shown in diagnosis.unmoved} == {
+        (row.row, row.perturbation) for row in gone
+    }
+    assert all(shown.perturbed_images != shown.images for shown in diagnosis.unmoved)
+    page = (output / "interference.html").read_text()
+    assert "Answered without evidence" in page and "Worst flips" not in page
 
 
 def test_another_rule_for_free_answers_asks_nothing_again(tmp_path, capsys):

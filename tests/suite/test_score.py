@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import zipfile
 
 import pandas as pd
@@ -10,7 +11,7 @@ from helpers.loading import load_data
 
 from modality_interference.cli import main
 from modality_interference.errors import ModalityInterferenceError
-from modality_interference.results import read_diagnosis, read_rows
+from modality_interference.results import COUNTERFACTUALS_FILE, read_diagnosis, read_rows
 from modality_interference.suite import results
 from modality_interference.suite.folder import read_suite
 
@@ -130,6 +131,41 @@ def test_rows_are_those_of_a_run(suite, pictures, checkpoint, tmp_path):
     assert {place: (row.key, row.target, row.family) for place, row in found.items()} == expected
     assert {row.medium for row in found.values()} == {"red_0.png", "green_1.png", "blue_2.png", "yellow_3.png"}
     assert all(row.correct and row.options == 4 and row.kind == "image" for row in found.values())
+
+
+@pytest.mark.parametrize("to", ["lmms-eval", "hf", "vlmevalkit"])
+def test_counterfactual_rows_are_exported_and_scored_apart(pictures, tmp_path, to):
+    """Answers stay in rows 0 and 1 although the image is black; that of row 2 changes, that of row 3 is wrong when clean."""
+    info = json.loads((pictures / "dataset_info.json").read_text())
+    twins = info["pictures"]["twins"] | {"counterfactuals": ["black_image"]}
+    data = tmp_path / "data"
+    shutil.copytree(pictures, data)
+    (data / "dataset_info.json").write_text(json.dumps({"pictures": info["pictures"] | {"twins": twins}}))
+    folder = tmp_path / "suite"
+    assert main(["suite", "export", f"{data}:pictures", "-o", str(folder), "--to", to]) == 0
+    rows = [json.loads(line) for line in (folder / "suite_rows.jsonl").open()]
+    label = "counterfactual_black_image"
+    assert sum(row["perturbation"] == label for row in rows) == 4
+    if to == "lmms-eval":
+        task = (folder / "pictures_twins.yaml").read_text()
+        metric = f"accuracy_{label}\n    aggregation: !function utils.share\n    higher_is_better: false"
+        assert metric in task and task.count("higher_is_better: true") == 3
+    elif to == "hf":
+        assert f"`{label}` | 4" in (folder / "README.md").read_text()
+        assert label not in (folder / "eval.yaml").read_text()
+
+    def said(row):
+        moved = row["row"] == 3 or (row["row"] == 2 and row["perturbation"] == label)
+        return row["options"][1 if moved else 0]
+
+    path = as_plain(tmp_path, rows, [said(row) for row in rows])
+    assert main(["suite", "score", str(path), "--suite", str(folder), "-o", str(tmp_path / "out")]) == 0
+    assert {row.perturbation for row in read_rows(tmp_path / "out")} == {"clean", "misleading_text", "unrelated_text"}
+    assert len(read_rows(tmp_path / "out", COUNTERFACTUALS_FILE)) == 4
+    found = read_diagnosis(tmp_path / "out")
+    rates = found.datasets["pictures"].counterfactuals[label].rates
+    assert (rates["unchanged_rate"].value, rates["accuracy"].value) == (0.75, 0.5)
+    assert [shown.row for shown in found.unmoved] == [0, 1]
 
 
 def test_questions_without_options_are_misled_by_the_claimed_answer(export, tmp_path):

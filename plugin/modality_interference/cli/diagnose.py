@@ -131,9 +131,6 @@ def run(
     if adapter is not None or template is not None:
         raise typer.BadParameter("`--adapter` and `--template` are for models of this machine")
 
-    if gone is not None:
-        raise typer.BadParameter("`--counterfactual` is for models of this machine")
-
     from ..endpoint.address import read_address
     from ..endpoint.client import require_client
     from ..endpoint.run import Endpoint

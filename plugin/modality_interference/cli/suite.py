@@ -183,7 +183,7 @@ def score(
     info, questions = read_suite(suite)
     scored = scored_answers(questions, read_answers(results), free_answers)
     found = diagnosis(info, questions, scored, model or results[0].stem, output)
-    write_results(output, found, scored.rows)
+    write_results(output, found, scored.rows, scored.gone)
     write_report(output, found, scored.rows)
     print_findings(output)
     return 0

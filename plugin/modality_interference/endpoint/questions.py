@@ -13,7 +13,7 @@ from ..data.sample import Message
 from ..dataset_dir.rows import Example
 from ..errors import Unusable
 from ..evaluation.answer_text import THOUGHT, without_thought
-from ..modality import CLEAN
+from ..modality import CLEAN, is_counterfactual
 from .journal import Place
 from .media import MediaEncoder, VideoForm
 from .prompt import Prompt, make_prompt
@@ -21,7 +21,7 @@ from .prompt import Prompt, make_prompt
 
 @dataclass(frozen=True)
 class Asked:
-    """A clean row or a twin, and its prompt.
+    """A clean row, a twin or a counterfactual row, and its prompt.
 
     Attributes:
         question: what scoring needs to know; its `batch_row` and `clean` count the rows of its example.
@@ -44,12 +44,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class AskedRow:
-    """A row: its clean question and its twins'.
+    """A row: its clean question, its twins' and those without its evidence.
 
     Attributes:
         index: of the row in its dataset.
         items: the clean question first; empty where the row cannot be asked.
-        dropped: why it, or some of its twins, cannot be asked: kinds, and what was found.
+        dropped: why it, or some of what is made of it, cannot be asked: kinds, and what was found.
     """
 
     index: int
@@ -81,7 +81,8 @@ def asked_row(example: Example, video: VideoForm, frames: int) -> AskedRow:
             if row is record:
                 return AskedRow(example.index, (), (str(error),))
 
-            dropped.append(f"{_label(row)} twin, {error}")
+            what = "row" if is_counterfactual(_label(row)) else "twin"
+            dropped.append(f"{_label(row)} {what}, {error}")
         else:
             rows.append((row, _untokenized(row), made))
 
@@ -104,11 +105,15 @@ def described_example(example: Example) -> TokenizedExample:
     record = example.record
     assert record is not None
     described = TokenizedExample.of_record(record, example.aligned, _untokenized(record))
-    return replace(described, variants=[_untokenized(variant) for variant in example.twins])
+    return replace(
+        described,
+        variants=[_untokenized(variant) for variant in example.twins],
+        counterfactuals=[_untokenized(variant) for variant in example.counterfactuals],
+    )
 
 
 def _asked(record: TwinRecord, example: Example) -> list[TwinRecord | Variant]:
-    return [record, *example.twins]
+    return [record, *example.twins, *example.counterfactuals]
 
 
 def _untokenized(row: TwinRecord | Variant) -> TokenizedRow:
@@ -130,7 +135,7 @@ def _texts(row: TwinRecord | Variant, example: Example) -> tuple[list[Message], 
 
 
 def shown_prompts(example: Example) -> Iterator[tuple[str, str]]:
-    """The label and the text of a clean row and of its twins, as pages show them; media as placeholders."""
+    """The label and the text of a clean row, of its twins and of its counterfactual rows, as pages show them; media as placeholders."""
     assert example.record is not None
     for row in _asked(example.record, example):
         turns, system = _texts(row, example)

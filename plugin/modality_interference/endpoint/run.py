@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from ..errors import ModalityInterferenceError
+from ..evaluation.counterfactuals import parted, with_counterfactuals
 from ..evaluation.rates import dataset_results
 from ..evaluation.write import diagnosis_of
 from ..integration.callbacks import write_report
@@ -73,7 +74,7 @@ class Volume:
 
     Attributes:
         rows: how many rows.
-        requests: how many questions, each clean row and each twin.
+        requests: how many questions, each clean row, each twin and each counterfactual row.
         answered: how many of them a journal answers already, or another of them does.
         media: files, of those that are left.
         media_bytes: their size.
@@ -197,11 +198,11 @@ def _write(
     plan: DiagnosisPlan, endpoint: Endpoint, opened: list[LocalDataset], journal: Journal, asking: Asking
 ) -> Diagnosis:
     answers = [[journal.find(digest) for digest in line.digests] for line in asking.lines]
-    rows = [
+    rows, gone = parted(
         row
         for line, own in zip(asking.lines, answers)
         for row in score_answers(line.questions, own, plan.free_answers)
-    ]
+    )
     if not rows:
         raise ModalityInterferenceError(
             f"no row has an answer: {_counted([*asking.dropped, *asking.failures]) or 'there are no rows'}."
@@ -233,12 +234,13 @@ def _write(
     indexes = {
         (line.questions[0].dataset, line.questions[0].row): line.index for line in asking.lines if line.questions
     }
-    gallery = found_flips(rows, lambda name, row: datasets[name].examples([indexes[name, row]]))
+    gallery, unmoved = found_flips(rows, gone, lambda name, row: datasets[name].examples([indexes[name, row]]))
     notes = [*_about_answers(rows, asking, answers), *_about_letters(asking.lines, answers)]
     results = dataset_results(rows, plan.seed, generated=True)
-    diagnosis = diagnosis_of(rows, results, metadata, step=0, notes=notes, gallery=gallery)
+    results = with_counterfactuals(results, rows, gone, plan.seed)
+    diagnosis = diagnosis_of(rows, results, metadata, step=0, notes=notes, gallery=gallery, unmoved=unmoved)
     diagnosis = diagnosis.model_copy(update={"versions": {name: version(name) for name in _PACKAGES}})
-    write_results(plan.output_dir, diagnosis, rows)
+    write_results(plan.output_dir, diagnosis, rows, gone)
     write_report(plan.output_dir, diagnosis, rows)
     return diagnosis
 

@@ -16,7 +16,7 @@ from .reply import Answer
 def score_answers(
     questions: Sequence[Question], answers: Sequence[Answer | None], rule: FreeAnswerRule = "exact"
 ) -> list[ScoredRow]:
-    """Score the answers to a clean row and its twins, as a local run scores generated ones.
+    """Score the answers to a clean row and what is made of it, as a local run scores generated ones.
 
     Where the server gives probabilities and the answer is an option's letter, by its first token and by its text, the answer is the
     option whose letter is the most probable there. An answer whose first token merely looks like a letter ("A dog.") is read. First

@@ -6,7 +6,7 @@ import yaml
 from datasets import Audio, Features, Image, List, Value, Video
 from huggingface_hub import DatasetCard, DatasetCardData
 
-from ..modality import CLEAN, MEDIA, Modality
+from ..modality import CLEAN, MEDIA, Modality, is_counterfactual
 from .folder import SuiteInfo
 from .rows import Suite
 from .table import parquet
@@ -20,7 +20,7 @@ _COLUMNS = """\
 | --- | --- |
 | `id` | names the question in result files |
 | `dataset`, `row`, `key` | where it comes from: the dataset, the row's number, an identity of its content. A clean row and its twins share them |
-| `perturbation` | what was changed; `clean` for a row as it is |
+| `perturbation` | what was changed; `clean` for a row as it is; `counterfactual_...` where the evidence was taken away |
 | `kind` | what the answer depends on: image, text, video, audio or both |
 | `system`, `prompt` | what a model is asked; `<image>`, `<video>` and `<audio>` stand for the media, in order |
 | `options`, `label`, `answer` | the options, the number of the right one from 0, and its text; of a free answer the text alone |
@@ -94,6 +94,11 @@ def _tasks(suite: Suite) -> list[str]:
 def _body(suite: Suite, info: SuiteInfo) -> str:
     rows = "\n".join(f"| `{label}` | {count:,} |" for label, count in info.perturbations.items())
     dropped = "".join(f"- {count:,} x {kind}\n" for kind, count in info.dropped.items()) or "None is known.\n"
+    gone = (
+        "Rows called `counterfactual_...` have lost what their answer rests on: an answer that stays there comes from elsewhere.\n"
+        if any(map(is_counterfactual, suite.perturbations))
+        else ""
+    )
     license = (
         "Unknown: whoever made this folder did not say it. Publish it only where you know that you may."
         if info.license == "unknown"
@@ -103,7 +108,7 @@ def _body(suite: Suite, info: SuiteInfo) -> str:
 # {suite.name}: twins
 
 Questions as they are (`{CLEAN}`), and again with one input changed that should not matter for the answer: their *twins*. Where a
-model's answer changes all the same, that input interferes. The twins are frozen, so that results of different models and tools
+model's answer changes all the same, that input interferes. {gone}The twins are frozen, so that results of different models and tools
 can be compared.
 
 ```python
@@ -149,6 +154,10 @@ def evaluation(suite: Suite) -> str:
             "Accuracy on questions as they are (clean), and with one input changed that should not matter for the answer. "
             "Answers are read and scored by modality-interference suite score."
         ),
-        "tasks": [{"id": label, "config": label, "split": "test"} for label in suite.perturbations],
+        "tasks": [
+            {"id": label, "config": label, "split": "test"}
+            for label in suite.perturbations
+            if not is_counterfactual(label)  # their answers are not to be kept
+        ],
     }
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=10_000)

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from ..modality import is_counterfactual
 from . import lmms_eval_task
 from .rows import Suite
 from .table import parquet
@@ -36,14 +37,17 @@ metadata:
 _METRIC = """\
   - metric: accuracy_{label}
     aggregation: !function utils.share
-    higher_is_better: true"""
+    higher_is_better: {better}"""
 _TOKENS = 64  # for an option; of a reasoning model's thought it takes more, with `--gen_kwargs max_new_tokens=...`
 
 
 def files(suite: Suite) -> dict[str, bytes | str]:
     """The files of the export."""
     task = task_name(suite.name)
-    metrics = "\n".join(_METRIC.format(label=label) for label in suite.perturbations)
+    # without the evidence, a right answer is a guess, or from a model that did not need to look
+    metrics = "\n".join(
+        _METRIC.format(label=label, better=str(not is_counterfactual(label)).lower()) for label in suite.perturbations
+    )
     return {
         f"{task}.yaml": _TASK.format(task=task, data=_DATA, tokens=_TOKENS, metrics=metrics),
         "utils.py": Path(lmms_eval_task.__file__).read_text(encoding="utf-8"),

@@ -1,4 +1,4 @@
-"""One question of a suite: a clean row or a twin, with all that its answer is scored by."""
+"""One question of a suite: a clean row, a twin or a counterfactual row, with all that its answer is scored by."""
 
 import json
 from collections.abc import Iterator
@@ -103,7 +103,7 @@ class Suite:
     Attributes:
         name: of the dataset, in `dataset_info.json`.
         seed: of the twins.
-        asked: clean rows, each followed by its twins.
+        asked: clean rows, each followed by its twins and its rows without the evidence.
         dropped: why rows or twins are left out, and how many.
     """
 
@@ -129,7 +129,7 @@ class Suite:
 
 
 def add_example(suite: Suite, example: Example) -> None:
-    """Add a row and its twins to a suite; what a run would drop is counted.
+    """Add a row and what is made of it to a suite; what a run would drop is counted.
 
     Args:
         suite: gets them.
@@ -154,6 +154,7 @@ def _variants(example: Example, record: TwinRecord) -> Iterator[Variant]:
     clean = example.aligned
     yield Variant(CLEAN, clean["_prompt"], clean["_system"] or "", record.media, record.target)
     yield from example.twins
+    yield from example.counterfactuals
 
 
 def _file(

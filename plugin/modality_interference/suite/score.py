@@ -8,7 +8,8 @@ from ..batching.batch import Question
 from ..data.matching import FreeAnswerRule
 from ..errors import ModalityInterferenceError
 from ..evaluation.answer_text import THOUGHT
-from ..evaluation.flips import worst_flips
+from ..evaluation.counterfactuals import parted, with_counterfactuals
+from ..evaluation.flips import surest_unmoved, worst_flips
 from ..evaluation.generation import score_generated
 from ..evaluation.rates import dataset_results, unique_rows
 from ..evaluation.write import diagnosis_of
@@ -28,13 +29,15 @@ class Scored:
     """A suite's answers.
 
     Attributes:
-        rows: what was answered, scored.
+        rows: clean rows and twins that were answered, scored.
+        gone: counterfactual rows likewise.
         rule: how answers without options were compared with the right one.
         missing: how many questions have no answer, by perturbation.
         alone: how many twins are left out, because their clean row has no answer.
     """
 
     rows: list[ScoredRow]
+    gone: list[ScoredRow]
     rule: FreeAnswerRule
     missing: dict[str, int]
     alone: int
@@ -85,7 +88,9 @@ def score(questions: Sequence[SuiteRow], answers: Answers, rule: FreeAnswerRule 
     if not kept:
         raise ModalityInterferenceError("no question of the suite has an answer, together with its clean row.")
 
-    return Scored(_scored(kept, answers, rule), rule, missing, len(questions) - sum(missing.values()) - len(kept))
+    return Scored(
+        *parted(_scored(kept, answers, rule)), rule, missing, len(questions) - sum(missing.values()) - len(kept)
+    )
 
 
 def _scored(rows: Sequence[SuiteRow], answers: Answers, rule: FreeAnswerRule) -> list[ScoredRow]:
@@ -136,12 +141,18 @@ def diagnosis(info: SuiteInfo, questions: Sequence[SuiteRow], scored: Scored, mo
     )
     results = dataset_results(scored.rows, info.seed, generated=True)
     return diagnosis_of(
-        scored.rows, results, metadata, step=0, notes=scored.notes, gallery=_gallery(questions, scored.rows)
+        scored.rows,
+        with_counterfactuals(results, scored.rows, scored.gone, info.seed),
+        metadata,
+        step=0,
+        notes=scored.notes,
+        gallery=_shown(worst_flips(scored.rows), questions, scored.rows),
+        unmoved=_shown(surest_unmoved(scored.gone, scored.rows), questions, scored.rows),
     )
 
 
-def _gallery(questions: Sequence[SuiteRow], rows: list[ScoredRow]) -> list[Flip]:
-    """The worst flips, as texts: media are in the export."""
+def _shown(found: Sequence[ScoredRow], questions: Sequence[SuiteRow], rows: list[ScoredRow]) -> list[Flip]:
+    """Flips, or answers that stayed, as texts: media are in the export."""
     asked = {(row.dataset, row.row, row.perturbation): row for row in questions}
     answered = {row.identity: row for row in rows}
     return [
@@ -158,7 +169,7 @@ def _gallery(questions: Sequence[SuiteRow], rows: list[ScoredRow]) -> list[Flip]
             perturbed_response=flip.response,
             target=flip.target,
         )
-        for flip in worst_flips(rows)
+        for flip in found
         if (clean := answered.get((flip.dataset, flip.row, CLEAN))) is not None
     ]
 
