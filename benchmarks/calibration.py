@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from modality_interference.evaluation.calibration import SureAnswers, calibrations
+from modality_interference.evaluation.calibration import SureAnswers, calibration_errors
 
 
 Array = NDArray[np.float64]
@@ -44,7 +44,7 @@ def main() -> None:
             for rows in (30, 100, 500):
                 rng = np.random.default_rng(0)
                 samples = [answers(rng, draw(rng, rows), accuracy) for _ in range(SAMPLES)]
-                found = calibrations(samples, seed=0)
+                found = calibration_errors(samples, seed=0)
                 held = np.mean([low <= whole + 1e-9 and whole <= high for (_, low, high), _ in found])
                 value = np.mean([value for (value, _, _), _ in found])
                 by_chance = np.mean([behind.by_chance for _, behind in found])

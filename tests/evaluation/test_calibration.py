@@ -8,7 +8,7 @@ from helpers.diagnoses import scored
 from scipy.stats import binom
 from sklearn.calibration import calibration_curve
 
-from modality_interference.evaluation.calibration import SureAnswers, calibration_difference, calibrations
+from modality_interference.evaluation.calibration import SureAnswers, calibration_difference, calibration_errors
 from modality_interference.evaluation.rates import dataset_results
 from modality_interference.evaluation.trainer import named_metrics
 from modality_interference.report.differences import differences, pair
@@ -30,7 +30,7 @@ def test_error_is_that_of_bins_by_scikit_learn():
     accuracy, confidence = calibration_curve(right, confidences, n_bins=15)
     rows = np.histogram(confidences, np.nextafter(np.linspace(0, 1, 16), 2))[0]
     rows = rows[rows > 0]
-    ((value, low, high), behind) = calibrations([sure(confidences, right)], 0)[0]
+    ((value, low, high), behind) = calibration_errors([sure(confidences, right)], 0)[0]
     assert value == pytest.approx((rows * np.abs(accuracy - confidence)).sum() / 400)
     assert 0 < low < value < high < 1
     assert [one.rows for one in behind.bins] == rows.tolist()
@@ -42,7 +42,9 @@ def test_error_by_chance_is_the_mean_deviation_of_binomials():
     """With one confidence in a bin, the number of right answers is binomial."""
     confidences = np.repeat([0.4, 0.9], [30, 70])
     expected = sum(binom(n, p).expect(lambda k, n=n, p=p: abs(k - n * p)) for n, p in ((30, 0.4), (70, 0.9))) / 100
-    ((_, low, _), behind) = calibrations([sure(confidences, np.repeat([0.0, 1.0, 0.0, 1.0], [18, 12, 7, 63]))], 0)[0]
+    ((_, low, _), behind) = calibration_errors(
+        [sure(confidences, np.repeat([0.0, 1.0, 0.0, 1.0], [18, 12, 7, 63]))], 0
+    )[0]
     assert behind.by_chance == pytest.approx(expected, rel=0.05)
     assert low == 0  # it is calibrated
 
@@ -51,7 +53,7 @@ def test_error_by_chance_is_the_mean_deviation_of_binomials():
 def test_intervals_hold_what_the_model_has(overconfidence):
     rng = np.random.default_rng(1)
     samples = [sure(*drawn(rng, 80, overconfidence)) for _ in range(100)]
-    intervals = [interval for interval, _ in calibrations(samples, 0)]
+    intervals = [interval for interval, _ in calibration_errors(samples, 0)]
     held = np.mean([low <= overconfidence <= high for _, low, high in intervals])
     assert held >= 0.91
     assert np.mean([value for value, _, _ in intervals]) > overconfidence + 0.015  # the bias that the docs speak of
@@ -59,9 +61,9 @@ def test_intervals_hold_what_the_model_has(overconfidence):
 
 def test_rows_of_one_unit_count_as_one():
     confidences, right = drawn(np.random.default_rng(2), 100)
-    (value, low, high), _ = calibrations([sure(confidences, right)], 0)[0]
+    (value, low, high), _ = calibration_errors([sure(confidences, right)], 0)[0]
     units = np.repeat(np.arange(100), 3)
-    (again, low_again, high_again), _ = calibrations([sure(confidences[units], right[units], units)], 0)[0]
+    (again, low_again, high_again), _ = calibration_errors([sure(confidences[units], right[units], units)], 0)[0]
     assert again == pytest.approx(value)
     assert (high_again, 2 * again - high_again) == pytest.approx((high, 2 * value - high))
 
@@ -101,12 +103,12 @@ def test_every_condition_has_it_where_options_are_scored_by_likelihood():
     found = dataset_results([*clean, *twins], 0, generated=False)["pictures"].perturbations
     assert found["black_image"].rates["ece"].value == pytest.approx(0.75)
     assert found["black_image"].clean["ece"].value == pytest.approx(0.4) == found["clean"].rates["ece"].value
-    assert found["clean"].calibration.bins[0].rows == 1
+    assert found["clean"].reliability.bins[0].rows == 1
 
     written = scored(correct=[True] * 4)
     assert "eval_pictures_clean_ece" not in named_metrics(written, "eval", generated=True)
     result = dataset_results(written, 0, generated=True)["pictures"].perturbations["clean"]
-    assert "ece" not in result.rates and result.calibration is None
+    assert "ece" not in result.rates and result.reliability is None
 
 
 def test_runs_are_compared_on_the_rows_whose_confidences_both_have():

@@ -60,7 +60,7 @@ def test_results_and_both_axes():
     assert result.rates["unchanged_rate"] == same.perturbations["clean"].rates["accuracy"]  # one statistic of shares
     assert (result.rows, result.chance) == (4, 0.25)
     assert result.rates["ece"].value == pytest.approx(1.4 / 3) and result.clean["ece"].value == pytest.approx(0.3)
-    assert [(one.rows, one.accuracy) for one in result.calibration.bins] == [(1, 0), (1, 1), (1, 1)]
+    assert [(one.rows, one.accuracy) for one in result.reliability.bins] == [(1, 0), (1, 1), (1, 1)]
     assert (found.grounding.interference.value, found.grounding.blindness.value) == (0.25, 0.5)
     confidence = result.rates["confidence"]
     assert confidence.value == pytest.approx(0.4)

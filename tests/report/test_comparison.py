@@ -25,7 +25,7 @@ from modality_interference.report.differences import (
     RunRates,
     differences,
     headlines,
-    judge,
+    judged_together,
     pair,
 )
 from modality_interference.report.table import tidy_table
@@ -172,7 +172,7 @@ class TestVerdicts:
             )
             for index, (rate, value, p) in enumerate(found)
         ]
-        differences = [next(iter(item.figures["run"].differences.values())) for item in judge(conditions)]
+        differences = [next(iter(item.figures["run"].differences.values())) for item in judged_together(conditions)[0]]
         return [(difference.verdict, difference.p_holm) for difference in differences]
 
     @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from ..results import Calibration, ReliabilityBin
+from ..results import Reliability, ReliabilityBin
 from .statistics import ROUNDING, TAIL, Array, Interval, chunks, resample
 
 
@@ -87,7 +87,7 @@ class SureAnswers:
         return np.concatenate(found)
 
 
-def calibrations(samples: Sequence[SureAnswers], seed: int) -> list[tuple[Interval, Calibration]]:
+def calibration_errors(samples: Sequence[SureAnswers], seed: int) -> list[tuple[Interval, Reliability]]:
     """Expected calibration errors with their 95 % intervals, and what is behind them.
 
     The upper end is the quantile of a bootstrap over units, the lower one as far below the ECE, as resamples overstate it about as
@@ -127,7 +127,7 @@ def _interval(value: float, resampled: Array, by_chance: Array) -> Interval:
     return value, max(0.0, min(low, value)), max(high, value)
 
 
-def _behind(sample: SureAnswers, by_chance: float) -> Calibration:
+def _behind(sample: SureAnswers, by_chance: float) -> Reliability:
     bins = []
     for index in np.unique(sample.bins):
         own = sample.bins == index
@@ -141,7 +141,7 @@ def _behind(sample: SureAnswers, by_chance: float) -> Calibration:
             )
         )
 
-    return Calibration(by_chance=by_chance, bins=bins)
+    return Reliability(by_chance=by_chance, bins=bins)
 
 
 def calibration_difference(reference: SureAnswers, other: SureAnswers, seed: int) -> tuple[Interval, float]:

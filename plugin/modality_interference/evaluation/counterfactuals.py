@@ -38,7 +38,7 @@ def counterfactual_means(
         gone: the counterfactual rows, each once.
     """
     found = {}
-    columns = {**_COLUMNS, **{f"clean_{name}": column for name, column in _CLEAN_COLUMNS.items()}}
+    columns: dict[str, str] = dict(_COLUMNS) | {f"clean_{name}": column for name, column in _CLEAN_COLUMNS.items()}
     for condition, lines in _conditions(rows, gone).items():
         units = pd.Index(lines.unit.unique())
         values = {name: lines[column].mean() for name, column in columns.items() if column in lines}

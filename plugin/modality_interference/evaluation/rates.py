@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ..modality import CLEAN, KINDS
-from ..results import RATES, Calibration, DatasetResult, PerturbationResult, Rate, RateName, ScoredRow
-from .calibration import SureAnswers, calibrations
+from ..results import RATES, DatasetResult, PerturbationResult, Rate, RateName, Reliability, ScoredRow
+from .calibration import SureAnswers, calibration_errors
 from .statistics import Array, UnitSums, mean_intervals, share, share_difference
 
 
@@ -192,11 +192,11 @@ class Resampled:
 
     Attributes:
         rates: by column.
-        calibration: behind the `ece`; None where confidences are not known.
+        reliability: behind the `ece`; None where confidences are not known.
     """
 
     rates: dict[str, Rate]
-    calibration: Calibration | None
+    reliability: Reliability | None
 
 
 def resampled(
@@ -214,7 +214,7 @@ def resampled(
         own = {condition: lines for condition, lines in conditions.items() if condition.dataset == dataset}
         _add_means(found, own, [column for column in columns if column not in _UNBOUNDED], seed, (0.0, 1.0))
         _add_means(found, own, [column for column in columns if column in _UNBOUNDED], seed, None)
-        _add_calibrations(found, own, seed)
+        _add_calibration_errors(found, own, seed)
 
     return found
 
@@ -241,7 +241,9 @@ def _add_means(
         found[condition].rates[column] = Rate(value=value, low=low, high=high)
 
 
-def _add_calibrations(found: dict[Condition, Resampled], own: Mapping[Condition, pd.DataFrame], seed: int) -> None:
+def _add_calibration_errors(
+    found: dict[Condition, Resampled], own: Mapping[Condition, pd.DataFrame], seed: int
+) -> None:
     units = _units(own.values())
     samples = {
         (condition, clean): sure
@@ -249,9 +251,11 @@ def _add_calibrations(found: dict[Condition, Resampled], own: Mapping[Condition,
         for clean in ("", "clean_")
         if (sure := sure_answers(lines, units, clean)) is not None
     }
-    for (condition, clean), ((value, low, high), behind) in zip(samples, calibrations(list(samples.values()), seed)):
+    for (condition, clean), ((value, low, high), behind) in zip(
+        samples, calibration_errors(list(samples.values()), seed)
+    ):
         rates = found[condition].rates | {f"{clean}ece": Rate(value=value, low=low, high=high)}
-        found[condition] = Resampled(rates, found[condition].calibration if clean else behind)
+        found[condition] = Resampled(rates, found[condition].reliability if clean else behind)
 
 
 def _units(parts: Iterable[pd.DataFrame]) -> pd.Index:
@@ -283,7 +287,7 @@ def result_of(
         rates=of(rates),
         clean=of(clean),
         chance=None if lines.chance.isna().any() else lines.chance.mean(),
-        calibration=estimates.calibration,
+        reliability=estimates.reliability,
     )
 
 

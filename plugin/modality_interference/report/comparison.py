@@ -1,19 +1,19 @@
 """Several runs side by side: a page, its plots, and the figures as JSON."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from ..errors import ModalityInterferenceError
 from ..files import write_bytes, write_text
-from ..results import COUNTERFACTUALS_FILE, Diagnosis, ScoredRow, read_diagnosis, read_rows
-from .differences import ComparedCondition, Comparison, Run, RunRates, differences, headlines, judge, pair
-from .evidence import compared_evidence
+from ..results import Diagnosis, RateName
+from .differences import ComparedCondition, Comparison, Run, RunRates, differences, headlines, judged_together, pair
+from .evidence import ALL_COUNTERFACTUALS, ALL_TWINS, AXES, EVIDENCE_TITLES, JUDGED, axes_table, evidence_table
 from .plots.attention import COMPARED_FILE, contrast_plots
 from .plots.comparison import comparison_plots
 from .plots.grounding import compared_grounding_plot
+from .runs import LoadedRun, described_run, load_runs
 from .summary import comparison_summary
 from .table import (
     MOST_DRAWN,
@@ -28,82 +28,8 @@ from .table import (
     worst,
 )
 from .templating import render
-from .text import SCORINGS, counted, described, encodable, joined, moment, tuned
+from .text import SCORINGS, counted, joined, moment
 from .theme import Plot
-
-
-@dataclass(frozen=True)
-class LoadedRun:
-    """A run folder, read.
-
-    Attributes:
-        name: unique among the runs.
-        folder: where it was read from.
-        diagnosis: its figures.
-        rows: its answers.
-        counterfactuals: its answers to rows without their evidence.
-    """
-
-    name: str
-    folder: Path
-    diagnosis: Diagnosis
-    rows: list[ScoredRow]
-    counterfactuals: list[ScoredRow]
-
-
-def load_runs(folders: Sequence[Path], names: Sequence[str] | None) -> list[LoadedRun]:
-    """Read the run folders.
-
-    Args:
-        folders: two or more.
-        names: one each; unset: the folders' names.
-
-    Raises:
-        ModalityInterferenceError: too few folders, too few or too many names, or a folder without a diagnosis.
-    """
-    if len(folders) < 2:
-        raise ModalityInterferenceError(
-            f"A comparison needs two run folders or more, the first of them the reference; found {len(folders)}."
-        )
-
-    if names is not None and len(names) != len(folders):
-        raise ModalityInterferenceError(
-            f"Found {len(names)} names for {len(folders)} run folders; give one name each, in the same order, or none."
-        )
-
-    unique = _numbered([encodable(name) for name in names or _folder_names(folders)])
-    return [_loaded(name, folder) for name, folder in zip(unique, folders)]
-
-
-def _loaded(name: str, folder: Path) -> LoadedRun:
-    gone = read_rows(folder, COUNTERFACTUALS_FILE) if (folder / COUNTERFACTUALS_FILE).exists() else []
-    return LoadedRun(name, folder, read_diagnosis(folder), read_rows(folder), gone)
-
-
-def _folder_names(folders: Sequence[Path]) -> list[str]:
-    """Each folder's name, with as many of its parents as tell all of them apart."""
-    parts = [folder.resolve().parts for folder in folders]
-    longest = max(map(len, parts))
-    for depth in range(1, longest + 1):
-        names = ["/".join(part[-depth:]) for part in parts]
-        if len(set(names)) == len(set(parts)):
-            break
-
-    return names
-
-
-def _numbered(names: list[str]) -> list[str]:
-    """The names, with a number where one is repeated."""
-    found: list[str] = []
-    for name in names:
-        number, candidate = 1, name
-        while candidate in found:
-            number += 1
-            candidate = f"{name} ({number})"
-
-        found.append(candidate)
-
-    return found
 
 
 HTML_FILE = "comparison.html"
@@ -127,24 +53,42 @@ def compare_runs(folders: Sequence[Path], output: Path, names: Sequence[str] | N
     """
     runs = load_runs(folders, names)
     pairs = {run.name: _pairs(runs[0], run) for run in runs[1:]}
-    table = pd.concat([tidy_table(run.diagnosis, run.name) for run in runs], ignore_index=True)
+    gone = {run.name: _gone(runs[0], run) for run in runs[1:]}
+    table, evidence, axes = (
+        pd.concat([make(run.diagnosis, run.name) for run in runs], ignore_index=True)
+        for make in (tidy_table, evidence_table, axes_table)
+    )
     seed = runs[0].diagnosis.seed
-    judged = judge([*_compared(of_all(table), pairs, seed), *_compared(of_prompts(table), pairs, seed)])
+    conditions, prompts, without, both = judged_together(
+        _compared(of_all(table), pairs, seed),
+        _compared(of_prompts(table), pairs, seed),
+        _compared(evidence, gone, seed, JUDGED),
+        _compared(axes, {name: _together(pairs[name], gone[name]) for name in pairs}, seed, AXES),
+    )
     comparison = Comparison(
         runs=[described_run(run) for run in runs],
         headlines=headlines(of_all(table), pairs, seed),
         seed=seed,
-        conditions=[condition for condition in judged if not condition.prompt],
-        prompts=[condition for condition in judged if condition.prompt],
-        evidence=compared_evidence(
-            {run.name: run.diagnosis for run in runs}, {run.name: run.counterfactuals for run in runs}
-        ),
+        conditions=conditions,
+        prompts=prompts,
+        evidence=without,
+        grounding=both,
         notes=notes(runs, pairs),
     )
     probed = {run.name: run.diagnosis.attention for run in runs if run.diagnosis.attention is not None}
-    axes = compared_grounding_plot({run.name: run.diagnosis for run in runs})
-    plots = [*comparison_plots(worst(table, MOST_DRAWN)), *contrast_plots(probed, COMPARED_FILE), *axes]
-    return write_comparison(comparison, table, plots, output)
+    plots = [*comparison_plots(worst(table, MOST_DRAWN)), *contrast_plots(probed, COMPARED_FILE)]
+    return write_comparison(comparison, table, [*plots, *compared_grounding_plot(both)], output)
+
+
+def _gone(reference: LoadedRun, run: LoadedRun) -> pd.DataFrame:
+    """The counterfactual rows that both runs scored, matched."""
+    return pair(reference.counterfactuals, run.counterfactuals)
+
+
+def _together(pairs: pd.DataFrame, gone: pd.DataFrame) -> pd.DataFrame:
+    """All twins of a dataset as one condition, and all its counterfactual rows as another."""
+    twins = pairs[pairs.flip_rate.notna()].assign(perturbation=ALL_TWINS)
+    return pd.concat([twins, gone.assign(perturbation=ALL_COUNTERFACTUALS)], ignore_index=True)
 
 
 def write_comparison(comparison: Comparison, table: pd.DataFrame, plots: Sequence[Plot], output: Path) -> Path:
@@ -191,29 +135,16 @@ def _pairs(reference: LoadedRun, run: LoadedRun) -> pd.DataFrame:
     return found
 
 
-def described_run(run: LoadedRun) -> Run:
-    """What the page says of where a run's figures come from."""
-    diagnosis = run.diagnosis
-    return Run(
-        name=run.name,
-        folder=encodable(str(run.folder)),
-        created=diagnosis.created,
-        model=described({**diagnosis.model, "tuned": diagnosis.tuning and tuned(diagnosis.tuning)}),
-        seed=diagnosis.seed,
-        scoring=diagnosis.scoring,
-        prompt=diagnosis.prompt,
-        decoding=diagnosis.decoding,
-        calibration=encodable(str(diagnosis.calibration)) if diagnosis.calibration else None,
-    )
-
-
-def _compared(table: pd.DataFrame, pairs: Mapping[str, pd.DataFrame], seed: int) -> list[ComparedCondition]:
+def _compared(
+    table: pd.DataFrame, pairs: Mapping[str, pd.DataFrame], seed: int, judged: Collection[RateName] | None = None
+) -> list[ComparedCondition]:
     """Every condition of every run, those of a dataset and prompt together, the reference's first.
 
     Args:
         table: the tidy tables of all runs.
         pairs: of each run but the reference, what `pair` made.
         seed: of the bootstrap.
+        judged: the rates whose differences count; unset: all.
     """
     keys = ["dataset", "prompt", "perturbation"]
     groups = dict(iter(table.groupby(keys, sort=False)))
@@ -227,7 +158,9 @@ def _compared(table: pd.DataFrame, pairs: Mapping[str, pd.DataFrame], seed: int)
             prompt=prompt,
             removed=bool(lines.removed.any()),
             figures={
-                run: _rates_of(own, shared[run].of(dataset, prompt, perturbation) if run in shared else None, seed)
+                run: _rates_of(
+                    own, shared[run].of(dataset, prompt, perturbation) if run in shared else None, seed, judged
+                )
                 for run, own in lines.groupby("run", sort=False)
             },
         )
@@ -249,8 +182,11 @@ class _SharedRows:
         return found[found.kind == prompt] if prompt else found
 
 
-def _rates_of(lines: pd.DataFrame, shared: pd.DataFrame | None, seed: int) -> RunRates:
+def _rates_of(
+    lines: pd.DataFrame, shared: pd.DataFrame | None, seed: int, judged: Collection[RateName] | None
+) -> RunRates:
     by_rate = lines.set_index("rate")
+    names = [rate for rate in by_rate.index if judged is None or rate in judged]
     chance, by_chance = by_rate.chance.dropna(), by_rate.by_chance.dropna()
     return RunRates(
         rows=lines.rows.iloc[0],
@@ -259,7 +195,7 @@ def _rates_of(lines: pd.DataFrame, shared: pd.DataFrame | None, seed: int) -> Ru
         clean=by_rate.clean.dropna().to_dict(),
         chance=chance.iloc[0] if len(chance) else None,
         by_chance=by_chance.iloc[0] if len(by_chance) else None,
-        differences={} if shared is None else differences(shared, list(by_rate.index), seed),
+        differences={} if shared is None else differences(shared, names, seed),
     )
 
 
@@ -385,6 +321,11 @@ def comparison_page(comparison: Comparison, plots: Sequence[Plot]) -> str:
         prompts=PROMPTS,
         rates=comparison.rates,
         rate_titles=RATE_TITLES,
+        evidence_titles={
+            rate: title
+            for rate, title in EVIDENCE_TITLES.items()
+            if any(condition.has(rate) for condition in comparison.evidence)
+        },
         origin=[(run.name, _origin(run)) for run in comparison.runs],
     )
 

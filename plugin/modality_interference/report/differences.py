@@ -17,13 +17,18 @@ from ..evaluation.statistics import (
     share_difference,
 )
 from ..modality import CLEAN
-from ..results import Estimate, Rate, RateName, Result, ScoredRow, Share
+from ..results import Estimate, Rate, RateName, Result, ScoredRow
 from .table import RATE_TITLES, ConditionName, condition_title
 
 
 SIGNIFICANCE = 0.05  # of all claims about one run together
-THRESHOLD = 0.01  # a percentage point, or 0.01 bits: a smaller difference is of no practical use
-HIGHER_IS_BETTER = ("accuracy", "accuracy_norm", "abstention_rate")  # of all other rates, less is better
+THRESHOLD = 0.01  # a percentage point, 0.01 bits or 0.01 nats: a smaller difference is of no practical use
+HIGHER_IS_BETTER = (
+    "accuracy",
+    "accuracy_norm",
+    "abstention_rate",
+    "evidence_margin",
+)  # of all other rates, less is better
 Verdict = Literal["better", "worse", "negligible", "unclear"]
 
 
@@ -72,7 +77,7 @@ def differences(pairs: pd.DataFrame, rates: Sequence[RateName], seed: int) -> di
         seed: of the bootstrap.
     """
     units = pairs.unit.factorize()[0]
-    found = {}
+    found: dict[RateName, Difference] = {}
     for rate in rates:
         if rate == "ece":
             found |= _calibration_difference(pairs, seed)
@@ -99,8 +104,9 @@ def _calibration_difference(pairs: pd.DataFrame, seed: int) -> dict[RateName, Di
 
 
 def _difference(rate: RateName, sample: UnitSums, seed: int) -> Difference:
-    if rate == "causal_effect":
-        (value, low, high), p = mean_intervals([sample], seed, (-1, 1))[0], mean_difference_p(sample)
+    if rate in ("causal_effect", "evidence_margin"):
+        limits = (-1.0, 1.0) if rate == "causal_effect" else None
+        (value, low, high), p = mean_intervals([sample], seed, limits)[0], mean_difference_p(sample)
     else:
         largest = 2.0 if rate == "excess_misled_rate" else 1.0
         (value, low, high), p = share_difference(sample, largest), difference_p(sample)
@@ -220,34 +226,6 @@ class Headline(Result):
     differences: dict[str, Estimate[float]] = {}
 
 
-class RunEvidence(Result):
-    """How one run's answers survive one perturbation that takes their evidence away.
-
-    Attributes:
-        rows: how many rows it scored.
-        unchanged_rate: the share that is answered as the clean row is.
-        difference: to the reference, of the rows that both scored; None for the reference, and without such rows.
-    """
-
-    rows: int
-    unchanged_rate: Estimate[Share]
-    difference: Difference | None = None
-
-
-class ComparedEvidence(Result):
-    """All runs under one such perturbation of one dataset.
-
-    Attributes:
-        dataset: its name.
-        perturbation: its label.
-        figures: by run, of those that scored it.
-    """
-
-    dataset: str
-    perturbation: str
-    figures: dict[str, RunEvidence]
-
-
 class Comparison(Result):
     """All of `comparison.json`.
 
@@ -260,10 +238,12 @@ class Comparison(Result):
         resamples: of the bootstrap.
         confidence: of the intervals.
         significance: how often a comparison of like runs may call any difference better or worse.
-        threshold: the least difference that is called so, in shares or bits.
+        threshold: the least difference that is called so, in shares, bits or nats.
         conditions: in the reference's order.
         prompts: those of datasets of clips again, questions about video and about audio apart.
-        evidence: how answers survive without their evidence; judged by themselves, with a correction of their own.
+        evidence: what is left of the answers to counterfactual rows.
+        grounding: both axes of datasets with counterfactual rows, the flip rate of all their twins together (`all twins`) and the
+            unchanged rate of all these rows (`all counterfactual rows`).
         notes: what a reader should know, in plain words.
     """
 
@@ -278,7 +258,8 @@ class Comparison(Result):
     threshold: float = THRESHOLD
     conditions: list[ComparedCondition]
     prompts: list[ComparedCondition] = []
-    evidence: list[ComparedEvidence] = []
+    evidence: list[ComparedCondition] = []
+    grounding: list[ComparedCondition] = []
     notes: list[str]
 
     @property
@@ -292,14 +273,15 @@ class Comparison(Result):
         return [rate for rate in RATE_TITLES if any(condition.has(rate) for condition in self.conditions)]
 
 
-def judge(conditions: Sequence[ComparedCondition]) -> list[ComparedCondition]:
+def judged_together(*parts: Sequence[ComparedCondition]) -> list[list[ComparedCondition]]:
     """Give every difference its verdict: Holm's correction is over all conditions and rates of a run together.
 
     Args:
-        conditions: all that a page shows.
+        parts: all that a page shows.
     """
     from statsmodels.stats.multitest import multipletests  # slow to import
 
+    conditions = [condition for part in parts for condition in part]
     verdicts: dict[tuple[int, str, RateName], Difference] = {}
     for run in dict.fromkeys(name for condition in conditions for name in condition.figures):
         found = {
@@ -310,13 +292,13 @@ def judge(conditions: Sequence[ComparedCondition]) -> list[ComparedCondition]:
         }
         if found:
             adjusted = multipletests([difference.p for difference in found.values()], SIGNIFICANCE, "holm")[1].tolist()
-            verdicts |= {key: judged(key[2], found[key], p) for key, p in zip(found, adjusted)}
+            verdicts |= {key: _judged(key[2], found[key], p) for key, p in zip(found, adjusted)}
 
-    return [_with_verdicts(index, condition, verdicts) for index, condition in enumerate(conditions)]
+    judged = iter([_with_verdicts(index, condition, verdicts) for index, condition in enumerate(conditions)])
+    return [[next(judged) for _ in part] for part in parts]
 
 
-def judged(rate: str, difference: Difference, p_holm: float) -> Difference:
-    """A difference of a rate with its verdict, from its p after Holm's correction."""
+def _judged(rate: RateName, difference: Difference, p_holm: float) -> Difference:
     verdict: Verdict = "unclear"
     if p_holm <= SIGNIFICANCE:
         verdict = "better" if (difference.value > 0) == (rate in HIGHER_IS_BETTER) else "worse"

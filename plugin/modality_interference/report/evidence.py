@@ -1,77 +1,81 @@
-"""Counterfactual rows of several runs: how many answers stay without their evidence, and paired differences to the reference."""
+"""Counterfactual rows in tidy tables, as `table.tidy_table` makes them of clean rows and twins; and both axes of grounding."""
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from typing import Any
 
-import numpy as np
+import pandas as pd
 
-from ..evaluation.statistics import UnitSums, difference_p, share_difference
-from ..results import Diagnosis, ScoredRow
-from .differences import SIGNIFICANCE, ComparedEvidence, Difference, RunEvidence, judged
+from ..results import Diagnosis, PerturbationResult, Rate, RateName
+from .table import COLUMNS, FIGURES
 
 
-def compared_evidence(
-    diagnoses: Mapping[str, Diagnosis], rows: Mapping[str, Sequence[ScoredRow]]
-) -> list[ComparedEvidence]:
-    """The unchanged rates of all runs, judged: Holm's correction is over those of a run together. Less is better.
+EVIDENCE_TITLES: dict[RateName, str] = {
+    "unchanged_rate": "Unchanged",
+    "accuracy": "Accuracy without evidence",
+    "confidence": "Confidence",
+    "ece": "Calibration error",
+    "evidence_margin": "Evidence margin",
+    "abstention_rate": "Abstention",
+}
+JUDGED: tuple[RateName, ...] = ("unchanged_rate", "ece", "evidence_margin")  # what two runs are compared by
+AXES: tuple[RateName, ...] = ("flip_rate", "unchanged_rate")
+ALL_TWINS = "all twins"  # in place of a perturbation
+ALL_COUNTERFACTUALS = "all counterfactual rows"
+
+
+def evidence_table(diagnosis: Diagnosis, run: str) -> pd.DataFrame:
+    """The rates of counterfactual rows, a line per dataset, label and rate.
 
     Args:
-        diagnoses: by run, the reference first.
-        rows: by run, the answers to its counterfactual rows.
+        diagnosis: the figures.
+        run: its name.
     """
-    names = list(diagnoses)
-    conditions: dict[tuple[str, str], dict[str, RunEvidence]] = defaultdict(dict)
-    found = {name: _differences(rows[names[0]], rows[name]) for name in names[1:]}
-    for name, diagnosis in diagnoses.items():
-        verdicts = _judged(found.get(name, {}))
-        for dataset, result in diagnosis.datasets.items():
-            for label, own in result.counterfactuals.items():
-                if "unchanged_rate" in own.rates:
-                    conditions[dataset, label][name] = RunEvidence(
-                        rows=own.rows,
-                        unchanged_rate=own.rates["unchanged_rate"],
-                        difference=verdicts.get((dataset, label)),
-                    )
-
-    return [ComparedEvidence(dataset=name[0], perturbation=name[1], figures=own) for name, own in conditions.items()]
+    lines = [
+        _line(run, dataset, result.kind, label, found.rows, rate, found.rates[rate]) | _beside(found, rate)
+        for dataset, result in diagnosis.datasets.items()
+        for label, found in result.counterfactuals.items()
+        for rate in EVIDENCE_TITLES
+        if rate in found.rates
+    ]
+    return _table(lines)
 
 
-def _differences(reference: Sequence[ScoredRow], other: Sequence[ScoredRow]) -> dict[tuple[str, str], Difference]:
-    """Of each dataset and label the difference of the unchanged rates, of the rows that both runs scored."""
-    theirs, changes = _by_content(other), defaultdict(list)
-    for identity, row in _by_content(reference).items():
-        if identity in theirs:
-            change = float(bool(theirs[identity].unchanged)) - float(bool(row.unchanged))
-            changes[row.dataset, row.perturbation].append((change, row.unit))
-
-    found = {}
-    for name, pairs in changes.items():
-        units = {unit: index for index, unit in enumerate(dict.fromkeys(unit for _, unit in pairs))}
-        values = np.array([change for change, _ in pairs])
-        sample = UnitSums.of(values, np.array([units[unit] for _, unit in pairs], dtype=np.intp))
-        value, low, high = share_difference(sample)
-        found[name] = Difference(value=value, low=low, high=high, examples=len(pairs), p=difference_p(sample))
-
-    return found
+def _beside(found: PerturbationResult, rate: RateName) -> dict[str, float | None]:
+    """What a rate is compared with: the accuracy with guessing, not with what there was evidence for."""
+    clean = found.clean.get(rate) if rate != "accuracy" else None
+    return {
+        "clean": None if clean is None else clean.value,
+        "clean_low": None if clean is None else clean.low,
+        "chance": found.chance if rate == "accuracy" else None,
+        "by_chance": found.reliability.by_chance if found.reliability and rate == "ece" else None,
+    }
 
 
-def _by_content(rows: Sequence[ScoredRow]) -> dict[tuple[str, str, int, int], ScoredRow]:
-    """Rows by dataset, label and content; those with the same content are numbered in their order."""
-    seen: Counter[tuple[str, str, int]] = Counter()
-    found = {}
-    for row in sorted(rows, key=lambda row: row.row):
-        content = (row.dataset, row.perturbation, row.key)
-        found[*content, seen[content]] = row
-        seen[content] += 1
+def axes_table(diagnosis: Diagnosis, run: str) -> pd.DataFrame:
+    """Interference and blindness of the datasets with counterfactual rows: of all twins, and of all counterfactual rows, together.
 
-    return found
+    Args:
+        diagnosis: the figures.
+        run: its name.
+    """
+    lines = []
+    for dataset, result in diagnosis.datasets.items():
+        if (found := result.grounding) is None:
+            continue
+
+        rows = sum(one.rows for one in result.perturbations.values() if "flip_rate" in one.rates)
+        if found.interference is not None:
+            lines.append(_line(run, dataset, result.kind, ALL_TWINS, rows, "flip_rate", found.interference))
+
+        rows = sum(one.rows for one in result.counterfactuals.values())
+        lines.append(_line(run, dataset, result.kind, ALL_COUNTERFACTUALS, rows, "unchanged_rate", found.blindness))
+
+    return _table(lines)
 
 
-def _judged(found: dict[tuple[str, str], Difference]) -> dict[tuple[str, str], Difference]:
-    from statsmodels.stats.multitest import multipletests  # slow to import
+def _line(run: str, dataset: str, kind: str, label: str, rows: int, rate: RateName, figure: Rate) -> dict[str, Any]:
+    names = {"run": run, "dataset": dataset, "kind": kind, "prompt": "", "perturbation": label, "condition": label}
+    return {**names, "rows": rows, "abstention": False, "removed": False, "rate": rate, **figure.model_dump()}
 
-    if not found:
-        return {}
 
-    adjusted = multipletests([difference.p for difference in found.values()], SIGNIFICANCE, "holm")[1].tolist()
-    return {name: judged("unchanged_rate", found[name], p) for name, p in zip(found, adjusted)}
+def _table(lines: list[dict[str, Any]]) -> pd.DataFrame:
+    return pd.DataFrame(lines, columns=COLUMNS).astype(dict.fromkeys(FIGURES, float))

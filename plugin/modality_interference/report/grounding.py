@@ -88,7 +88,7 @@ def _figures(result: PerturbationResult) -> dict[str, Figure]:
     for name, rate in result.rates.items():
         clean = None if name == "accuracy" else _clean(result, name)
         chance = result.chance if name == "accuracy" else None
-        by_chance = result.calibration.by_chance if result.calibration and name == "ece" else None
+        by_chance = result.reliability.by_chance if result.reliability and name == "ece" else None
         found[str(name)] = Figure(rate.value, rate.low, rate.high, clean, chance, by_chance)
 
     if (accuracy := result.clean.get("accuracy")) is not None:

@@ -4,7 +4,7 @@ A run's own intervals say how sure its figures are of its rows. They say nothing
 first weights of an adapter. What is claimed here is of the groups, so its unit is the run.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 
@@ -15,10 +15,13 @@ from scipy import stats
 from ..errors import ModalityInterferenceError
 from ..evaluation.statistics import CONFIDENCE
 from ..modality import CLEAN
-from ..results import Estimate, RateName
-from .comparison import LoadedRun, described_run, load_runs, write_comparison
-from .differences import ComparedCondition, Comparison, Difference, Headline, Run, RunRates, judge
+from ..results import Estimate, RateName, bounds
+from .comparison import write_comparison
+from .differences import ComparedCondition, Comparison, Difference, Headline, Run, RunRates, judged_together
+from .evidence import AXES, JUDGED, axes_table, evidence_table
 from .plots.comparison import comparison_plots
+from .plots.grounding import compared_grounding_plot
+from .runs import LoadedRun, described_run, load_runs
 from .table import CONDITION, MOST_DRAWN, of_all, of_prompts, tidy_table, worst
 
 
@@ -56,21 +59,32 @@ def compare_groups(folders: Sequence[Path], output: Path, groups: Sequence[str])
             f"`--groups` needs two groups or more with two runs or more each, such as `--groups base,base,tuned,tuned`; found {found}."
         )
 
-    table = pd.concat([tidy_table(run.diagnosis, run.name) for run in runs], ignore_index=True)
     names = {name: [run.name for run in own] for name, own in members.items()}
-    judged = judge([*_compared(of_all(table), names), *_compared(of_prompts(table), names)])
-    _check_shared(judged, list(members))
+    table, evidence, axes = (
+        pd.concat([make(run.diagnosis, run.name) for run in runs], ignore_index=True)
+        for make in (tidy_table, evidence_table, axes_table)
+    )
+    means = _mean_table(table, names)
+    conditions, prompts, without, both = judged_together(
+        _compared(of_all(means)),
+        _compared(of_prompts(means)),
+        _compared(_mean_table(evidence, names), JUDGED),
+        _compared(_mean_table(axes, names), AXES),
+    )
+    _check_shared([*conditions, *prompts], list(members))
     comparison = Comparison(
         runs=[_described(name, own) for name, own in members.items()],
         groups=names,
         headlines=_headlines(of_all(table), names),
         seed=runs[0].diagnosis.seed,
-        conditions=[condition for condition in judged if not condition.prompt],
-        prompts=[condition for condition in judged if condition.prompt],
+        conditions=conditions,
+        prompts=prompts,
+        evidence=without,
+        grounding=both,
         notes=_notes(members),
     )
-    means = _mean_table(table, names)
-    return write_comparison(comparison, means, comparison_plots(worst(means, MOST_DRAWN)), output)
+    plots = [*comparison_plots(worst(means, MOST_DRAWN)), *compared_grounding_plot(both)]
+    return write_comparison(comparison, means, plots, output)
 
 
 def _check_shared(conditions: Sequence[ComparedCondition], groups: Sequence[str]) -> None:
@@ -91,56 +105,73 @@ def _described(name: str, runs: Sequence[LoadedRun]) -> Run:
     return first.model_copy(update={"name": name, "folder": folders, "model": {"runs": str(len(runs)), **common}})
 
 
-def _compared(table: pd.DataFrame, groups: Groups) -> list[ComparedCondition]:
-    """Every condition that all runs of two groups or more have, the reference's order kept."""
+def _mean_table(table: pd.DataFrame, groups: Groups) -> pd.DataFrame:
+    """The tidy table of the groups: a line per group and figure that all its runs have.
+
+    Values are means over runs, with Student's intervals; `values` has those of the runs, in their order.
+    """
+    keys = ["dataset", "prompt", "perturbation", "rate"]
+    first = [name for name in CONDITION if name not in keys and name not in ("rows", "removed")]
+    how = dict.fromkeys(first, "first") | {"rows": "min", "removed": "any"}
+    how |= dict.fromkeys(["clean", "clean_low", "chance", "by_chance"], "mean")
+    parts = []
+    for group, runs in groups.items():
+        lines = table[table.run.isin(runs)]
+        lines = lines[lines.groupby(keys).run.transform("nunique") == len(runs)]
+        lines = lines.sort_values("run", key=lambda names, runs=runs: names.map(list(runs).index), kind="stable")
+        parts.append(lines.groupby(keys, sort=False).agg(how | {"value": list}).reset_index().assign(run=group))
+
+    means = pd.concat(parts, ignore_index=True).rename(columns={"value": "values"})
+    estimates = [mean_over_runs(values, rate) for values, rate in zip(means["values"], means.rate, strict=True)]
+    figures = {name: [getattr(one, name) for one in estimates] for name in ("value", "low", "high")}
+    return means.assign(**figures)[[*table.columns, "values"]].astype(dict.fromkeys(figures, float))
+
+
+def _compared(means: pd.DataFrame, judged: Collection[RateName] | None = None) -> list[ComparedCondition]:
+    """Every condition that a group has, in the reference's order.
+
+    Args:
+        means: lines of `_mean_table`.
+        judged: the rates whose differences count; unset: all.
+    """
     found = []
-    for (dataset, prompt, perturbation), lines in table.groupby(["dataset", "prompt", "perturbation"], sort=False):
-        values = {group: _values(lines, runs) for group, runs in groups.items()}
-        reference = next(iter(values))
-        figures = {
-            group: _rates_of(
-                lines[lines.run.isin(groups[group])], own, values[reference] if group != reference else {}
+    for (dataset, prompt, perturbation), lines in means.groupby(["dataset", "prompt", "perturbation"], sort=False):
+        by_group = {group: own.set_index("rate") for group, own in lines.groupby("run", sort=False)}
+        reference = by_group.get(means.run.iloc[0])
+        found.append(
+            ComparedCondition(
+                dataset=dataset,
+                kind=lines.kind.iloc[0],
+                perturbation=perturbation,
+                prompt=prompt,
+                removed=bool(lines.removed.any()),
+                figures={
+                    group: _rates_of(own, None if own is reference else reference, judged)
+                    for group, own in by_group.items()
+                },
             )
-            for group, own in values.items()
-            if own
-        }
-        if figures:
-            first = lines.iloc[0]
-            found.append(
-                ComparedCondition(
-                    dataset=dataset,
-                    kind=first.kind,
-                    perturbation=perturbation,
-                    prompt=prompt,
-                    removed=bool(lines.removed.any()),
-                    figures=figures,
-                )
-            )
+        )
 
     return found
 
 
-def _values(lines: pd.DataFrame, runs: Sequence[str]) -> dict[RateName, list[float]]:
-    """By rate the value of each run of a group, in their order; without rates that a run does not have."""
-    wide = lines.pivot(index="rate", columns="run", values="value").reindex(columns=list(runs)).dropna()
-    return {rate: row.tolist() for rate, row in wide.iterrows()}  # type: ignore[misc]
-
-
-def _rates_of(
-    lines: pd.DataFrame, values: Mapping[RateName, list[float]], reference: Mapping[RateName, list[float]]
-) -> RunRates:
+def _rates_of(lines: pd.DataFrame, reference: pd.DataFrame | None, judged: Collection[RateName] | None) -> RunRates:
+    """The rates of a group in one condition, their lines by rate."""
+    values = lines["values"].to_dict()
+    before = {} if reference is None else reference["values"].to_dict()
     chance, by_chance = lines.chance.dropna(), lines.by_chance.dropna()
-    clean = lines.groupby("rate").clean.mean().dropna()
     return RunRates(
         rows=int(lines.rows.min()),
         shared=0,
-        rates={rate: mean_over_runs(own, rate) for rate, own in values.items()},
-        clean=clean.to_dict(),
-        chance=chance.mean() if len(chance) else None,
-        by_chance=by_chance.mean() if len(by_chance) else None,
-        runs=dict(values),
+        rates=lines[["value", "low", "high"]].to_dict("index"),
+        clean=lines.clean.dropna().to_dict(),
+        chance=chance.iloc[0] if len(chance) else None,
+        by_chance=by_chance.iloc[0] if len(by_chance) else None,
+        runs=values,
         differences={
-            rate: difference_over_runs(reference[rate], own) for rate, own in values.items() if rate in reference
+            rate: difference_over_runs(before[rate], own, rate)
+            for rate, own in values.items()
+            if rate in before and (judged is None or rate in judged)
         },
     )
 
@@ -154,11 +185,11 @@ def mean_over_runs(values: Sequence[float], rate: RateName) -> Estimate[float]:
     """
     mean = fmean(values)
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * stdev(values) / len(values) ** 0.5
-    lowest = -1.0 if rate == "excess_misled_rate" else 0.0
-    return Estimate(value=mean, low=max(lowest, mean - half), high=min(1.0, mean + half))
+    lowest, highest = bounds(rate)
+    return Estimate(value=mean, low=max(lowest, mean - half), high=min(highest, mean + half))
 
 
-def difference_over_runs(reference: Sequence[float], values: Sequence[float]) -> Difference:
+def difference_over_runs(reference: Sequence[float], values: Sequence[float], rate: RateName) -> Difference:
     """The difference of two groups' means, not yet judged.
 
     Groups of one size are paired in their order (a paired t test), others are not (Welch's).
@@ -166,40 +197,22 @@ def difference_over_runs(reference: Sequence[float], values: Sequence[float]) ->
     Args:
         reference: of each run of the reference.
         values: of each run of the group.
+        rate: theirs.
     """
     value = fmean(values) - fmean(reference)
+    lowest, highest = bounds(rate)
+    reach = min(highest - lowest, 1 + abs(value))  # without bounds, another seed is taken to differ by 1 at most
     paired = len(reference) == len(values)
     spread = np.std(np.subtract(values, reference)) if paired else np.std(values) + np.std(reference)
     if spread < _NO_SPREAD:
-        return Difference(value=value, low=-1.0, high=1.0, examples=len(values), p=1.0)
+        return Difference(value=value, low=-reach, high=reach, examples=len(values), p=1.0)
 
     test = stats.ttest_rel(values, reference) if paired else stats.ttest_ind(values, reference, equal_var=False)
     low, high = test.confidence_interval(CONFIDENCE)
-    return Difference(value=value, low=max(-1.0, low), high=min(1.0, high), examples=len(values), p=float(test.pvalue))
-
-
-def _mean_table(table: pd.DataFrame, groups: Groups) -> pd.DataFrame:
-    """The tidy table of the groups: a line per group and figure, with means for values and Student's intervals."""
-    parts = []
-    for group, runs in groups.items():
-        lines = table[table.run.isin(runs)]
-        keys = ["dataset", "prompt", "perturbation", "rate"]
-        whole = lines[lines.groupby(keys).run.transform("nunique") == len(runs)]
-        means = whole.groupby(keys, sort=False).agg(
-            {**dict.fromkeys([name for name in CONDITION if name not in keys], "first"), "value": list}
-            | dict.fromkeys(["clean", "clean_low", "chance", "by_chance"], "mean")
-        )
-        means = means.reset_index().assign(run=group)
-        estimates = [mean_over_runs(values, rate) for values, rate in zip(means.value, means.rate, strict=True)]
-        parts.append(
-            means.assign(
-                value=[estimate.value for estimate in estimates],
-                low=[estimate.low for estimate in estimates],
-                high=[estimate.high for estimate in estimates],
-            )
-        )
-
-    return pd.concat(parts, ignore_index=True)[table.columns]
+    largest = highest - lowest
+    return Difference(
+        value=value, low=max(-largest, low), high=min(largest, high), examples=len(values), p=float(test.pvalue)
+    )
 
 
 _HEADLINES: dict[str, RateName] = {
@@ -227,7 +240,7 @@ def _headlines(table: pd.DataFrame, groups: Groups) -> list[Headline]:
         perturbed = shared[(shared.rate == "accuracy") & (shared.perturbation != CLEAN) & shared.run.isin(runs)]
         means = perturbed.groupby(["dataset", "perturbation"], sort=False).value.mean()
         compared = {
-            name: difference_over_runs(values[list(first)], values[list(runs)])
+            name: difference_over_runs(values[list(first)].tolist(), values[list(runs)].tolist(), _HEADLINES[name])
             for name, values in of_run.items()
             if len(values) and runs is not first
         }

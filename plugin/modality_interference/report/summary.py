@@ -290,7 +290,37 @@ def _about(run: str, comparison: Comparison) -> Markup:
         if claimed and claimed[0][1].value < 0:
             sentences.append(_extreme("loses most", run, comparison, claimed[0]))
 
-    return Markup(" ").join(sentences)
+    return Markup(" ").join([*sentences, *_about_axes(run, comparison)])
+
+
+_AXES: dict[RateName, str] = {"flip_rate": "interference", "unchanged_rate": "blindness"}
+_MOVED = {"better": "fell", "worse": "rose", "negligible": "stayed the same", "unclear": "shows no clear difference"}
+
+
+def _about_axes(run: str, comparison: Comparison) -> list[Markup]:
+    """Whether interference and blindness fell or rose, dataset by dataset; of both, less is better."""
+    found = []
+    for rate, axis in _AXES.items():
+        own = [
+            (condition, condition.figures[run].differences[rate])
+            for condition in comparison.grounding
+            if run in condition.figures and rate in condition.figures[run].differences
+        ]
+        if len(own) > _MOST_LISTED:
+            found.append(Markup("Its {} is {}.").format(axis, _verdicts(own, "dataset")))
+        elif own:
+            parts = [
+                Markup("{} on <code>{}</code>: {} points {}").format(
+                    _MOVED[difference.verdict],
+                    condition.dataset,
+                    change(difference.value, rate),
+                    ends(difference.low, difference.high, rate),
+                )
+                for condition, difference in own
+            ]
+            found.append(Markup("Its {} {}.").format(axis, Markup("; ").join(parts)))
+
+    return found
 
 
 def _differences(rate: RateName, run: str, comparison: Comparison, clean: bool) -> list[Found]:

@@ -122,7 +122,7 @@ def _compared_with(figures: PerturbationResult, rate: RateName) -> dict[str, flo
         "clean": None if clean is None else clean.value,
         "clean_low": None if clean is None else clean.low,
         "chance": figures.chance if rate in ("accuracy", "accuracy_norm") else None,
-        "by_chance": figures.calibration.by_chance if figures.calibration and rate == "ece" else None,
+        "by_chance": figures.reliability.by_chance if figures.reliability and rate == "ece" else None,
     }
 
 

@@ -17,7 +17,6 @@ from .files import (
 from .gallery import Flip, MediaThumbnail, UnparsableAnswer
 from .rates import (
     CURVE_RATES,
-    Calibration,
     CurvePoint,
     Curves,
     DatasetResult,
@@ -25,8 +24,10 @@ from .rates import (
     Grounding,
     PerturbationResult,
     Rate,
+    Reliability,
     ReliabilityBin,
     Share,
+    bounds,
 )
 from .rows import (
     COUNTERFACTUAL_RATES,
@@ -53,7 +54,6 @@ __all__ = [
     "AttentionContrast",
     "AttentionProfile",
     "AttentionShares",
-    "Calibration",
     "CurvePoint",
     "Curves",
     "DatasetResult",
@@ -65,6 +65,7 @@ __all__ = [
     "PerturbationResult",
     "Rate",
     "RateName",
+    "Reliability",
     "ReliabilityBin",
     "Result",
     "RunMetadata",
@@ -72,6 +73,7 @@ __all__ = [
     "Share",
     "Tuning",
     "UnparsableAnswer",
+    "bounds",
     "is_misaligned",
     "read_diagnosis",
     "read_rows",

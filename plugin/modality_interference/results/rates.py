@@ -26,12 +26,17 @@ class Estimate(Result, Generic[Number]):
 
 
 Share = Annotated[float, Field(ge=-ROUNDING, le=1 + ROUNDING)]
-# a share of rows, a causal effect in bits, an excess of a share or a margin in nats: `PerturbationResult` knows their bounds
-Rate: TypeAlias = Estimate[float]
-_BOUNDS: dict[RateName, tuple[float, float]] = {
-    "excess_misled_rate": (-1 - ROUNDING, 1 + ROUNDING),
-    "evidence_margin": (-inf, inf),
-}  # of all others 0 and 1
+Rate: TypeAlias = Estimate[
+    float
+]  # a share, a causal effect in bits, an excess of a share, a margin in nats; see `bounds`
+
+
+def bounds(rate: RateName) -> tuple[float, float]:
+    """The least and the largest value of a rate that are possible."""
+    if rate == "evidence_margin":
+        return -inf, inf
+
+    return (-1.0 if rate == "excess_misled_rate" else 0.0), 1.0
 
 
 class ReliabilityBin(Result):
@@ -52,7 +57,7 @@ class ReliabilityBin(Result):
     accuracy: Share
 
 
-class Calibration(Result):
+class Reliability(Result):
     """Behind an expected calibration error (`ece`).
 
     Attributes:
@@ -86,21 +91,22 @@ class PerturbationResult(Result):
             misled_rate or other_modality_rate, the share that is answered with the twin's target option; of those of these very
             counterfactual rows accuracy, confidence, ece and abstention_rate. Empty for `clean`.
         chance: the accuracy of guessing, the mean of 1 / options; None where an answer is free.
-        calibration: behind the ece; None without one.
+        reliability: behind the ece; None without one.
     """
 
     rows: int = Field(ge=0)
     rates: dict[RateName, Rate]
     clean: dict[RateName, Rate] = {}
     chance: float | None = Field(default=None, ge=0, le=1)
-    calibration: Calibration | None = None
+    reliability: Reliability | None = None
 
     @model_validator(mode="after")
     def _are_within_bounds(self) -> "PerturbationResult":
         for name, rate in [*self.rates.items(), *self.clean.items()]:
-            lowest, highest = _BOUNDS.get(name, (-ROUNDING, 1 + ROUNDING))
-            if min(rate.value, rate.low, rate.high) < lowest or max(rate.value, rate.low, rate.high) > highest:
-                raise ValueError(f"{name} must be between {round(lowest)} and 1")
+            lowest, highest = bounds(name)
+            numbers = (rate.value, rate.low, rate.high)
+            if min(numbers) < lowest - ROUNDING or max(numbers) > highest + ROUNDING:
+                raise ValueError(f"{name} must be between {lowest:g} and {highest:g}")
 
         return self
 

@@ -1,11 +1,12 @@
 """Both axes of grounding: how often answers change that should stay, and how often they stay that should change."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ...results import Diagnosis, Grounding
+from ...results import Diagnosis, Grounding, Rate, RateName
+from ..differences import ComparedCondition
 from ..theme import MUTED, PAGE, Plot, add_legend, backdrop, label, line_style, make_plot
 
 
@@ -13,6 +14,7 @@ GROUNDING_FILE = "interference_grounding.png"
 COMPARED_GROUNDING_FILE = "comparison_grounding.png"
 _TITLE = "Interference and blindness, in %"
 _SIDE = 4.2  # inches
+MOST_DRAWN = 32  # points: as many as have a colour and a dash of their own
 _CAPTION = (
     "Interference is the flip rate of all twins of a dataset together, blindness the unchanged rate of all its counterfactual rows; the "
     "lines are 95 % intervals. A model that answers from the evidence, and from it alone, is at the lower left."
@@ -29,24 +31,31 @@ def grounding_plot(diagnosis: Diagnosis) -> Plot | None:
     return make_plot(GROUNDING_FILE, _TITLE, _CAPTION, lambda width: grounding(points, width))
 
 
-def compared_grounding_plot(diagnoses: Mapping[str, Diagnosis]) -> list[Plot]:
-    """A point per run and dataset; none where no run has both axes.
+def compared_grounding_plot(conditions: Sequence[ComparedCondition]) -> list[Plot]:
+    """A point per run, or group of runs, and dataset; none where no run has both axes.
 
     Args:
-        diagnoses: by run.
+        conditions: `Comparison.grounding`.
     """
+    found: dict[tuple[str, str], dict[RateName, Rate]] = {}
+    for condition in conditions:
+        for run, figures in condition.figures.items():
+            found.setdefault((run, condition.dataset), {}).update(figures.rates)
+
+    both = {key: rates for key, rates in found.items() if len(rates) == 2}
+    several = len({name for _, name in both}) > 1
     points = {
-        (run, name): result.grounding
-        for run, diagnosis in diagnoses.items()
-        for name, result in diagnosis.datasets.items()
-        if result.grounding is not None and result.grounding.interference is not None
+        f"{run}, {name}" if several else run: Grounding.model_validate(
+            {"interference": rates["flip_rate"].model_dump(), "blindness": rates["unchanged_rate"].model_dump()}
+        )
+        for (run, name), rates in both.items()
     }
     if not points:
         return []
 
-    several = len({name for _, name in points}) > 1
-    named = {f"{run}, {name}" if several else run: axes for (run, name), axes in points.items()}
-    return [make_plot(COMPARED_GROUNDING_FILE, _TITLE, _CAPTION, lambda width: grounding(named, width))]
+    drawn = dict(list(points.items())[:MOST_DRAWN])
+    more = f" Drawn are the first {len(drawn)} of {len(points)} points." if len(drawn) < len(points) else ""
+    return [make_plot(COMPARED_GROUNDING_FILE, _TITLE, _CAPTION + more, lambda width: grounding(drawn, width))]
 
 
 def grounding(points: Mapping[str, Grounding], width: float = PAGE) -> Figure:

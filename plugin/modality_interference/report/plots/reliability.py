@@ -18,7 +18,7 @@ _CAPTION = (
     "one that is too sure below it. The larger a marker, the more of the rows it stands for: small ones are mostly chance. Perturbed "
     "are all twins together, without evidence all counterfactual rows."
 )
-_PANEL = 3.2  # inches
+_PANEL = (3.2, 3.1)  # inches
 _MARKER = 220  # square points, of all rows
 _LEAST = 6
 _LINES = {"clean": (CLEAN, "o"), "perturbed": (SERIES[1], "s"), "without evidence": (SERIES[0], "^")}
@@ -60,7 +60,7 @@ def _points(results: Iterable[PerturbationResult]) -> list[_Point]:
     """The bins of some conditions, taken together."""
     every: dict[float, list[ReliabilityBin]] = {}
     for result in results:
-        for found in result.calibration.bins if result.calibration else []:
+        for found in result.reliability.bins if result.reliability else []:
             every.setdefault(found.low, []).append(found)
 
     total = sum(found.rows for bins in every.values() for found in bins)
@@ -80,9 +80,9 @@ def reliability(panels: Mapping[str, Mapping[str, list[_Point]]], width: float =
         panels: by dataset, the points of each line in their order.
         width: inches that there are.
     """
-    columns = max(1, min(len(panels), int(width / _PANEL)))
+    columns = max(1, min(len(panels), int(width / _PANEL[0])))
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(min(width, max(_PANEL, _PANEL * columns)), _PANEL * rows))
+    figure = Figure(figsize=(min(width, _PANEL[0] * columns), _PANEL[1] * rows))
     grid = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for axes, (dataset, lines) in zip(grid, panels.items()):
         axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1, linestyle=":")
@@ -96,7 +96,6 @@ def reliability(panels: Mapping[str, Mapping[str, list[_Point]]], width: float =
         axes.set_title(label(dataset, 24))
         axes.set_xlim(0, 100)
         axes.set_ylim(0, 100)
-        axes.set_aspect("equal")
         axes.set_xlabel("probability of the answer, %")
         axes.set_ylabel("right answers, %" if axes.get_subplotspec().is_first_col() else "")
 
