@@ -621,3 +621,16 @@ class TestCounterfactuals:
         assert masked.startswith("hidden:masked:") and masked.endswith(":75:row:0")
         text = converter(block={"relevant": ["text"], "perturbations": hidden})(PET | {"image": None}, 0)
         assert twins(text)["variants"] == []  # it has no image to hide
+
+    def test_a_row_names_the_clip_to_swap_with(self):
+        """Whatever its right answer is, which all rows of a probe share; streams can have it, too."""
+        columns = {"question": "q", "choices": "o", "answer": "a", "audios": "sound", "swapped_audio": "other"}
+        block = {"relevant": ["audio"], "counterfactuals": ["swapped_audio"]}
+        convert = converter(block=block, columns=columns, other_rows=None)
+        row = {"q": "Does it fit?", "o": ["yes", "no"], "a": "yes", "sound": "a.wav", "other": "b.wav"}
+        found = convert(row, 0)
+        (made,) = TwinRecord.from_arrow(found["_twins"]).counterfactuals
+        assert made.media[Modality.AUDIO] == ("extra:0:row:0",) and found["_twin_audios"] == ["b.wav"]
+        assert TwinRecord.from_arrow(convert(row | {"other": None}, 0)["_twins"]).counterfactuals == ()
+        several = TwinRecord.from_arrow(convert(row | {"other": ["b.wav", "c.wav"]}, 0)["_twins"])
+        assert several.dropped.kind == "no swapped clip"

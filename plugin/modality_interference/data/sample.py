@@ -35,7 +35,7 @@ class Partner:
 
     Attributes:
         media: its raw video and its raw audio.
-        labels: what they show and sound like.
+        labels: what they show and sound like, where that is known.
     """
 
     media: dict[Modality, Any]
@@ -73,7 +73,7 @@ class Sample:
         target: the wrong option or answer that a perturbation claims to be right; of a row without perturbation, the class of the
             modality that is not asked about, where its clip itself shows one thing and sounds like another.
         family: the family of texts that a perturbation took its words from, where it has several.
-        partner: the clip to swap video or audio with, where the format chooses it.
+        partner: the clip to swap video or audio with, where the format or the dataset chooses it.
         abstention: the option that says that one cannot tell, where the row offers one.
         rejected: of a pair, the answer that is worse than `response`; None of other rows.
         withheld: of a pair, the answer that withholds, where the dataset brings one.

@@ -13,7 +13,7 @@ from ..records import ROW
 from ..registry import register_format
 from ..sample import ParsedRow, Partner
 from ..spec import MODALITY, PerturbationSpec
-from .choice import ask_classes, check_classes, classes_of, find_class, with_media
+from .choice import SWAPPED, ask_classes, check_classes, classes_of, find_class, with_media
 
 
 if TYPE_CHECKING:
@@ -56,7 +56,6 @@ _QUESTIONS = {
 _ASKABLE = tuple(_QUESTIONS)
 _ADJECTIVES = {Modality.VIDEO: "visual", Modality.AUDIO: "audio"}  # for `{modality}` in questions
 _LABELS = {Modality.VIDEO: "visual_label", Modality.AUDIO: "audio_label"}
-_SWAPPED = {Modality.VIDEO: "swapped_video", Modality.AUDIO: "swapped_audio"}
 _SWAPPED_LABELS = {Modality.VIDEO: "swapped_visual_label", Modality.AUDIO: "swapped_audio_label"}
 
 
@@ -93,7 +92,7 @@ def check_clips(dataset: RawDataset) -> None:
 @register_format(
     "audio_visual_twins",
     columns=("videos",),
-    optional=("audios", *_LABELS.values(), *_SWAPPED.values(), *_SWAPPED_LABELS.values(), "distractors"),
+    optional=("audios", *_LABELS.values(), *SWAPPED.values(), *_SWAPPED_LABELS.values(), "distractors"),
     keys=("answer", "classes", "options", "question", "ask_about", "drop_asked_modality", "abstention"),
     labels=(*_LABELS.values(), *_SWAPPED_LABELS.values()),
     check=check_clips,
@@ -154,7 +153,7 @@ def _other(modality: Modality) -> Modality:
 def _swaps(items: Sequence[PerturbationSpec]) -> list[Modality]:
     """The modalities that perturbations take from another clip."""
     names = {item.name for item in items}
-    return [modality for modality in _ASKABLE if _SWAPPED[modality] in names]
+    return [modality for modality in _ASKABLE if SWAPPED[modality] in names]
 
 
 def _has_audio(dataset: RawDataset) -> bool:
@@ -182,18 +181,18 @@ def _media(example: Mapping[str, Any], dataset: RawDataset) -> dict[Modality, li
 
 
 def _check_swap(dataset: RawDataset, modality: Modality) -> None:
-    named = any(dataset.columns.get(column) for column in _SWAPPED.values())
+    named = any(dataset.columns.get(column) for column in SWAPPED.values())
     if not named:
         if dataset.other_rows is None:
             raise dataset.error(
-                f"`{_SWAPPED[modality]}` draws clips of other rows, and streaming has no random access. Name partners in "
-                f"`columns` ({', '.join((*_SWAPPED.values(), *_SWAPPED_LABELS.values()))}), or set `streaming: false`."
+                f"`{SWAPPED[modality]}` draws clips of other rows, and streaming has no random access. Name partners in "
+                f"`columns` ({', '.join((*SWAPPED.values(), *_SWAPPED_LABELS.values()))}), or set `streaming: false`."
             )
 
         for needed in _ASKABLE if _has_audio(dataset) else (Modality.VIDEO,):
             if not dataset.columns.get(_LABELS[needed]):
                 raise dataset.error(
-                    f"`{_SWAPPED[modality]}` looks for clips of another class: name `columns.{_LABELS[needed]}`."
+                    f"`{SWAPPED[modality]}` looks for clips of another class: name `columns.{_LABELS[needed]}`."
                 )
 
             check_classes(dataset, _LABELS[needed])
@@ -201,11 +200,11 @@ def _check_swap(dataset: RawDataset, modality: Modality) -> None:
         return
 
     own_track = modality is Modality.AUDIO and "audios" not in dataset.columns
-    medium = _SWAPPED[Modality.VIDEO] if own_track else _SWAPPED[modality]
+    medium = SWAPPED[Modality.VIDEO] if own_track else SWAPPED[modality]
     for column in (medium, _SWAPPED_LABELS[modality]):
         if not dataset.columns.get(column):
             raise dataset.error(
-                f"the perturbation `{_SWAPPED[modality]}` needs `columns.{column}`. Name the column, or remove the swapped "
+                f"the perturbation `{SWAPPED[modality]}` needs `columns.{column}`. Name the column, or remove the swapped "
                 "columns, and partners are drawn from the other rows."
             )
 
@@ -236,7 +235,7 @@ def _partner(
     if not swaps:
         return None
 
-    if any(dataset.columns.get(column) for column in _SWAPPED.values()):
+    if any(dataset.columns.get(column) for column in SWAPPED.values()):
         return _given_partner(example, dataset, swaps)
 
     return _drawn_partner(example, dataset, rng)
@@ -246,10 +245,10 @@ def _given_partner(example: Mapping[str, Any], dataset: RawDataset, swaps: list[
     media, labels = {}, {}
     for modality in swaps:
         own_track = modality is Modality.AUDIO and "audios" not in dataset.columns
-        column = _SWAPPED[Modality.VIDEO] if own_track else _SWAPPED[modality]
+        column = SWAPPED[Modality.VIDEO] if own_track else SWAPPED[modality]
         found = dataset.media(example, modality, column)
         if len(found) != 1:
-            raise Unusable("no swapped clip", f"`{_SWAPPED[modality]}` holds {len(found)} media")
+            raise Unusable("no swapped clip", f"`{SWAPPED[modality]}` holds {len(found)} media")
 
         media[modality] = found[0]
         labels[modality] = _label(example, dataset, modality, _SWAPPED_LABELS[modality])

@@ -11,10 +11,11 @@ from ..dataset import RawDataset
 from ..evidence import find_evidence
 from ..options import LETTERS, MAX_OPTIONS, Options, letter, lettered, parse_answer, parse_options, present
 from ..registry import register_format
-from ..sample import ParsedRow, Sample, own_references, without_placeholders
+from ..sample import ParsedRow, Partner, Sample, own_references, without_placeholders
 
 
 _QUESTION = "What does this picture show?"
+SWAPPED = {Modality.VIDEO: "swapped_video", Modality.AUDIO: "swapped_audio"}  # columns, called as the perturbations
 OPTIONS = "{options}"  # in a question of a `twins` block
 _INSTRUCTIONS = {
     "letter": "Answer with the letter of the right option.",
@@ -25,7 +26,7 @@ _INSTRUCTIONS = {
 @register_format(
     "multiple_choice_twins",
     columns=("question", "choices", "answer"),
-    optional=(*MEDIA.values(), "context", "distractors", "evidence"),
+    optional=(*MEDIA.values(), *SWAPPED.values(), "context", "distractors", "evidence"),
     keys=("answer", "shuffle_options"),
 )
 def read_multiple_choice(example: Mapping[str, Any], dataset: RawDataset, rng: random.Random) -> ParsedRow:
@@ -125,8 +126,22 @@ def _read_question(
 
     right = order.index(parse_answer(answer, options))
     sample = ask_options(asked, [options.texts[index] for index in order], right, dataset.spec.answer)
+    sample = sample.changed(partner=_other_clip(example, dataset))
     media = {modality: dataset.media(example, modality) for modality in MEDIA}
     return with_media(sample, media, example, dataset)
+
+
+def _other_clip(example: Mapping[str, Any], dataset: RawDataset) -> Partner | None:
+    """The video and the audio that a row names to swap its own with; of no known class."""
+    media: dict[Modality, Any] = {}
+    for modality, column in SWAPPED.items():
+        found = dataset.media(example, modality, column)
+        if len(found) > 1:
+            raise Unusable("no swapped clip", f"`{column}` holds {len(found)} media; one is allowed")
+
+        media |= {modality: found[0]} if found else {}
+
+    return Partner(media, {}) if media else None
 
 
 def ask_options(question: str, options: Sequence[str], answer: int, how: str) -> Sample:

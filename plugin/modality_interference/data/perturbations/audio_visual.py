@@ -51,8 +51,8 @@ class ShiftedAudio(Parameters):
 def swapped(sample: Sample, rng: random.Random, context: RowContext, modality: Modality) -> Sample | None:
     """The sample with other media of a modality, as long as its own.
 
-    They are those of the sample's partner, whose class is then the target option; where the format has chosen no partner,
-    those of other rows, drawn at random.
+    They are those of the sample's partner, whose class, where it is known, is then the target option; where neither the format nor
+    the dataset has chosen partners, those of other rows, drawn at random.
     """
     own = sample.media[modality]
     if not own:
@@ -61,9 +61,9 @@ def swapped(sample: Sample, rng: random.Random, context: RowContext, modality: M
     partner = sample.partner
     if partner is not None and modality in partner.media:
         borrowed = [context.borrow(partner.media[modality], modality)] * len(own)
-        return sample.changed(media=_with(sample, modality, borrowed), target=partner.labels[modality])
+        return sample.changed(media=_with(sample, modality, borrowed), target=partner.labels.get(modality))
 
-    if formats()[context.dataset.formatting].asks_per_modality:
+    if _has_partners(context.dataset, modality):
         return None
 
     found = [context.other_row_medium(rng, modality) for _ in own]
@@ -79,8 +79,8 @@ def _with(sample: Sample, modality: Modality, references: list[str]) -> Referenc
 
 def _check(dataset: RawDataset, modality: Modality) -> None:
     name, column = f"swapped_{modality}", MEDIA[modality]
-    if formats()[dataset.formatting].asks_per_modality:
-        return  # the format chooses partners
+    if _has_partners(dataset, modality):
+        return
 
     if dataset.other_rows is None:
         raise dataset.error(
@@ -89,6 +89,11 @@ def _check(dataset: RawDataset, modality: Modality) -> None:
 
     if column not in dataset.columns:
         raise dataset.error(f"`{name}` changes {modality}, and `columns` names no `{column}`.")
+
+
+def _has_partners(dataset: RawDataset, modality: Modality) -> bool:
+    """Whether the format chooses whose media a row's are swapped with, or a column names them."""
+    return formats()[dataset.formatting].asks_per_modality or bool(dataset.columns.get(f"swapped_{modality}"))
 
 
 @register_perturbation("black_frames", changes=Modality.VIDEO, removes_evidence=True)
