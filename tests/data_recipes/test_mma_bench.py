@@ -24,6 +24,7 @@ TRAINING = {
     "mma_bench_alignment": {"swapped_audio", "swapped_video"},
     "mma_bench_twins": {"swapped_audio", "swapped_video", "silence", "black_frames", "misleading_caption"},
 }
+ABSTENTION = "None of the above"
 VIDEO, AUDIO = Modality.VIDEO.bit, Modality.AUDIO.bit
 CHANGES_VIDEO = {"swapped_video", "black_frames"}
 CHANGES_AUDIO = {"swapped_audio", "silence"}
@@ -52,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert main([*words, *(["--size", "64", "--workers", "1"] if "prepare" in words else [])]) == 0
 
     entries = info(copied)
-    for name in TRAINING:  # as the card tells
+    for name in (*TRAINING, "mma_bench_grounded"):  # as the card tells
         entries[name]["twins"]["classes"] = entries["mma_bench_train"]["twins"]["classes"]
 
     (copied / "dataset_info.json").write_text(json.dumps(entries))
@@ -90,6 +91,19 @@ def test_training_rows(folder: Path, checkpoint: Callable[[str], Path], tmp_path
     found = load(folder, checkpoint("qwen2_5_omni"), tmp_path, "dataset", list(TRAINING))
     for name, perturbations in TRAINING.items():
         check_rows(found[name], lines(folder, "train"), perturbations)
+
+
+def test_rows_without_the_asked_modality(folder: Path, checkpoint: Callable[[str], Path], tmp_path: Path):
+    keys = dict(dataset="mma_bench_grounded", cutoff_len=100_000, media_dir=None, counterfactual_weight=1.0)
+    rows = load_data(recipe(checkpoint("qwen2_5_omni"), "qwen2_omni", folder, tmp_path, **keys)).train
+    assert len(rows) == 2 * 9
+    for row in rows:
+        asked = "video" if row["relevant"] == VIDEO else "audio"
+        assert row["abstention"] == ABSTENTION == row["choices"][-1] and row["choices"][row["answer"]] in NAMES
+        (gone,) = row["counterfactuals"]
+        removed = {"video": "black_frames", "audio": "silence"}[asked]
+        assert gone["perturbation"] == f"counterfactual_{removed}"
+        assert gone[f"{asked}_references"] == ["removed:row:0"]
 
 
 def test_test_rows(folder: Path, checkpoint: Callable[[str], Path], tmp_path: Path):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,7 @@ TINY_DATASETS = {  # by the kind of the recipe's datasets
     "sums": ("openbookqa", "mmlu", "arc_challenge"),
     "both": ("llava_instruct", "textcaps", "scienceqa", "mmbench", "seedbench"),
     "clips": ("mma_bench_alignment", "mma_bench_twins", "mma_bench_test"),
+    "grounded": ("mma_bench_grounded",),
     "removed": ("mma_bench_test_removed",),
     "removed_abstention": ("mma_bench_test_removed_abstention",),
     "abstention": ("mma_bench_test_abstention",),
@@ -92,19 +94,31 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset_dir with clips."""
     removed, offered = {"drop_asked_modality": True}, {"abstention": "None of the above"}
     forms = {"removed": removed, "removed_abstention": removed | offered, "abstention": offered}
+    gone = {"counterfactuals": ["silence", "black_frames"]}
+    forms["grounded"] = offered | gone | {"perturbations": ["swapped_audio", "swapped_video"]}
     entries = {name: {"twins": {"perturbations": []} | keys} for name, keys in forms.items()}
     return write_clips(tmp_path_factory.mktemp("clips"), **entries)
 
 
+@pytest.fixture(scope="module")
+def images(datasets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset_dir with images, whose `pictures` have counterfactual rows."""
+    folder = Path(shutil.copytree(datasets, tmp_path_factory.mktemp("images"), dirs_exist_ok=True))
+    info = json.loads((folder / "dataset_info.json").read_text())
+    info["pictures"]["twins"]["counterfactuals"] = ["black_image", "random_pixels"]
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    return folder
+
+
 @pytest.fixture
 def command(
-    checkpoint: Callable[[str], Path], datasets: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    checkpoint: Callable[[str], Path], images: Path, clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Recipe], None]:
     """Puts the command line of a recipe, with what it overrides, in place of this process's; its output is `out`."""
 
     def put(recipe: Recipe) -> None:
         monkeypatch.setattr(
-            sys, "argv", words(recipe, checkpoint, clips if about_clips(recipe) else datasets, tmp_path / "out")
+            sys, "argv", words(recipe, checkpoint, clips if about_clips(recipe) else images, tmp_path / "out")
         )
 
     return put
@@ -169,6 +183,7 @@ def test_training_starts(recipe: Recipe, command: Callable[[Recipe], None], tmp_
     assert ("loss_consistency" in figures) == (keys["consistency_method"] != "none")
     assert ("loss_adversarial" in figures) == (keys["adversarial_method"] != "none")
     assert ("loss_alignment" in figures) == (keys.get("alignment_weight", 0) > 0)
+    assert ("loss_counterfactual" in figures) == (keys.get("counterfactual_weight", 0) > 0)
     saved = "adapter_model.safetensors" if keys["finetuning_type"] == "lora" else "model.safetensors"
     assert (tmp_path / "out" / saved).exists()
 
@@ -226,7 +241,7 @@ def test_names_are_unique_and_outputs_too():
     } | {
         "qwen2_5omni_lora_sft_alignment",
         "qwen2_5omni_lora_sft_interference",
-    }
+    } | {f"{model}_lora_sft_grounded" for model in ("qwen2_5vl", "qwen3vl", "qwen2_5omni")}
 
 
 @pytest.mark.parametrize("recipe", TRAINING, ids=str)
@@ -330,6 +345,21 @@ def test_the_published_tuning():
     }
     assert published.items() <= keys.items()
     assert "alignment_weight" not in keys
+
+
+@pytest.mark.parametrize("model", ["qwen2_5vl", "qwen3vl", "qwen2_5omni"])
+def test_grounded_tuning_differs_in_the_method_only(model: str):
+    """And in the learning rate, where the other recipe has the paper's."""
+    grounded, other = read(f"{model}_lora_sft_grounded"), read(f"{model}_lora_sft_interference")
+    changed = {key for key in grounded | other if grounded.get(key) != other.get(key)}
+    known = {"learning_rate", "dataset", "output_dir", "twins_per_example"}
+    assert {
+        key for key in changed if not key.startswith(("consistency_", "adversarial_", "alignment_", "counterfactual_"))
+    } <= known
+    assert grounded["counterfactual_method"] == ("abstain" if model == "qwen2_5omni" else "contrast")
+    info = json.loads((ROOT / grounded["dataset_dir"] / "dataset_info.json").read_text(encoding="utf-8"))
+    gone = [info[name]["twins"].get("counterfactuals") for name in grounded["dataset"].split(",")]
+    assert any(gone) and (model != "qwen2_5omni" or info[grounded["dataset"]]["twins"]["abstention"])
 
 
 def test_the_tuning_with_everything_differs_in_the_method_only():
