@@ -21,7 +21,9 @@ CASES = {
     "contrast with all else": dict(
         consistency_weight=0.5, adversarial_step_size=0.01, adversarial_epsilon=0.02, counterfactual_beta=1.5
     ),
-    "contrast, nothing shared": dict(adversarial_method="none", share_prefix=False, gradient_accumulation_steps=2),
+    "contrast, nothing shared": dict(
+        adversarial_method="freelb", adversarial_epsilon=0.05, share_prefix=False, gradient_accumulation_steps=2
+    ),
     "uniform": dict(adversarial_method="none", counterfactual_method="uniform", finetuning_type="lora"),
 }
 
