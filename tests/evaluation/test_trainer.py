@@ -257,6 +257,13 @@ def test_an_evaluation_in_one_line():
     metrics["test_digits_misleading_text_clean_accuracy"] = 0.5  # of the rows that have this twin
     said = said.replace("(flips", "(of its rows clean 50.0 %, flips")
     assert rates_in_words(metrics, names, "test") == said
+    for name, value in (("black_image", 0.4), ("irrelevant_image", 0.612)):
+        metrics[f"test_digits_counterfactual_{name}_unchanged_rate"] = value
+        metrics[f"test_digits_counterfactual_{name}_accuracy"] = 0.1  # no accuracy of twins
+
+    names += [("digits", "counterfactual_black_image"), ("digits", "counterfactual_irrelevant_image")]
+    said = said.replace("; plain", ", 61.2 % of answers stay under counterfactual_irrelevant_image; plain")
+    assert rates_in_words(metrics, names, "test") == said
 
 
 def same_rows(one: Path, other: Path) -> None:

@@ -2,14 +2,14 @@
 
 import pytest
 import yaml
-from helpers.diagnoses import diagnosis, result
+from helpers.diagnoses import diagnosis, rate, result
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from modality_interference.cli import main
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.report.model_card import section, update_card
-from modality_interference.results import Tuning, write_results
+from modality_interference.results import PerturbationResult, Tuning, write_results
 
 
 # as transformers' `TrainingSummary` writes it
@@ -51,6 +51,22 @@ def test_section_says_that_attention_was_changed():
     changed = diagnosis(calibration={"constant": 1.5, "tokens": "relevant", "layers": "all"})
     assert "changed for these answers: +1.5 nats on relevant media tokens, layers all." in section(changed)
     assert "changed for these answers" not in section(diagnosis())
+
+
+def test_section_says_what_is_left_without_the_evidence():
+    made = PerturbationResult(rows=80, rates={"unchanged_rate": rate(0.612), "evidence_margin": rate(0.4)})
+    plain = diagnosis()
+    pictures = plain.datasets["pictures"].model_copy(update={"counterfactuals": {"counterfactual_black_image": made}})
+    text = section(plain.model_copy(update={"datasets": {**plain.datasets, "pictures": pictures}})).replace(
+        "\xa0", " "
+    )
+    _, below = text.split("what their answers rest on was taken away")
+    lines = [line for line in below.splitlines() if line.startswith("|")]
+    assert lines[0] == "| dataset | perturbation | rows | Unchanged | Evidence margin |"
+    assert lines[2] == (
+        "| pictures | counterfactual_black_image | 80 | 61.2 % (56.2 to 66.2) | 0.40 nats (0.35 to 0.45) |"
+    )
+    assert "taken away" not in section(plain)
 
 
 def test_section_has_every_rate_with_its_interval():

@@ -284,8 +284,7 @@ class DiagnosisTrainer(TwinTrainer):
 
     def _log_rates(self, metrics: dict[str, float], prefix: str) -> None:
         step = f" after step {self.state.global_step}" if self.is_in_train else ""
-        kept, _ = parted(self._diagnosed or ())
-        names = list(dict.fromkeys((row.dataset, row.perturbation) for row in kept))
+        names = list(dict.fromkeys((row.dataset, row.perturbation) for row in self._diagnosed or ()))
         logger.info(f"Evaluation{step}: {rates_in_words(metrics, names, prefix)}.")
 
     def _write(self, scored: list[ScoredRow], attended: list[AttendedRow], eval_dataset: Any) -> None:
@@ -344,7 +343,8 @@ def metric_stem(prefix: str, dataset: str, perturbation: str, kind: str = "") ->
 def rates_in_words(metrics: Mapping[str, float], names: list[tuple[str, str]], prefix: str) -> str:
     """An evaluation in one line: of every dataset the clean accuracy and the lowest under a perturbation.
 
-    Where other rows than all have that perturbation, it says what these have when they are clean.
+    Where other rows than all have that perturbation, it says what these have when they are clean. Of counterfactual rows it says how
+    many answers stay, where the most do.
 
     Args:
         metrics: as `named_metrics` names them.
@@ -352,7 +352,13 @@ def rates_in_words(metrics: Mapping[str, float], names: list[tuple[str, str]], p
         prefix: the Trainer's.
     """
     found: dict[str, dict[str, float]] = {}
+    stay: dict[str, dict[str, float]] = {}
     for dataset, perturbation in names:
+        if is_counterfactual(perturbation):
+            unchanged = metrics.get(f"{metric_stem(prefix, dataset, perturbation)}_unchanged_rate")
+            stay.setdefault(dataset, {}).update({} if unchanged is None else {perturbation: unchanged})
+            continue
+
         accuracy = metrics.get(f"{metric_stem(prefix, dataset, perturbation)}_accuracy")
         if accuracy is not None:
             found.setdefault(dataset, {})[perturbation] = accuracy
@@ -370,6 +376,10 @@ def rates_in_words(metrics: Mapping[str, float], names: list[tuple[str, str]], p
             parts[-1] += f", worst {worst} {100 * accuracies[worst]:.1f} %" + (
                 f" ({', '.join(details)})" if details else ""
             )
+
+        if own_stay := stay.get(dataset):
+            blindest = max(own_stay, key=lambda name: own_stay[name])
+            parts[-1] += f", {100 * own_stay[blindest]:.1f} % of answers stay under {blindest}"
 
     return "; ".join(parts)
 

@@ -1,7 +1,7 @@
 """The part of a model's card about a diagnosis: a section in Markdown, and the metadata `model-index`."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -11,6 +11,7 @@ from ..errors import ModalityInterferenceError
 from ..files import read_text, write_text
 from ..modality import CLEAN
 from ..results import Diagnosis, PerturbationResult, Rate, RateName
+from .evidence import EVIDENCE_TITLES
 from .table import RATE_TITLES
 from .text import SPACE, counted, encodable, ends, figure, moment, tuned
 
@@ -111,27 +112,41 @@ def section(diagnosis: Diagnosis) -> str:
     if diagnosis.calibration is not None:
         lines += [f"Its attention was changed for these answers: {_escaped(str(diagnosis.calibration))}.", ""]
 
-    lines += [*_table(diagnosis), ""]
+    lines += [*_table(_conditions(diagnosis), RATE_TITLES), ""]
+    if gone := _counterfactuals(diagnosis):
+        lines += [_GONE, "", *_table(gone, EVIDENCE_TITLES), ""]
+
     if diagnosis.notes:
         lines += [*(f"- {_escaped(note)}" for note in diagnosis.notes), ""]
 
     return "\n".join([*lines, f"{_escaped(origin)}.", _END, ""])
 
 
-def _table(diagnosis: Diagnosis) -> Iterator[str]:
-    names = [name for name in RATE_TITLES if any(name in found.rates for _, _, found in _conditions(diagnosis))]
-    yield _line(["dataset", "perturbation", "rows", *(RATE_TITLES[name] for name in names)])
+_GONE = (
+    "And asked again after what their answers rest on was taken away. Answers should then change: the share that stays (unchanged) "
+    "should be low, the accuracy at guessing."
+)
+Condition = tuple[str, str, PerturbationResult]  # of a dataset and a label
+
+
+def _table(conditions: Sequence[Condition], titles: Mapping[RateName, str]) -> Iterator[str]:
+    names = [name for name in titles if any(name in found.rates for _, _, found in conditions)]
+    yield _line(["dataset", "perturbation", "rows", *(titles[name] for name in names)])
     yield "|".join(["", "---", "---", *["---:"] * (len(names) + 1), ""])
-    for dataset, perturbation, found in _conditions(diagnosis):
+    for dataset, perturbation, found in conditions:
         yield _line(
             [dataset, perturbation, f"{found.rows:,}", *(_cell(found.rates.get(name), name) for name in names)]
         )
 
 
-def _conditions(diagnosis: Diagnosis) -> Iterator[tuple[str, str, PerturbationResult]]:
-    for dataset, result in diagnosis.datasets.items():
-        for perturbation, found in result.perturbations.items():
-            yield dataset, perturbation, found
+def _conditions(diagnosis: Diagnosis) -> list[Condition]:
+    datasets = diagnosis.datasets.items()
+    return [(dataset, label, found) for dataset, result in datasets for label, found in result.perturbations.items()]
+
+
+def _counterfactuals(diagnosis: Diagnosis) -> list[Condition]:
+    datasets = diagnosis.datasets.items()
+    return [(dataset, label, found) for dataset, result in datasets for label, found in result.counterfactuals.items()]
 
 
 def _cell(rate: Rate | None, name: RateName) -> str:
