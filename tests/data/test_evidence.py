@@ -102,6 +102,14 @@ class TestFinding:
         with pytest.raises(Unusable, match="a text or a list of texts, found 7"):
             find_evidence(user("7"), 7)
 
+    @pytest.mark.parametrize(
+        ("value", "found"),
+        [(["a"] * 101, "101 texts"), ("a", "101 places of the prompt"), ("a" * 200_001, "200,001 characters")],
+    )
+    def test_too_much(self, value: object, found: str):
+        with pytest.raises(Unusable, match=found):
+            find_evidence(user("a " * 101), value)
+
 
 class TestRemoved:
     @pytest.mark.parametrize(
@@ -299,7 +307,9 @@ class TestNumbers:
         row |= {"choices": ["2", "3"], "answer": "2"}
         assert made(["changed_numbers"], row) and not made(["changed_numbers"], row | changes)
 
-    def test_where_no_number_is_left(self):
+    def test_where_no_number_is_left_or_too_many_are_there(self):
+        many = [" ".join(map(str, range(10_000, 10_000 + count))) for count in (1000, 1001)]
+        assert [with_other_numbers([text], (), random.Random(0)) is None for text in many] == [False, True]
         assert with_other_numbers(["5"], set("23456789"), random.Random(0)) is None
 
 

@@ -206,6 +206,42 @@ def test_bad_clips_are_dropped_and_counted(checkpoint, tmp_path, warnings):
         assert problem.message.startswith(f"dataset `clips`: {kind}: ")
 
 
+def test_counterfactuals_of_order_time_and_text_in_one_diagnosis(checkpoint, tmp_path, warnings):
+    """A clip that stands still, and sound that is too short, lose these rows alone, as `check` says beforehand."""
+    folder = tmp_path / "data"
+    write_clip(folder / "moving.mp4", "bell", "bell", seconds=3, fps=4)
+    write_clip(folder / "still.mp4", "bell", "bell", seconds=1, fps=4, times=[0.0])
+    rows = [
+        {"question": f"It rings {number} times. How often?", "evidence": f"It rings {number} times.", "clip": name}
+        | {"choices": ["3", "5"], "answer": str(number)}
+        for number, name in ((3, "moving.mp4"), (5, "moving.mp4"), (3, "still.mp4"))
+    ]
+    clip = ["shuffled_frames", "frozen_frames", "shifted_audio"]
+    text = ["removed_sentence", "swapped_sentence", "changed_numbers"]
+    entry = {
+        "file_name": "rings.jsonl",
+        "formatting": "multiple_choice_twins",
+        "columns": {key: key for key in ("question", "choices", "answer", "evidence")}
+        | {"videos": "clip", "audios": "clip"},
+        "twins": {"relevant": ["text", "video", "audio"], "answer": "text", "counterfactuals": clip + text},
+    }
+    (folder / "rings.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "dataset_info.json").write_text(json.dumps({"rings": entry}))
+    results = diagnose(checkpoint("qwen2_5_omni"), folder, tmp_path / "out", eval_dataset="rings")
+    lines = (tmp_path / "out" / "interference_counterfactuals.jsonl").read_text().splitlines()
+    found = [(row["row"], row["perturbation"].removeprefix("counterfactual_")) for row in map(json.loads, lines)]
+    assert sorted(found) == sorted(
+        [(row, name) for row in (0, 1) for name in clip + text] + [(2, name) for name in text]
+    )
+    for name in clip + text:
+        assert 0 <= results[f"eval_rings_counterfactual_{name}_unchanged_rate"] <= 1
+
+    (said,) = [line for line in warnings if "dropped" in line]
+    assert all(f"1 x counterfactual_{name} row, video that stands still (first: row 2:" in said for name in clip[:2])
+    assert "1 x counterfactual_shifted_audio row, audio too short to shift (first: row 2:" in said
+    assert check_dataset_folder(folder, 3).notes["rings"][1] == said
+
+
 ODD = [
     {"fps": 1},
     {"times": [0, 0.1, 0.5, 0.6, 1.4, 1.9]},

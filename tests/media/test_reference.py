@@ -113,7 +113,7 @@ def test_edits_of_videos_and_audio():
     assert find_medium("frozen:50:row:1", ["a", "b"], []) == UnreadMedium("b", edit=edit)
     assert fitted_reference("extra:0", "frozen:50:row:1") == "extra:0:row:1"
     assert removed_reference("frozen:50:row:1") == "removed:row:1" and not is_removed("frozen:50:row:1")
-    with pytest.raises(ModalityInterferenceError, match="can be edited, and once"):
+    with pytest.raises(ModalityInterferenceError, match="a medium can be edited once"):
         edited_reference("frozen:50:row:1", edit)
 
     with pytest.raises(ModalityInterferenceError, match="only videos and audio can be removed or edited"):

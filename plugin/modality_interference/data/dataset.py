@@ -111,7 +111,8 @@ class RawDataset:
 
     def other_sample(self, index: int) -> Sample | None:
         """Row `index` of `other_rows`, without its media; None where it cannot be used."""
-        media = [self.columns[column] for column in MEDIA.values() if self.columns.get(column)]
+        named = [self.columns[column] for column in MEDIA.values() if self.columns.get(column)]
+        media = list(dict.fromkeys(named))  # one column may hold clips for sight and for sound
         if self._texts is None:
             selects = media and hasattr(self.other_rows, "remove_columns")
             self._texts = self.other_rows.remove_columns(media) if selects else self.other_rows

@@ -9,6 +9,8 @@ from .options import lettered, options_at
 from .sample import Sample, Span, without_placeholders
 
 
+MAX_TEXTS, MAX_PLACES = 100, 100  # of a row: each place takes time that grows with the prompt
+MAX_CHARACTERS = 200_000  # of a row's evidence: about a second to look for
 _SENTENCE_END = re.compile(r"[.!?;。！？；]+")
 
 
@@ -28,8 +30,15 @@ def find_evidence(sample: Sample, value: object) -> tuple[Span, ...]:
     Raises:
         Unusable: `evidence not understood`, or `evidence not in the prompt`.
     """
-    spans: list[Span] = []
-    for item in value if isinstance(value, (list, tuple)) else [value]:
+    items, spans = value if isinstance(value, (list, tuple)) else [value], list[Span]()
+    if len(items) > MAX_TEXTS:
+        raise Unusable("evidence not understood", f"{len(items):,} texts; at most {MAX_TEXTS} are allowed")
+
+    characters = sum(len(item) for item in items if isinstance(item, str))
+    if characters > MAX_CHARACTERS:
+        raise Unusable("evidence not understood", f"{characters:,} characters; at most {MAX_CHARACTERS:,} are allowed")
+
+    for item in items:
         if item is not None and not isinstance(item, str):
             raise Unusable("evidence not understood", f"evidence is a text or a list of texts, found {shown(item)}")
 
@@ -42,6 +51,12 @@ def find_evidence(sample: Sample, value: object) -> tuple[Span, ...]:
             )
 
         spans += found
+
+    if len(spans) > MAX_PLACES:
+        raise Unusable(
+            "evidence not understood",
+            f"it stands at {len(spans):,} places of the prompt; at most {MAX_PLACES} are allowed: name a longer part",
+        )
 
     return _merged(spans)
 

@@ -283,13 +283,7 @@ def removed_reference(text: str) -> str:
     Raises:
         ModalityInterferenceError: the reference names no medium of a row.
     """
-    reference = parse(text)
-    if not isinstance(reference, StoredReference):
-        raise ModalityInterferenceError(
-            f"media reference `{text}`: only a row's own or borrowed media can be removed."
-        )
-
-    return str(replace(reference, removed=True, edit=None))
+    return str(replace(_clip(text, "can be removed"), removed=True, edit=None))
 
 
 def edited_reference(text: str, edit: ClipEdit) -> str | None:
@@ -300,13 +294,11 @@ def edited_reference(text: str, edit: ClipEdit) -> str | None:
         edit: what is done with it.
 
     Raises:
-        ModalityInterferenceError: it names no video or audio of a row.
+        ModalityInterferenceError: it names no video or audio of a row, or one that is edited already.
     """
-    reference = parse(text)
-    if not isinstance(reference, StoredReference) or reference.edit is not None:
-        raise ModalityInterferenceError(
-            f"media reference `{text}`: only a row's own or borrowed media can be edited, and once."
-        )
+    reference = _clip(text, "can be edited")
+    if reference.edit is not None:
+        raise ModalityInterferenceError(f"media reference `{text}`: a medium can be edited once.")
 
     return None if reference.removed else str(replace(reference, edit=edit))
 
@@ -321,14 +313,16 @@ def fitted_reference(text: str, own: str) -> str:
     Raises:
         ModalityInterferenceError: one of them names no medium of a row.
     """
-    references = [parse(reference) for reference in (text, own)]
-    if not all(isinstance(reference, StoredReference) for reference in references):
-        raise ModalityInterferenceError(
-            f"media references `{text}` and `{own}`: only a row's own or borrowed media have a length."
-        )
-
-    medium, like = cast(list[StoredReference], references)
+    medium, like = (_clip(reference, "have a length") for reference in (text, own))
     return str(replace(medium, like=replace(like, removed=False, like=None, edit=None)))
+
+
+def _clip(text: str, what: str) -> StoredReference:
+    reference = parse(text)
+    if not isinstance(reference, StoredReference):
+        raise ModalityInterferenceError(f"media reference `{text}`: only a row's own or borrowed media {what}.")
+
+    return reference
 
 
 def is_removed(text: str) -> bool:

@@ -12,6 +12,7 @@ from ..registry import Parameters, register_perturbation
 from ..sample import Sample
 
 
+MAX_NUMBERS = 1000  # that differ, of a row
 TRIES = 64  # draws of a number until one has another value than those that may not stand there
 _CLASSES = (  # of numbers in words, of which one becomes another; "one" is often no number: "one of them"
     dict(zip(range(2, 10), "two three four five six seven eight nine".split())),
@@ -75,14 +76,19 @@ def with_other_numbers(texts: Sequence[str], avoid: Collection[str], rng: random
         rng: draws the numbers.
 
     Returns:
-        The texts; None where a number can become no other.
+        The texts; None where a number can become no other, or where there are more than `MAX_NUMBERS`.
     """
     table: dict[str, str] = {}
+    taken: set[str] = set()
 
     def other(match: re.Match[str]) -> str:
         old = match["digits"] or str(_VALUES[match["word"].lower()])
         if old not in table:
-            table[old] = _other(old, avoid, table.values(), rng)
+            if len(table) == MAX_NUMBERS:
+                raise LookupError(old)
+
+            table[old] = _other(old, avoid, taken, rng)
+            taken.add(table[old])
 
         return _spelled(int(table[old]), match["word"]) if match["word"] else table[old]
 
