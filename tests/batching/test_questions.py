@@ -118,6 +118,7 @@ def test_what_a_training_asks_of_counterfactual_rows():
         (("cat", "none"), 0, "none", 2, {"contrast": [], "uniform": [0, 1], "abstain": [1]}),
         (("cat", "none"), 1, "none", 2, {"contrast": None, "uniform": None, "abstain": [1]}),
         (("cat", "none"), 0, "none", 0, {"contrast": [], "uniform": None, "abstain": None}),  # answered freely
+        (("cat", "none"), 1, "none", 0, {"contrast": None, "uniform": None, "abstain": None}),  # stays right, too
         ((), None, None, 0, {"contrast": [], "uniform": None, "abstain": None}),
         (("cat",), 0, None, 1, {"contrast": [], "uniform": None, "abstain": None}),
     ],

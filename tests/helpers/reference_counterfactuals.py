@@ -51,14 +51,14 @@ class Gone:
             )
             for own in ids
         ]  # fmt: skip
-        offered = example["abstention"] in example["choices"] and self.options
+        offered = example["abstention"] in example["choices"]
         self.abstention = example["choices"].index(example["abstention"]) if offered else None
         self.right = right
 
     def applies(self, method: str) -> bool:
         """Whether the method gives the row a term."""
         if method == "abstain":
-            return self.abstention is not None
+            return self.abstention is not None and bool(self.options)
 
         stays_right = self.abstention is not None and self.abstention == self.right
         return not stays_right and (method == "contrast" or bool(self.options))

@@ -114,10 +114,10 @@ def options_read(example: TokenizedExample, method: str) -> Sequence[int] | None
 
     Where the right answer is to abstain, it stays right without the evidence: `contrast` and `uniform` leave it alone.
     """
-    offered = example.abstention in example.choices and len(example.option_ids) > 0
+    offered = example.abstention in example.choices
     abstention = example.choices.index(str(example.abstention)) if offered else None
     if method == "abstain":
-        return None if abstention is None else [abstention]
+        return None if abstention is None or not example.option_ids else [abstention]
 
     if abstention is not None and abstention == example.answer:
         return None

@@ -60,7 +60,7 @@ class TwinsSpec(BaseModel):
         perturbations: what makes the twins: names or objects, or `standard` for a set that fits the rows; empty for rows that only
             bring `relevant` (for the adversarial attack).
         counterfactuals: perturbations of a relevant modality that take away what the answer rests on. The answer is not to be
-            kept then, so such rows are no twins: the diagnosis alone uses them.
+            kept then, so such rows are no twins: the diagnosis uses them, and trainings that ask for it.
         answer: what the model shall answer: an option's letter or its text.
         shuffle_options: whether the options come in an order drawn for each row, for data that always puts the right one first.
         classes: the class names, where the label column has no ClassLabel feature.
