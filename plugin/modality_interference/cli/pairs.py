@@ -93,6 +93,10 @@ def run(
     for reason in reasons:
         say(printable(f"  left out: {reason}"), "bad")
 
+    read = dict.fromkeys(
+        str(place) for item in chosen for place in (item.source.folder, item.source.media_dir) if place
+    )
+    say(printable(f"Rows and media were read from {', '.join(read)}."))
     say(
         printable(
             f"The pairs: {output.resolve()}. Train on them with `stage: dpo`, `dataset_dir: {output}`, `dataset: {name}`."

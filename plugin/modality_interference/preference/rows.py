@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from ..data.options import letters
 from ..data.records import TwinRecord, Variant
-from ..data.sample import Message
+from ..data.sample import Message, without_placeholders
 from ..dataset_dir.rows import Example
 from ..errors import Unusable
 from ..modality import CLEAN, MEDIA, Modality, from_bits
+from ..results import ScoredRow
 from ..suite.media_files import MediaFile, media_file
 from .choice import Kind, Wanted
 
@@ -97,9 +98,16 @@ def pair_of(example: Example, wanted: Wanted, abstention: str) -> Pair:
     right = example.aligned["_response"][0]["content"]
     withheld = abstention if record.abstention is None else _worded(record.abstention, record, right)
     chosen = withheld if wanted.kind == "invented" else right
-    rejected = _worded(scored.answer or "", record, right)
+    rejected = _rejected(scored, record, right)
     if rejected.strip() == chosen.strip():
         raise Unusable("answer that is the one to prefer")
+
+    if not rejected.strip():
+        raise Unusable("answer without words")
+
+    # LLaMA-Factory takes it for a medium that the pair does not have, and ends the training
+    if any(without_placeholders(text) != text for text in (chosen, rejected, withheld)):
+        raise Unusable("media token in an answer")
 
     return Pair(
         kind=wanted.kind,
@@ -112,6 +120,23 @@ def pair_of(example: Example, wanted: Wanted, abstention: str) -> Pair:
         withheld=withheld,
         clean=_clean_row(example, record) if wanted.kind == "misled" else None,
     )
+
+
+def _rejected(scored: ScoredRow, record: TwinRecord, right: str) -> str:
+    """The answer to reject, as the row's own is written.
+
+    Raises:
+        Unusable: nobody knows what the model would answer.
+    """
+    answer = scored.answer or ""
+    if answer in record.choices or scored.response is not None or scored.correct:
+        return _worded(answer, record, right)
+
+    # by likelihood, a wrong free answer is the most likely token behind each token of the right one: no text of the model's
+    if scored.misled and scored.target is not None:
+        return scored.target
+
+    raise Unusable("free answer that was scored by likelihood")
 
 
 def _clean_row(example: Example, record: TwinRecord) -> CleanRow:
