@@ -10,7 +10,7 @@ from ..data.standard import STANDARD
 from ..dataset_dir.info import INFO_FILE
 from ..files import write_bytes, write_text
 from ..modality import MEDIA
-from .rows import CleanRow, Pair, Question
+from .rows import CleanRow, Pair, PairPrompt
 
 
 MEDIA_FOLDER = "media"
@@ -52,7 +52,7 @@ class PairsFolder:
             row = self._question(pair.clean.question) | _answers(pair) | _for_twins(pair, pair.clean) | _origin(pair)
             self._clean[pair.dataset, pair.row] = row
 
-    def _question(self, question: Question) -> dict[str, Any]:
+    def _question(self, question: PairPrompt) -> dict[str, Any]:
         """The columns of what is asked, its media written."""
         for files in question.media.values():
             for file in files:

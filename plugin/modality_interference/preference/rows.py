@@ -15,7 +15,7 @@ from .choice import Kind, Wanted
 
 
 @dataclass(frozen=True)
-class Question:
+class PairPrompt:
     """What is asked.
 
     Attributes:
@@ -42,7 +42,7 @@ class CleanRow:
         answer: the text of the right option; None where the answer is free.
     """
 
-    question: Question
+    question: PairPrompt
     relevant: tuple[Modality, ...]
     choices: tuple[str, ...]
     answer: str | None
@@ -68,7 +68,7 @@ class Pair:
     dataset: str
     row: int
     perturbation: str
-    question: Question
+    question: PairPrompt
     chosen: str
     rejected: str
     withheld: str
@@ -148,8 +148,8 @@ def _clean_row(example: Example, record: TwinRecord) -> CleanRow:
     )
 
 
-def _question(example: Example, variant: Variant) -> Question:
-    return Question(
+def _question(example: Example, variant: Variant) -> PairPrompt:
+    return PairPrompt(
         system=variant.system or "",
         tools=example.aligned.get("_tools") or "",
         prompt=[{"role": turn["role"], "content": turn["content"]} for turn in variant.prompt],
