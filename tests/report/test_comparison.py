@@ -18,16 +18,9 @@ from statsmodels.stats.contingency_tables import mcnemar
 
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.evaluation.statistics import UnitSums, difference_p, mean_difference_p
+from modality_interference.report.compared import ComparedCondition, Difference, RunRates
 from modality_interference.report.comparison import compare_runs
-from modality_interference.report.differences import (
-    ComparedCondition,
-    Difference,
-    RunRates,
-    differences,
-    headlines,
-    judged_together,
-    pair,
-)
+from modality_interference.report.differences import differences, headlines, judged_together, pair
 from modality_interference.report.table import tidy_table
 from modality_interference.results import Diagnosis, ScoredRow, write_results
 

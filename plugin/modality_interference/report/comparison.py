@@ -8,7 +8,8 @@ import pandas as pd
 from ..errors import ModalityInterferenceError
 from ..files import write_bytes, write_text
 from ..results import Diagnosis, RateName
-from .differences import ComparedCondition, Comparison, Run, RunRates, differences, headlines, judged_together, pair
+from .compared import ComparedCondition, Comparison, Run, RunRates
+from .differences import differences, headlines, judged_together, pair
 from .evidence import ALL_COUNTERFACTUALS, ALL_TWINS, AXES, EVIDENCE_TITLES, JUDGED, axes_table, evidence_table
 from .plots.attention import COMPARED_FILE, contrast_plots
 from .plots.comparison import comparison_plots

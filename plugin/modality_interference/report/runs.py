@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..errors import ModalityInterferenceError
 from ..results import COUNTERFACTUALS_FILE, Diagnosis, ScoredRow, read_diagnosis, read_rows
-from .differences import Run
+from .compared import Run
 from .text import described, encodable, tuned
 
 

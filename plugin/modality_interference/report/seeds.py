@@ -16,8 +16,9 @@ from ..errors import ModalityInterferenceError
 from ..evaluation.statistics import CONFIDENCE
 from ..modality import CLEAN
 from ..results import Estimate, RateName, bounds
+from .compared import ComparedCondition, Comparison, Difference, Headline, Run, RunRates
 from .comparison import write_comparison
-from .differences import ComparedCondition, Comparison, Difference, Headline, Run, RunRates, judged_together
+from .differences import judged_together
 from .evidence import AXES, JUDGED, axes_table, evidence_table
 from .plots.comparison import comparison_plots
 from .plots.grounding import compared_grounding_plot

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from ..modality import CLEAN
 from ..results import RateName
-from .differences import ComparedCondition, Comparison, Difference
+from .compared import ComparedCondition, Comparison, Difference
 from .table import AS_RECORDED, RATE_TITLES
 from .text import bits, change, ends, interval, joined, percent
 

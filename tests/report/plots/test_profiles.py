@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from PIL import Image
 
 from modality_interference.evaluation.rates import dataset_results
+from modality_interference.report.compared import ComparedCondition
 from modality_interference.report.comparison import compare_runs
-from modality_interference.report.differences import ComparedCondition
 from modality_interference.report.page import write_report
 from modality_interference.report.plots.curves import draw_curves
 from modality_interference.report.plots.profiles import profiles

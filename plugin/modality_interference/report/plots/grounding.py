@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ...results import Diagnosis, Grounding, Rate, RateName
-from ..differences import ComparedCondition
+from ..compared import ComparedCondition
 from ..theme import MUTED, PAGE, Plot, add_legend, backdrop, label, line_style, make_plot
 
 
