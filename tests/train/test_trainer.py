@@ -229,17 +229,23 @@ def test_a_step_without_a_readable_example_changes_nothing(checkpoint, tmp_path,
     assert all(torch.equal(end[name], start[name]) for name in start)
 
 
-def test_counterfactual_rows_change_nothing_of_a_training(checkpoint, tmp_path, caplog):
-    """The same losses to the last bit; the log says that the rows are left out."""
+def test_counterfactual_rows_change_nothing_of_a_training(checkpoint, tmp_path):
+    """The same losses to the last bit where the rows are left out; with a loss on them of no weight, up to rounding."""
     folder, losses = write_datasets(tmp_path / "data"), []
-    for name, block in (("plain", {}), ("with", {"counterfactuals": ["black_image", "irrelevant_image"]})):
+    gone = {"counterfactuals": ["black_image", "irrelevant_image"]}
+    for name, block, weight in (("plain", {}, 0.0), ("with", gone, 0.0), ("tiny", gone, 1e-30)):
         info = json.loads((folder / "dataset_info.json").read_text())
         info["pictures"]["twins"] |= block
         (folder / "dataset_info.json").write_text(json.dumps(info))
-        keys = recipe(checkpoint(FAMILY), TEMPLATE, folder, tmp_path / name, dataset="pictures,sums", max_steps=3)
-        run_exp(keys)
+        keys = dict(dataset="pictures,sums", max_steps=3, counterfactual_weight=weight)
+        run_exp(recipe(checkpoint(FAMILY), TEMPLATE, folder, tmp_path / name, **keys))
         state = json.loads((tmp_path / name / "trainer_state.json").read_text())["log_history"]
         timed = ("train_runtime", "train_samples_per_second", "train_steps_per_second")
         losses.append([{key: value for key, value in entry.items() if key not in timed} for entry in state])
 
     assert losses[0] == losses[1] and len(losses[0]) >= 3
+    for expected, found in zip(losses[0][:3], losses[2], strict=False):
+        assert set(found) - set(expected) <= {LOSS_COUNTERFACTUAL, EVIDENCE_MARGIN}
+        assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+    assert any(LOSS_COUNTERFACTUAL in entry for entry in losses[2])
