@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers.av_data import write_clips
 from helpers.loading import load_data
-from helpers.runs import recipe
+from helpers.runs import recipe, write_datasets
 from helpers.tiny_models import FAMILIES, build
 from llamafactory.data import SFTDataCollatorWith4DAttentionMask
 from llamafactory.train.tuner import run_exp
@@ -137,6 +137,20 @@ def test_under_lora(probed, checkpoint, datasets, tmp_path):
     """A fresh adapter changes nothing."""
     again = profile_of(checkpoint(FAMILY), datasets, tmp_path, finetuning_type="lora")
     assert np.array(again.conditions[0].heads) == pytest.approx(np.array(probed[1].conditions[0].heads), abs=3e-5)
+
+
+def test_counterfactual_rows_are_left_out_and_the_page_says_so(checkpoint, tmp_path):
+    folder = write_datasets(tmp_path / "data", rows=2)
+    info = json.loads((folder / "dataset_info.json").read_text())
+    info["pictures"]["twins"]["counterfactuals"] = ["black_image"]
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    found = profile_of(checkpoint(FAMILY), folder, tmp_path / "run", eval_dataset="pictures")
+    assert {one.perturbation for one in found.conditions} == {"clean", "misleading_text", "unrelated_text"}
+    diagnosis = read_diagnosis(tmp_path / "run")
+    assert "counterfactual_black_image" in diagnosis.datasets["pictures"].counterfactuals
+    note = "that of counterfactual rows is not recorded."
+    assert sum(note in one for one in diagnosis.notes) == 1
+    assert note in (tmp_path / "run" / "interference.html").read_text()
 
 
 def test_without_the_key_nothing_is_probed(checkpoint, datasets, tmp_path):

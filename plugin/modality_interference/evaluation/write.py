@@ -32,6 +32,7 @@ from .statistics import FEW_UNITS, RESAMPLES
 if TYPE_CHECKING:
     from ..batching.collator import TwinCollator
 
+_UNATTENDED = "Attention is that of clean rows and twins; that of counterfactual rows is not recorded."
 _SHOWN = 12  # unparsable answers on the page
 _PACKAGES = ("llamafactory-modality-interference", "llamafactory", "transformers", "torch", "peft", "datasets")
 
@@ -81,7 +82,7 @@ def write_diagnosis(
         results,
         metadata,
         step,
-        notes=_unread(rows, datasets),
+        notes=[*_unread(rows, datasets), *([_UNATTENDED] if attended and counterfactuals else [])],
         gallery=gallery.flips(rows, datasets),
         unmoved=gallery.unmoved(counterfactuals, rows, datasets),
         attention=attention_profile(attended, metadata.seed),
