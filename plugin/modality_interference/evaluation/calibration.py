@@ -45,31 +45,20 @@ class SureAnswers:
         """(rows,) the bin of each row: the m-th is for confidences above (m - 1) / 15 and at most m / 15."""
         return np.searchsorted(_EDGES[1:-1], self.confidences)
 
-    @cached_property
     def counts(self) -> Array:
         """(units,) rows of each unit."""
         return np.bincount(self.units, minlength=self.number).astype(np.float64)
 
-    @cached_property
     def gaps(self) -> Array:
-        """(units, bins) sums of `right - confidence`."""
-        found = np.zeros((self.number, BINS))
-        np.add.at(found, (self.units, self.bins), self.right - self.confidences)
-        return found
+        """(units, bins) sums of `right - confidence`; large, so that nobody keeps them."""
+        places = self.units * BINS + self.bins
+        sums = np.bincount(places, self.right - self.confidences, self.number * BINS)
+        return sums.astype(np.float64).reshape(self.number, BINS)
 
     @property
     def error(self) -> float:
         """The ECE: the mean over rows of their bin's |accuracy - confidence|."""
-        return float(np.abs(self.gaps.sum(axis=0)).sum() / len(self.confidences))
-
-    def errors(self, drawn: Array) -> Array:
-        """(resamples,) the ECE of each resample; nan where it holds no row.
-
-        Args:
-            drawn: (resamples, units) how often each unit counts.
-        """
-        with np.errstate(invalid="ignore"):
-            return np.abs(drawn @ self.gaps).sum(axis=1) / (drawn @ self.counts)
+        return float(np.abs(np.bincount(self.bins, self.right - self.confidences)).sum() / len(self.confidences))
 
     def errors_by_chance(self, rng: np.random.Generator) -> Array:
         """(simulations,) the ECEs of a calibrated model that is as sure: its answers are right as often as it says.
@@ -85,6 +74,18 @@ class SureAnswers:
             found.append(np.abs(np.add.reduceat(right - ordered, starts, axis=1)).sum(axis=1) / len(ordered))
 
         return np.concatenate(found)
+
+
+def _errors(drawn: Array, counts: Array, gaps: Array) -> Array:
+    """(resamples,) the ECE of each resample; nan where it holds no row.
+
+    Args:
+        drawn: (resamples, units) how often each unit counts.
+        counts: of `SureAnswers`.
+        gaps: likewise.
+    """
+    with np.errstate(invalid="ignore"):
+        return np.abs(drawn @ gaps).sum(axis=1) / (drawn @ counts)
 
 
 def calibration_errors(samples: Sequence[SureAnswers], seed: int) -> list[tuple[Interval, Reliability]]:
@@ -112,11 +113,12 @@ def calibration_errors(samples: Sequence[SureAnswers], seed: int) -> list[tuple[
 def _resampled(samples: Sequence[SureAnswers], seed: int) -> list[Array]:
     """The ECEs of each sample in all resamples."""
     units = samples[0].number
+    sums = [(one.counts(), one.gaps()) for one in samples]
     rng = np.random.default_rng(abs(seed))
     parts = []
     for number in chunks(units):
         drawn = resample(rng, number, units)
-        parts.append([one.errors(drawn) for one in samples])
+        parts.append([_errors(drawn, *own) for own in sums])
 
     return [np.concatenate(columns) for columns in zip(*parts)]
 
@@ -158,13 +160,13 @@ def calibration_difference(reference: SureAnswers, other: SureAnswers, seed: int
         seed: of resamples and swaps; one out of a file may be negative.
     """
     units, rows = reference.number, len(reference.confidences)
-    ours, theirs = reference.gaps.sum(axis=0), other.gaps.sum(axis=0)
-    change = other.gaps - reference.gaps
+    counts, before, after = reference.counts(), reference.gaps(), other.gaps()
+    ours, theirs, change = before.sum(axis=0), after.sum(axis=0), after - before
     rng = np.random.default_rng(abs(seed))
     resampled, swapped = [], []
     for number in chunks(units):
         drawn = resample(rng, number, units)
-        resampled.append(other.errors(drawn) - reference.errors(drawn))
+        resampled.append(_errors(drawn, counts, after) - _errors(drawn, counts, before))
         moved = rng.integers(2, size=(number, units)) @ change
         swapped.append(np.abs(theirs - moved).sum(axis=1) - np.abs(ours + moved).sum(axis=1))
 
