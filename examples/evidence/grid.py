@@ -3,31 +3,18 @@
 All are tuned for the same number of optimizer steps on the same rows. `reduced` are those of the short run.
 """
 
-from dataclasses import dataclass, field
+import sys
+from pathlib import Path
 
 from families import CURVE, GROUNDED
 
 
-BASE = "base"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from shared.study import BASE, Cell, Keys  # noqa: E402
+
+
 KINDS = ("image", "text", "both")
-Keys = dict[str, str | int | float]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One way to tune the base.
-
-    Attributes:
-        name: of its folder, and in the results.
-        title: as the table calls it.
-        keys: of the recipe.
-        reduced: whether the short run has it.
-    """
-
-    name: str
-    title: str
-    keys: Keys = field(default_factory=dict)
-    reduced: bool = True
 
 
 def _plain() -> Keys:

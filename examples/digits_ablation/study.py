@@ -1,0 +1,120 @@
+"""Run the ablation on the digits demo's model: every part of the method, at the same steps and at the same compute, over seeds.
+
+`make ablation` runs the reduced grid with one seed, `make ablation ARGS=--full` all cells with five seeds.
+Data and base are the demo's (`examples/digits`), made anew for every seed; the diagnosis has more held-out texts.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+
+HERE = Path(__file__).resolve().parent
+DIGITS = HERE.parent / "digits"
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "evidence")]
+
+from families import COUNTERFACTUALS, HELD_OUT  # noqa: E402
+from shared.steps import ROOT  # noqa: E402
+from shared.study import BASE, Cell, Keys, Seed, Study, run_study  # noqa: E402
+
+
+STEPS = 600
+# What a step costs in decoder passes of a row (docs/performance.md): a device batch has 14 clean rows, 10 twins and 13 rows
+# that an attack can change. So many passes are a step of plain tuning, of one with twins, and of PGD with K = 1 and 2.
+PASSES = {"plain": 3 * 14, "twins": 3 * 24, "pgd1": 3 * 24 + 5 * 13, "pgd2": 3 * 24 + 7 * 13}
+
+
+def _equal(passes: str) -> int:
+    """How many steps cost what `STEPS` of PGD with K = 2 do."""
+    return round(STEPS * PASSES["pgd2"] / PASSES[passes])
+
+
+def _plugin(consistency: str = "none", attack: str = "none", **keys: str | int | float) -> Keys:
+    return {
+        "plugin": "modality_interference",
+        "dataset": "digits_image,digits_text,digits_both",
+        "batch_mix": "image=3,text=2,both=9",
+        "consistency_method": consistency,
+        "adversarial_method": attack,
+        **keys,
+    }
+
+
+CELLS = (
+    Cell(BASE, "base"),
+    Cell("plain", "plain tuning"),
+    Cell("augmentation", "twins", _plugin()),
+    Cell("js", "twins + JS", _plugin("js")),
+    Cell("kl", "twins + KL", _plugin("kl"), reduced=False),
+    Cell(
+        "attack_only",
+        "PGD, no twins",
+        _plugin("js", "pgd", dataset="digits_image_clean,digits_text_clean,digits_both"),
+    ),
+    Cell("js_gaussian", "twins + JS + gaussian", _plugin("js", "gaussian"), reduced=False),
+    Cell("js_fgsm", "twins + JS + FGSM", _plugin("js", "fgsm"), reduced=False),
+    Cell("js_pgd1", "twins + JS + PGD (K=1)", _plugin("js", "pgd", adversarial_steps=1)),
+    Cell("js_pgd2", "twins + JS + PGD (K=2)", _plugin("js", "pgd", adversarial_steps=2)),
+    *(
+        Cell(
+            f"js_pgd2_{name}",
+            f"twins + JS + PGD (K=2, epsilon {epsilon})",
+            _plugin("js", "pgd", adversarial_steps=2, adversarial_epsilon=epsilon),
+            reduced=False,
+        )
+        for name, epsilon in (("medium", 0.01), ("wide", 0.1))
+    ),
+    Cell("js_freelb", "twins + JS + FreeLB", _plugin("js", "freelb", adversarial_steps=2), reduced=False),
+    Cell("plain_equal", "plain tuning, equal compute", {"max_steps": _equal("plain")}, reduced=False),
+    Cell("augmentation_equal", "twins, equal compute", _plugin(max_steps=_equal("twins")), reduced=False),
+    Cell("js_equal", "twins + JS, equal compute", _plugin("js", max_steps=_equal("twins"))),
+    Cell(
+        "js_pgd1_equal",
+        "twins + JS + PGD (K=1), equal compute",
+        _plugin("js", "pgd", adversarial_steps=1, max_steps=_equal("pgd1")),
+        reduced=False,
+    ),
+)
+
+
+def build_base(seed: Seed, threads: int) -> None:
+    """Data and base of a seed, as far as they are not there."""
+    info = seed.data / "dataset_info.json"
+    if not info.exists():
+        seed.python("data", DIGITS / "make_data.py", "--output", str(seed.data), threads=threads)
+        entries = more_tests(json.loads(info.read_text(encoding="utf-8")))
+        info.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
+
+    random = seed.work / "random"
+    if not (random / "config.json").exists():
+        words = ("--data", str(seed.data), "--output", str(random))
+        seed.python("random", DIGITS / "build_base.py", *words, threads=threads)
+
+    if not (seed.work / BASE / "train_results.json").exists():
+        keys = seed.keys(seed.work / BASE) | {"model_name_or_path": str(random.relative_to(ROOT))}
+        seed.train(BASE, DIGITS / "pretrain.yaml", keys, threads)
+
+
+def more_tests(info: dict) -> dict:
+    """The demo's entries, with held-out texts and rows without their image in the diagnosis, and rows without twins.
+
+    Args:
+        info: the demo's `dataset_info.json`.
+    """
+    texts = [{"name": "misleading_text", "families": [family]} for family in HELD_OUT]
+    block = info["digits_image_test"]["twins"]
+    block["perturbations"] += [*texts, {"name": "misleading_text", "positions": ["after"]}]
+    black, other = COUNTERFACTUALS
+    block["counterfactuals"] = [black, {"name": other, "pool": "images/test"}]
+    info["digits_text_test"]["twins"]["perturbations"].append({"name": "typographic_image", "size": [32, 32]})
+    for kind in ("image", "text"):
+        entry = info[f"digits_{kind}"]
+        info[f"digits_{kind}_clean"] = entry | {"twins": entry["twins"] | {"perturbations": []}}
+
+    return info
+
+
+STUDY = Study(HERE, HERE / "tune.yaml", DIGITS / "evaluate.yaml", CELLS, seeds=5, build=build_base)
+
+if __name__ == "__main__":
+    run_study(STUDY, __doc__)

@@ -1,0 +1,263 @@
+"""Run a study: for every seed build a base, tune it in many ways, diagnose each, and write what was found as it is found.
+
+A line of a study's results is a cell of a seed: what it was, what it took, and all rates with their intervals. A study that was
+interrupted goes on where it was; a cell that failed is tried again. Logs are in `work/seed<N>/<cell>.log`.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from rich.progress import Progress
+
+from .steps import EXECUTABLES, ROOT
+
+
+BASE = "base"
+PACKAGES = ("llamafactory", "torch", "transformers", "peft", "llamafactory-modality-interference")
+Keys: TypeAlias = dict[str, str | int | float]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One way to tune the base.
+
+    Attributes:
+        name: of its folder, and in the results.
+        title: as the table calls it.
+        keys: of the recipe, beside those of the study's `tune.yaml`.
+        reduced: whether the short run has it.
+    """
+
+    name: str
+    title: str
+    keys: Keys = field(default_factory=dict)
+    reduced: bool = True
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a process took.
+
+    Attributes:
+        core_seconds: on all cores together, which other work on the machine changes little.
+        peak_gib: of its memory.
+    """
+
+    core_seconds: float = 0.0
+    peak_gib: float = 0.0
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is run.
+
+    Attributes:
+        folder: has `work`, `data` and `results.jsonl`.
+        tune: the recipe of a cell.
+        evaluate: the recipe of a diagnosis.
+        cells: all of them; `BASE` is diagnosed only.
+        seeds: of the full run; the short one has one.
+        build: builds the data and the base of a seed, as far as they are not there, on so many threads.
+    """
+
+    folder: Path
+    tune: Path
+    evaluate: Path
+    cells: Sequence[Cell]
+    seeds: int
+    build: Callable[["Seed", int], None]
+
+    @property
+    def results(self) -> Path:
+        """A line for each cell of a seed."""
+        return self.folder / "results.jsonl"
+
+
+@dataclass(frozen=True)
+class Seed:
+    """Everything of one seed: the split of the images, the base, the order of the rows, an adapter's first weights.
+
+    Attributes:
+        study: that it is of.
+        number: the seed.
+    """
+
+    study: Study
+    number: int
+
+    @property
+    def work(self) -> Path:
+        """Where its checkpoints and logs are."""
+        return self.study.folder / "work" / f"seed{self.number}"
+
+    @property
+    def data(self) -> Path:
+        """Its dataset folder."""
+        return self.study.folder / "data" / f"seed{self.number}"
+
+    def keys(self, output: Path) -> Keys:
+        """The keys of a recipe that name folders and the seed."""
+        data = str(self.data.relative_to(ROOT))
+        return {
+            "model_name_or_path": str((self.work / BASE).relative_to(ROOT)),
+            "dataset_dir": data,
+            "media_dir": data,
+            "output_dir": str(output.relative_to(ROOT)),
+            "seed": self.number,
+            "use_cpu": str(not torch.cuda.is_available()).lower(),  # else transformers refuses bfloat16 there
+        }
+
+    def python(self, name: str, script: Path, *words: str, threads: int) -> None:
+        """Run a script with the seed; its output goes to `<name>.log`."""
+        self._run(name, [sys.executable, str(script), *words, "--seed", str(self.number)], threads)
+
+    def train(self, name: str, recipe: Path, keys: Keys, threads: int) -> Cost:
+        """Run `llamafactory-cli train`; its output goes to `<name>.log`."""
+        words = [f"{key}={value}" for key, value in keys.items()]
+        command = [str(EXECUTABLES / "llamafactory-cli"), "train", str(recipe.relative_to(ROOT)), *words]
+        return self._run(name, command, threads)
+
+    def _run(self, name: str, command: list[str], threads: int) -> Cost:
+        """Run a command in the repository's root.
+
+        Raises:
+            RuntimeError: with the end of the log, where it fails.
+        """
+        self.work.mkdir(parents=True, exist_ok=True)
+        log = self.work / f"{name}.log"
+        # threads that wait do not spin: beside other work on the cores, two that do took many times one's processor time
+        threading = {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive"}
+        environment = os.environ | threading | {"WANDB_DISABLED": "true"}
+        with log.open("w", encoding="utf-8") as output:
+            process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT, env=environment)
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+
+        if process.returncode:
+            tail = "\n".join(log.read_text(encoding="utf-8").splitlines()[-15:])
+            raise RuntimeError(f"{tail}\n\n`{name}` of seed {self.number} failed; the whole output is in {log}.")
+
+        return Cost(round(used.ru_utime + used.ru_stime, 1), round(used.ru_maxrss / 2**20, 2))
+
+
+def run_cell(seed: Seed, cell: Cell, threads: int) -> dict[str, Any]:
+    """Tune and diagnose a cell.
+
+    Args:
+        seed: its base is there.
+        cell: what to do; the base itself is diagnosed only.
+        threads: that each process computes on.
+
+    Returns:
+        A line of the results.
+    """
+    start = time.monotonic()
+    tuned, diagnosis = seed.work / cell.name, seed.work / f"evaluate_{cell.name}"
+    evaluate = seed.keys(diagnosis)
+    training = Cost()
+    if cell.name != BASE:
+        training = seed.train(cell.name, seed.study.tune, seed.keys(tuned) | cell.keys, threads)
+        adapter = (tuned / "adapter_config.json").exists()
+        evaluate["adapter_name_or_path" if adapter else "model_name_or_path"] = str(tuned.relative_to(ROOT))
+
+    diagnosing = seed.train(f"evaluate_{cell.name}", seed.study.evaluate, evaluate, threads)
+    found = json.loads((diagnosis / "interference.json").read_text(encoding="utf-8"))
+    return {
+        "cell": cell.name,
+        "seed": seed.number,
+        "keys": cell.keys,
+        "training": asdict(training),
+        "diagnosis": asdict(diagnosing),
+        "seconds": round(time.monotonic() - start, 1),
+        "threads": threads,
+        "datasets": found["datasets"],
+        "machine": _machine(),
+        "versions": {name: version(name) for name in PACKAGES},
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _machine() -> str:
+    """The processor, as Linux calls it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{len(names)} x {names[0]}" if names else platform.machine()
+
+
+def read_results(file: Path) -> Iterator[dict[str, Any]]:
+    """All whole lines of a study's results; half a line, of a study that was killed, counts for nothing."""
+    if file.exists():
+        for line in file.read_text(encoding="utf-8").splitlines():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                continue
+
+
+def append_result(file: Path, line: dict[str, Any]) -> None:
+    """Write a line of the results; after half a line, on a new one."""
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    with file.open("a", encoding="utf-8") as stream:
+        stream.write(("\n" if text and not text.endswith("\n") else "") + json.dumps(line) + "\n")
+
+
+def _run_cells(seed: Seed, cells: Sequence[Cell], jobs: int, done: Callable[[], None]) -> Iterator[str]:
+    """Run cells side by side and write each as it ends; yields what failed."""
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    with ThreadPoolExecutor(jobs) as pool:
+        for future in as_completed([pool.submit(run_cell, seed, cell, threads) for cell in cells]):
+            try:
+                line = future.result()
+            except RuntimeError as error:
+                yield str(error)
+                continue
+
+            append_result(seed.study.results, line)
+            done()
+
+
+def run_study(study: Study, description: str | None) -> None:
+    """Run what is missing of a study, as the command line says.
+
+    Args:
+        study: what to run.
+        description: of `--help`.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--full", action="store_true", help="all cells and seeds, not the reduced grid of one seed")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="cells that run side by side")
+    arguments = parser.parse_args()
+    seeds = [Seed(study, number) for number in range(study.seeds if arguments.full else 1)]
+    cells = [cell for cell in study.cells if arguments.full or cell.reduced]
+    finished = {(line["cell"], line["seed"]) for line in read_results(study.results)}
+    failed: list[str] = []
+    with Progress() as progress:
+        bar = progress.add_task("Study", total=len(seeds) * len(cells))
+        for seed in seeds:
+            missing = [cell for cell in cells if (cell.name, seed.number) not in finished]
+            progress.advance(bar, len(cells) - len(missing))
+            if missing:
+                progress.update(bar, description=f"Seed {seed.number}: the base")
+                study.build(seed, os.cpu_count() or 1)
+                progress.update(bar, description=f"Seed {seed.number}: cells")
+                failed += _run_cells(seed, missing, arguments.jobs, lambda: progress.advance(bar))
+
+    if failed:
+        sys.exit("\n".join(failed))

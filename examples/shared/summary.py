@@ -1,0 +1,255 @@
+"""A study's tables and plots, out of its `results.jsonl`.
+
+Of one seed, intervals are those of the diagnosis, over rows. Of several, what is compared are seeds: means, standard deviations,
+and paired t tests with Holm's correction.
+"""
+
+import argparse
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from scipy.stats import ttest_rel
+from statsmodels.stats.multitest import multipletests
+
+from .study import BASE, Study, read_results
+
+
+Lines = Sequence[dict]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is shown of a study.
+
+    Attributes:
+        study: whose results.
+        conditions: columns of the overview: a dataset and the perturbations over which accuracies are averaged, by title.
+        images: the dataset whose answers depend on the image.
+        trained: perturbations of `images` that cells train on.
+        unseen: perturbations of `images` that no cell trains on.
+        reference: the cell that others are compared with.
+        curve: numbers of families of texts, by the cell that trains on so many; empty for no plot.
+    """
+
+    study: Study
+    conditions: Mapping[str, tuple[str, tuple[str, ...]]]
+    images: str
+    trained: tuple[str, ...]
+    unseen: tuple[str, ...]
+    reference: str
+    curve: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Of the cells, in their order."""
+        return {cell.name: cell.title for cell in self.study.cells}
+
+    @property
+    def texts(self) -> list[str]:
+        """Everything that questions about the image are asked under."""
+        return ["clean", *self.trained, *self.unseen]
+
+    def accuracies(self, lines: Lines) -> pd.DataFrame:
+        """One row for each cell, seed, dataset and perturbation, with the accuracy and its interval.
+
+        Args:
+            lines: of the results.
+        """
+        found = [
+            {"cell": line["cell"], "seed": line["seed"], "dataset": dataset, "perturbation": perturbation}
+            | {key: condition["rates"]["accuracy"][key] for key in ("value", "low", "high")}
+            for line in lines
+            for dataset, result in line["datasets"].items()
+            for perturbation, condition in result["perturbations"].items()
+        ]
+        order = {name: number for number, name in enumerate(self.titles)}
+        table = pd.DataFrame(found)
+        return table[table.cell.isin(order)].sort_values("cell", key=lambda names: names.map(order), kind="stable")
+
+    def means(self, lines: Lines) -> pd.DataFrame:
+        """By cell and seed, the mean accuracy under each of `conditions`, in their order, and that under the worst unseen text."""
+        table = self.accuracies(lines)
+        columns = {}
+        for name, (dataset, perturbations) in self.conditions.items():
+            chosen = table[(table.dataset == dataset) & table.perturbation.isin(perturbations)]
+            columns[name] = chosen.groupby(["cell", "seed"], sort=False).value.mean()
+
+        unseen = table[(table.dataset == self.images) & table.perturbation.isin(self.unseen)]
+        columns["worst held-out text"] = unseen.groupby(["cell", "seed"], sort=False).value.min()
+        return pd.DataFrame(columns)
+
+    def blindness(self, lines: Lines) -> dict[str, pd.Series]:
+        """By cell, of each seed, the share of answers about the image that stay though it is gone; empty where none was asked."""
+        found = [
+            {"cell": line["cell"], "value": grounding["blindness"]["value"]}
+            for line in lines
+            if (grounding := line["datasets"].get(self.images, {}).get("grounding"))
+        ]
+        table = pd.DataFrame(found, columns=["cell", "value"])
+        return {str(cell): own.value for cell, own in table.groupby("cell")}
+
+    def overview(self, lines: Lines) -> str:
+        """The main table, as Markdown: every cell's accuracies in per cent, over seeds, and what its training took."""
+        means, blind = self.means(lines), self.blindness(lines)
+        costs = pd.DataFrame([{"cell": line["cell"], **line["training"]} for line in lines]).groupby("cell")
+        head = ["cell", "seeds", *means.columns, "unchanged without the image", "training, core-minutes", "GiB"]
+        rows = []
+        for cell, own in means.groupby("cell", sort=False):
+            cost = costs.get_group(cell)
+            took = [f"{cost.core_seconds.mean() / 60:.0f}", f"{cost.peak_gib.max():.1f}"] if cell != BASE else ["", ""]
+            stays = _percent(blind[str(cell)]) if cell in blind else ""
+            figures = (_percent(own[name]) for name in means.columns)
+            rows.append([self.titles[str(cell)], str(len(own)), *figures, stays, *took])
+
+        return _markdown(head, rows)
+
+    def families(self, lines: Lines) -> str:
+        """Accuracy on questions about the image under each text, as Markdown, in per cent."""
+        table = self.accuracies(lines)
+        rows = [
+            [
+                self.titles[str(cell)],
+                *(
+                    _percent(own[own.perturbation == name].value) if name in set(own.perturbation) else ""
+                    for name in self.texts
+                ),
+            ]
+            for cell, own in table[table.dataset == self.images].groupby("cell", sort=False)
+        ]
+        return _markdown(["cell", *self.texts], rows)
+
+    def tests(self, lines: Lines) -> str:
+        """Differences to the reference over seeds, as Markdown: in points, with p values after Holm's correction.
+
+        Cells that have not two seeds in common with the reference are left out; where none has, there is no table.
+        """
+        means = self.means(lines)
+        found = []
+        for cell, own in means.groupby("cell", sort=False):
+            if cell == self.reference or self.reference not in means.index.levels[0]:
+                continue
+
+            pairs = own.droplevel("cell").join(means.loc[self.reference], rsuffix=" of reference", how="inner")
+            for name in means.columns if len(pairs) > 1 else ():
+                both = pairs[name], pairs[f"{name} of reference"]
+                difference = both[0] - both[1]
+                p = ttest_rel(*both).pvalue if difference.std() > 1e-12 else float("nan")
+                spread = 100 * difference.std()
+                found.append((self.titles[str(cell)], name, 100 * difference.mean(), spread, len(pairs), p))
+
+        if not found:
+            return "One seed: nothing can be said over seeds.\n"
+
+        known = [row[-1] for row in found if row[-1] == row[-1]]
+        adjusted = iter(multipletests(known, method="holm")[1] if known else ())
+        rows = [
+            [title, name, f"{mean:+.1f}", f"{spread:.1f}", str(seeds), f"{next(adjusted):.3f}" if p == p else "-"]
+            for title, name, mean, spread, seeds, p in found
+        ]
+        return _markdown(
+            ["cell", "condition", f"against {self.titles[self.reference]}", "sd", "seeds", "p (Holm)"], rows
+        )
+
+    def plot_conditions(self, lines: Lines, path: Path) -> None:
+        """One panel a text: every cell's accuracy on questions about the image, with the interval over rows of each seed.
+
+        Args:
+            lines: of the results.
+            path: of the PNG.
+        """
+        table = self.accuracies(lines)
+        table = table[table.dataset == self.images]
+        cells = list(dict.fromkeys(table.cell))[::-1]
+        rows = -(-len(self.texts) // 3)
+        figure, axes = plt.subplots(
+            rows, 3, figsize=(11, 1 + rows * (0.5 + 0.22 * len(cells))), sharex=True, sharey=True, squeeze=False
+        )
+        for axis, name in zip(axes.flat, self.texts):
+            own = table[table.perturbation == name]
+            for seed, of_seed in own.groupby("seed"):
+                shift = 0.15 * (float(str(seed)) - (own.seed.nunique() - 1) / 2)
+                errors = [(of_seed.value - of_seed.low).clip(lower=0), (of_seed.high - of_seed.value).clip(lower=0)]
+                places = [cells.index(cell) + shift for cell in of_seed.cell]
+                colour = "tab:orange" if name in self.unseen else "tab:blue"
+                axis.errorbar(of_seed.value, places, xerr=errors, fmt="o", markersize=4, color=colour)
+
+            axis.axvline(0.25, color="grey", linestyle=":", linewidth=1)  # chance
+            axis.set_title(f"{name}, held out" if name in self.unseen else name, fontsize=9)
+            axis.set_yticks(range(len(cells)), [self.titles[cell] for cell in cells], fontsize=8)
+            axis.set_xlim(0, 1)
+            axis.grid(axis="x", alpha=0.3)
+
+        for axis in axes.flat[len(self.texts) :]:
+            axis.axis("off")
+
+        figure.supxlabel("accuracy (dotted: guessing)", fontsize=9)
+        _save(figure, path)
+
+    def plot_curve(self, lines: Lines, path: Path) -> None:
+        """The number of families that are trained on against accuracy, under trained and held-out texts.
+
+        Args:
+            lines: of the results.
+            path: of the PNG.
+        """
+        means = self.means(lines).reset_index()
+        chosen = means[means.cell.isin(self.curve)].assign(number=lambda frame: frame.cell.map(self.curve))
+        figure, axis = plt.subplots(figsize=(5.5, 3.6))
+        texts = [name for name, (dataset, _) in self.conditions.items() if dataset == self.images]
+        for name in (*texts, "worst held-out text"):
+            over_seeds = chosen.groupby("number")[name].agg(["mean", "std"]).fillna(0)
+            axis.errorbar(over_seeds.index, over_seeds["mean"], yerr=over_seeds["std"], marker="o", label=name)
+
+        numbers = sorted(self.curve.values())
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(numbers, [str(number) for number in numbers])
+        axis.set_xlabel("families of texts that are trained on")
+        axis.set_ylabel("accuracy")
+        axis.set_ylim(0, 1)
+        axis.legend(fontsize=8)
+        axis.grid(alpha=0.3)
+        _save(figure, path)
+
+
+def write_summary(summary: Summary, description: str | None) -> None:
+    """Write the tables and plots of a study's results into its folder, and print the tables.
+
+    Args:
+        summary: what is shown.
+        description: of `--help`.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--output", type=Path, default=summary.study.folder / "summary")
+    output = parser.parse_args().output
+    lines = list(read_results(summary.study.results))
+    if not lines:
+        parser.error(f"{summary.study.results} has no results yet; run study.py first")
+
+    output.mkdir(parents=True, exist_ok=True)
+    for name, make in (("overview", summary.overview), ("families", summary.families), ("tests", summary.tests)):
+        text = make(lines)
+        (output / f"{name}.md").write_text(text, encoding="utf-8")
+        print(text)
+
+    summary.plot_conditions(lines, output / "conditions.png")
+    if summary.curve:
+        summary.plot_curve(lines, output / "curve.png")
+
+
+def _save(figure: plt.Figure, path: Path) -> None:
+    figure.tight_layout()
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def _percent(values: pd.Series) -> str:
+    mean, spread = 100 * values.mean(), 100 * values.std()
+    return f"{mean:.1f}" if len(values) == 1 else f"{mean:.1f} ± {spread:.1f}"
+
+
+def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -1,0 +1,51 @@
+"""The ablation on the digits demo's model: what its cells are tuned on, and at what compute."""
+
+import importlib
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def study(monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(EXAMPLES / "digits_ablation"), *sys.path])
+    for name in ("study", "families"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    yield importlib.import_module("study")
+    for name in ("study", "families"):
+        sys.modules.pop(name, None)
+
+
+def test_held_out_texts_are_tested_and_never_trained_on(study):
+    info = study.more_tests(runpy.run_path(str(EXAMPLES / "digits" / "make_data.py"))["dataset_info"]())
+    tested = json.dumps(info["digits_image_test"])
+    trained = json.dumps([entry.get("twins") for name, entry in info.items() if not name.endswith("_test")])
+    for name in (*study.HELD_OUT, "after", "ocr_text", "counterfactuals"):
+        assert name in tested
+        assert f'"{name}"' not in trained
+
+    assert "typographic_image" in json.dumps(info["digits_text_test"])
+    assert "typographic_image" not in trained
+    for cell in study.CELLS[2:]:
+        names = set(str(cell.keys.get("dataset", "digits_image_plain")).split(","))
+        assert names <= info.keys()
+
+
+def test_equal_compute_is_that_of_pgd_with_two_steps(study):
+    """Passes of a step, counted: 3 a clean row or twin, and 2 K + 3 a row that is attacked."""
+    attacked = (
+        3 * 3 + 2 * 2
+    )  # image rows with their two twins have texts that do not matter; text rows' two twins have images
+    rows = 14 + 3 * 2 + 2 * 2
+    passes = {"none": 3 * rows, "pgd1": 3 * rows + 5 * attacked, "pgd2": 3 * rows + 7 * attacked, "plain": 3 * 14}
+    whole = study.STEPS * passes["pgd2"]
+    for name, kind in (("plain", "plain"), ("augmentation", "none"), ("js", "none"), ("js_pgd1", "pgd1")):
+        (cell,) = [cell for cell in study.CELLS if cell.name == f"{name}_equal"]
+        assert cell.keys["max_steps"] * passes[kind] == pytest.approx(whole, rel=1e-3)

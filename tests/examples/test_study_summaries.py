@@ -1,0 +1,97 @@
+"""A study's tables, from lines whose figures are known."""
+
+import importlib
+import math
+import sys
+from pathlib import Path
+
+import pytest
+
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+STUDIES = ("evidence", "digits_ablation")
+MODULES = ("summary", "study", "grid", "families", "sources")  # of the studies, which import each other by their names
+
+
+@pytest.fixture(params=STUDIES)
+def summary(request, monkeypatch):
+    """A study's summary."""
+    monkeypatch.setattr(sys, "path", [str(EXAMPLES / request.param), *sys.path])
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+    yield importlib.import_module("summary").SUMMARY
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
+def line(summary, cell, seed, held_out):
+    """A line of the results: 0.8 everywhere but under held-out texts, the first of which is 0.1 worse than the others."""
+
+    def accuracy(value):
+        return {"rates": {"accuracy": {"value": value, "low": value - 0.1, "high": value + 0.1}}}
+
+    datasets = {}
+    for dataset, perturbations in summary.conditions.values():
+        found = datasets.setdefault(dataset, {"perturbations": {}})["perturbations"]
+        found |= {name: accuracy(held_out if name in summary.unseen else 0.8) for name in perturbations}
+
+    datasets[summary.images]["perturbations"][summary.unseen[0]] = accuracy(held_out - 0.1)
+    datasets[summary.images]["grounding"] = {"blindness": {"value": 0.6}}
+    training = {"core_seconds": 60.0 * seed, "peak_gib": 1.5}
+    return {"cell": cell, "seed": seed, "training": training, "datasets": datasets}
+
+
+def cells_of(row):
+    return [cell.strip() for cell in row.split("|")[1:-1]]
+
+
+def test_the_overview_has_means_and_spreads_over_seeds_and_the_worst_family(summary):
+    lines = [line(summary, "base", 0, 0.3), line(summary, "js", 1, 0.5), line(summary, "js", 3, 0.7)]
+    head, _, base, js = [
+        [cell.strip() for cell in row.split("|")[1:-1]] for row in summary.overview(lines).splitlines()
+    ]
+    base, js = dict(zip(head, base)), dict(zip(head, js))
+    assert base["image"] == "80.0"
+    assert base["unchanged without the image"] == "60.0"
+    held_out = 100 * (0.3 - 0.1 / len(summary.unseen))
+    assert base["image, held-out texts"] == f"{held_out:.1f}"
+    assert base["worst held-out text"] == "20.0"
+    assert js["worst held-out text"] == f"50.0 ± {100 * math.sqrt(0.02):.1f}"
+    assert (js["seeds"], js["training, core-minutes"], js["GiB"]) == ("2", "2", "1.5")
+
+
+def test_differences_over_seeds_are_paired_and_corrected(summary):
+    """Differences 0.1, 0.2, 0.3: t = 2 sqrt(3) with two degrees of freedom, p = 1 - t / sqrt(t^2 + 2).
+
+    There are two tests, of the mean and of the worst text; so Holm doubles it.
+    """
+    better = [(0, 0.1), (1, 0.2), (2, 0.3)]
+    lines = [line(summary, summary.reference, seed, 0.4) for seed, _ in better]
+    lines += [line(summary, "js", seed, 0.4 + more) for seed, more in better]
+    rows = map(cells_of, summary.tests(lines).splitlines()[2:])
+    found = {row[1]: row[2:] for row in rows}
+    t = 2 * math.sqrt(3)
+    assert found["image, held-out texts"] == ["+20.0", "10.0", "3", f"{2 * (1 - t / math.sqrt(t**2 + 2)):.3f}"]
+    assert found["image"][-1] == "-"  # no seed differs: no test
+
+
+def test_plots_are_written_from_one_seed(summary, tmp_path):
+    lines = [line(summary, cell, 0, 0.4) for cell in ("base", "augmentation", "js")]
+    summary.plot_conditions(lines, tmp_path / "conditions.png")
+    assert (tmp_path / "conditions.png").stat().st_size > 10_000
+    if summary.curve:
+        summary.plot_curve(lines, tmp_path / "curve.png")
+        assert (tmp_path / "curve.png").stat().st_size > 10_000
+
+
+def test_half_a_line_of_a_killed_study_counts_for_nothing(summary, tmp_path):
+    shared = importlib.import_module("shared.study")
+    file = tmp_path / "results.jsonl"
+    assert list(shared.read_results(file)) == []
+    shared.append_result(file, {"cell": "plain", "seed": 1})
+    with file.open("a") as stream:
+        stream.write('{"cell": "js", "se')
+
+    shared.append_result(file, {"cell": "kl", "seed": 1})
+    assert [line["cell"] for line in shared.read_results(file)] == ["plain", "kl"]
