@@ -5,6 +5,7 @@ no version, it is for these. To see whether one can go, remove it and run the te
 """
 
 import gc
+import importlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,6 +58,22 @@ def let_thinker_load(model: str) -> None:
         AutoModelForImageTextToText.register(
             config, getattr(transformers, f"{name}ForConditionalGeneration"), exist_ok=True
         )
+
+
+def let_trl_import() -> None:
+    """Let TRL's trainers be imported, on which LLaMA-Factory's for DPO builds.
+
+    For: `stage: dpo`; without it, `from trl import DPOTrainer` ends with "No module named 'mergekit'".
+    Cause: transformers 5 answers whether a package is there with (False, None), which TRL 0.24 takes for true. LLaMA-Factory 0.9.5
+    admits no newer TRL. ms-swift met the same (https://github.com/modelscope/ms-swift/pull/9770).
+    Can go: when LLaMA-Factory admits a TRL that knows transformers 5 (tests/train/test_preference.py).
+
+    The answers are only set right, so this may stay for the rest of the process.
+    """
+    answers = vars(importlib.import_module("trl.import_utils"))
+    for name, answer in list(answers.items()):
+        if name.endswith("_available") and isinstance(answer, tuple):
+            answers[name] = answer[0]
 
 
 def _model_type(path: Path) -> str:

@@ -123,6 +123,39 @@ def _said(texts: list[str]) -> list[dict[str, str]]:
     return [{"from": speaker, "value": text} for speaker, text in zip(("human", "gpt") * 2, texts)]
 
 
+def write_pairs(folder: Path, rows: int = 6) -> Path:
+    """A dataset_dir of pairs of answers: `cards` about an image with twins and counterfactual rows, `facts` without an image.
+
+    Answers have unequal token counts. `plain` has the rows of `facts`, without twins.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    cards, facts = [], []
+    for index in range(rows):
+        colour, other = COLOURS[index], COLOURS[index + 1]
+        Image.new("RGB", (40, 40), colour).save(folder / f"{colour}.png")
+        card = {"ask": "<image>Which colour is it?", "good": f"It is {colour}.", "bad": other, "image": f"{colour}.png"}
+        cards.append(card | {"unsure": "I cannot tell."})
+        facts.append({"ask": f"What is {index} plus 1?", "good": str(index + 1), "bad": f"It is {index + 3}, I think."})
+
+    texts = {"prompt": "ask", "chosen": "good", "rejected": "bad"}
+    misleading = {"name": "misleading_text", "template": "This picture seems to depict a {option}."}
+    of_cards = {"relevant": ["image"], "perturbations": [misleading, "unrelated_text"]}
+    info: dict[str, Any] = {
+        "cards": {
+            "columns": texts | {"images": "image", "withheld": "unsure"},
+            "twins": of_cards | {"counterfactuals": ["black_image", "white_image"]},
+        },
+        "facts": {"columns": texts, "twins": {"relevant": ["text"], "perturbations": ["black_image"]}},
+        "plain": {"columns": texts, "twins": {"relevant": ["text"]}},
+    }
+    for name, data in (("cards", cards), ("facts", facts), ("plain", facts)):
+        (folder / f"{name}.json").write_text(json.dumps(data))
+        info[name] |= {"file_name": f"{name}.json", "formatting": "alpaca_twins", "ranking": True}
+
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    return folder
+
+
 def recipe(checkpoint: Path, template: str, dataset_dir: Path, output_dir: Path, **overrides: Any) -> dict[str, Any]:
     """A recipe with the plugin on and everything else as plain as possible; None removes a key."""
     keys = {

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from helpers.runs import recipe
 
+from modality_interference.compat import let_trl_import
 from modality_interference.integration.plugin import require
 from modality_interference.integration.swaps import SWAPS
 
@@ -37,6 +38,7 @@ def modules_after(program: str, *words: str) -> list[str]:
 
 @pytest.mark.parametrize("swap", SWAPS, ids=lambda swap: swap.name)
 def test_every_object_that_is_replaced_exists(swap):
+    let_trl_import()
     require(swap.module, swap.name)
     assert swap.why and swap.why[0].islower() and not swap.why.endswith(".")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..data.records import Reason, TwinRecord
+from ..data.sample import CHOSEN
 from ..media.reference import first_file_name
 from ..modality import CLEAN, IGNORE_LABEL, MEDIA, Modality
 
@@ -33,6 +34,7 @@ class TokenizedRow:
         family: see `Variant`.
         claimed_ids: the label ids of the target as an answer, where the answer is free; empty where it cannot be compared with
             the right one.
+        role: in a batch, which answer of a pair the row has; rows of single answers have the chosen one.
     """
 
     input_ids: list[int]
@@ -45,6 +47,7 @@ class TokenizedRow:
     target: str | None = None
     family: str | None = None
     claimed_ids: Sequence[int] = ()
+    role: str = CHOSEN
 
     @classmethod
     def empty(cls, input_ids: Sequence[int] = ()) -> "TokenizedRow":
@@ -108,6 +111,8 @@ class TokenizedExample:
         option_ids: for every option the tokens that are scored; empty where the answer is free: without options, or with a
             response that is neither an option's text nor its letter.
         option_lengths: for every option the characters of the answer that is scored: its text's, or 1 for its letter.
+        rejected_ids: of a pair the label ids of the rejected answer, which all its rows have in common; else empty.
+        withheld_ids: of a pair likewise those of the answer that withholds, where there is one.
         dropped: why the row cannot be used.
         dropped_twins: why twins of it cannot be used.
         remarks: how LLaMA-Factory reads images of it that are good all the same.
@@ -128,6 +133,8 @@ class TokenizedExample:
     abstention: str | None = None
     option_ids: Sequence[Sequence[int]] = ()
     option_lengths: Sequence[int] = ()
+    rejected_ids: Sequence[int] = ()
+    withheld_ids: Sequence[int] = ()
     dropped: Reason | None = None
     dropped_twins: Sequence[Reason] = ()
     remarks: Sequence[Reason] = ()
@@ -186,6 +193,8 @@ class TokenizedExample:
             abstention=value.get("abstention") or None,
             option_ids=value.get("option_ids") or (),
             option_lengths=value.get("option_lengths") or (),
+            rejected_ids=value.get("rejected_ids") or (),
+            withheld_ids=value.get("withheld_ids") or (),
         )
 
     def to_arrow(self) -> dict[str, Any]:
@@ -201,6 +210,8 @@ class TokenizedExample:
             "abstention": self.abstention or "",
             "option_ids": self.option_ids,
             "option_lengths": self.option_lengths,
+            "rejected_ids": self.rejected_ids,
+            "withheld_ids": self.withheld_ids,
             "variants": list(map(_named, self.variants)),
             "counterfactuals": list(map(_named, self.counterfactuals)),
             "relevant": self.relevant,

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..data.options import letters
 from ..data.records import Reason, TwinRecord, Variant
+from ..data.sample import CHOSEN, REJECTED, WITHHELD
 from ..dataset_dir.rows import Example
 from ..media.reference import CanvasKind, CanvasReference, FileReference, HiddenReference, WrittenReference, parse
 from ..media.thumbnails import CLIP_MODALITIES, clip_thumbnails, thumbnail_uri
@@ -108,9 +109,8 @@ def previewed_row(example: Example, folders: Sequence[Path]) -> PreviewedRow:
 
 def _pair(answers: list[dict[str, str]]) -> list[tuple[str, str, bool]]:
     """The answers of a pair, as options; none of a row with one answer."""
-    names = ("chosen", "rejected", "withheld")
-    found = zip(names, answers) if len(answers) > 1 else ()
-    return [(name, answer["content"], name == "chosen") for name, answer in found]
+    found = zip((CHOSEN, REJECTED, WITHHELD), answers) if len(answers) > 1 else ()
+    return [(name, answer["content"], name == CHOSEN) for name, answer in found]
 
 
 def _relative(reasons: list[Reason], folders: Sequence[Path]) -> list[str]:

@@ -12,7 +12,7 @@ from ..modality import MEDIA
 from .sample import Message, References, no_media
 
 
-LAYOUT = 8  # of `_twins` and of tokenized datasets; in pickles, so that `datasets` remakes caches of another layout
+LAYOUT = 9  # of `_twins` and of tokenized datasets; in pickles, so that `datasets` remakes caches of another layout
 ROW = "_row"  # the column that says which row of the file a raw row is, whatever was sampled from it
 INVALID_TEXT = "_invalid_text"  # the column that marks rows whose text is not UTF-8, see `schema.mark_invalid_text`
 MAX_REASON = 600  # characters of a reason's kind or detail

@@ -13,14 +13,13 @@ from pydantic import BaseModel, ConfigDict
 from ..errors import ModalityInterferenceError
 from ..messages import shown
 from ..modality import Modality, is_counterfactual
-from .sample import ParsedRow, Sample
+from .sample import WITHHELD, ParsedRow, Sample
 
 
 if TYPE_CHECKING:
     from .dataset import RawDataset, RowContext
 
 RESERVED_NAMES = ("clean",)  # metrics call the clean rows so
-WITHHELD = "withheld"  # the column with the answer of pairs that withholds
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 

@@ -13,6 +13,7 @@ from ..modality import MEDIA, Modality
 
 # LLaMA-Factory's {"role": "user" | "assistant" | "observation" | "function", "content": ...}
 Message = dict[str, str]
+CHOSEN, REJECTED, WITHHELD = "chosen", "rejected", "withheld"  # a pair's answers, and their columns
 References = dict[Modality, tuple[str, ...]]  # of image, video and audio, empty where there is none
 # LLaMA-Factory reads its placeholders from these environment variables, with these defaults (extras/constants.py).
 PLACEHOLDERS = {

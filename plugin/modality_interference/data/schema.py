@@ -177,6 +177,8 @@ def tokenized(dataset: AnyDataset) -> Features:
             "abstention": Value("string"),
             "option_ids": List(List(Value("int32"))),
             "option_lengths": List(Value("int32")),
+            "rejected_ids": List(Value("int32")),
+            "withheld_ids": List(Value("int32")),
             "variants": List({**token_ids, **references, **tokens, **names}),
             "counterfactuals": List({**token_ids, **references, **tokens, **names}),
             "relevant": Value("int64"),

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from ..data.converter import make_converter
 from ..data.registry import formats
+from ..data.sample import CHOSEN, REJECTED
 from ..data.spec import COUNTERFACTUALS, MAX_PERTURBATIONS, PERTURBATION_KEYS, TwinsSpec
 from ..data.standard import STANDARD
 from ..errors import ModalityInterferenceError
@@ -159,7 +160,7 @@ def column_problems(entry: dict[str, Any], known_formats: Collection[str]) -> li
     missing = [key for key in layout.required(ranking) if not (columns or layout.defaults).get(key)]
     pairs = " for `ranking: true`" if ranking else ""
     problems += (f"`columns.{key}` is missing, which the format `{formatting}` needs{pairs}" for key in missing)
-    if not ranking and not {"chosen", "rejected"}.isdisjoint(columns) and layout.ranking_columns:
+    if not ranking and not {CHOSEN, REJECTED}.isdisjoint(columns) and layout.ranking_columns:
         problems.append('`chosen` and `rejected` are columns of pairs; add `"ranking": true`')
 
     if "choices" in layout.optional and ("choices" in columns) != ("answer" in columns):

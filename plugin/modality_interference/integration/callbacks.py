@@ -14,18 +14,21 @@ from ..compat import get_logger
 from ..errors import ModalityInterferenceError
 from ..results import Curves, Diagnosis, ScoredRow
 from ..train.losses import COUNTS, LOGGED, MEANS
+from ..train.preference import PAIR_MEANS
 
 
 logger = get_logger(__name__)
+_MEANS = tuple(dict.fromkeys((*MEANS, *PAIR_MEANS)))
+_FIGURES = {*LOGGED, *PAIR_MEANS}
 
 
 def twin_log_callback(stock: type) -> type:
-    """LLaMA-Factory's LogCallback, which also writes `LOGGED` and an evaluation's rates into `trainer_log.jsonl`."""
+    """LLaMA-Factory's LogCallback, which also writes the plugin's means and counts and an evaluation's rates into `trainer_log.jsonl`."""
 
     class TwinLogCallback(stock):  # type: ignore[misc, valid-type]
         def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             latest = state.log_history[-1]
-            figures = {name: value for name, value in latest.items() if name in LOGGED or _is_rate(name)}
+            figures = {name: value for name, value in latest.items() if name in _FIGURES or _is_rate(name)}
             # a thread writes the line; what writes it is looked up now
             self._write_log = partial(self._write_more, figures)
             try:
@@ -53,7 +56,7 @@ def twin_plot_loss(stock: Callable[..., None]) -> Callable[..., None]:
         with open(os.path.join(save_dictionary, "trainer_state.json"), encoding="utf-8") as file:
             entries = json.load(file)["log_history"]
 
-        means = [name for name in MEANS if any(name in entry for entry in entries)]
+        means = [name for name in _MEANS if name not in keys and any(name in entry for entry in entries)]
         counts = [name for name in COUNTS if any(entry.get(name) for entry in entries)]
         stock(save_dictionary, keys=[*keys, *means, *counts])
 

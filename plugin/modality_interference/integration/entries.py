@@ -11,7 +11,8 @@ from typing import Any
 
 from datasets import Dataset, IterableDataset
 
-from ..data.registry import WITHHELD, formats
+from ..data.registry import formats
+from ..data.sample import WITHHELD
 from ..data.schema import numbered
 from ..data.spec import TwinsSpec
 from ..dataset_dir.entry import dataset_problem

@@ -15,6 +15,7 @@ from llamafactory.data import converter as stock_converters
 
 from ..batching.dropped import good_rows, keep_good_rows
 from ..batching.media_reader import MediaReader
+from ..batching.pairs import PairProcessor
 from ..batching.tokenize import REMEMBERED_CLIPS, TwinProcessor
 from ..compat import collect_decoders, get_logger
 from ..data import schema
@@ -186,6 +187,7 @@ def preprocess_dataset(
     stock_evaluation: bool,
     diagnosis_prompt: str = "none",
     trains_counterfactuals: bool = False,
+    preference_counterfactual: str = "none",
 ) -> Callable[..., Any]:
     """`_get_preprocessed_dataset`, which tokenizes twins too.
 
@@ -194,6 +196,7 @@ def preprocess_dataset(
         stock_evaluation: whether LLaMA-Factory's own generation evaluates, on clean rows in the layout that it wants.
         diagnosis_prompt: the recipe's, for evaluation datasets.
         trains_counterfactuals: whether the recipe trains on counterfactual rows; a diagnosis always has them.
+        preference_counterfactual: the recipe's, for pairs.
     """
 
     @wraps(stock)
@@ -207,18 +210,24 @@ def preprocess_dataset(
         processor: Any = None,
         is_eval: bool = False,
     ) -> AnyDataset | None:
-        if dataset is None or stage != "sft":
+        if dataset is None or stage not in ("sft", "rm"):
             return stock(dataset, data_args, training_args, stage, template, tokenizer, processor, is_eval)
 
-        twin_processor = TwinProcessor(
-            template=template,
-            tokenizer=tokenizer,
-            processor=processor,
-            data_args=data_args,
-            instruction=diagnosis_prompt if is_eval else "none",
-            counterfactuals=is_eval or trains_counterfactuals,
-        )
-        if not twin_processor.counterfactuals:
+        shared = dict(template=template, tokenizer=tokenizer, processor=processor, data_args=data_args)
+        if stage == "rm":  # as LLaMA-Factory calls the data of `stage: dpo`
+            twin_processor: TwinProcessor = PairProcessor(
+                **shared,
+                counterfactuals=preference_counterfactual != "none",
+                needs_withheld=preference_counterfactual == "symmpo",
+            )
+        else:
+            twin_processor = TwinProcessor(
+                **shared,
+                instruction=diagnosis_prompt if is_eval else "none",
+                counterfactuals=is_eval or trains_counterfactuals,
+            )
+
+        if not is_eval and not twin_processor.counterfactuals:
             _say_counterfactuals(dataset)
 
         dataset = schema.undecoded(dataset)

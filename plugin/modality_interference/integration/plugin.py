@@ -202,15 +202,19 @@ def activate(model_args: Any, data_args: Any, training_args: Any, finetuning_arg
     deactivate()
     # with a stream, accelerate would have the main process cut batches for the other ranks, and part twins from clean rows
     training_args.accelerator_config.dispatch_batches = False
-    from ..compat import let_thinker_load  # not at the top: all import parts of LLaMA-Factory and transformers
+    from ..compat import let_thinker_load, let_trl_import  # not at the top: all import parts of LLaMA-Factory
     from .extensions import load_extensions
     from .swaps import SWAPS, Run
 
     load_extensions()
     let_thinker_load(model_args.model_name_or_path)
+    if finetuning_args.stage == "dpo":
+        let_trl_import()
+
     run = Run(model_args, data_args, training_args, finetuning_args)
-    owners = [_owner(swap.module, swap.name) for swap in SWAPS]  # all are checked before the first is replaced
-    for swap, (owner, name) in zip(SWAPS, owners):
+    swaps = [swap for swap in SWAPS if swap.stage in (None, finetuning_args.stage)]
+    owners = [_owner(swap.module, swap.name) for swap in swaps]  # all are checked before the first is replaced
+    for swap, (owner, name) in zip(swaps, owners):
         stock = _stock[owner, name] = getattr(owner, name)
         setattr(owner, name, swap.replacement(stock, run))
 

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from ..batching.collator import TwinCollator
+from ..batching.pairs import PairCollator
 from ..evaluation.trainer import DiagnosisTrainer
 from ..printable import printable_message, printable_traceback
 from . import callbacks, disk_errors, entries, instructblip, loading, tokenized_path
@@ -35,18 +36,22 @@ class Swap:
         name: its name there; `Class.method` for a method.
         replacement: makes the new object from LLaMA-Factory's and the run.
         why: what the new object adds.
+        stage: the only stage in which it is replaced; None for all.
     """
 
     module: str
     name: str
     replacement: Callable[[Any, Run], Any]
     why: str
+    stage: str | None = None
 
 
 def _preprocess(stock: Any, run: Run) -> Any:
     generates = run.training_args.predict_with_generate and run.finetuning_args.diagnosis_scoring != "generate"
     keys = run.finetuning_args
-    return loading.preprocess_dataset(stock, generates, keys.diagnosis_prompt, keys.counterfactual_on)
+    return loading.preprocess_dataset(
+        stock, generates, keys.diagnosis_prompt, keys.counterfactual_on, keys.preference_counterfactual
+    )
 
 
 def _collator(stock: Any, run: Run) -> Any:
@@ -68,8 +73,24 @@ def _trainer(stock: Any, run: Run) -> Any:
     )
 
 
+def _pair_collator(stock: Any, run: Run) -> Any:
+    arguments = run.finetuning_args
+    return partial(
+        PairCollator,
+        seed=run.training_args.seed,
+        twins_limit=arguments.twins_limit,
+        counterfactual=arguments.preference_counterfactual,
+    )
+
+
+def _pair_trainer(stock: Any, run: Run) -> Any:
+    from ..train.pair_trainer import PairTrainer  # not at the top: it imports TRL, which takes seconds
+
+    return PairTrainer
+
+
 _LOADER = "llamafactory.data.loader"
-_WORKFLOW = "llamafactory.train.sft.workflow"
+_WORKFLOWS = {stage: f"llamafactory.train.{stage}.workflow" for stage in ("sft", "dpo")}
 _MODULES = (
     "llamafactory.model.adapter",
     "llamafactory.model.model_utils.misc",
@@ -132,7 +153,7 @@ SWAPS = (
     Swap(
         _LOADER,
         "load_from_disk",
-        lambda stock, run: tokenized_path.load_from_disk(stock),
+        lambda stock, run: tokenized_path.load_from_disk(stock, run.finetuning_args.stage),
         "refuse a `tokenized_path` that was written without the plugin, by another version, or not to its end",
     ),
     Swap(
@@ -142,25 +163,60 @@ SWAPS = (
         "write `tokenized_path` beside and rename it",
     ),
     Swap(_LOADER, "_get_preprocessed_dataset", _preprocess, "tokenize every row with its twins"),
-    Swap(
-        _WORKFLOW,
-        "get_dataset",
-        lambda stock, run: disk_errors.explain_disk_errors(stock),
-        "say which folder cannot be written, and what to do",
+    *(
+        Swap(
+            workflow,
+            "get_dataset",
+            lambda stock, run: disk_errors.explain_disk_errors(stock),
+            "say which folder cannot be written, and what to do",
+            stage,
+        )
+        for stage, workflow in _WORKFLOWS.items()
     ),
-    Swap(_WORKFLOW, "SFTDataCollatorWith4DAttentionMask", _collator, "clean rows and twins in one device batch"),
-    Swap(_WORKFLOW, "CustomSeq2SeqTrainer", _trainer, "the training method, and the diagnosis at evaluation"),
-    Swap(
-        _WORKFLOW,
-        "plot_loss",
-        lambda stock, run: callbacks.twin_plot_loss(stock),
-        "plot the plugin's losses and rates, too",
+    *(
+        Swap(
+            workflow,
+            "plot_loss",
+            lambda stock, run: callbacks.twin_plot_loss(stock),
+            "plot the plugin's losses and rates, too",
+            stage,
+        )
+        for stage, workflow in _WORKFLOWS.items()
     ),
     Swap(
-        _WORKFLOW,
+        _WORKFLOWS["sft"],
+        "SFTDataCollatorWith4DAttentionMask",
+        _collator,
+        "clean rows and twins in one device batch",
+        "sft",
+    ),
+    Swap(
+        _WORKFLOWS["sft"],
+        "CustomSeq2SeqTrainer",
+        _trainer,
+        "the training method, and the diagnosis at evaluation",
+        "sft",
+    ),
+    Swap(
+        _WORKFLOWS["dpo"],
+        "PairwiseDataCollatorWithPadding",
+        _pair_collator,
+        "the answers of clean rows, twins and counterfactual rows in one device batch",
+        "dpo",
+    ),
+    Swap(
+        "llamafactory.train.dpo.trainer",
+        "CustomDPOTrainer",
+        _pair_trainer,
+        "the loss on pairs, and rewards under each perturbation at evaluation",
+        "dpo",
+    ),
+    Swap(
+        _WORKFLOWS["sft"],
         "create_modelcard_and_push",
         lambda stock, run: callbacks.card_with_rates(stock),
         "write the diagnosis's rates with their intervals into the card, in place of a bare list",
+        "sft",
     ),
     Swap(
         "logging",

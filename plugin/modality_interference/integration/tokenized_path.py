@@ -27,8 +27,13 @@ def dataset_dict(stock: type[DatasetDict]) -> type[DatasetDict]:
     return WholeDatasetDict
 
 
-def load_from_disk(stock: Callable[..., Any]) -> Callable[..., Any]:
-    """`load_from_disk`, which refuses a `tokenized_path` that this version of the plugin has not written, or not whole."""
+def load_from_disk(stock: Callable[..., Any], stage: str) -> Callable[..., Any]:
+    """`load_from_disk`, which refuses a `tokenized_path` that this version of the plugin has not written, or not whole.
+
+    Args:
+        stock: LLaMA-Factory's.
+        stage: the recipe's; pairs are for `dpo` alone.
+    """
 
     @wraps(stock)
     def load(path: Any, *args: Any, **keys: Any) -> Any:
@@ -42,6 +47,11 @@ def load_from_disk(stock: Callable[..., Any]) -> Callable[..., Any]:
 
         for dataset in found.values() if isinstance(found, DatasetDict) else [found]:
             schema.check_tokenized(dataset, str(path))
+            if len(dataset) and bool(dataset[0]["rejected_ids"]) != (stage == "dpo"):
+                kind = "single answers" if stage == "dpo" else "pairs of answers"
+                raise ModalityInterferenceError(
+                    f"`tokenized_path` ({path}) holds {kind}, which are not for `stage: {stage}`. Name another folder, and run again."
+                )
 
         return found
 

@@ -22,11 +22,15 @@ _UNTRIED = (
 )
 # why a stage of LLaMA-Factory cannot be used
 _STAGES = {
-    "dpo": "its trainer does not know twins yet",
     "pt": "pre-training has neither questions nor answers, so nothing says what an answer depends on",
     "rm": "the scores of a reward model's value head are not compared between clean rows and twins",
     "ppo": "its answers are sampled during training, so a twin's answer is not its clean row's",
     "kto": "it judges single answers, so there is no margin that a clean row and its twins could have in common",
+}
+_NO_PAIRS = {
+    "pref_bco_weight": "the loss on pairs and their twins does not have this term",
+    "ld_alpha": "the loss on pairs and their twins does not weigh tokens by their place",
+    "include_effective_tokens_per_second": "LLaMA-Factory counts the tokens of other columns than those of pairs with twins",
 }
 _DIAGNOSIS_KEYS = (
     "attention_probe",
@@ -157,9 +161,9 @@ def _check_preference(finetuning_args: Any) -> None:
             f"use one of {listed(PREFERENCE_LOSSES)}",
         )
 
-    for key in ("pref_bco_weight", "ld_alpha"):
+    for key, why in _NO_PAIRS.items():
         if getattr(finetuning_args, key):
-            _refuse(key, "the loss on pairs and their twins does not have this term", "remove it")
+            _refuse(key, why, "remove it")
 
 
 def _check_fsdp(training_args: Any) -> None:

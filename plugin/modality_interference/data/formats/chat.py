@@ -9,13 +9,13 @@ from ...messages import shown
 from ...modality import MEDIA
 from ..dataset import RawDataset, present_media
 from ..options import parse_answer, parse_options
-from ..registry import WITHHELD, register_format
-from ..sample import Message, ParsedRow, Sample, without_placeholders
+from ..registry import register_format
+from ..sample import CHOSEN, REJECTED, WITHHELD, Message, ParsedRow, Sample, without_placeholders
 from .choice import with_media
 
 
 _CHAT = ("system", "tools", *MEDIA.values(), "choices", "answer", "distractors", "evidence")
-_PAIR = ("chosen", "rejected")
+_PAIR = (CHOSEN, REJECTED)
 
 
 @register_format(

@@ -1,0 +1,220 @@
+"""The trainer of preference tuning: LLaMA-Factory's for DPO, on pairs of clean rows, twins and counterfactual rows."""
+
+from collections import defaultdict
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.compute as pc
+import torch
+from accelerate.utils import gather_object
+from datasets import Dataset
+from llamafactory.train.dpo.trainer import CustomDPOTrainer
+from torch import Tensor, nn
+from typing_extensions import override
+
+from ..attention.cost import where_it_pays
+from ..attention.packing import shares_prefixes
+from ..attention.prefix import CommonPrefixes
+from ..attention.row_attention import RowAttention
+from ..batching.answer_logits import Answers
+from ..batching.batch import TwinBatch
+from ..batching.pairs import ABSTAINED, PairBatch
+from ..modality import CLEAN, is_counterfactual
+from .base_trainer import BaseTwinTrainer
+from .hooks import ModelParts
+from .media_features import MediaFeatures
+from .preference import PAIR_MEANS, PairTotals, Scores, pair_losses, preference_objective
+
+
+if TYPE_CHECKING:
+    from transformers.trainer_utils import EvalLoopOutput
+
+ScoredPair = tuple[tuple[str, int, str], float, float, float]  # name, rewards of its two rows, loss
+
+
+class PairTrainer(BaseTwinTrainer, CustomDPOTrainer):
+    """Learns preferences that hold on a clean row and on all its twins, and that go where the evidence goes.
+
+    Takes what `CustomDPOTrainer` takes; `data_collator` is a PairCollator, `finetuning_args` carries the plugin's keys.
+    """
+
+    logged_means = PAIR_MEANS
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._scored: list[ScoredPair] = []  # of the dataset that is being evaluated, by this rank
+        self.reference_parts, self.reference_shares = self.parts, self.share_prefix
+        if self.ref_model is not None:
+            self.reference_parts = ModelParts.of(self.accelerator.unwrap_model(self.ref_model))
+            self.reference_shares = shares_prefixes(self.finetuning_args.share_prefix, self.reference_parts.decoder)
+
+    @override
+    def overview(self) -> tuple[str, list[str]]:
+        return pair_overview(self.train_dataset, self.finetuning_args)
+
+    # --- training -----------------------------------------------------------------------------------------------------
+
+    @override
+    def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> Tensor | None:
+        if not batch_samples:
+            return None
+
+        shares = [PairTotals.count(PairBatch.split(inputs)) for inputs in batch_samples]
+        return self.step_totals(shares, device).clamp(min=1)
+
+    @override
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Tensor:
+        batch = PairBatch.split(inputs)
+        scores = self._scores(model, batch.rows)
+        loss = preference_objective(scores, batch, PairTotals(*num_items_in_batch), self.finetuning_args, self.means)
+        return loss * self.accelerator.num_processes  # engines average gradients over ranks
+
+    def _scores(self, model: nn.Module, rows: TwinBatch) -> Scores:
+        """Score rows; the one forward whose graph reaches the parameters comes last."""
+        features, reference = self.parts.media_features(rows.feature_index), None
+        if self.finetuning_args.use_ref_model:
+            with torch.no_grad(), ExitStack() as stack:
+                if (
+                    self.ref_model is None
+                ):  # the model without its adapter, whose media encoders are the same where they are frozen
+                    stack.enter_context(self.accelerator.unwrap_model(model).disable_adapter())
+                    reference = self._answers(model, self.parts, self.share_prefix, rows, features)
+                else:
+                    parts = self.reference_parts
+                    own = parts.media_features(rows.feature_index)
+                    reference = self._answers(self.ref_model, parts, self.reference_shares, rows, own)
+
+        answers = self._answers(model, self.parts, self.share_prefix, rows, features)
+        return Scores.of(answers, reference, self.finetuning_args)
+
+    def _answers(
+        self, model: nn.Module, parts: ModelParts, shares: bool, rows: TwinBatch, features: MediaFeatures | None
+    ) -> Answers:
+        """The logits of a model, as the engine wrapped it, at the answer positions of rows."""
+        attention = None
+        if shares:
+            device = rows.labels.device
+            pays = where_it_pays(self.finetuning_args.share_prefix, parts.decoder, device)
+            every = torch.arange(len(rows.labels), device=device)
+            attention = RowAttention(CommonPrefixes(rows, pays=pays).pack(every, every[:0]))
+
+        with parts.hooked(None, rows.answer_positions, features, row_attention=attention):
+            logits = model(**rows.inputs, use_cache=False).logits
+
+        return Answers.of(logits, rows.labels)
+
+    # --- evaluation ---------------------------------------------------------------------------------------------------
+
+    @override
+    def _get_dataloader(self, *args: Any, is_training: bool = False, **kwargs: Any) -> torch.utils.data.DataLoader:
+        training = self.data_collator
+        if not is_training:
+            self.data_collator = replace(training, twins_limit=None)  # all twins
+
+        try:
+            return super()._get_dataloader(*args, is_training=is_training, **kwargs)
+        finally:
+            self.data_collator = training
+
+    @override
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[Tensor, None, None]:
+        batch = PairBatch.split(self._prepare_inputs(inputs))
+        with torch.no_grad(), self.compute_loss_context_manager():
+            scores = self._scores(model, batch.rows)
+            losses = pair_losses(scores, batch.pairs, self.finetuning_args)
+
+        rewards = scores.rewards[batch.pairs].tolist()
+        self._scored += [
+            (tuple(name), *both, loss) for name, both, loss in zip(batch.names, rewards, losses.tolist(), strict=True)
+        ]
+        clean = losses[batch.is_clean]
+        return clean.mean() if len(clean) else clean.sum(), None, None
+
+    @override
+    def evaluation_loop(self, *args: Any, **kwargs: Any) -> "EvalLoopOutput":
+        self._scored = []
+        output = super().evaluation_loop(*args, **kwargs)
+        prefix = kwargs.get("metric_key_prefix", "eval")
+        found = pair_metrics(gather_object(self._scored))
+        output.metrics.update({f"{prefix}_{name}": value for name, value in found.items()})
+        return output
+
+
+def pair_metrics(scored: list[ScoredPair]) -> dict[str, float]:
+    """The metrics of an evaluation: LLaMA-Factory's of the clean pairs, and of every perturbation how its pairs were judged.
+
+    Args:
+        scored: of all ranks; a pair that several of them have counts once.
+    """
+    pairs = {name: values for name, *values in scored}
+    by_perturbation: dict[str, list[tuple[bool, bool | None]]] = defaultdict(list)
+    for (dataset, key, perturbation), (better, worse, _) in pairs.items():
+        clean = pairs.get((dataset, key, CLEAN))
+        by_perturbation[perturbation].append((better > worse, clean and clean[0] > clean[1]))
+
+    clean = [values for (*_, perturbation), values in pairs.items() if perturbation == CLEAN]
+    if not clean:
+        return {}
+
+    chosen, rejected, losses = (torch.tensor(column, dtype=torch.float64) for column in zip(*clean))
+    found = {
+        "loss": losses.mean().item(),
+        "rewards/chosen": chosen.mean().item(),
+        "rewards/rejected": rejected.mean().item(),
+        "rewards/margins": (chosen - rejected).mean().item(),
+    }
+    for perturbation, judged in by_perturbation.items():
+        suffix = "" if perturbation == CLEAN else f"_{perturbation}"
+        found[f"rewards/accuracies{suffix}"] = sum(right for right, _ in judged) / len(judged)
+        if suffix and perturbation != ABSTAINED and not is_counterfactual(perturbation):
+            found[f"rewards/flip_rate{suffix}"] = sum(right != clean for right, clean in judged) / len(judged)
+
+    return found
+
+
+def pair_overview(dataset: Any, arguments: Any) -> tuple[str, list[str]]:
+    """What a run trains on, and a warning for each term of its loss that cannot act.
+
+    Args:
+        dataset: tokenized pairs; of a stream nothing is read.
+        arguments: LLaMA-Factory's and the plugin's.
+    """
+    loss = f"the loss `{arguments.pref_loss}` on clean pairs and twins"
+    if not isinstance(dataset, Dataset):
+        return f"Trains on a stream of pairs: {loss}.", []
+
+    twins, gone = (_items(dataset, name) for name in ("variants", "counterfactuals"))
+    count = len(dataset)
+    text = f"Trains on {count:,} pairs, with {twins / count:.2f} twins and {gone / count:.2f} counterfactual rows each: {loss}."
+    warnings = []
+    if not twins and arguments.consistency_on:
+        warnings.append(
+            f"`consistency_method: {arguments.consistency_method}` cannot act: no pair has a twin. Give a dataset a `twins` block."
+        )
+
+    if not gone and arguments.preference_counterfactual != "none":
+        warnings.append(
+            f"`preference_counterfactual: {arguments.preference_counterfactual}` cannot act: no pair has a counterfactual row. Name "
+            "`counterfactuals` in the `twins` block of a dataset."
+        )
+
+    return text, warnings
+
+
+def _items(dataset: Dataset, column: str) -> int:
+    """How many items the lists of a column have together."""
+    tables = dataset.select_columns(column).with_format("arrow").iter(batch_size=1000)
+    return sum(pc.sum(pc.list_value_length(table[column])).as_py() or 0 for table in tables)

@@ -1,0 +1,189 @@
+"""Preference tuning with twins: `run_exp` against a plain reference in float64, and its losses against those of TRL.
+
+The reference is the objective of docs/method.md, one row at a time, without hooks, sharing and batches.
+"""
+
+import copy
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from helpers.runs import recipe, write_pairs
+from llamafactory.data import SFTDataCollatorWith4DAttentionMask
+from llamafactory.train.tuner import run_exp
+from torch import Tensor
+from transformers import TrainerCallback
+
+from modality_interference.media.image import load_image
+from modality_interference.train.losses import RunningMeans
+from modality_interference.train.preference import PAIR_MEANS, Scores, margin_divergences, pair_losses
+
+
+FAMILY, TEMPLATE = "qwen2_5_vl", "qwen2_vl"
+KEYS = dict(
+    stage="dpo",
+    adversarial_method="none",
+    disable_shuffling=True,
+    max_grad_norm=0.0,
+    max_steps=2,
+    pref_beta=0.5,
+    consistency_weight=3.0,
+    learning_rate=2.0e-3,
+    lr_scheduler_type="constant",
+    dataset="cards,facts,plain",
+    mix_strategy="interleave_under",
+    interleave_probs="0.5,0.3,0.2",
+    per_device_train_batch_size=2,
+)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    return write_pairs(tmp_path_factory.mktemp("pairs"))
+
+
+def likelihood(model: Any, collator: Any, example: dict, variant: dict, answer: list[int] | None) -> tuple[Tensor, int]:
+    """The log-likelihood of an answer to the prompt of a row, and its tokens; None for the row's own answer."""
+    labels = [label for label in variant["labels"] if label != -100]
+    answer = labels if answer is None else answer
+    ids = variant["input_ids"][: len(variant["input_ids"]) - len(labels)] + answer
+    images = [
+        load_image(name, example["images"] or [], example["twin_images"] or []) for name in variant["image_references"]
+    ]
+    stock = SFTDataCollatorWith4DAttentionMask(
+        template=collator.template, model=collator.model, tokenizer=collator.tokenizer, processor=collator.processor
+    )
+    feature = {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": ids, "images": images, "videos": []}
+    inputs = stock([feature | {"audios": []}])
+    del inputs["labels"]
+    logits = model(**inputs).logits[0, len(ids) - len(answer) - 1 : len(ids) - 1].double()
+    return logits.log_softmax(dim=-1)[range(len(answer)), answer].sum(), len(answer)
+
+
+def divergence(method: str, clean: Tensor, twin: Tensor, temperature: float) -> Tensor:
+    """D between the probabilities that the chosen answer is preferred, written out over the two answers."""
+    p, q = torch.sigmoid(clean.detach() / temperature), torch.sigmoid(twin / temperature)
+    p, q = torch.stack([p, 1 - p]), torch.stack([q, 1 - q])
+    mixture = (p + q) / 2
+    found = {
+        "kl": (p * (p / q).log()).sum(),
+        "reverse_kl": (q * (q / p).log()).sum(),
+        "js": ((p * (p / mixture).log()).sum() + (q * (q / mixture).log()).sum()) / 2,
+        "mse": ((p - q) ** 2).mean(),
+    }
+    return found[method] * temperature**2
+
+
+def reference_loss(policy: Any, reference: Any, collator: Any, examples: list[dict], keys: dict) -> Tensor:
+    loss_type, beta = keys.get("pref_loss", "sigmoid"), keys["pref_beta"]
+    averaged, free = loss_type in ("ipo", "orpo", "simpo"), loss_type in ("orpo", "simpo")
+    preferences, consistencies, gone_terms = [], [], []
+
+    def reward(example: dict, variant: dict, answer: list[int] | None) -> tuple[Tensor, Tensor]:
+        total, count = likelihood(policy, collator, example, variant, answer)
+        with torch.no_grad(), reference.disable_adapter() if hasattr(reference, "disable_adapter") else torch.no_grad():
+            base = 0 if free else likelihood(reference, collator, example, variant, answer)[0]
+
+        return beta * (total - base) / (count if averaged else 1), total / count
+
+    def preferred(margin: Tensor) -> Tensor:
+        return torch.log1p(torch.exp(-margin))
+
+    for example in examples:
+        margins = []
+        for variant in (example, *example["variants"]):
+            better, mean = reward(example, variant, None)
+            worse, other = reward(example, variant, example["rejected_ids"])
+            margin = better - worse
+            margins.append(margin)
+            odds = (mean - torch.log(1 - mean.exp())) - (other - torch.log(1 - other.exp()))
+            smoothing = keys.get("dpo_label_smoothing", 0.0)
+            loss = {
+                "sigmoid": (1 - smoothing) * preferred(margin) + smoothing * preferred(-margin),
+                "hinge": torch.clamp(1 - margin, min=0),
+                "ipo": (margin / beta - 1 / (2 * beta)) ** 2,
+                "simpo": preferred(margin - keys.get("simpo_gamma", 0.5)),
+                "orpo": -mean + beta * preferred(odds),
+            }[loss_type]
+            preferences.append(loss - keys.get("pref_ftx", 0.0) * mean)
+
+        method, temperature = keys.get("consistency_method", "js"), keys.get("consistency_temperature", 1.0)
+        found = [divergence(method, margins[0], margin, temperature) for margin in margins[1:] if method != "none"]
+        consistencies += [sum(found) / len(found)] if found else []
+        for gone in example["counterfactuals"]:
+            chosen = reward(example, gone, None)[0]
+            if keys.get("preference_counterfactual") == "mdpo":
+                gone_terms.append(preferred(reward(example, example, None)[0] - chosen))
+            else:
+                withheld = example["withheld_ids"]
+                gone_terms.append(preferred(reward(example, gone, withheld)[0] - chosen))
+                clean = reward(example, example, None)[0] - reward(example, example, withheld)[0]
+                gone_terms.append(preferred(clean))
+
+    loss = sum(preferences) / len(preferences)
+    if consistencies:
+        loss = loss + keys["consistency_weight"] * sum(consistencies) / len(consistencies)
+
+    return loss + sum(gone_terms) / len(gone_terms) if gone_terms else loss
+
+
+class Compare(TrainerCallback):
+    """In the second step, when policy and reference model differ, computes the reference and keeps both gradients."""
+
+    def __init__(self, keys: dict[str, Any]) -> None:
+        self.keys = keys
+        self.logs: list[dict[str, float]] = []
+
+    def on_train_begin(self, args, state, control, model=None, **kwargs):
+        self.start = None if hasattr(model, "disable_adapter") else copy.deepcopy(model).double()
+
+    def on_pre_optimizer_step(self, args, state, control, model=None, train_dataloader=None, **kwargs):
+        if state.global_step != 1:
+            return
+
+        self.gradients = {n: p.grad.double() for n, p in model.named_parameters() if p.grad is not None}
+        policy = copy.deepcopy(model).double().eval()
+        count = self.keys["per_device_train_batch_size"] * self.keys.get("gradient_accumulation_steps", 1)
+        examples = [train_dataloader.dataset[index] for index in range(count, 2 * count)]
+        self.kinds = [(example["dataset"], len(example["variants"])) for example in examples]
+        reference = policy if self.start is None else self.start
+        loss = reference_loss(policy, reference, train_dataloader.collate_fn, examples, self.keys)
+        parameters = {name: value for name, value in policy.named_parameters() if value.requires_grad}
+        found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+        self.reference = {name: grad for name, grad in zip(parameters, found) if grad is not None}
+        self.loss = loss.item()
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if "loss" in logs:
+            self.logs.append(logs)
+
+
+CASES = [
+    dict(consistency_method="js", dpo_label_smoothing=0.1),
+    dict(consistency_method="kl", consistency_temperature=2.0, pref_loss="ipo", gradient_accumulation_steps=2),
+    dict(finetuning_type="lora", lora_target="all", consistency_method="reverse_kl", pref_ftx=0.3),
+    dict(pref_loss="simpo", consistency_method="mse", share_prefix=True, freeze_vision_tower=True),
+    dict(pref_loss="orpo", finetuning_type="lora", preference_counterfactual="symmpo"),
+    dict(preference_counterfactual="mdpo", pref_loss="hinge", share_prefix=False),
+    dict(preference_counterfactual="symmpo", finetuning_type="lora", consistency_method="none", share_prefix=True),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case.values())))
+def test_loss_and_gradients_equal_the_reference(case, checkpoint, pairs, tmp_path):
+    keys = KEYS | case
+    compare = Compare(keys)
+    run_exp(recipe(checkpoint(FAMILY), TEMPLATE, pairs, tmp_path / "out", **keys), callbacks=[compare])
+    assert any(twins for _, twins in compare.kinds)
+    assert compare.logs[1]["loss"] == pytest.approx(compare.loss, rel=1e-4)
+    assert compare.gradients.keys() == compare.reference.keys()
+    scale = max(gradient.abs().max() for gradient in compare.reference.values())
+    for name, gradient in compare.reference.items():
+        torch.testing.assert_close(compare.gradients[name], gradient, atol=2e-5 * float(scale), rtol=2e-3, msg=name)
+
+    weight = keys["consistency_weight"] * compare.logs[1].get("loss_consistency", 0)
+    terms = ("loss_preference", "loss_preference_counterfactual")
+    total = weight + sum(compare.logs[1].get(name, 0) for name in terms)
+    assert compare.logs[1]["loss"] == pytest.approx(total, rel=1e-4)
