@@ -28,12 +28,13 @@ class Loaded:
 
 
 def load_data(keys: dict[str, Any]) -> Loaded:
-    """Load the datasets of a recipe as `run_sft` does."""
+    """Load the datasets of a recipe as `run_sft` or `run_dpo` does."""
     arguments = get_train_args(keys)
     model_args, data_args, training_args = arguments[:3]
     tokenizer_module = load_tokenizer(model_args)
+    stage = "rm" if arguments[3].stage == "dpo" else "sft"
     template = get_template_and_fix_tokenizer(tokenizer_module["tokenizer"], data_args)
-    module = get_dataset(template, model_args, data_args, training_args, stage="sft", **tokenizer_module)
+    module = get_dataset(template, model_args, data_args, training_args, stage=stage, **tokenizer_module)
     return Loaded(
         module.get("train_dataset"), module.get("eval_dataset"), template, **tokenizer_module, arguments=arguments
     )

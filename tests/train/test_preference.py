@@ -16,6 +16,7 @@ from llamafactory.train.tuner import run_exp
 from torch import Tensor
 from transformers import TrainerCallback
 
+from modality_interference.compat import let_trl_import
 from modality_interference.media.image import load_image
 from modality_interference.train.losses import RunningMeans
 from modality_interference.train.preference import PAIR_MEANS, Scores, margin_divergences, pair_losses
@@ -37,6 +38,9 @@ KEYS = dict(
     interleave_probs="0.5,0.3,0.2",
     per_device_train_batch_size=2,
 )
+
+
+let_trl_import()  # as a run does
 
 
 @pytest.fixture(scope="module")
@@ -187,3 +191,114 @@ def test_loss_and_gradients_equal_the_reference(case, checkpoint, pairs, tmp_pat
     terms = ("loss_preference", "loss_preference_counterfactual")
     total = weight + sum(compare.logs[1].get(name, 0) for name in terms)
     assert compare.logs[1]["loss"] == pytest.approx(total, rel=1e-4)
+
+
+def test_the_second_step_compares_margins_that_differ(checkpoint, pairs, tmp_path):
+    """What the cases above rest on; and what is logged, plotted, evaluated and saved."""
+    folder = tmp_path / "out"
+    keys = KEYS | dict(preference_counterfactual="symmpo", plot_loss=True, do_eval=True, eval_dataset="cards,facts")
+    keys |= dict(eval_strategy="steps", eval_steps=2, per_device_eval_batch_size=4, finetuning_type="lora")
+    keys |= dict(dataset="cards,facts", mix_strategy=None, interleave_probs=None)
+    run_exp(recipe(checkpoint(FAMILY), TEMPLATE, pairs, folder, **keys))
+    lines = [json.loads(line) for line in (folder / "trainer_log.jsonl").read_text().splitlines()]
+    first, second = (line for line in lines if "loss" in line)
+    assert set(PAIR_MEANS) <= set(second)
+    assert first["loss_consistency"] == pytest.approx(0, abs=1e-9)  # where policy and reference are the same
+    assert 3.0 * second["loss_consistency"] > 1e-4 * second["loss"]
+    assert (folder / "training_margin_flip_rate.png").stat().st_size > 1000
+    metrics = json.loads((folder / "eval_results.json").read_text())
+    perturbations = ("misleading_text", "unrelated_text", "black_image")
+    others = ("counterfactual_black_image", "counterfactual_white_image", "clean_withheld")
+    rates = {f"eval_rewards/accuracies_{name}" for name in (*perturbations, *others)}
+    rates |= {f"eval_rewards/flip_rate_{name}" for name in perturbations} | {"eval_rewards/accuracies"}
+    assert rates <= set(metrics) and all(0 <= metrics[name] <= 1 for name in rates)
+    assert not any(name.startswith("eval_rewards/flip_rate_c") for name in metrics)
+
+
+def test_without_twins_it_is_the_dpo_of_llamafactory(checkpoint, pairs, tmp_path):
+    """Loss and rewards of two steps and of an evaluation, on the same rows with the plugin and without it."""
+    info = json.loads((pairs / "dataset_info.json").read_text())["plain"]
+    stock = {name: value for name, value in info.items() if name != "twins"} | {"formatting": "alpaca"}
+    folder = write_pairs(tmp_path / "data")
+    (folder / "dataset_info.json").write_text(json.dumps({"plain": info, "stock": stock}))
+    found = []
+    for name, plugin in (("plain", dict(plugin="modality_interference")), ("stock", dict(plugin=None))):
+        keys = KEYS | plugin | dict(dataset=name, eval_dataset=name, do_eval=True, mix_strategy=None)
+        keys |= dict(interleave_probs=None, per_device_eval_batch_size=3)
+        if name == "stock":
+            keys = {key: value for key, value in keys.items() if key not in ("consistency_weight", "adversarial_method")}
+
+        out = tmp_path / name
+        run_exp(recipe(checkpoint(FAMILY), TEMPLATE, folder, out, **keys))
+        history = json.loads((out / "trainer_state.json").read_text())["log_history"]
+        logs = [entry for entry in history if "loss" in entry or "eval_loss" in entry]
+        found.append([{n: v for n, v in entry.items() if "loss" in n or "rewards/" in n} for entry in logs])
+
+    ours, theirs = found
+    for own, other in zip(ours, theirs, strict=True):
+        names = {"loss", "eval_loss", *(name for name in other if "rewards/" in name)} & set(other)
+        assert len(names) == 5
+        assert {name: own[name] for name in names} == pytest.approx({n: other[n] for n in names}, rel=1e-3, abs=1e-5)
+
+
+# the parts, without a model
+
+
+def scores_of(logps: Tensor, reference: Tensor, beta: float) -> Scores:
+    return Scores(logps, logps, beta * (logps - reference))
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "hinge", "ipo"])
+def test_losses_are_those_of_trl(name):
+    from trl import DPOTrainer
+
+    logps, reference = -torch.rand(6, dtype=torch.float64) * 9, -torch.rand(6, dtype=torch.float64) * 9
+    trainer = SimpleNamespace(
+        accelerator=SimpleNamespace(device="cpu"), reference_free=False, f_divergence_type="reverse_kl", beta=0.3,
+        label_smoothing=0.1 if name == "sigmoid" else 0.0,
+    )  # fmt: skip
+    chosen, rejected = torch.tensor([0, 2, 4]), torch.tensor([1, 3, 5])
+    theirs, *_ = DPOTrainer.dpo_loss(
+        trainer, logps[chosen], logps[rejected], reference[chosen], reference[rejected], loss_type=name
+    )
+    arguments = SimpleNamespace(
+        pref_loss=name, pref_beta=0.3, dpo_label_smoothing=trainer.label_smoothing, pref_ftx=0.0
+    )
+    pairs = torch.stack([chosen, rejected], dim=1)
+    torch.testing.assert_close(pair_losses(scores_of(logps, reference, 0.3), pairs, arguments), theirs)
+
+
+@pytest.mark.parametrize(("name", "stock"), [("orpo", "odds_ratio_loss"), ("simpo", "simpo_loss")])
+def test_losses_without_a_reference_model_are_those_of_llamafactory(name, stock):
+    from llamafactory.train.dpo.trainer import CustomDPOTrainer
+
+    logps = -torch.rand(6, dtype=torch.float64) * 4 - 0.1
+    trainer = SimpleNamespace(beta=0.3, simpo_gamma=0.7)
+    theirs = getattr(CustomDPOTrainer, stock)(trainer, logps[::2], logps[1::2])
+    arguments = SimpleNamespace(pref_loss=name, pref_beta=0.3, simpo_gamma=0.7, pref_ftx=0.0)
+    found = pair_losses(scores_of(logps, torch.zeros(6), 0.3), torch.arange(6).view(3, 2), arguments)
+    torch.testing.assert_close(found, theirs)
+
+
+@pytest.mark.parametrize("method", ["kl", "reverse_kl", "js", "mse"])
+def test_margin_divergences(method):
+    """Of large margins too; only twins get gradients, and none where the margins are the same."""
+    values = [(0.3, -0.7), (2.0, 2.0), (-4.0, 1.5), (30.0, -30.0)]
+    clean = torch.tensor([pair[0] for pair in values], dtype=torch.float64, requires_grad=True)
+    twins = torch.tensor([pair[1] for pair in values], dtype=torch.float64, requires_grad=True)
+    found = margin_divergences(clean, twins, method, 2.0)
+    expected = [divergence(method, clean[index], twins[index], 2.0) for index in range(4)]
+    torch.testing.assert_close(found, torch.stack(expected))
+    of_clean, of_twins = torch.autograd.grad(found.sum(), [clean, twins], allow_unused=True)
+    assert of_clean is None
+    assert of_twins[1].abs() < 1e-12 and (of_twins[[0, 2]] != 0).all()
+    extreme = torch.tensor([1e4, -1e4], requires_grad=True)
+    (gradient,) = torch.autograd.grad(margin_divergences(-extreme.detach(), extreme, method, 1.0).sum(), extreme)
+    assert gradient.isfinite().all()
+
+
+def test_means_of_pairs_are_taken_by_their_names():
+    means = RunningMeans(PAIR_MEANS)
+    means.add("margin_flip_rate", torch.tensor(1.0), 4)
+    taken = means.take(lambda share: share, torch.device("cpu"))
+    assert taken == {"margin_flip_rate": 0.25, "dropped_nonfinite": 0.0, "skipped_nonfinite": 0.0}
