@@ -66,7 +66,7 @@ def let_trl_import() -> None:
     For: `stage: dpo`; without it, `from trl import DPOTrainer` ends with "No module named 'mergekit'".
     Cause: transformers 5 answers whether a package is there with (False, None), which TRL 0.24 takes for true. LLaMA-Factory 0.9.5
     admits no newer TRL. ms-swift met the same (https://github.com/modelscope/ms-swift/pull/9770).
-    Can go: when LLaMA-Factory admits a TRL that knows transformers 5 (tests/train/test_preference.py).
+    Can go: when LLaMA-Factory admits a TRL that knows transformers 5 (tests/train/test_pair_losses.py).
 
     The answers are only set right, so this may stay for the rest of the process.
     """

@@ -68,7 +68,9 @@ def test_every_prompt_comes_with_its_answers_and_every_image_once(loaded, counte
     gone = ["counterfactual_black_image", "counterfactual_white_image"]
     beside = {"none": [], "mdpo": gone, "symmpo": [one for name in gone for one in (name, "clean_withheld")]}
     assert names == ["clean", "misleading_text", "unrelated_text", *beside[counterfactual]] * 2
-    assert len(inputs["image_grid_thw"]) == (2 if counterfactual == "none" else 4)  # black and white are both rows' own
+    assert len(inputs["image_grid_thw"]) == (
+        2 if counterfactual == "none" else 4
+    )  # black and white are both rows' own
     assert batch.is_clean.sum() == 2 and batch.is_twin.sum() == 4
     for (better, worse), name, removed in zip(batch.pairs.tolist(), names, batch.removed.tolist(), strict=True):
         said = (answer(loaded, batch, better), answer(loaded, batch, worse))

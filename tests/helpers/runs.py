@@ -133,9 +133,16 @@ def write_pairs(folder: Path, rows: int = 6) -> Path:
     for index in range(rows):
         colour, other = COLOURS[index], COLOURS[index + 1]
         Image.new("RGB", (40, 40), colour).save(folder / f"{colour}.png")
-        card = {"ask": "<image>Which colour is it?", "good": f"It is {colour}.", "bad": other, "image": f"{colour}.png"}
+        card = {
+            "ask": "<image>Which colour is it?",
+            "good": f"It is {colour}.",
+            "bad": other,
+            "image": f"{colour}.png",
+        }
         cards.append(card | {"unsure": "I cannot tell."})
-        facts.append({"ask": f"What is {index} plus 1?", "good": str(index + 1), "bad": f"It is {index + 3}, I think."})
+        facts.append(
+            {"ask": f"What is {index} plus 1?", "good": str(index + 1), "bad": f"It is {index + 3}, I think."}
+        )
 
     texts = {"prompt": "ask", "chosen": "good", "rejected": "bad"}
     misleading = {"name": "misleading_text", "template": "This picture seems to depict a {option}."}

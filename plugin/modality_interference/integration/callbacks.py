@@ -14,7 +14,7 @@ from ..compat import get_logger
 from ..errors import ModalityInterferenceError
 from ..results import Curves, Diagnosis, ScoredRow
 from ..train.losses import COUNTS, LOGGED, MEANS
-from ..train.preference import PAIR_MEANS
+from ..train.pair_losses import PAIR_MEANS
 
 
 logger = get_logger(__name__)

@@ -24,7 +24,7 @@ from ..modality import CLEAN, is_counterfactual
 from .base_trainer import BaseTwinTrainer
 from .hooks import ModelParts
 from .media_features import MediaFeatures
-from .preference import PAIR_MEANS, PairTotals, Scores, pair_losses, preference_objective
+from .pair_losses import PAIR_MEANS, PairTotals, Scores, pair_losses, preference_objective
 
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from transformers import TrainerCallback
 from modality_interference.compat import let_trl_import
 from modality_interference.media.image import load_image
 from modality_interference.train.losses import RunningMeans
-from modality_interference.train.preference import PAIR_MEANS, Scores, margin_divergences, pair_losses
+from modality_interference.train.pair_losses import PAIR_MEANS, Scores, margin_divergences, pair_losses
 
 
 FAMILY, TEMPLATE = "qwen2_5_vl", "qwen2_vl"
@@ -48,7 +48,9 @@ def pairs(tmp_path_factory):
     return write_pairs(tmp_path_factory.mktemp("pairs"))
 
 
-def likelihood(model: Any, collator: Any, example: dict, variant: dict, answer: list[int] | None) -> tuple[Tensor, int]:
+def likelihood(
+    model: Any, collator: Any, example: dict, variant: dict, answer: list[int] | None
+) -> tuple[Tensor, int]:
     """The log-likelihood of an answer to the prompt of a row, and its tokens; None for the row's own answer."""
     labels = [label for label in variant["labels"] if label != -100]
     answer = labels if answer is None else answer
@@ -87,7 +89,10 @@ def reference_loss(policy: Any, reference: Any, collator: Any, examples: list[di
 
     def reward(example: dict, variant: dict, answer: list[int] | None) -> tuple[Tensor, Tensor]:
         total, count = likelihood(policy, collator, example, variant, answer)
-        with torch.no_grad(), reference.disable_adapter() if hasattr(reference, "disable_adapter") else torch.no_grad():
+        with (
+            torch.no_grad(),
+            reference.disable_adapter() if hasattr(reference, "disable_adapter") else torch.no_grad(),
+        ):
             base = 0 if free else likelihood(reference, collator, example, variant, answer)[0]
 
         return beta * (total - base) / (count if averaged else 1), total / count
@@ -226,7 +231,9 @@ def test_without_twins_it_is_the_dpo_of_llamafactory(checkpoint, pairs, tmp_path
         keys = KEYS | plugin | dict(dataset=name, eval_dataset=name, do_eval=True, mix_strategy=None)
         keys |= dict(interleave_probs=None, per_device_eval_batch_size=3)
         if name == "stock":
-            keys = {key: value for key, value in keys.items() if key not in ("consistency_weight", "adversarial_method")}
+            keys = {
+                key: value for key, value in keys.items() if key not in ("consistency_weight", "adversarial_method")
+            }
 
         out = tmp_path / name
         run_exp(recipe(checkpoint(FAMILY), TEMPLATE, folder, out, **keys))
