@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
@@ -19,7 +20,7 @@ from ..attention.prefix import CommonPrefixes
 from ..attention.row_attention import RowAttention
 from ..batching.answer_logits import Answers
 from ..batching.batch import TwinBatch
-from ..batching.pairs import ABSTAINED, PairBatch
+from ..batching.pairs import ABSTAINED, PairBatch, PairName
 from ..modality import CLEAN, is_counterfactual
 from .base_trainer import BaseTwinTrainer
 from .hooks import ModelParts
@@ -30,7 +31,27 @@ from .pair_losses import PAIR_MEANS, PairTotals, Scores, pair_losses, preference
 if TYPE_CHECKING:
     from transformers.trainer_utils import EvalLoopOutput
 
-ScoredPair = tuple[tuple[str, int, str], float, float, float]  # name, rewards of its two rows, loss
+
+@dataclass(frozen=True)
+class ScoredPair:
+    """A pair in an evaluation.
+
+    Attributes:
+        name: dataset, key of the row, perturbation.
+        better: the reward of the preferred answer.
+        worse: the reward of the other.
+        loss: the pair's.
+    """
+
+    name: PairName
+    better: float
+    worse: float
+    loss: float
+
+    @property
+    def right(self) -> bool:
+        """Whether the preferred answer has the higher reward."""
+        return self.better > self.worse
 
 
 class PairTrainer(BaseTwinTrainer, CustomDPOTrainer):
@@ -138,7 +159,8 @@ class PairTrainer(BaseTwinTrainer, CustomDPOTrainer):
 
         rewards = scores.rewards[batch.pairs].tolist()
         self._scored += [
-            (tuple(name), *both, loss) for name, both, loss in zip(batch.names, rewards, losses.tolist(), strict=True)
+            ScoredPair(name, better, worse, loss)
+            for name, (better, worse), loss in zip(batch.names, rewards, losses.tolist(), strict=True)
         ]
         clean = losses[batch.is_clean]
         return clean.mean() if len(clean) else clean.sum(), None, None
@@ -159,28 +181,27 @@ def pair_metrics(scored: list[ScoredPair]) -> dict[str, float]:
     Args:
         scored: of all ranks; a pair that several of them have counts once.
     """
-    pairs = {name: values for name, *values in scored}
-    by_perturbation: dict[str, list[tuple[bool, bool | None]]] = defaultdict(list)
-    for (dataset, key, perturbation), (better, worse, _) in pairs.items():
-        clean = pairs.get((dataset, key, CLEAN))
-        by_perturbation[perturbation].append((better > worse, clean and clean[0] > clean[1]))
+    pairs = {pair.name: pair for pair in scored}
+    by_perturbation: dict[str, list[ScoredPair]] = defaultdict(list)
+    for pair in pairs.values():
+        by_perturbation[pair.name[2]].append(pair)
 
-    clean = [values for (*_, perturbation), values in pairs.items() if perturbation == CLEAN]
+    clean = by_perturbation.pop(CLEAN, [])
     if not clean:
         return {}
 
-    chosen, rejected, losses = (torch.tensor(column, dtype=torch.float64) for column in zip(*clean))
     found = {
-        "loss": losses.mean().item(),
-        "rewards/chosen": chosen.mean().item(),
-        "rewards/rejected": rejected.mean().item(),
-        "rewards/margins": (chosen - rejected).mean().item(),
+        "loss": fmean(pair.loss for pair in clean),
+        "rewards/chosen": fmean(pair.better for pair in clean),
+        "rewards/rejected": fmean(pair.worse for pair in clean),
+        "rewards/margins": fmean(pair.better - pair.worse for pair in clean),
+        "rewards/accuracies": fmean(pair.right for pair in clean),
     }
-    for perturbation, judged in by_perturbation.items():
-        suffix = "" if perturbation == CLEAN else f"_{perturbation}"
-        found[f"rewards/accuracies{suffix}"] = sum(right for right, _ in judged) / len(judged)
-        if suffix and perturbation != ABSTAINED and not is_counterfactual(perturbation):
-            found[f"rewards/flip_rate{suffix}"] = sum(right != clean for right, clean in judged) / len(judged)
+    for perturbation, changed in by_perturbation.items():
+        found[f"rewards/accuracies_{perturbation}"] = fmean(pair.right for pair in changed)
+        if perturbation != ABSTAINED and not is_counterfactual(perturbation):
+            flips = (pair.right != pairs[*pair.name[:2], CLEAN].right for pair in changed)
+            found[f"rewards/flip_rate_{perturbation}"] = fmean(flips)
 
     return found
 
