@@ -17,7 +17,8 @@ def keys(checkpoint: Path, data: Path, folder: Path, tuning: str, ranks: int) ->
         stage="dpo", adversarial_method="none", preference_counterfactual="symmpo", pref_beta=0.5, pref_ftx=0.1,
         dataset="cards,facts", mix_strategy="interleave_under", interleave_probs="0.5,0.5", share_prefix=ranks > 1,
     )  # fmt: skip
-    settings = dict(per_device_train_batch_size=1, gradient_accumulation_steps=4 // ranks, use_cpu=None)
+    # two steps of four of the nine pairs: engines fill up an epoch's last step with pairs that were there already
+    settings = dict(per_device_train_batch_size=1, gradient_accumulation_steps=4 // ranks, max_steps=2, use_cpu=None)
     tuned = dict(finetuning_type=tuning, **TUNINGS[tuning])
     return recipe(checkpoint, "qwen2_vl", data, folder / tuning, **COMMON | tuned | pairs | settings)
 

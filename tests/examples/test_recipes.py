@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from helpers.av_data import write_clips
 from helpers.recipes import EXAMPLES, INDEX, ROOT, Recipe, ablation, published
+from helpers.runs import write_pairs
 from llamafactory.extras.constants import DEFAULT_TEMPLATE, SUPPORTED_MODELS
 from llamafactory.hparams import get_train_args, read_args
 from llamafactory.train.tuner import run_exp
 
 
 TRAINING = [Recipe(path.stem, path) for path in sorted(EXAMPLES.glob("*_sft_*.yaml"))]
+PREFERENCE = [Recipe(path.stem, path) for path in sorted(EXAMPLES.glob("*_dpo_*.yaml"))]
 DIAGNOSIS = [Recipe(path.stem, path) for path in sorted(EXAMPLES.glob("*_diagnosis*.yaml"))]
 ABLATION = ablation()
 RECIPES = [*TRAINING, *DIAGNOSIS, *ABLATION]
@@ -186,6 +188,32 @@ def test_training_starts(recipe: Recipe, command: Callable[[Recipe], None], tmp_
     assert ("loss_counterfactual" in figures) == (keys.get("counterfactual_weight", 0) > 0)
     saved = "adapter_model.safetensors" if keys["finetuning_type"] == "lora" else "model.safetensors"
     assert (tmp_path / "out" / saved).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", PREFERENCE, ids=str)
+def test_preference_tuning_starts(recipe: Recipe, checkpoint: Callable[[str], Path], tmp_path: Path):
+    data, out = write_pairs(tmp_path / "data"), tmp_path / "out"
+    own = {
+        "model_name_or_path": str(checkpoint(FAMILIES[recipe.keys["model_name_or_path"]])),
+        "dataset_dir": str(data),
+        "media_dir": str(data),
+        "dataset": "cards",
+        "output_dir": str(out),
+        "bf16": False,
+        "use_cpu": True,
+        "preprocessing_num_workers": None,
+        "dataloader_num_workers": 0,
+        "max_steps": 1,
+        "logging_steps": 1,
+    }
+    assert own.keys() <= OVERRIDDEN | {"media_dir"}
+    run_exp(recipe.keys | own)
+    log = json.loads((out / "trainer_state.json").read_text())["log_history"]
+    assert {"loss_preference", "loss_consistency", "loss_preference_counterfactual"} <= {
+        name for e in log for name in e
+    }
+    assert (out / "adapter_model.safetensors").exists()
 
 
 @pytest.mark.slow
