@@ -34,7 +34,7 @@ class TokenizedRow:
         family: see `Variant`.
         claimed_ids: the label ids of the target as an answer, where the answer is free; empty where it cannot be compared with
             the right one.
-        role: in a batch, which answer of a pair the row has; rows of single answers have the chosen one.
+        pair_answer: in a batch, which answer of a pair the row has; rows of single answers have the chosen one.
     """
 
     input_ids: list[int]
@@ -47,7 +47,7 @@ class TokenizedRow:
     target: str | None = None
     family: str | None = None
     claimed_ids: Sequence[int] = ()
-    role: str = CHOSEN
+    pair_answer: str = CHOSEN
 
     @classmethod
     def empty(cls, input_ids: Sequence[int] = ()) -> "TokenizedRow":

@@ -15,7 +15,7 @@ from ..data.records import Reason, TwinRecord
 from ..data.sample import CHOSEN, REJECTED, WITHHELD, Message, References
 from ..errors import ModalityInterferenceError, Unusable
 from ..modality import CLEAN, Modality, is_counterfactual
-from .batch import TwinBatch
+from .batch import Role, TwinBatch
 from .collator import Loaded, TwinCollator
 from .example import TokenizedExample, TokenizedRow
 from .questions import last_turn_start
@@ -161,7 +161,7 @@ class PairCollator(TwinCollator):
 
     counterfactual: str = "none"
 
-    def _variants(self, example: TokenizedExample) -> list[TokenizedRow]:
+    def _rows_of(self, example: TokenizedExample) -> list[tuple[Role, TokenizedRow]]:
         """A row for every prompt and each of its answers."""
         if not example.rejected_ids:
             raise ModalityInterferenceError(
@@ -169,21 +169,29 @@ class PairCollator(TwinCollator):
                 "`tokenized_path`, or name another one, and run again."
             )
 
-        prompts = [row for row in super()._variants(example) if not is_counterfactual(row.perturbation)]
-        rows = [answered for row in prompts for answered in (row, _answered(row, REJECTED, example.rejected_ids))]
-        gone = example.counterfactuals if self.counterfactual != "none" else ()
-        rows += gone
+        rows = []
+        for role, row in super()._rows_of(example):
+            rows += [(role, row), (Role.OPTION, _answered(row, REJECTED, example.rejected_ids))]
+
+        gone = self._drawn(example.counterfactuals, f"{example.key}/counterfactuals")
+        gone = gone if self.counterfactual != "none" else ()
+        rows += [(Role.COUNTERFACTUAL, row) for row in gone]
         if gone and self.counterfactual == "symmpo":
-            rows += [_answered(row, WITHHELD, example.withheld_ids) for row in (example.clean, *gone)]
+            rows += [(Role.OPTION, _answered(row, WITHHELD, example.withheld_ids)) for row in (example.clean, *gone)]
 
         return rows
 
     def _collate(
-        self, rows: list[TokenizedRow], examples: list[TokenizedExample], twin_of: list[int], media: dict[int, Loaded]
+        self,
+        rows: list[TokenizedRow],
+        examples: list[TokenizedExample],
+        twin_of: list[int],
+        roles: list[Role],
+        media: dict[int, Loaded],
     ) -> dict[str, Any]:
         pairs = list(_pairs(rows, twin_of, self.counterfactual))
         clean = {twin_of[chosen]: index for index, (chosen, *_, name) in enumerate(pairs) if name == CLEAN}
-        batch = super()._collate(rows, examples, twin_of, media)
+        batch = super()._collate(rows, examples, twin_of, roles, media)
         batch["pairs"] = torch.tensor([pair[:2] for pair in pairs], dtype=torch.long).view(-1, 2)
         batch["pair_of"] = torch.tensor([clean[twin_of[chosen]] for chosen, *_ in pairs], dtype=torch.long)
         batch["removed"] = torch.tensor([removed for *_, removed, _ in pairs], dtype=torch.bool)
@@ -191,9 +199,9 @@ class PairCollator(TwinCollator):
         return batch
 
 
-def _answered(row: TokenizedRow, role: str, ids: Sequence[int]) -> TokenizedRow:
+def _answered(row: TokenizedRow, answer: str, ids: Sequence[int]) -> TokenizedRow:
     """The prompt of a row with another answer."""
-    return replace(row.with_answer(last_turn_start(row.labels), ids), role=role)
+    return replace(row.with_answer(last_turn_start(row.labels), ids), pair_answer=answer)
 
 
 def _pairs(rows: list[TokenizedRow], twin_of: list[int], counterfactual: str) -> Iterator[tuple[int, int, bool, str]]:
@@ -202,10 +210,14 @@ def _pairs(rows: list[TokenizedRow], twin_of: list[int], counterfactual: str) ->
     Without evidence, `mdpo` prefers an answer's clean row to its row without evidence. `symmpo` prefers the answer that withholds
     there and, with as many pairs, the chosen answer in the clean row.
     """
-    places = {(first, row.perturbation, row.role): index for index, (row, first) in enumerate(zip(rows, twin_of))}
+    places = {
+        (first, row.perturbation, row.pair_answer): index for index, (row, first) in enumerate(zip(rows, twin_of))
+    }
     for index, (row, first) in enumerate(zip(rows, twin_of)):
         name = row.perturbation
-        if row.role != CHOSEN or (first, CLEAN, REJECTED) not in places:  # the latter in a batch without an example
+        if (
+            row.pair_answer != CHOSEN or (first, CLEAN, REJECTED) not in places
+        ):  # the latter in a batch without an example
             continue
 
         if not is_counterfactual(name):
