@@ -53,7 +53,7 @@ class Summary:
         return ["clean", *self.trained, *self.unseen]
 
     def accuracies(self, lines: Lines) -> pd.DataFrame:
-        """One row for each cell, seed, dataset and perturbation, with the accuracy and its interval.
+        """One row for each cell, seed, dataset and perturbation, with the accuracy, its interval, and the calibration error.
 
         Args:
             lines: of the results.
@@ -61,6 +61,7 @@ class Summary:
         found = [
             {"cell": line["cell"], "seed": line["seed"], "dataset": dataset, "perturbation": perturbation}
             | {key: condition["rates"]["accuracy"][key] for key in ("value", "low", "high")}
+            | {"ece": condition["rates"]["ece"]["value"]}
             for line in lines
             for dataset, result in line["datasets"].items()
             for perturbation, condition in result["perturbations"].items()
@@ -70,7 +71,11 @@ class Summary:
         return table[table.cell.isin(order)].sort_values("cell", key=lambda names: names.map(order), kind="stable")
 
     def means(self, lines: Lines) -> pd.DataFrame:
-        """By cell and seed, the mean accuracy under each of `conditions`, in their order, and that under the worst unseen text."""
+        """By cell and seed, mean accuracies and calibration errors.
+
+        Accuracies are those of `conditions`, in their order, and that under the worst unseen text; calibration errors are of
+        questions about the image, clean and under unseen texts.
+        """
         table = self.accuracies(lines)
         columns = {}
         for name, (dataset, perturbations) in self.conditions.items():
@@ -79,6 +84,10 @@ class Summary:
 
         unseen = table[(table.dataset == self.images) & table.perturbation.isin(self.unseen)]
         columns["worst held-out text"] = unseen.groupby(["cell", "seed"], sort=False).value.min()
+        clean = table[(table.dataset == self.images) & (table.perturbation == "clean")]
+        for name, rows in (("ECE", clean), ("ECE, held-out texts", unseen)):
+            columns[name] = rows.groupby(["cell", "seed"], sort=False).ece.mean()
+
         return pd.DataFrame(columns)
 
     def blindness(self, lines: Lines) -> dict[str, pd.Series]:

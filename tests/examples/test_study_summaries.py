@@ -29,7 +29,12 @@ def line(summary, cell, seed, held_out):
     """A line of the results: 0.8 everywhere but under held-out texts, the first of which is 0.1 worse than the others."""
 
     def accuracy(value):
-        return {"rates": {"accuracy": {"value": value, "low": value - 0.1, "high": value + 0.1}}}
+        return {
+            "rates": {
+                "accuracy": {"value": value, "low": value - 0.1, "high": value + 0.1},
+                "ece": {"value": 1 - value},
+            }
+        }
 
     datasets = {}
     for dataset, perturbations in summary.conditions.values():
@@ -57,6 +62,8 @@ def test_the_overview_has_means_and_spreads_over_seeds_and_the_worst_family(summ
     held_out = 100 * (0.3 - 0.1 / len(summary.unseen))
     assert base["image, held-out texts"] == f"{held_out:.1f}"
     assert base["worst held-out text"] == "20.0"
+    assert base["ECE"] == "20.0"
+    assert base["ECE, held-out texts"] == f"{100 - held_out:.1f}"
     assert js["worst held-out text"] == f"50.0 ± {100 * math.sqrt(0.02):.1f}"
     assert (js["seeds"], js["training, core-minutes"], js["GiB"]) == ("2", "2", "1.5")
 
@@ -64,7 +71,7 @@ def test_the_overview_has_means_and_spreads_over_seeds_and_the_worst_family(summ
 def test_differences_over_seeds_are_paired_and_corrected(summary):
     """Differences 0.1, 0.2, 0.3: t = 2 sqrt(3) with two degrees of freedom, p = 1 - t / sqrt(t^2 + 2).
 
-    There are two tests, of the mean and of the worst text; so Holm doubles it.
+    There are three tests, of the mean and of the worst text, and of the calibration; so Holm triples it.
     """
     better = [(0, 0.1), (1, 0.2), (2, 0.3)]
     lines = [line(summary, summary.reference, seed, 0.4) for seed, _ in better]
@@ -72,7 +79,7 @@ def test_differences_over_seeds_are_paired_and_corrected(summary):
     rows = map(cells_of, summary.tests(lines).splitlines()[2:])
     found = {row[1]: row[2:] for row in rows}
     t = 2 * math.sqrt(3)
-    assert found["image, held-out texts"] == ["+20.0", "10.0", "3", f"{2 * (1 - t / math.sqrt(t**2 + 2)):.3f}"]
+    assert found["image, held-out texts"] == ["+20.0", "10.0", "3", f"{3 * (1 - t / math.sqrt(t**2 + 2)):.3f}"]
     assert found["image"][-1] == "-"  # no seed differs: no test
 
 
