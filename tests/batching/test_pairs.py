@@ -9,7 +9,7 @@ from llamafactory.data.processor import PairwiseDatasetProcessor
 from llamafactory.hparams import get_train_args
 from PIL import Image
 
-from modality_interference.batching.pairs import PairBatch, PairCollator
+from modality_interference.batching.pairs import PairBatch, PairCollator, PairProcessor
 from modality_interference.errors import ModalityInterferenceError
 
 
@@ -124,6 +124,24 @@ def test_without_a_withheld_answer_a_counterfactual_row_is_dropped(checkpoint, t
 def test_rows_of_single_answers_are_refused(loaded):
     with pytest.raises(ModalityInterferenceError, match="Dataset `cards` was tokenized for another stage"):
         loaded.collator(PairCollator)([loaded.train[0] | {"rejected_ids": []}])
+
+
+def test_counterfactual_rows_that_were_tokenized_without_an_answer_that_withholds_are_refused(loaded):
+    example = loaded.train[0] | {"withheld_ids": []}
+    assert len(loaded.collator(PairCollator, counterfactual="mdpo")([example])["pairs"]) == 5
+    with pytest.raises(
+        ModalityInterferenceError, match="without `preference_counterfactual: symmpo`.*`tokenized_path`"
+    ):
+        loaded.collator(PairCollator, counterfactual="symmpo")([example])
+
+
+def test_answers_of_strangers_are_printed_as_escapes(loaded, capsys):
+    processor = PairProcessor(loaded.template, loaded.tokenizer, loaded.processor, loaded.arguments[1])
+    hostile = loaded.tokenizer.encode("\x1b[2J no", add_special_tokens=False)
+    assert "\x1b" in loaded.tokenizer.decode(hostile)
+    processor.print_data_example(loaded.train[0] | {"rejected_ids": hostile, "withheld_ids": hostile})
+    printed = capsys.readouterr().out
+    assert printed.count("\\x1b[2J no") == 2 and "\x1b" not in printed
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from ..data.records import Reason, TwinRecord
 from ..data.sample import CHOSEN, REJECTED, WITHHELD, Message, References
 from ..errors import ModalityInterferenceError, Unusable
 from ..modality import CLEAN, Modality, is_counterfactual
+from ..printable import printable_stdout
 from .batch import Role, TwinBatch
 from .collator import Loaded, TwinCollator
 from .example import TokenizedExample, TokenizedRow
@@ -112,8 +113,9 @@ class PairProcessor(TwinProcessor):
     def print_data_example(self, example: dict[str, Any]) -> None:
         """Print the clean row with its chosen answer, its twins, and the other answers."""
         super().print_data_example(example)
-        for name in (REJECTED, WITHHELD):
-            print(f"{name} answer:\n{self.tokenizer.decode(example[f'{name}_ids'], skip_special_tokens=False)}")
+        with printable_stdout():
+            for name in (REJECTED, WITHHELD):
+                print(f"{name} answer:\n{self.tokenizer.decode(example[f'{name}_ids'], skip_special_tokens=False)}")
 
 
 @dataclass
@@ -177,6 +179,12 @@ class PairCollator(TwinCollator):
         gone = gone if self.counterfactual != "none" else ()
         rows += [(Role.COUNTERFACTUAL, row) for row in gone]
         if gone and self.counterfactual == "symmpo":
+            if not example.withheld_ids:
+                raise ModalityInterferenceError(
+                    f"Dataset `{example.dataset}` was tokenized without `preference_counterfactual: symmpo`: row {example.data_row} has "
+                    "no answer that withholds. Remove the folder of `tokenized_path`, or name another one, and run again."
+                )
+
             rows += [(Role.OPTION, _answered(row, WITHHELD, example.withheld_ids)) for row in (example.clean, *gone)]
 
         return rows

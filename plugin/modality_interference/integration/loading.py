@@ -228,7 +228,8 @@ def preprocess_dataset(
             )
 
         if not is_eval and not twin_processor.counterfactuals:
-            _say_counterfactuals(dataset)
+            key = "counterfactual_weight: 0" if stage == "sft" else "preference_counterfactual: none"
+            _say_counterfactuals(dataset, key)
 
         dataset = schema.undecoded(dataset)
         tokenized = dataset.map(
@@ -258,14 +259,14 @@ def preprocess_dataset(
     return preprocess
 
 
-def _say_counterfactuals(dataset: AnyDataset) -> None:
-    """Say that a training leaves them out; of a stream nobody knows them beforehand."""
+def _say_counterfactuals(dataset: AnyDataset, key: str) -> None:
+    """Say that a training leaves them out, because of a key; of a stream nobody knows them beforehand."""
     if not isinstance(dataset, Dataset):
         return
 
     count = sum(len(rows) for rows in _subcolumn(dataset, "counterfactuals"))
     if count:
-        logger.info_rank0(f"{count:,} counterfactual rows are left out of the training: `counterfactual_weight` is 0.")
+        logger.info_rank0(f"{count:,} counterfactual rows are left out of the training: `{key}`.")
 
 
 def _check_nothing_removed(dataset: AnyDataset) -> None:

@@ -22,6 +22,7 @@ from ..batching.answer_logits import Answers
 from ..batching.batch import TwinBatch
 from ..batching.pairs import ABSTAINED, PairBatch, PairName
 from ..modality import CLEAN, is_counterfactual
+from ..presets import preset_line
 from .base_trainer import BaseTwinTrainer
 from .hooks import ModelParts
 from .media_features import MediaFeatures
@@ -213,7 +214,8 @@ def pair_overview(dataset: Any, arguments: Any) -> tuple[str, list[str]]:
         dataset: tokenized pairs; of a stream nothing is read.
         arguments: LLaMA-Factory's and the plugin's.
     """
-    loss = f"the loss `{arguments.pref_loss}` on clean pairs and twins"
+    preset = preset_line(arguments)
+    loss = f"the loss `{arguments.pref_loss}` on clean pairs and twins{f'. {preset}' if preset else ''}"
     if not isinstance(dataset, Dataset):
         return f"Trains on a stream of pairs: {loss}.", []
 
@@ -229,7 +231,7 @@ def pair_overview(dataset: Any, arguments: Any) -> tuple[str, list[str]]:
     if not gone and arguments.preference_counterfactual != "none":
         warnings.append(
             f"`preference_counterfactual: {arguments.preference_counterfactual}` cannot act: no pair has a counterfactual row. Name "
-            "`counterfactuals` in the `twins` block of a dataset."
+            "`counterfactuals` in the `twins` block of a dataset, and write `tokenized_path` anew with this recipe."
         )
 
     return text, warnings
