@@ -16,6 +16,11 @@ from modality_interference.errors import ModalityInterferenceError
 ROOT = Path(__file__).parents[2]
 CHOICE, CLASSES, CLIPS = "multiple_choice_twins", "image_classification_twins", "audio_visual_twins"
 COLUMNS = {name: name for name in ("question", "choices", "answer")}
+PAIRS: dict[str, Any] = {
+    "formatting": "alpaca_twins",
+    "ranking": True,
+    "columns": {"prompt": "ask", "chosen": "good", "rejected": "bad"},
+}
 GOOD: list[tuple[str, dict[str, Any]]] = [
     (CHOICE, {"relevant": ["image"]}),
     (CHOICE, {"relevant": ["image"], "perturbations": ["unrelated_text", {"name": "ocr_text", "lines": 3}]}),
@@ -123,6 +128,10 @@ def test_defaults_are_valid(schema, name):
         ({"formatting": "sharegpt"}, False),  # a format that makes no twins
         ({"formatting": "sharegpt", "twins": None, "columns": {"messages": "messages"}}, True),
         ({"ranking": True}, False),
+        (PAIRS, True),
+        (PAIRS | {"columns": PAIRS["columns"] | {"withheld": "unsure"}}, True),
+        (PAIRS | {"columns": {"prompt": "ask", "chosen": "good"}}, False),
+        (PAIRS | {"ranking": False}, False),
         ({"script_url": "pets.py"}, False),
         ({"file_nam": "rows.json"}, False),
     ],

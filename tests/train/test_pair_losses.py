@@ -13,10 +13,12 @@ import torch
 from helpers.runs import recipe, write_pairs
 from llamafactory.data import SFTDataCollatorWith4DAttentionMask
 from llamafactory.train.tuner import run_exp
+from safetensors.torch import load_file
 from torch import Tensor
 from transformers import TrainerCallback
 
 from modality_interference.compat import let_trl_import
+from modality_interference.errors import ModalityInterferenceError
 from modality_interference.media.image import load_image
 from modality_interference.train.losses import RunningMeans
 from modality_interference.train.pair_losses import PAIR_MEANS, Scores, margin_divergences, pair_losses
@@ -246,6 +248,19 @@ def test_without_twins_it_is_the_dpo_of_llamafactory(checkpoint, pairs, tmp_path
         names = {"loss", "eval_loss", *(name for name in other if "rewards/" in name)} & set(other)
         assert len(names) == 5
         assert {name: own[name] for name in names} == pytest.approx({n: other[n] for n in names}, rel=1e-3, abs=1e-5)
+
+
+def test_a_run_that_was_interrupted_goes_on(checkpoint, pairs, tmp_path):
+    """From its checkpoint to the weights of one that was not; and tokens that were kept are not for another stage."""
+    keys = KEYS | dict(finetuning_type="lora", save_strategy="steps", save_steps=1, save_only_model=False)
+    whole, rest, tokens = tmp_path / "whole", tmp_path / "rest", tmp_path / "tokens"
+    kept = recipe(checkpoint(FAMILY), TEMPLATE, pairs, whole, **keys, tokenized_path=str(tokens))
+    run_exp(kept)
+    run_exp(kept | {"output_dir": str(rest), "resume_from_checkpoint": str(whole / "checkpoint-1")})
+    ours, theirs = (load_file(folder / "adapter_model.safetensors") for folder in (whole, rest))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    with pytest.raises(ModalityInterferenceError, match="pairs of answers, which are not for `stage: sft`"):
+        run_exp(kept | {"stage": "sft"})
 
 
 # the parts, without a model

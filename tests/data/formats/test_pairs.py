@@ -8,14 +8,17 @@ import pytest
 from llamafactory.data.converter import get_dataset_converter
 from llamafactory.data.parser import DatasetAttr
 from llamafactory.hparams import DataArguments
+from PIL import Image
 
 from modality_interference.cli.check import check_dataset_folder
+from modality_interference.cli.preview_rows import previewed_row
 from modality_interference.data.converter import TwinConverter, make_converter
 from modality_interference.data.spec import TwinsSpec
 from modality_interference.dataset_dir.entry import dataset_problems
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.integration import entries
 from modality_interference.integration.extensions import known_formats
+from modality_interference.integration.offline import open_dataset
 
 
 ALPACA = {"prompt": "ask", "chosen": "good", "rejected": "bad", "images": "image"}
@@ -123,8 +126,6 @@ def test_entries_of_pairs(tmp_path: Path, change, problem):
 
 
 def test_check_tries_pairs(tmp_path: Path):
-    from PIL import Image
-
     Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
     rows = [PET, PET | {"good": "A dog.", "bad": "A cat."}, PET | {"bad": "A cat."}]
     (tmp_path / "pets.json").write_text(json.dumps(rows))
@@ -133,6 +134,21 @@ def test_check_tries_pairs(tmp_path: Path):
     assert found.problems == []
     assert found.notes["pets"][0].startswith("2 of 3 rows tried are good")
     assert "answers of a pair are the same" in found.notes["pets"][1]
+
+
+def test_a_preview_shows_the_answers_of_a_pair(tmp_path: Path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
+    (tmp_path / "pets.json").write_text(json.dumps([PET | {"unsure": "I cannot tell."}]))
+    with open_dataset("pets", ENTRY | {"columns": ALPACA | {"withheld": "unsure"}}, tmp_path, 0) as dataset:
+        (example,) = dataset.examples([0])
+
+    row = previewed_row(example, [tmp_path])
+    assert row.options == [
+        ("chosen", "A cat.", True),
+        ("rejected", "A dog.", False),
+        ("withheld", "I cannot tell.", False),
+    ]
+    assert row.answer == "A cat." and [twin.target for twin in row.twins] == ["A dog"]
 
 
 @pytest.mark.parametrize(
