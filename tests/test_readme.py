@@ -150,7 +150,7 @@ def test_twins_blocks_are_valid(page):
             if isinstance(entry, dict) and "twins" in entry:
                 TwinsSpec.parse(entry["twins"], name, entry["formatting"])
                 layout = formats()[entry["formatting"]]
-                assert set(entry["columns"]) <= {*layout.columns, *layout.optional}
+                assert set(entry["columns"]) <= set(layout.allowed(entry.get("ranking", False)))
 
 
 @pytest.mark.parametrize("page", ALL_PAGES, ids=name_of)
