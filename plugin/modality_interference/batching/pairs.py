@@ -223,9 +223,8 @@ def _pairs(rows: list[TokenizedRow], twin_of: list[int], counterfactual: str) ->
     }
     for index, (row, first) in enumerate(zip(rows, twin_of)):
         name = row.perturbation
-        if (
-            row.pair_answer != CHOSEN or (first, CLEAN, REJECTED) not in places
-        ):  # the latter in a batch without an example
+        # a batch of which no example can be read has a row without a pair
+        if row.pair_answer != CHOSEN or (first, CLEAN, REJECTED) not in places:
             continue
 
         if not is_counterfactual(name):

@@ -43,9 +43,7 @@ class TwinProcessor(SupervisedDatasetProcessor):
     # in the fingerprint of cached datasets: a new release, or another layout of the columns, tokenizes anew
     version: tuple[str, int] = field(default=(__version__, LAYOUT), init=False)
     instruction: str = "none"  # `diagnosis_prompt`, where the rows are for evaluation
-    counterfactuals: bool = (
-        False  # whether to tokenize them: for a diagnosis, or a training with `counterfactual_weight`
-    )
+    counterfactuals: bool = False  # whether to tokenize them: for a diagnosis, or a training on them
     _tokens_of: OrderedDict = field(default_factory=OrderedDict, repr=False)
     _openings: OrderedDict = field(default_factory=OrderedDict, repr=False)
 

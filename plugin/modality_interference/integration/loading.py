@@ -34,7 +34,7 @@ from ..printable import printable_stdout
 
 logger = get_logger(__name__)
 ROWS_AT_A_TIME = (
-    32  # tokenized, so that the progress bar moves: a row with images and twins can take a tenth of a second
+    32  # so that tokenizing's progress bar moves: a row with images and twins can take a tenth of a second
 )
 AnyDataset: TypeAlias = Dataset | IterableDataset
 

@@ -105,7 +105,7 @@ class PairTrainer(BaseTwinTrainer, CustomDPOTrainer):
             with torch.no_grad(), ExitStack() as stack:
                 if (
                     self.ref_model is None
-                ):  # the model without its adapter, whose media encoders are the same where they are frozen
+                ):  # the model without its adapter; media encoders that are frozen are the same
                     stack.enter_context(self.accelerator.unwrap_model(model).disable_adapter())
                     reference = self._answers(model, self.parts, self.share_prefix, rows, features)
                 else:
