@@ -228,8 +228,9 @@ def preprocess_dataset(
             )
 
         if not is_eval and not twin_processor.counterfactuals:
-            key = "counterfactual_weight: 0" if stage == "sft" else "preference_counterfactual: none"
-            _say_counterfactuals(dataset, key)
+            _say_counterfactuals(
+                dataset, "counterfactual_weight: 0" if stage == "sft" else "preference_counterfactual: none"
+            )
 
         dataset = schema.undecoded(dataset)
         tokenized = dataset.map(
@@ -264,8 +265,7 @@ def _say_counterfactuals(dataset: AnyDataset, key: str) -> None:
     if not isinstance(dataset, Dataset):
         return
 
-    count = sum(len(rows) for rows in _subcolumn(dataset, "counterfactuals"))
-    if count:
+    if count := sum(len(rows) for rows in _subcolumn(dataset, "counterfactuals")):
         logger.info_rank0(f"{count:,} counterfactual rows are left out of the training: `{key}`.")
 
 
