@@ -33,9 +33,7 @@ from ..printable import printable_stdout
 
 
 logger = get_logger(__name__)
-ROWS_AT_A_TIME = (
-    32  # so that tokenizing's progress bar moves: a row with images and twins can take a tenth of a second
-)
+ROWS_AT_A_TIME = 32  # tokenized, so that the progress bar moves: a row with twins can take a tenth of a second
 AnyDataset: TypeAlias = Dataset | IterableDataset
 
 
@@ -228,9 +226,7 @@ def preprocess_dataset(
             )
 
         if not is_eval and not twin_processor.counterfactuals:
-            _say_counterfactuals(
-                dataset, "counterfactual_weight: 0" if stage == "sft" else "preference_counterfactual: none"
-            )
+            _say_counterfactuals(dataset, "counterfactual_weight" if stage == "sft" else "preference_counterfactual")
 
         dataset = schema.undecoded(dataset)
         tokenized = dataset.map(
@@ -261,12 +257,12 @@ def preprocess_dataset(
 
 
 def _say_counterfactuals(dataset: AnyDataset, key: str) -> None:
-    """Say that a training leaves them out, because of a key; of a stream nobody knows them beforehand."""
+    """Say that a training leaves them out, as a key is off; of a stream nobody knows them beforehand."""
     if not isinstance(dataset, Dataset):
         return
 
     if count := sum(len(rows) for rows in _subcolumn(dataset, "counterfactuals")):
-        logger.info_rank0(f"{count:,} counterfactual rows are left out of the training: `{key}`.")
+        logger.info_rank0(f"{count:,} counterfactual rows are left out of the training: `{key}` is off.")
 
 
 def _check_nothing_removed(dataset: AnyDataset) -> None:
