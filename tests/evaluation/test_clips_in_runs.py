@@ -120,7 +120,7 @@ def test_removal_and_abstention_beside_their_controls(run):
             rates[rate] = sum(row.answer == NEITHER for row in asked) / 12
 
         measured = diagnosis.datasets[name].perturbations["clean"].rates
-        assert set(measured) - {"accuracy_norm"} == set(rates) and diagnosis.datasets[name].removed == (
+        assert set(measured) - {"accuracy_norm", "ece"} == set(rates) and diagnosis.datasets[name].removed == (
             "drop_asked_modality" in block
         )
         for rate in set(rates) - {"unparsable_rate"}:
