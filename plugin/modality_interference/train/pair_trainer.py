@@ -103,9 +103,7 @@ class PairTrainer(BaseTwinTrainer, CustomDPOTrainer):
         features, reference = self.parts.media_features(rows.feature_index), None
         if self.finetuning_args.use_ref_model:
             with torch.no_grad(), ExitStack() as stack:
-                if (
-                    self.ref_model is None
-                ):  # the model without its adapter; media encoders that are frozen are the same
+                if self.ref_model is None:  # the model without its adapter, whose frozen encoders are the same
                     stack.enter_context(self.accelerator.unwrap_model(model).disable_adapter())
                     reference = self._answers(model, self.parts, self.share_prefix, rows, features)
                 else:
