@@ -117,6 +117,9 @@ class Answers:
             three (tokens,) index tensors of the tokens of all places: the flat position that predicts each, its id, and the
             place that it belongs to.
         """
+        if not places:  # which costs no wait for a GPU
+            return self.row[:0], self.row[:0], self.row[:0]
+
         tokens = [token for place in places for token in place.tokens]
         starts = self.starts.tolist()
         positions = [starts[place.row] + place.offset + step for place in places for step in range(len(place.tokens))]
