@@ -1,7 +1,10 @@
-"""Write the evidence study's dataset folder: real images, real words, four options a question.
+"""Write the evidence study's dataset folder: real images, real words, questions whose answers are told apart by likelihood.
 
-Image-heavy: digits and stamps, with held-out images. Text-heavy: sums, capitals and kinds of things, which the language model
-knows or can work out. Both: a list of prices or rooms in the text, and an image that says which of them is asked for.
+Image-heavy: digits and stamps, with held-out images. Text-heavy: capitals, elements and kinds of things, which the language model
+knows. Both: whether the image shows what the text names, and what it costs by the prices in the text.
+
+Options are not listed in the question: of four options that are, a language model of 135 million parameters finds the right one no
+more often than by guessing, though it knows the answer.
 
     python examples/evidence/make_data.py [--output examples/evidence/data/seed0] [--seed 0]
 """
@@ -10,34 +13,38 @@ import argparse
 import json
 import random
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 from families import GROUNDED, Perturbation, removed, tested, trained
 from images import DIGITS, SIDE, write_images
-from sources import STAMP_CLASSES, capitals, kinds_of_things, require_sources
+from sources import STAMP_CLASSES, capitals, elements, kinds_of_things, require_sources
 
 
-# One wording for all. It is that of `multiple_choice_twins`, so that the tower's pretraining needs no plugin.
-PROMPT = "<image>Question:\n{question}\nOption:\n{options}\nAnswer with the text of the right option."
 OPTIONS = 4
+COLUMNS = {"prompt": "instruction", "query": "input", "response": "output", "images": "images"}
 ROWS = {  # by kind: to pretrain the tower on, to tune on, to test on
     "image": (5200, 800, 120),
     "text": (0, 400, 90),
     "both": (2800, 600, 100),
 }
-NAMES = ("Anna", "Ben", "Carla", "David", "Emma", "Frank", "Grace", "Henry")
-
 Row = dict[str, Any]
 Maker = Callable[[dict[str, list[str]], random.Random], Row]
 
 
-def _row(question: str, right: str, others: list[str], rng: random.Random, image: str | None = None) -> Row:
-    """A row of `multiple_choice_twins`; `others` are wrong options to draw from."""
-    choices = [*rng.sample(others, OPTIONS - 1), right]
+def _row(question: str, right: str, others: Sequence[str], rng: random.Random, image: str | None = None) -> Row:
+    """A row in LLaMA-Factory's Alpaca layout with its options; `others` are wrong ones to draw from."""
+    choices = [*rng.sample(others, min(OPTIONS - 1, len(others))), right]
     rng.shuffle(choices)
-    return {"question": question, "choices": choices, "answer": right, "images": [image] if image else []}
+    prompt = f"<image>{question}" if image else question
+    return {
+        "instruction": prompt,
+        "input": "",
+        "output": right,
+        "choices": choices,
+        "images": [image] if image else [],
+    }
 
 
 def digit(paths: dict[str, list[str]], rng: random.Random) -> Row:
@@ -54,31 +61,21 @@ def stamp(paths: dict[str, list[str]], rng: random.Random) -> Row:
     return _row("What is shown?", name, others, rng, rng.choice(paths[name]))
 
 
+def verification(paths: dict[str, list[str]], rng: random.Random) -> Row:
+    """Whether the image shows what the text names; every second time it does."""
+    names = rng.choice((DIGITS, tuple(STAMP_CLASSES)))
+    shown, other = rng.sample(names, 2)
+    named, right, wrong = (shown, "yes", "no") if rng.random() < 0.5 else (other, "no", "yes")
+    return _row(f"Does the image show this: {named}?", right, [wrong], rng, rng.choice(paths[shown]))
+
+
 def price(paths: dict[str, list[str]], rng: random.Random) -> Row:
-    """What the thing shown costs, by the prices in the text."""
-    things, prices = rng.sample(list(STAMP_CLASSES), OPTIONS), rng.sample(DIGITS[1:], OPTIONS)
+    """What the thing shown costs, by two prices in the text."""
+    things, prices = rng.sample(list(STAMP_CLASSES), 2), rng.sample(DIGITS[1:], 2)
     told = ", ".join(f"{thing} {coins}" for thing, coins in zip(things, prices, strict=True))
-    right = rng.randrange(OPTIONS)
-    others = [coins for coins in prices if coins != prices[right]]
+    right = rng.randrange(2)
     question = f"The prices are: {told}. What does the thing shown cost?"
-    return _row(question, prices[right], others, rng, rng.choice(paths[things[right]]))
-
-
-def room(paths: dict[str, list[str]], rng: random.Random) -> Row:
-    """Who has the room whose number is shown."""
-    numbers, people = rng.sample(DIGITS, OPTIONS), rng.sample(NAMES, OPTIONS)
-    told = ", ".join(f"{person} has room {number}" for person, number in zip(people, numbers, strict=True))
-    right = rng.randrange(OPTIONS)
-    others = [name for name in people if name != people[right]]
-    question = f"{told}. Who has the room whose number is shown?"
-    return _row(question, people[right], others, rng, rng.choice(paths[numbers[right]]))
-
-
-def addition(paths: dict[str, list[str]], rng: random.Random) -> Row:
-    """A sum of two digits."""
-    first, second = rng.randrange(1, 10), rng.randrange(1, 10)
-    others = [str(number) for number in range(2, 19) if number != first + second]
-    return _row(f"What is {first} plus {second}?", str(first + second), others, rng)
+    return _row(question, prices[right], [prices[1 - right]], rng, rng.choice(paths[things[right]]))
 
 
 def capital(paths: dict[str, list[str]], rng: random.Random) -> Row:
@@ -89,19 +86,35 @@ def capital(paths: dict[str, list[str]], rng: random.Random) -> Row:
     return _row(f"What is the capital of {place}?", region[place], others, rng)
 
 
+def element(paths: dict[str, list[str]], rng: random.Random) -> Row:
+    """An element's symbol, or the element of a symbol."""
+    name = rng.choice(list(_ELEMENTS))
+    if rng.random() < 0.5:
+        others = [symbol for other, symbol in _ELEMENTS.items() if other != name]
+        return _row(f"What is the chemical symbol of {name}?", _ELEMENTS[name], others, rng)
+
+    others = [other for other in _ELEMENTS if other != name]
+    return _row(f"Which chemical element has the symbol {_ELEMENTS[name]}?", name, others, rng)
+
+
 def kind_of_thing(paths: dict[str, list[str]], rng: random.Random) -> Row:
-    """Which word names a kind of something."""
+    """What something is a kind of."""
     name = rng.choice(list(_KINDS))
-    others = [word for other, words in _KINDS.items() if other != name for word in words]
-    return _row(f"Which of these is a kind of {name}?", rng.choice(_KINDS[name]), others, rng)
+    return _row(
+        f"What kind of thing is this: {rng.choice(_KINDS[name])}?",
+        name,
+        [other for other in _KINDS if other != name],
+        rng,
+    )
 
 
 MAKERS: dict[str, tuple[Maker, ...]] = {
     "image": (digit, stamp),
-    "text": (addition, capital, kind_of_thing),
-    "both": (price, room),
+    "text": (capital, element, kind_of_thing),
+    "both": (verification, price),
 }
 _CAPITALS: dict[str, dict[str, str]] = {}
+_ELEMENTS: dict[str, str] = {}
 _KINDS: dict[str, list[str]] = {}
 
 
@@ -128,17 +141,7 @@ def make_rows(
 
 def identity(row: Row) -> str:
     """What a text row asks and its answer."""
-    return f"{row['question']} {row['answer']}"
-
-
-def alpaca(row: Row) -> Row:
-    """A row for stock LLaMA-Factory, in the same words."""
-    options = "\n".join(f"{letter}: {choice}" for letter, choice in zip("ABCD", row["choices"], strict=True))
-    prompt = PROMPT.format(question=row["question"], options=options)
-    if not row["images"]:
-        prompt = prompt.removeprefix("<image>")
-
-    return {"instruction": prompt, "input": "", "output": row["answer"], "images": row["images"]}
+    return f"{row['instruction']} {row['output']}"
 
 
 def write_dataset(folder: Path, seed: int) -> None:
@@ -150,17 +153,16 @@ def write_dataset(folder: Path, seed: int) -> None:
     """
     rng = random.Random(seed)
     _CAPITALS.update(capitals())
+    _ELEMENTS.update(elements())
     _KINDS.update(kinds_of_things())
     paths = write_images(folder, seed)
     for kind, (pretrain, tune, test) in ROWS.items():
         rows = list(make_rows(kind, test, paths["test"], rng))
         without = {identity(row) for row in rows} if kind == "text" else frozenset()
         _write(folder / f"{kind}_test.jsonl", rows)
-        rows = list(make_rows(kind, tune, paths["train"], rng, without))
-        _write(folder / f"{kind}_train.jsonl", rows)
-        _write(folder / f"{kind}_plain.jsonl", map(alpaca, rows))
+        _write(folder / f"{kind}_train.jsonl", make_rows(kind, tune, paths["train"], rng, without))
         if pretrain:
-            _write(folder / f"{kind}_pretrain.jsonl", map(alpaca, make_rows(kind, pretrain, paths["train"], rng)))
+            _write(folder / f"{kind}_pretrain.jsonl", make_rows(kind, pretrain, paths["train"], rng))
 
     (folder / "dataset_info.json").write_text(json.dumps(dataset_info(), indent=2) + "\n", encoding="utf-8")
     shutil.copy(Path(__file__).parent / "card.md", folder / "README.md")
@@ -169,11 +171,11 @@ def write_dataset(folder: Path, seed: int) -> None:
 def dataset_info() -> dict[str, Any]:
     """Every kind plainly, with the twins of every training mix, and for the diagnosis."""
     relevant = {"image": ["image"], "text": ["text"], "both": ["image", "text"]}
-    alpaca_columns = {"prompt": "instruction", "query": "input", "response": "output", "images": "images"}
     info: dict[str, Any] = {}
     for kind, (pretrain, _, _) in ROWS.items():
-        for name in ("plain", "pretrain") if pretrain else ("plain",):
-            info[f"{kind}_{name}"] = {"file_name": f"{kind}_{name}.jsonl", "columns": alpaca_columns}
+        info[f"{kind}_plain"] = {"file_name": f"{kind}_train.jsonl", "columns": COLUMNS}
+        if pretrain:
+            info[f"{kind}_pretrain"] = {"file_name": f"{kind}_pretrain.jsonl", "columns": COLUMNS}
 
         for mix, perturbations in trained(SIDE).items():
             gone = removed("train") if kind == "image" and mix == GROUNDED else []
@@ -188,11 +190,11 @@ def dataset_info() -> dict[str, Any]:
 def _twins(
     file: str, relevant: list[str], perturbations: list[Perturbation], counterfactuals: list[Perturbation]
 ) -> dict[str, Any]:
-    block = {"relevant": relevant, "answer": "text", "perturbations": perturbations}
+    block = {"relevant": relevant, "perturbations": perturbations}
     return {
         "file_name": file,
-        "formatting": "multiple_choice_twins",
-        "columns": {name: name for name in ("question", "choices", "answer", "images")},
+        "formatting": "alpaca_twins",
+        "columns": COLUMNS | {"choices": "choices", "answer": "output"},
         "twins": block | ({"counterfactuals": counterfactuals} if counterfactuals else {}),
     }
 

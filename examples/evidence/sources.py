@@ -98,6 +98,12 @@ def capitals() -> dict[str, dict[str, str]]:
     return found
 
 
+def elements() -> dict[str, str]:
+    """Chemical elements and their symbols; names that `quiz` writes as patterns are left out."""
+    rows = (line.split(":") for line in (QUIZ / "elements").read_text(encoding="utf-8").splitlines() if ":" in line)
+    return {name.strip(): symbol.strip() for symbol, _, _, name in rows if not set("[]{}|") & set(name + symbol)}
+
+
 def kinds_of_things() -> dict[str, list[str]]:
     """One-word names of things by class, that WordNet's texts use, and that belong to one class alone."""
     nouns = _Nouns()
