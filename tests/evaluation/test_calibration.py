@@ -9,8 +9,8 @@ from scipy.stats import binom
 from sklearn.calibration import calibration_curve
 
 from modality_interference.evaluation.calibration import SureAnswers, calibration_difference, calibration_errors
+from modality_interference.evaluation.metrics import named_metrics
 from modality_interference.evaluation.rates import dataset_results
-from modality_interference.evaluation.trainer import named_metrics
 from modality_interference.report.differences import differences, pair
 
 

@@ -24,7 +24,6 @@ from transformers import AutoModelForImageTextToText, GenerationMixin
 
 from modality_interference.batching.collator import Purpose
 from modality_interference.errors import ModalityInterferenceError
-from modality_interference.evaluation.trainer import rates_in_words
 from modality_interference.media.image import load_image
 from modality_interference.results import COUNTERFACTUALS_FILE, read_diagnosis, read_rows
 
@@ -241,29 +240,6 @@ def test_the_log_file_has_the_progress_and_the_rates(reference):
     others = ("epoch", "eval_loss", "eval_runtime", "eval_model_preparation_time")
     assert rates == {k: v for k, v in results.items() if k not in others and not k.endswith("_per_second")}
     assert "eval_pictures_misleading_text_flip_rate" in rates
-
-
-def test_an_evaluation_in_one_line():
-    names = [("digits", "clean"), ("digits", "ocr_text"), ("digits", "misleading_text"), ("plain", "clean")]
-    metrics = {
-        "test_digits_clean_accuracy": 0.966,
-        "test_digits_ocr_text_accuracy": 0.306,
-        "test_digits_misleading_text_accuracy": 0.222,
-        "test_digits_misleading_text_flip_rate": 0.753,
-        "test_plain_clean_accuracy": 1.0,
-    }
-    said = "digits: clean 96.6 %, worst misleading_text 22.2 % (flips 75.3 %); plain: clean 100.0 %"
-    assert rates_in_words(metrics, names, "test") == said
-    metrics["test_digits_misleading_text_clean_accuracy"] = 0.5  # of the rows that have this twin
-    said = said.replace("(flips", "(of its rows clean 50.0 %, flips")
-    assert rates_in_words(metrics, names, "test") == said
-    for name, value in (("black_image", 0.4), ("irrelevant_image", 0.612)):
-        metrics[f"test_digits_counterfactual_{name}_unchanged_rate"] = value
-        metrics[f"test_digits_counterfactual_{name}_accuracy"] = 0.1  # no accuracy of twins
-
-    names += [("digits", "counterfactual_black_image"), ("digits", "counterfactual_irrelevant_image")]
-    said = said.replace("; plain", ", 61.2 % of answers stay under counterfactual_irrelevant_image; plain")
-    assert rates_in_words(metrics, names, "test") == said
 
 
 def same_rows(one: Path, other: Path) -> None:

@@ -7,11 +7,9 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
 import torch
 from accelerate.utils import gather_object
 from torch import Tensor, nn
-from transformers import EvalPrediction
 from typing_extensions import override
 
 from ..arguments import parse_layers
@@ -24,7 +22,7 @@ from ..batching.batch import TwinBatch
 from ..batching.collator import Purpose
 from ..compat import get_logger
 from ..errors import ModalityInterferenceError
-from ..modality import CLEAN, IGNORE_LABEL, Modality, is_counterfactual
+from ..modality import Modality, is_counterfactual
 from ..results import Curves, Diagnosis, RunMetadata, ScoredRow
 from ..train.answer_losses import cross_entropy
 from ..train.hooks import Edit
@@ -32,10 +30,11 @@ from ..train.trainer import TwinTrainer
 from .attention_calibration import CalibratedAttention
 from .attention_probe import AttendedRow, AttentionProbe
 from .contrast import ContrastedLogits, VisualContrast, beside
-from .counterfactuals import counterfactual_means, parted
+from .counterfactuals import parted
 from .curves import curves_of
 from .generation import GeneratedText, score_generated
-from .rates import means, unique_rows
+from .metrics import Predicted, clean_predictions, named_metrics, rates_in_words, stock_metrics
+from .rates import unique_rows
 from .scoring import score_likelihood
 from .write import free_answers, write_diagnosis
 
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
     from transformers.trainer_utils import EvalLoopOutput
 
 logger = get_logger(__name__)
-Predicted: TypeAlias = tuple[tuple[str, int], list[int], list[int]]  # of an example: greedy tokens and labels
 WriteReport: TypeAlias = Callable[[Path, Diagnosis, list[ScoredRow]], Path]
 WriteCurves: TypeAlias = Callable[[Path, Curves], Any]
 
@@ -325,116 +323,3 @@ class DiagnosisTrainer(TwinTrainer):
             self._draw_curves(folder, curves_of(self.state.log_history, rows))
         except ModalityInterferenceError as error:  # a full disk must not end a training run for a plot
             logger.warning_rank0(f"No curves: {error}")
-
-
-def metric_stem(prefix: str, dataset: str, perturbation: str, kind: str = "") -> str:
-    """The name of a dataset's and perturbation's metrics, without `_accuracy` and the like.
-
-    Args:
-        prefix: the Trainer's; it already ends in the dataset's name where each dataset is evaluated by itself.
-        dataset: its name.
-        perturbation: its label.
-        kind: of the only rows that are meant, where the dataset has several kinds.
-    """
-    stem = prefix if prefix.endswith(f"_{dataset}") else f"{prefix}_{dataset}"
-    return "_".join(filter(None, [stem, kind, perturbation]))
-
-
-def rates_in_words(metrics: Mapping[str, float], names: list[tuple[str, str]], prefix: str) -> str:
-    """An evaluation in one line: of every dataset the clean accuracy and the lowest under a perturbation.
-
-    Where other rows than all have that perturbation, it says what these have when they are clean. Of counterfactual rows it says how
-    many answers stay, where the most do.
-
-    Args:
-        metrics: as `named_metrics` names them.
-        names: (dataset, perturbation) of all that was scored.
-        prefix: the Trainer's.
-    """
-    found: dict[str, dict[str, float]] = {}
-    stay: dict[str, dict[str, float]] = {}
-    for dataset, perturbation in names:
-        if is_counterfactual(perturbation):
-            unchanged = metrics.get(f"{metric_stem(prefix, dataset, perturbation)}_unchanged_rate")
-            stay.setdefault(dataset, {}).update({} if unchanged is None else {perturbation: unchanged})
-            continue
-
-        accuracy = metrics.get(f"{metric_stem(prefix, dataset, perturbation)}_accuracy")
-        if accuracy is not None:
-            found.setdefault(dataset, {})[perturbation] = accuracy
-
-    parts = []
-    for dataset, accuracies in found.items():
-        clean = accuracies.pop(CLEAN, None)
-        parts.append(f"{dataset}:" if clean is None else f"{dataset}: clean {100 * clean:.1f} %")
-        if accuracies:
-            worst = min(accuracies, key=lambda name: accuracies[name])
-            stem = metric_stem(prefix, dataset, worst)
-            own, flips = metrics.get(f"{stem}_clean_accuracy"), metrics.get(f"{stem}_flip_rate")
-            details = [f"of its rows clean {100 * own:.1f} %"] if own is not None and own != clean else []
-            details += [] if flips is None else [f"flips {100 * flips:.1f} %"]
-            parts[-1] += f", worst {worst} {100 * accuracies[worst]:.1f} %" + (
-                f" ({', '.join(details)})" if details else ""
-            )
-
-        if own_stay := stay.get(dataset):
-            blindest = max(own_stay, key=lambda name: own_stay[name])
-            parts[-1] += f", {100 * own_stay[blindest]:.1f} % of answers stay under {blindest}"
-
-    return "; ".join(parts)
-
-
-def clean_predictions(batch: TwinBatch, answers: Answers) -> list[Predicted]:
-    """The greedy tokens and the labels of every clean row.
-
-    Args:
-        batch: with its questions.
-        answers: of its rows.
-    """
-    greedy = answers.logits.argmax(dim=-1)
-    found: list[Predicted] = []
-    for question in batch.questions or []:
-        own = answers.row == question.batch_row
-        if question.batch_row == question.clean and own.any():
-            example = (question.dataset, question.row)
-            found.append((example, greedy[own].tolist(), answers.targets[own].tolist()))
-
-    return found
-
-
-def stock_metrics(compute: Callable[[EvalPrediction], Any], predicted: list[Predicted]) -> dict[str, float]:
-    """What LLaMA-Factory's own metric (`compute_accuracy`) makes of clean rows.
-
-    Args:
-        compute: the metric, of predictions (rows, tokens) that are compared with the labels one place further on.
-        predicted: of every rank; several may have the same row.
-    """
-    # "": tokenized without the plugin
-    by_example = {example if example[0] else index: row for index, (example, *row) in enumerate(predicted)}
-    rows = list(by_example.values())
-    width = 1 + max((len(right) for _, right in rows), default=0)
-    predictions, labels = np.zeros((len(rows), width), dtype=int), np.full((len(rows), width), IGNORE_LABEL)
-    for index, (greedy, right) in enumerate(rows):
-        predictions[index, : len(greedy)], labels[index, 1 : len(right) + 1] = greedy, right
-
-    return compute(EvalPrediction(predictions, labels)) if rows else {}
-
-
-def named_metrics(rows: list[ScoredRow], prefix: str, generated: bool) -> dict[str, float]:
-    """`<prefix>_<dataset>_<perturbation>_<rate>`, of `results.RATES` those that apply, and the twins' `_clean_accuracy`.
-
-    Of counterfactual rows, which have labels of their own, those of `results.COUNTERFACTUAL_RATES`, and the same of their clean rows.
-
-    Of a dataset whose rows are of several kinds, such as clips, also `<prefix>_<dataset>_<kind>_<perturbation>_<rate>`.
-    """
-    kept, gone = parted(rows)
-    found = {
-        f"{metric_stem(prefix, condition.dataset, condition.perturbation, condition.kind)}_{name}": value
-        for condition, rates in means(kept, generated).items()
-        for name, value in rates.items()
-    }
-    return found | {
-        f"{metric_stem(prefix, dataset, label)}_{name}": value
-        for (dataset, label), rates in counterfactual_means(kept, gone).items()
-        for name, value in rates.items()
-    }
