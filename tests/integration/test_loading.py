@@ -511,7 +511,10 @@ REFUSED = {
         dict(train_on_prompt=True),
         "`train_on_prompt: true` cannot be used with .*only their answers can be",
     ),
-    "dpo": (dict(stage="dpo"), "`stage: dpo` cannot be used with .*supervised fine-tuning; use `stage: sft`"),
+    "ppo": (
+        dict(stage="ppo", reward_model="x", reward_model_type="full"),
+        "`stage: ppo` cannot be used with .*; use `stage: sft` or `stage: dpo`",
+    ),
     "dft": (dict(use_dft_loss=True), "`use_dft_loss: true` cannot be used with .*it replaces the cross-entropy"),
     "split_batches": (
         dict(accelerator_config={"split_batches": True}),
