@@ -19,7 +19,7 @@ from modality_interference.batching.batch import TwinBatch
 from modality_interference.train.answer_losses import cross_entropy
 from modality_interference.train.attack import Attack, Perturbation
 from modality_interference.train.hooks import perturb
-from modality_interference.train.losses import LOGGED, LOSS_ALIGNMENT
+from modality_interference.train.losses import EVIDENCE_MARGIN, LOGGED, LOSS_ALIGNMENT, LOSS_COUNTERFACTUAL
 
 
 class KeepBatch(TrainerCallback):
@@ -95,7 +95,7 @@ def attack(family, seed=0):
 
 
 def test_a_step_with_everything_on(family):
-    logged = set(LOGGED) - {LOSS_ALIGNMENT}  # which is off
+    logged = set(LOGGED) - {LOSS_ALIGNMENT, LOSS_COUNTERFACTUAL, EVIDENCE_MARGIN}  # which are off
     assert logged <= set(family.logs)
     assert all(torch.isfinite(torch.tensor(family.logs[name])) for name in ("loss", *logged))
     expected = family.logs["loss_sft"] + family.logs["loss_adversarial"] + family.logs["loss_consistency"]
