@@ -25,9 +25,9 @@ from sources import STAMP_CLASSES, capitals, elements, kinds_of_things, require_
 OPTIONS = 4
 COLUMNS = {"prompt": "instruction", "query": "input", "response": "output", "images": "images"}
 ROWS = {  # by kind: to pretrain the tower on, to tune on, to test on
-    "image": (5200, 800, 120),
-    "text": (0, 400, 90),
-    "both": (2800, 600, 100),
+    "image": (5200, 800, 240),
+    "text": (0, 400, 120),
+    "both": (2800, 600, 120),
 }
 Row = dict[str, Any]
 Maker = Callable[[dict[str, list[str]], random.Random], Row]

@@ -188,7 +188,7 @@ class Summary:
             axis.axvline(0.25, color="grey", linestyle=":", linewidth=1)  # chance
             axis.set_title(f"{name}, held out" if name in self.unseen else name, fontsize=9)
             axis.set_yticks(range(len(cells)), [self.titles[cell] for cell in cells], fontsize=8)
-            axis.set_xlim(0, 1)
+            axis.set(xlim=(0, 1), ylim=(-0.6, len(cells) - 0.4))
             axis.grid(axis="x", alpha=0.3)
 
         for axis in axes.flat[len(self.texts) :]:
