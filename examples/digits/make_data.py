@@ -205,6 +205,7 @@ TWINS: dict[str, dict[str, Any]] = {
     "both": {"relevant": ["image", "text"], "perturbations": []},
 }
 UNSEEN: dict[str, list[Any]] = {"image": [{"name": "ocr_text", "lines": 3}]}  # evaluated, never trained on
+REMOVED = {"image": ["black_image"]}  # evaluated: does the answer go when the evidence goes?
 
 
 def dataset_info() -> dict[str, Any]:
@@ -217,6 +218,9 @@ def dataset_info() -> dict[str, Any]:
         tested = {**twins, "perturbations": [*twins["perturbations"], *UNSEEN.get(kind, [])]}
         if kind == "text":  # held-out digits as irrelevant images
             tested = json.loads(json.dumps(tested).replace("images/train", "images/test"))
+
+        if kind in REMOVED:
+            tested["counterfactuals"] = REMOVED[kind]
 
         info[f"digits_{kind}_test"] = twins_dataset(f"{kind}_test.jsonl", tested)
     return info

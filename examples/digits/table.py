@@ -1,10 +1,11 @@
-"""The demo's table: accuracy and flip rate of every kind of question and perturbation, for three models."""
+"""The demo's table: accuracy and flip rate of every kind of question and perturbation, and answers that stay without evidence."""
 
 from pathlib import Path
 
 
 KINDS = {"image": "digit in the image", "text": "sum in the text", "both": "digit plus number"}
 UNSEEN = ("ocr_text",)  # held out of training
+REMOVED = "counterfactual_"  # begins the labels of rows whose evidence is gone
 MODELS = {"base": "base", "plain": "plain tuning", "plugin": "with the plugin"}
 
 
@@ -26,6 +27,11 @@ def print_table(results: dict[str, dict[str, float]], path: Path) -> None:
             cells = [cell(results[model], prefix + perturbation) for model in MODELS]
             lines.append(f"| {title} | {name} | " + " | ".join(cells) + " |")
 
+        for name in removed(results["base"], prefix):
+            rates = [results[model][f"{prefix}{REMOVED}{name}_unchanged_rate"] for model in MODELS]
+            cells = [f"{100 * rate:.1f} % unchanged" for rate in rates]
+            lines.append(f"| {title} | {name} in its place | " + " | ".join(cells) + " |")
+
     text = "\n".join(lines) + "\n"
     path.write_text(text, encoding="utf-8")
     print("\n" + text)
@@ -38,8 +44,16 @@ def perturbations(metrics: dict[str, float], prefix: str) -> list[str]:
     """
     names = [name[len(prefix) :].removesuffix("_accuracy") for name in metrics if name.startswith(prefix)]
     found = [name for name in dict.fromkeys(names) if f"{prefix}{name}_accuracy" in metrics]
-    found = [name for name in found if not name.endswith("_clean")]
+    found = [name for name in found if not name.endswith("_clean") and not name.startswith(REMOVED)]
     return sorted(found, key=lambda name: (name != "clean", name in UNSEEN, name))
+
+
+def removed(metrics: dict[str, float], prefix: str) -> list[str]:
+    """Names of what took the evidence away."""
+    begin, end = prefix + REMOVED, "_unchanged_rate"
+    return [
+        name.removeprefix(begin).removesuffix(end) for name in metrics if name.startswith(begin) and name.endswith(end)
+    ]
 
 
 def cell(metrics: dict[str, float], name: str) -> str:

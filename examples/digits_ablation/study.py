@@ -13,7 +13,7 @@ HERE = Path(__file__).resolve().parent
 DIGITS = HERE.parent / "digits"
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "evidence")]
 
-from families import COUNTERFACTUALS, HELD_OUT  # noqa: E402
+from families import HELD_OUT  # noqa: E402
 from shared.steps import ROOT  # noqa: E402
 from shared.study import BASE, Cell, Keys, Seed, Study, run_study  # noqa: E402
 
@@ -96,7 +96,7 @@ def build_base(seed: Seed, threads: int) -> None:
 
 
 def more_tests(info: dict) -> dict:
-    """The demo's entries, with held-out texts and rows without their image in the diagnosis, and rows without twins.
+    """The demo's entries, with more held-out texts and rows of another image in the diagnosis, and rows without twins.
 
     Args:
         info: the demo's `dataset_info.json`.
@@ -104,8 +104,7 @@ def more_tests(info: dict) -> dict:
     texts = [{"name": "misleading_text", "families": [family]} for family in HELD_OUT]
     block = info["digits_image_test"]["twins"]
     block["perturbations"] += [*texts, {"name": "misleading_text", "positions": ["after"]}]
-    black, other = COUNTERFACTUALS
-    block["counterfactuals"] = [black, {"name": other, "pool": "images/test"}]
+    block["counterfactuals"] = [*block["counterfactuals"], {"name": "irrelevant_image", "pool": "images/test"}]
     info["digits_text_test"]["twins"]["perturbations"].append({"name": "typographic_image", "size": [32, 32]})
     for kind in ("image", "text"):
         entry = info[f"digits_{kind}"]

@@ -106,6 +106,9 @@ def test_table(tmp_path, capsys):
         "eval_digits_image_test_clean_accuracy": 0.25,
         "eval_digits_image_test_misleading_text_accuracy": 0.125,
         "eval_digits_image_test_misleading_text_flip_rate": 0.75,
+        "eval_digits_image_test_counterfactual_black_image_accuracy": 0.2,
+        "eval_digits_image_test_counterfactual_black_image_clean_accuracy": 0.25,
+        "eval_digits_image_test_counterfactual_black_image_unchanged_rate": 0.3,
     }
     table.print_table({"base": metrics, "plain": metrics, "plugin": metrics}, tmp_path / "table.md")
     lines = (tmp_path / "table.md").read_text().splitlines()
@@ -113,6 +116,8 @@ def test_table(tmp_path, capsys):
         "clean",
         "misleading_text",
         "ocr_text (never trained on)",
+        "black_image in its place",
     ]
+    assert lines[5].split("|")[3].strip() == "30.0 % unchanged"
     assert lines[3].split("|")[3].strip() == "12.5 % (75.0 %)"
     assert "12.5 %" in capsys.readouterr().out
