@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
+from ..batching.batch import TwinBatch
 from ..compat import get_logger
 from ..errors import ModalityInterferenceError
+from .cost import where_it_pays
 from .interface import ROW_ATTENTION, wrap_attention_functions
-from .prefix import PackedRows
+from .prefix import CommonPrefixes, PackedRows
 from .row_attention import RowAttention
 
 
@@ -42,6 +44,21 @@ def shares_prefixes(wanted: str, decoder: Any) -> bool:
         logger.info_rank0(f"Prefix sharing is off: {why_not}.")
 
     return wanted != "false" and not why_not
+
+
+def common_prefixes(
+    batch: TwinBatch, wanted: str, decoder: Any, all_tokens: bool = False, marks: Tensor | None = None
+) -> CommonPrefixes:
+    """The common prefixes of a batch's rows that pay in this model.
+
+    Args:
+        batch: see `CommonPrefixes`.
+        wanted: the key `share_prefix`, which is not off for this model (`shares_prefixes`).
+        decoder: the model's text decoder.
+        all_tokens: see `CommonPrefixes`.
+        marks: (rows, columns), see `CommonPrefixes`.
+    """
+    return CommonPrefixes(batch, all_tokens, where_it_pays(wanted, decoder, batch.labels.device), marks)
 
 
 def obstacle(decoder: Any) -> str | None:

@@ -155,6 +155,11 @@ class CommonPrefixes:
 
         return self._pack(chosen, ends, limits)
 
+    def pack_all(self) -> PackedRows:
+        """Pack all rows, without copies."""
+        rows = torch.arange(len(self.ends), device=self.device)
+        return self.pack(rows, rows[:0])
+
     def pack_prefixes(self, rows: Tensor) -> PackedRows:
         """Pack the tokens before the first one that an attack on these rows may change, and before their answers."""
         chosen = rows.cpu().numpy()

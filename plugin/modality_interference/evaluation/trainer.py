@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from ..arguments import parse_layers
-from ..attention.cost import where_it_pays
-from ..attention.packing import shared_prefill
-from ..attention.prefix import CommonPrefixes, PackedRows
+from ..attention.packing import common_prefixes, shared_prefill
+from ..attention.prefix import PackedRows
 from ..attention.row_attention import RowAttention
 from ..batching.answer_logits import Answers
 from ..batching.batch import TwinBatch
@@ -249,10 +248,9 @@ class DiagnosisTrainer(TwinTrainer):
 
     def _packed(self, batch: TwinBatch, calibrated: CalibratedAttention | None, all_tokens: bool) -> PackedRows:
         """All rows of a batch with each shared prefix once; `all_tokens` as `CommonPrefixes` takes it."""
-        rows = torch.arange(len(batch.labels), device=batch.labels.device)
-        pays = where_it_pays(self.finetuning_args.share_prefix, self.parts.decoder, batch.labels.device)
         marks = None if calibrated is None else calibrated.marks
-        return CommonPrefixes(batch, all_tokens, pays, marks).pack(rows, rows[:0])
+        wanted, decoder = self.finetuning_args.share_prefix, self.parts.decoder
+        return common_prefixes(batch, wanted, decoder, all_tokens, marks).pack_all()
 
     def _calibrated(self, batch: TwinBatch) -> CalibratedAttention | None:
         """What `attention_calibration` asks for; None for the model's own attention."""

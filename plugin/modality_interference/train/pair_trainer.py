@@ -14,9 +14,7 @@ from llamafactory.train.dpo.trainer import CustomDPOTrainer
 from torch import Tensor, nn
 from typing_extensions import override
 
-from ..attention.cost import where_it_pays
-from ..attention.packing import shares_prefixes
-from ..attention.prefix import CommonPrefixes
+from ..attention.packing import common_prefixes, shares_prefixes
 from ..attention.row_attention import RowAttention
 from ..batching.answer_logits import Answers
 from ..batching.batch import TwinBatch
@@ -120,10 +118,8 @@ class PairTrainer(BaseTwinTrainer, CustomDPOTrainer):
         """The logits of a model, as the engine wrapped it, at the answer positions of rows."""
         attention = None
         if shares:
-            device = rows.labels.device
-            pays = where_it_pays(self.finetuning_args.share_prefix, parts.decoder, device)
-            every = torch.arange(len(rows.labels), device=device)
-            attention = RowAttention(CommonPrefixes(rows, pays=pays).pack(every, every[:0]))
+            common = common_prefixes(rows, self.finetuning_args.share_prefix, parts.decoder)
+            attention = RowAttention(common.pack_all())
 
         with parts.hooked(None, rows.answer_positions, features, row_attention=attention):
             logits = model(**rows.inputs, use_cache=False).logits

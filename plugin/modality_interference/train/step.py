@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..arguments import PluginArguments
-from ..attention.cost import where_it_pays
+from ..attention.packing import common_prefixes
 from ..attention.prefix import CommonPrefixes
 from ..attention.row_attention import RowAttention
 from ..batching.answer_logits import Answers
@@ -170,11 +170,7 @@ class TwinStep:
 
     def common(self, batch: TwinBatch) -> CommonPrefixes | None:
         """The rows' common prefixes; None where prefix sharing is off."""
-        if not self.share_prefix:
-            return None
-
-        pays = where_it_pays(self.arguments.share_prefix, self.parts.decoder, batch.labels.device)
-        return CommonPrefixes(batch, pays=pays)
+        return common_prefixes(batch, self.arguments.share_prefix, self.parts.decoder) if self.share_prefix else None
 
     def _count_dropped(self, rows: Tensor, kept: Perturbation) -> None:
         if len(kept.rows) < len(rows):
