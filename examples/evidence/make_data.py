@@ -1,7 +1,7 @@
 """Write the evidence study's dataset folder: real images, real words, questions whose answers are told apart by likelihood.
 
 Image-heavy: digits and stamps, with held-out images. Text-heavy: capitals, elements and kinds of things, which the language model
-knows. Both: whether the image shows what the text names, and what it costs by the prices in the text.
+knows. Both: whether the image shows what the text names.
 
 Options are not listed in the question: of four options that are, a language model of 135 million parameters finds the right one no
 more often than by guessing, though it knows the answer.
@@ -61,21 +61,15 @@ def stamp(paths: dict[str, list[str]], rng: random.Random) -> Row:
     return _row("What is shown?", name, others, rng, rng.choice(paths[name]))
 
 
-def verification(paths: dict[str, list[str]], rng: random.Random) -> Row:
+def verification(names: Sequence[str]) -> Maker:
     """Whether the image shows what the text names; every second time it does."""
-    names = rng.choice((DIGITS, tuple(STAMP_CLASSES)))
-    shown, other = rng.sample(names, 2)
-    named, right, wrong = (shown, "yes", "no") if rng.random() < 0.5 else (other, "no", "yes")
-    return _row(f"Does the image show this: {named}?", right, [wrong], rng, rng.choice(paths[shown]))
 
+    def make(paths: dict[str, list[str]], rng: random.Random) -> Row:
+        shown, other = rng.sample(names, 2)
+        named, right, wrong = (shown, "yes", "no") if rng.random() < 0.5 else (other, "no", "yes")
+        return _row(f"Does the image show this: {named}?", right, [wrong], rng, rng.choice(paths[shown]))
 
-def price(paths: dict[str, list[str]], rng: random.Random) -> Row:
-    """What the thing shown costs, by two prices in the text."""
-    things, prices = rng.sample(list(STAMP_CLASSES), 2), rng.sample(DIGITS[1:], 2)
-    told = ", ".join(f"{thing} {coins}" for thing, coins in zip(things, prices, strict=True))
-    right = rng.randrange(2)
-    question = f"The prices are: {told}. What does the thing shown cost?"
-    return _row(question, prices[right], [prices[1 - right]], rng, rng.choice(paths[things[right]]))
+    return make
 
 
 def capital(paths: dict[str, list[str]], rng: random.Random) -> Row:
@@ -111,7 +105,7 @@ def kind_of_thing(paths: dict[str, list[str]], rng: random.Random) -> Row:
 MAKERS: dict[str, tuple[Maker, ...]] = {
     "image": (digit, stamp),
     "text": (capital, element, kind_of_thing),
-    "both": (verification, price),
+    "both": (verification(DIGITS), verification(list(STAMP_CLASSES))),
 }
 _CAPITALS: dict[str, dict[str, str]] = {}
 _ELEMENTS: dict[str, str] = {}

@@ -250,9 +250,9 @@ def test_a_name_that_leads_elsewhere_names_no_file(stock):
     ("name", "content", "words"),
     [
         ("a.jsonl", b"[" * 5000 + b"]" * 5000, "levels deep"),
-        ("a.json", gzip.compress(b"[]"), "archive"),
+        ("a.json", gzip.compress(b"[]", mtime=0), "archive"),
         ("a.csv", b"question,question\n1,2\n", "two columns"),
-        ("a.tsv", gzip.compress(b"question\tanswer\n"), "TSV in UTF-8"),
+        ("a.tsv", gzip.compress(b"question\tanswer\n", mtime=0), "TSV in UTF-8"),
         ("a.tsv", b"question\tquestion\n1\t2\n", "two columns"),
         ("a.tsv", b"question\tanswer\n1\t2\t3\n", "line 2: 3 cells"),
         ("a.tsv", b"question\tanswer\n", "has no rows|cannot be read|empty"),
