@@ -11,9 +11,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 DIGITS = HERE.parent / "digits"
-sys.path[:0] = [str(HERE.parent), str(HERE.parent / "evidence")]
+sys.path.insert(0, str(HERE.parent))
 
-from families import HELD_OUT  # noqa: E402
+from shared.families import HELD_OUT, TRAINABLE, texts  # noqa: E402
 from shared.steps import ROOT  # noqa: E402
 from shared.study import BASE, Cell, Keys, Seed, Study, run_study  # noqa: E402
 
@@ -65,6 +65,14 @@ CELLS = (
         for name, epsilon in (("medium", 0.01), ("wide", 0.1))
     ),
     Cell("js_freelb", "twins + JS + FreeLB", _plugin("js", "freelb", adversarial_steps=2), reduced=False),
+    *(
+        Cell(
+            f"families8{name}",
+            f"twins of 8 families{title}",
+            _plugin(method, dataset="digits_image_families,digits_text,digits_both"),
+        )
+        for name, title, method in (("", "", "none"), ("_js", " + JS", "js"))
+    ),
     Cell("plain_equal", "plain tuning, equal compute", {"max_steps": _equal("plain")}, reduced=False),
     Cell("augmentation_equal", "twins, equal compute", _plugin(max_steps=_equal("twins")), reduced=False),
     Cell("js_equal", "twins + JS, equal compute", _plugin("js", max_steps=_equal("twins"))),
@@ -96,20 +104,22 @@ def build_base(seed: Seed, threads: int) -> None:
 
 
 def more_tests(info: dict) -> dict:
-    """The demo's entries, with more held-out texts and rows of another image in the diagnosis, and rows without twins.
+    """The demo's entries, with more held-out texts and rows of another image in the diagnosis, and other mixes of twins.
 
     Args:
         info: the demo's `dataset_info.json`.
     """
-    texts = [{"name": "misleading_text", "families": [family]} for family in HELD_OUT]
+    held_out = [{"name": "misleading_text", "families": [family]} for family in HELD_OUT]
     block = info["digits_image_test"]["twins"]
-    block["perturbations"] += [*texts, {"name": "misleading_text", "positions": ["after"]}]
+    block["perturbations"] += [*held_out, {"name": "misleading_text", "positions": ["after"]}]
     block["counterfactuals"] = [*block["counterfactuals"], {"name": "irrelevant_image", "pool": "images/test"}]
     info["digits_text_test"]["twins"]["perturbations"].append({"name": "typographic_image", "size": [32, 32]})
     for kind in ("image", "text"):
         entry = info[f"digits_{kind}"]
         info[f"digits_{kind}_clean"] = entry | {"twins": entry["twins"] | {"perturbations": []}}
 
+    entry = info["digits_image"]
+    info["digits_image_families"] = entry | {"twins": entry["twins"] | {"perturbations": texts(TRAINABLE)}}
     return info
 
 

@@ -1,8 +1,9 @@
 """The ablation's tables and plots: `python examples/digits_ablation/summary.py`."""
 
-from study import HELD_OUT, STUDY
+from study import STUDY
 
 
+from shared.families import HELD_OUT  # isort: skip  (study.py makes it importable)
 from shared.summary import Summary, write_summary  # isort: skip  (study.py makes it importable)
 
 TRAINED = ("misleading_text", "unrelated_text")

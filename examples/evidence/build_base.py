@@ -9,6 +9,7 @@ frozen. So whatever trust in text the base has is SmolLM2's own.
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,11 @@ from transformers import (
     Qwen2VLImageProcessor,
     Qwen2VLVideoProcessor,
 )
+
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from shared.precision import bfloat16_pays  # noqa: E402
 
 
 VISION_TOKENS = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
@@ -185,9 +191,10 @@ def train_tower(model: Qwen2_5_VLForConditionalGeneration, data: Path, processor
     weights = 1 / torch.bincount(train.targets)[train.targets].double()
     optimizer = torch.optim.AdamW([*tower.parameters(), *head.parameters()], LEARNING_RATE, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=STEPS, pct_start=0.1)
+    bf16 = bfloat16_pays()
     for _ in track(range(STEPS), "Training the tower"):
         chosen = torch.multinomial(weights, BATCH)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             found = scores(train, chosen)
 
         loss = cross_entropy(found.float(), train.targets[chosen], label_smoothing=SMOOTHING)

@@ -1,25 +1,20 @@
 """What the study perturbs: which families of texts and images are trained on in which cell, and which never are.
 
-The held-out families are in no training set of any cell, but where the grid leaves one family out at a time.
+The held-out families, and texts after the question, are in no training set of any cell.
 """
 
-from typing import Any
+import sys
+from pathlib import Path
 
 
-Perturbation = str | dict[str, Any]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-# In the order in which the curve over the number of families takes them; the first is the paper's.
-TRAINABLE = ("statement", "dialogue", "headline", "note", "metadata", "code_comment", "table_row", "ocr_noise")
-HELD_OUT = ("quotation", "instruction", "other_language", "search_snippet")
+from shared.families import HELD_OUT, TRAINABLE, Perturbation, texts  # noqa: E402
+
+
 CURVE = (1, 2, 4, 8)  # numbers of families
-GROUNDED = "grounded"  # the mix with the most texts, and rows without their image
-COUNTERFACTUALS = ("black_image", "irrelevant_image")  # the evidence is gone; of questions about the image
-
-
-def texts(families: tuple[str, ...], positions: tuple[str, ...] = ("before",)) -> list[Perturbation]:
-    """Misleading and unrelated texts of some families; one of them is drawn for each row."""
-    words = {"families": list(families), "positions": list(positions)}
-    return [{"name": name, **words} for name in ("misleading_text", "unrelated_text")]
+WIDEST = "positions"  # the mix with the most texts
+GROUNDED = "grounded"  # the same, and rows without their image
 
 
 def tested(side: int) -> dict[str, list[Perturbation]]:
@@ -45,14 +40,16 @@ def tested(side: int) -> dict[str, list[Perturbation]]:
     }
 
 
-def removed(split: str) -> list[Perturbation]:
-    """What takes a question's image away, in training and diagnosis.
+def removed(split: str) -> dict[str, list[Perturbation]]:
+    """What takes a question's image away, in training and diagnosis, by kind of question.
+
+    Beside another image a question about both still has an answer, which is mostly "no".
 
     Args:
         split: of the images that others are taken from, `train` or `test`.
     """
-    black, other = COUNTERFACTUALS
-    return [black, {"name": other, "pool": f"images/{split}"}]
+    other = {"name": "irrelevant_image", "pool": f"images/{split}"}
+    return {"image": ["black_image", other], "text": [], "both": ["black_image"]}
 
 
 def trained(side: int) -> dict[str, dict[str, list[Perturbation]]]:
@@ -63,7 +60,7 @@ def trained(side: int) -> dict[str, dict[str, list[Perturbation]]]:
     ]
     mixes = {"clean": [], "paper": texts(TRAINABLE[:1])}
     mixes |= {f"families{number}": texts(TRAINABLE[:number]) for number in CURVE[1:]}
-    mixes["positions"] = mixes[GROUNDED] = texts(TRAINABLE, ("before", "after", "inside"))
+    mixes[WIDEST] = mixes[GROUNDED] = texts(TRAINABLE, ("before", "inside"))
     return {
         name: {"image": texts_of, "text": images if texts_of else [], "both": []} for name, texts_of in mixes.items()
     }

@@ -1,12 +1,13 @@
 """The cells of the study: what each is tuned with, beside the keys of `tune.yaml`.
 
-All are tuned for the same number of optimizer steps on the same rows. `reduced` are those of the short run.
+All are tuned for the same number of optimizer steps on the same rows, but where a title says otherwise. `reduced` are those of
+the short run.
 """
 
 import sys
 from pathlib import Path
 
-from families import CURVE, GROUNDED
+from families import CURVE, GROUNDED, WIDEST
 
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -14,6 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from shared.study import BASE, Cell, Keys  # noqa: E402
 
 
+STEPS = 100  # of tune.yaml
+# A step of DPO computes both answers of every row and twin, and again with the reference model, forward only.
+DPO_STEPS = round(STEPS * 3 / (2 * 3 + 2 * 1))
 KINDS = ("image", "text", "both")
 
 
@@ -30,6 +34,12 @@ def _twins(mix: str, consistency: str = "none", attack: str = "none", **keys: st
         "adversarial_method": attack,
         **keys,
     }
+
+
+def _preferences(steps: int) -> Keys:
+    """DPO on pairs of a right and a wrong answer, and on their twins."""
+    keys = _twins("pairs", "js")
+    return keys | {"stage": "dpo", "pref_beta": 0.1, "learning_rate": 1e-4, "max_steps": steps}
 
 
 CELLS = (
@@ -55,23 +65,17 @@ CELLS = (
         for number in CURVE[1:]
     ),
     Cell("families8_js", "8 families + JS", _twins("families8", "js")),
-    Cell("positions", "8 families, 3 positions", _twins("positions"), reduced=False),
-    Cell("positions_js", "8 families, 3 positions + JS", _twins("positions", "js")),
-    Cell(
-        "grounded_contrast",
-        "the same + contrast on counterfactuals",
-        _twins(GROUNDED, "js", counterfactual_weight=0.5, counterfactual_method="contrast"),
+    Cell("positions", "8 families, 2 positions", _twins(WIDEST), reduced=False),
+    Cell("positions_js", "8 families, 2 positions + JS", _twins(WIDEST, "js")),
+    Cell("positions_js_pgd1", "the same + PGD (K=1)", _twins(WIDEST, "js", "pgd", adversarial_steps=1)),
+    *(
+        Cell(
+            f"grounded_{method}",
+            f"the same + {method} on counterfactuals",
+            _twins(GROUNDED, "js", counterfactual_weight=0.5, counterfactual_method=method),
+        )
+        for method in ("contrast", "uniform")
     ),
-    Cell(
-        "grounded_uniform",
-        "the same + uniform on counterfactuals",
-        _twins(GROUNDED, "js", counterfactual_weight=0.5, counterfactual_method="uniform"),
-        reduced=False,
-    ),
-    Cell(
-        "positions_js_pgd1",
-        "8 families, 3 positions + JS + PGD (K=1)",
-        _twins("positions", "js", "pgd", adversarial_steps=1),
-        reduced=False,
-    ),
+    Cell("preferences", f"preferences with these twins, {DPO_STEPS} steps: equal compute", _preferences(DPO_STEPS)),
+    Cell("preferences_long", "preferences with these twins, equal steps", _preferences(STEPS), reduced=False),
 )

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from pathlib import Path
 from typing import Any
 
-from families import GROUNDED, Perturbation, removed, tested, trained
+from families import GROUNDED, WIDEST, Perturbation, removed, tested, trained
 from images import DIGITS, SIDE, write_images
 from sources import STAMP_CLASSES, capitals, elements, kinds_of_things, require_sources
 
@@ -43,6 +43,7 @@ def _row(question: str, right: str, others: Sequence[str], rng: random.Random, i
         "input": "",
         "output": right,
         "choices": choices,
+        "rejected": next(choice for choice in choices if choice != right),
         "images": [image] if image else [],
     }
 
@@ -172,11 +173,14 @@ def dataset_info() -> dict[str, Any]:
             info[f"{kind}_pretrain"] = {"file_name": f"{kind}_pretrain.jsonl", "columns": COLUMNS}
 
         for mix, perturbations in trained(SIDE).items():
-            gone = removed("train") if kind == "image" and mix == GROUNDED else []
+            gone = removed("train")[kind] if mix == GROUNDED else []
             info[f"{kind}_{mix}"] = _twins(f"{kind}_train.jsonl", relevant[kind], perturbations[kind], gone)
 
-        gone = removed("test") if kind == "image" else []
-        info[f"{kind}_test"] = _twins(f"{kind}_test.jsonl", relevant[kind], tested(SIDE)[kind], gone)
+        info[f"{kind}_test"] = _twins(f"{kind}_test.jsonl", relevant[kind], tested(SIDE)[kind], removed("test")[kind])
+        pairs = dict(info[f"{kind}_{WIDEST}"], ranking=True)
+        preferred = {"chosen": "output", "rejected": "rejected"}
+        pairs["columns"] = {key: name for key, name in pairs["columns"].items() if key != "response"} | preferred
+        info[f"{kind}_pairs"] = pairs
 
     return info
 

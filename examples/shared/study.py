@@ -12,9 +12,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from heapq import heappop, heappush
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,6 +23,7 @@ from typing import Any, TypeAlias
 import torch
 from rich.progress import Progress
 
+from .precision import bfloat16_pays
 from .steps import EXECUTABLES, ROOT
 
 
@@ -93,10 +95,12 @@ class Seed:
     Attributes:
         study: that it is of.
         number: the seed.
+        bf16: whether its processes compute in bfloat16.
     """
 
     study: Study
     number: int
+    bf16: bool = False
 
     @property
     def work(self) -> Path:
@@ -117,6 +121,7 @@ class Seed:
             "media_dir": data,
             "output_dir": str(output.relative_to(ROOT)),
             "seed": self.number,
+            "bf16": str(self.bf16).lower(),
             "use_cpu": str(not torch.cuda.is_available()).lower(),  # else transformers refuses bfloat16 there
         }
 
@@ -183,6 +188,7 @@ def run_cell(seed: Seed, cell: Cell, threads: int) -> dict[str, Any]:
         "diagnosis": asdict(diagnosing),
         "seconds": round(time.monotonic() - start, 1),
         "threads": threads,
+        "bf16": seed.bf16,
         "datasets": found["datasets"],
         "machine": _machine(),
         "versions": {name: version(name) for name in PACKAGES},
@@ -218,19 +224,67 @@ def append_result(file: Path, line: dict[str, Any]) -> None:
         stream.write(("\n" if text and not text.endswith("\n") else "") + json.dumps(line) + "\n")
 
 
-def _run_cells(seed: Seed, cells: Sequence[Cell], jobs: int, done: Callable[[], None]) -> Iterator[str]:
-    """Run cells side by side and write each as it ends; yields what failed."""
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    with ThreadPoolExecutor(jobs) as pool:
-        for future in as_completed([pool.submit(run_cell, seed, cell, threads) for cell in cells]):
-            try:
-                line = future.result()
-            except RuntimeError as error:
-                yield str(error)
-                continue
+@dataclass(order=True)
+class _Task:
+    """What a worker takes next: bases first, then a cell on all seeds before the next cell.
 
-            append_result(seed.study.results, line)
-            done()
+    Attributes:
+        order: of the cell in the grid; -1 is building the base.
+        number: of the seed.
+    """
+
+    order: int
+    number: int
+
+
+def _run_tasks(study: Study, missing: dict[int, set[str]], jobs: int, done: Callable[[str], None]) -> Iterator[str]:
+    """Build bases and run cells side by side, and write each cell as it ends.
+
+    Args:
+        study: what they are of.
+        missing: by seed, the names of the cells to run.
+        jobs: how many run at once.
+        done: is told what has ended.
+
+    Yields:
+        what failed; the cells of a base that failed are not tried.
+    """
+    cores = os.cpu_count() or 1
+    ready = [_Task(-1, number) for number, names in sorted(missing.items()) if names]
+    building = cores // max(1, min(jobs, len(ready)))  # a base alone has all cores
+
+    bf16 = bfloat16_pays()
+
+    def run(task: _Task) -> dict[str, Any] | None:
+        seed = Seed(study, task.number, bf16)
+        if task.order < 0:
+            return study.build(seed, max(1, building))
+
+        return run_cell(seed, study.cells[task.order], max(1, cores // jobs))
+
+    running: dict[Future[dict[str, Any] | None], _Task] = {}
+    with ThreadPoolExecutor(jobs) as pool:
+        while ready or running:
+            while ready and len(running) < jobs:
+                task = heappop(ready)
+                running[pool.submit(run, task)] = task
+
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                task = running.pop(future)
+                try:
+                    line = future.result()
+                except RuntimeError as error:
+                    yield str(error)
+                    continue
+
+                if line is None:
+                    for order, cell in enumerate(study.cells):
+                        if cell.name in missing[task.number]:
+                            heappush(ready, _Task(order, task.number))
+                else:
+                    append_result(study.results, line)
+
+                done(f"Seed {task.number}: {'the base is built' if line is None else line['cell']}")
 
 
 def run_study(study: Study, description: str | None) -> None:
@@ -242,22 +296,21 @@ def run_study(study: Study, description: str | None) -> None:
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="all cells and seeds, not the reduced grid of one seed")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="cells that run side by side")
+    parser.add_argument("--seeds", type=int, help=f"so many seeds: 1, or {study.seeds} with --full", metavar="N")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="cells that run side by side", metavar="N"
+    )
     arguments = parser.parse_args()
-    seeds = [Seed(study, number) for number in range(study.seeds if arguments.full else 1)]
-    cells = [cell for cell in study.cells if arguments.full or cell.reduced]
+    seeds = arguments.seeds or (study.seeds if arguments.full else 1)
+    names = {cell.name for cell in study.cells if arguments.full or cell.reduced}
     finished = {(line["cell"], line["seed"]) for line in read_results(study.results)}
-    failed: list[str] = []
+    missing = {number: {name for name in names if (name, number) not in finished} for number in range(seeds)}
     with Progress() as progress:
-        bar = progress.add_task("Study", total=len(seeds) * len(cells))
-        for seed in seeds:
-            missing = [cell for cell in cells if (cell.name, seed.number) not in finished]
-            progress.advance(bar, len(cells) - len(missing))
-            if missing:
-                progress.update(bar, description=f"Seed {seed.number}: the base")
-                study.build(seed, os.cpu_count() or 1)
-                progress.update(bar, description=f"Seed {seed.number}: cells")
-                failed += _run_cells(seed, missing, arguments.jobs, lambda: progress.advance(bar))
+        total, left = seeds * len(names), sum(map(len, missing.values()))
+        bar = progress.add_task("Study", total=total + sum(map(bool, missing.values())), completed=total - left)
+        failed = list(
+            _run_tasks(study, missing, arguments.jobs, lambda said: progress.update(bar, advance=1, description=said))
+        )
 
     if failed:
         sys.exit("\n".join(failed))

@@ -44,6 +44,7 @@ def test_held_out_families_are_in_no_training_mix(evidence):
     for family in families.HELD_OUT:
         assert family not in trained
 
+    assert '"after"' not in trained
     assert "typographic_image" not in trained
     assert "ocr_text" not in trained
     assert "images/test" not in trained

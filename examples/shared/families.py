@@ -1,0 +1,16 @@
+"""Which families of texts the studies train on, and which never are."""
+
+from typing import Any
+
+
+Perturbation = str | dict[str, Any]
+
+# In the order in which the curve over the number of families takes them; the first is the paper's.
+TRAINABLE = ("statement", "dialogue", "headline", "note", "metadata", "code_comment", "table_row", "ocr_noise")
+HELD_OUT = ("quotation", "instruction", "other_language", "search_snippet")
+
+
+def texts(families: tuple[str, ...], positions: tuple[str, ...] = ("before",)) -> list[Perturbation]:
+    """Misleading and unrelated texts of some families; one of them is drawn for each row."""
+    words = {"families": list(families), "positions": list(positions)}
+    return [{"name": name, **words} for name in ("misleading_text", "unrelated_text")]
