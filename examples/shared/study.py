@@ -121,6 +121,7 @@ class Seed:
             "media_dir": data,
             "output_dir": str(output.relative_to(ROOT)),
             "seed": self.number,
+            "overwrite_cache": "false",  # cells of the same rows tokenize them once
             "bf16": str(self.bf16).lower(),
             "use_cpu": str(not torch.cuda.is_available()).lower(),  # else transformers refuses bfloat16 there
         }
@@ -226,15 +227,15 @@ def append_result(file: Path, line: dict[str, Any]) -> None:
 
 @dataclass(order=True)
 class _Task:
-    """What a worker takes next: bases first, then a cell on all seeds before the next cell.
+    """What a worker takes next: a seed's base, its cells, then the next seed.
 
     Attributes:
-        order: of the cell in the grid; -1 is building the base.
         number: of the seed.
+        order: of the cell in the grid; -1 is building the base.
     """
 
-    order: int
     number: int
+    order: int
 
 
 def _run_tasks(study: Study, missing: dict[int, set[str]], jobs: int, done: Callable[[str], None]) -> Iterator[str]:
@@ -250,7 +251,7 @@ def _run_tasks(study: Study, missing: dict[int, set[str]], jobs: int, done: Call
         what failed; the cells of a base that failed are not tried.
     """
     cores = os.cpu_count() or 1
-    ready = [_Task(-1, number) for number, names in sorted(missing.items()) if names]
+    ready = [_Task(number, -1) for number, names in sorted(missing.items()) if names]
     building = cores // max(1, min(jobs, len(ready)))  # a base alone has all cores
 
     bf16 = bfloat16_pays()
@@ -280,7 +281,7 @@ def _run_tasks(study: Study, missing: dict[int, set[str]], jobs: int, done: Call
                 if line is None:
                     for order, cell in enumerate(study.cells):
                         if cell.name in missing[task.number]:
-                            heappush(ready, _Task(order, task.number))
+                            heappush(ready, _Task(task.number, order))
                 else:
                     append_result(study.results, line)
 

@@ -94,16 +94,8 @@ class DiagnosisTrainer(TwinTrainer):
         return Purpose.STOCK if self.args.predict_with_generate else Purpose.LIKELIHOOD
 
     @override
-    def _get_dataloader(self, *args: Any, is_training: bool = False, **kwargs: Any) -> torch.utils.data.DataLoader:
-        if is_training:
-            return super()._get_dataloader(*args, is_training=is_training, **kwargs)
-
-        training = self.data_collator
-        self.data_collator = self._evaluation_collator.for_evaluation(self.purpose)
-        try:
-            return super()._get_dataloader(*args, is_training=is_training, **kwargs)
-        finally:
-            self.data_collator = training
+    def evaluation_collator(self) -> Any:
+        return self._evaluation_collator.for_evaluation(self.purpose)
 
     @override
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:

@@ -68,6 +68,21 @@ class BaseTwinTrainer(_Trainer):
         self._sampler: BatchMixSampler | None = None
         self.add_callback(_TrainingCallback(self))
 
+    def evaluation_collator(self) -> Any:
+        """What batches an evaluation."""
+        return self.data_collator
+
+    @override
+    def _get_dataloader(self, *args: Any, is_training: bool = False, **kwargs: Any) -> torch.utils.data.DataLoader:
+        training = self.data_collator
+        if not is_training:
+            self.data_collator = self.evaluation_collator()
+
+        try:
+            return super()._get_dataloader(*args, is_training=is_training, **kwargs)
+        finally:
+            self.data_collator = training
+
     @override
     def _get_train_sampler(self, *args: Any, **kwargs: Any) -> torch.utils.data.Sampler | None:
         if self.finetuning_args.batch_mix is None:

@@ -129,15 +129,8 @@ class PairTrainer(BaseTwinTrainer, CustomDPOTrainer):
     # --- evaluation ---------------------------------------------------------------------------------------------------
 
     @override
-    def _get_dataloader(self, *args: Any, is_training: bool = False, **kwargs: Any) -> torch.utils.data.DataLoader:
-        training = self.data_collator
-        if not is_training:
-            self.data_collator = replace(training, twins_limit=None)  # all twins
-
-        try:
-            return super()._get_dataloader(*args, is_training=is_training, **kwargs)
-        finally:
-            self.data_collator = training
+    def evaluation_collator(self) -> Any:
+        return replace(self.data_collator, twins_limit=None)  # all twins
 
     @override
     def prediction_step(
