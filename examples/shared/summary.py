@@ -130,37 +130,64 @@ class Summary:
         ]
         return _markdown(["cell", *self.texts], rows)
 
-    def tests(self, lines: Lines) -> str:
-        """Differences to the reference over seeds, as Markdown: in points, with p values after Holm's correction.
+    def grounding(self, lines: Lines) -> str:
+        """What answers do when their evidence is gone, as Markdown: which stay, in per cent, and the margin of the evidence.
 
-        Cells that have not two seeds in common with the reference are left out; where none has, there is no table.
+        The margin is how much likelier the right answer is with its evidence, as a difference of mean log-likelihoods of a token.
+        """
+        found = [
+            {
+                "cell": line["cell"],
+                "condition": f"{dataset.removesuffix('_test')}, {name.removeprefix('counterfactual_')}",
+                "unchanged": condition["rates"]["unchanged_rate"]["value"],
+                "margin": condition["rates"]["evidence_margin"]["value"],
+            }
+            for line in lines
+            for dataset, result in line["datasets"].items()
+            for name, condition in result.get("counterfactuals", {}).items()
+        ]
+        if not found:
+            return "No rows without their evidence.\n"
+
+        table = pd.DataFrame(found)
+        conditions = list(dict.fromkeys(table.condition))
+        rows = []
+        for name, title in self.titles.items():
+            own = [table[(table.cell == name) & (table.condition == condition)] for condition in conditions]
+            if len(own[0]):
+                figures = [(_percent(of.unchanged), f"{of.margin.mean():.2f}") for of in own]
+                rows.append([title, *(figure for pair in figures for figure in pair)])
+
+        head = [f"{condition}{figure}" for condition in conditions for figure in (": unchanged", ": margin")]
+        return _markdown(["cell", *head], rows)
+
+    def tests(self, lines: Lines) -> str:
+        """Differences to the reference over seeds, as Markdown: in points, with standard deviation and p value.
+
+        The p values are of paired t tests, after Holm's correction over the cells that are compared under one condition. Cells that
+        have not two seeds in common with the reference are left out; where none has, there is no table.
         """
         means = self.means(lines)
-        found = []
-        for cell, own in means.groupby("cell", sort=False):
-            if cell == self.reference or self.reference not in means.index.levels[0]:
-                continue
-
-            pairs = own.droplevel("cell").join(means.loc[self.reference], rsuffix=" of reference", how="inner")
-            for name in means.columns if len(pairs) > 1 else ():
-                both = pairs[name], pairs[f"{name} of reference"]
-                difference = both[0] - both[1]
-                p = ttest_rel(*both).pvalue if difference.std() > 1e-12 else float("nan")
-                spread = 100 * difference.std()
-                found.append((self.titles[str(cell)], name, 100 * difference.mean(), spread, len(pairs), p))
-
-        if not found:
+        compared = [name for name in means.index.unique("cell") if name != self.reference]
+        pairs = {name: self._paired(means, name) for name in compared if self.reference in means.index.levels[0]}
+        pairs = {name: pair for name, pair in pairs.items() if len(pair[0]) > 1}
+        if not pairs:
             return "One seed: nothing can be said over seeds.\n"
 
-        known = [row[-1] for row in found if row[-1] == row[-1]]
-        adjusted = iter(multipletests(known, method="holm")[1] if known else ())
+        columns = {
+            condition: _differences([(a[condition], b[condition]) for a, b in pairs.values()]) for condition in means
+        }
         rows = [
-            [title, name, f"{mean:+.1f}", f"{spread:.1f}", str(seeds), f"{next(adjusted):.3f}" if p == p else "-"]
-            for title, name, mean, spread, seeds, p in found
+            [self.titles[name], str(len(pair[0])), *(column[number] for column in columns.values())]
+            for number, (name, pair) in enumerate(pairs.items())
         ]
-        return _markdown(
-            ["cell", "condition", f"against {self.titles[self.reference]}", "sd", "seeds", "p (Holm)"], rows
-        )
+        return _markdown([f"against {self.titles[self.reference]}", "seeds", *columns], rows)
+
+    def _paired(self, means: pd.DataFrame, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Of the seeds that a cell and the reference have in common, both one's means."""
+        own, reference = means.loc[name], means.loc[self.reference]
+        seeds = own.index.intersection(reference.index)
+        return own.loc[seeds], reference.loc[seeds]
 
     def plot_conditions(self, lines: Lines, path: Path) -> None:
         """One panel a text: every cell's accuracy on questions about the image, with the interval over rows of each seed.
@@ -238,14 +265,26 @@ def write_summary(summary: Summary, description: str | None) -> None:
         parser.error(f"{summary.study.results} has no results yet; run study.py first")
 
     output.mkdir(parents=True, exist_ok=True)
-    for name, make in (("overview", summary.overview), ("families", summary.families), ("tests", summary.tests)):
-        text = make(lines)
+    for name in ("overview", "families", "grounding", "tests"):
+        text = getattr(summary, name)(lines)
         (output / f"{name}.md").write_text(text, encoding="utf-8")
         print(text)
 
     summary.plot_conditions(lines, output / "conditions.png")
     if summary.curve:
         summary.plot_curve(lines, output / "curve.png")
+
+
+def _differences(pairs: Sequence[tuple[pd.Series, pd.Series]]) -> list[str]:
+    """Of each pair over seeds: the mean difference in points, its standard deviation, and p after Holm's correction."""
+    differences = [100 * (own - reference) for own, reference in pairs]
+    known = [number for number, values in enumerate(differences) if values.std() > 1e-10]
+    found = [ttest_rel(*pairs[number]).pvalue for number in known]
+    p = dict(zip(known, multipletests(found, method="holm")[1])) if known else {}
+    return [
+        f"{values.mean():+.1f} ± {values.std():.1f}" + (f" (p {p[number]:.3f})" if number in p else "")
+        for number, values in enumerate(differences)
+    ]
 
 
 def _save(figure: plt.Figure, path: Path) -> None:

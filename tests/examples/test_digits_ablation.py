@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -40,12 +41,12 @@ def test_held_out_texts_are_tested_and_never_trained_on(study):
 
 def test_equal_compute_is_that_of_pgd_with_two_steps(study):
     """Passes of a step, counted: 3 a clean row or twin, and 2 K + 3 a row that is attacked."""
-    attacked = (
-        3 * 3 + 2 * 2
-    )  # image rows with their two twins have texts that do not matter; text rows' two twins have images
+    # image rows with their two twins have texts that do not matter; text rows' two twins have images
+    attacked = 3 * 3 + 2 * 2
     rows = 14 + 3 * 2 + 2 * 2
-    passes = {"none": 3 * rows, "pgd1": 3 * rows + 5 * attacked, "pgd2": 3 * rows + 7 * attacked, "plain": 3 * 14}
-    whole = study.STEPS * passes["pgd2"]
-    for name, kind in (("plain", "plain"), ("augmentation", "none"), ("js", "none"), ("js_pgd1", "pgd1")):
+    recipe = yaml.safe_load((EXAMPLES / "digits_ablation" / "tune.yaml").read_text())
+    assert recipe["max_steps"] == study.STEPS
+    whole = study.STEPS * (3 * rows + 7 * attacked)
+    for name, passes in (("plain", 3 * 14), ("js", 3 * rows)):
         (cell,) = [cell for cell in study.CELLS if cell.name == f"{name}_equal"]
-        assert cell.keys["max_steps"] * passes[kind] == pytest.approx(whole, rel=1e-3)
+        assert cell.keys["max_steps"] * passes == pytest.approx(whole, rel=1e-3)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from modality_interference.cli.check import check_dataset_folder
 
@@ -59,6 +60,14 @@ def test_the_grid_tunes_on_what_the_data_has(evidence, data):
 
     findings = check_dataset_folder(data, rows=8)
     assert not findings.problems
+
+
+def test_preferences_take_the_steps_that_their_titles_say(evidence):
+    grid = importlib.import_module("grid")
+    assert yaml.safe_load((EVIDENCE / "tune.yaml").read_text())["max_steps"] == grid.STEPS
+    steps = {cell.name: cell.keys["max_steps"] for cell in grid.CELLS if cell.name.startswith("preferences")}
+    # 3 passes a row and twin; both answers of each, and again forward only with the reference model
+    assert steps == {"preferences": round(grid.STEPS * 3 / 8), "preferences_long": grid.STEPS}
 
 
 def test_nothing_to_test_on_is_trained_on(data):

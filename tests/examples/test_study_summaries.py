@@ -71,16 +71,34 @@ def test_the_overview_has_means_and_spreads_over_seeds_and_the_worst_family(summ
 def test_differences_over_seeds_are_paired_and_corrected(summary):
     """Differences 0.1, 0.2, 0.3: t = 2 sqrt(3) with two degrees of freedom, p = 1 - t / sqrt(t^2 + 2).
 
-    There are three tests, of the mean and of the worst text, and of the calibration; so Holm triples it.
+    Two cells are compared; the other's differences are farther from 0 for their spread, so Holm doubles only its p.
     """
-    better = [(0, 0.1), (1, 0.2), (2, 0.3)]
-    lines = [line(summary, summary.reference, seed, 0.4) for seed, _ in better]
-    lines += [line(summary, "js", seed, 0.4 + more) for seed, more in better]
-    rows = map(cells_of, summary.tests(lines).splitlines()[2:])
-    found = {row[1]: row[2:] for row in rows}
-    t = 2 * math.sqrt(3)
-    assert found["image, held-out texts"] == ["+20.0", "10.0", "3", f"{3 * (1 - t / math.sqrt(t**2 + 2)):.3f}"]
-    assert found["image"][-1] == "-"  # no seed differs: no test
+    reference, near, far = 0.4, (0.1, 0.2, 0.3), (0.2, 0.21, 0.22)
+    lines = [line(summary, summary.reference, seed, reference) for seed in range(3)]
+    for cell, differences in (("js", near), ("kl", far)):
+        lines += [line(summary, cell, seed, reference + more) for seed, more in enumerate(differences)]
+
+    head, _, js, kl = map(cells_of, summary.tests(lines).splitlines())
+    js, kl = dict(zip(head, js)), dict(zip(head, kl))
+    t_near, t_far = 2 * math.sqrt(3), 0.21 / (0.01 / math.sqrt(3))
+    p_near, p_far = (1 - t / math.sqrt(t**2 + 2) for t in (t_near, t_far))
+    assert js["image, held-out texts"] == f"+20.0 ± 10.0 (p {p_near:.3f})"
+    assert kl["image, held-out texts"] == f"+21.0 ± 1.0 (p {2 * p_far:.3f})"
+    assert js["seeds"] == "3"
+    assert js["image"] == "+0.0 ± 0.0"  # no seed differs: no test
+
+
+def test_answers_without_evidence_are_told_by_what_took_it(summary):
+    def gone(unchanged, margin):
+        return {"rates": {"unchanged_rate": {"value": unchanged}, "evidence_margin": {"value": margin}}}
+
+    first, second = line(summary, "js", 0, 0.5), line(summary, "js", 1, 0.5)
+    first["datasets"][summary.images]["counterfactuals"] = {"counterfactual_black_image": gone(0.25, 1.0)}
+    second["datasets"][summary.images]["counterfactuals"] = {"counterfactual_black_image": gone(0.35, 2.0)}
+    head, _, js = map(cells_of, summary.grounding([first, second]).splitlines())
+    dataset = summary.images.removesuffix("_test")
+    assert head == ["cell", f"{dataset}, black_image: unchanged", f"{dataset}, black_image: margin"]
+    assert js == [summary.titles["js"], f"30.0 ± {100 * math.sqrt(0.005):.1f}", "1.50"]
 
 
 def test_plots_are_written_from_one_seed(summary, tmp_path):
