@@ -22,7 +22,8 @@ from modality_interference.errors import ModalityInterferenceError
 def test_the_defaults_are_valid():
     arguments = PluginArguments(plugin=PLUGIN_NAME)
     validate(arguments)
-    assert arguments.adversarial_on and arguments.consistency_on and arguments.twins_limit is None
+    assert arguments.consistency_on and arguments.twins_limit is None
+    assert not arguments.adversarial_on
     assert not arguments.counterfactual_on
 
 

@@ -1,10 +1,16 @@
 """The demo's table: accuracy and flip rate of every kind of question and perturbation, and answers that stay without evidence."""
 
+import sys
 from pathlib import Path
 
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from shared.families import HELD_OUT  # noqa: E402
+
+
 KINDS = {"image": "digit in the image", "text": "sum in the text", "both": "digit plus number"}
-UNSEEN = ("ocr_text",)  # held out of training
+UNSEEN = (*(f"misleading_text_{family}" for family in HELD_OUT), "ocr_text")  # held out of training
 REMOVED = "counterfactual_"  # begins the labels of rows whose evidence is gone
 MODELS = {"base": "base", "plain": "plain tuning", "plugin": "with the plugin"}
 

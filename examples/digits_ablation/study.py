@@ -13,7 +13,7 @@ HERE = Path(__file__).resolve().parent
 DIGITS = HERE.parent / "digits"
 sys.path.insert(0, str(HERE.parent))
 
-from shared.families import HELD_OUT, TRAINABLE, texts  # noqa: E402
+from shared.families import TRAINABLE, texts  # noqa: E402
 from shared.steps import ROOT  # noqa: E402
 from shared.study import BASE, Cell, Keys, Seed, Study, run_study  # noqa: E402
 
@@ -29,10 +29,11 @@ def _equal(passes: str) -> int:
     return round(STEPS * PASSES["pgd2"] / PASSES[passes])
 
 
-def _plugin(consistency: str = "none", attack: str = "none", **keys: str | int | float) -> Keys:
+def _plugin(consistency: str = "none", attack: str = "none", image: str = "", **keys: str | int | float) -> Keys:
+    """Keys of a cell; `image` is the mix of texts that questions about the image are asked beside, "" for the paper's."""
     return {
         "plugin": "modality_interference",
-        "dataset": "digits_image,digits_text,digits_both",
+        "dataset": f"digits_image{image and f'_{image}'},digits_text,digits_both",
         "batch_mix": "image=3,text=2,both=9",
         "consistency_method": consistency,
         "adversarial_method": attack,
@@ -65,14 +66,9 @@ CELLS = (
     ),
     Cell("js_pgd2", "twins + JS + PGD (K=2)", _plugin("js", "pgd", adversarial_steps=2)),
     Cell("js_freelb", "twins + JS + FreeLB", _plugin("js", "freelb", adversarial_steps=2), reduced=False),
-    *(
-        Cell(
-            f"families8{name}",
-            f"twins of 8 families{title}",
-            _plugin(method, dataset="digits_image_families,digits_text,digits_both"),
-        )
-        for name, title, method in (("", "", "none"), ("_js", " + JS", "js"))
-    ),
+    Cell("families8", "twins of 8 families", _plugin(image="families")),
+    Cell("families8_js", "twins of 8 families + JS", _plugin("js", image="families")),
+    Cell("diverse_js", "twins of both + JS", _plugin("js", image="diverse")),
     Cell("plain_equal", "plain tuning, equal compute", {"max_steps": _equal("plain")}, reduced=False),
     Cell("js_equal", "twins + JS, equal compute", _plugin("js", max_steps=_equal("twins"))),
 )
@@ -97,22 +93,22 @@ def build_base(seed: Seed, threads: int) -> None:
 
 
 def more_tests(info: dict) -> dict:
-    """The demo's entries, with more held-out texts and rows of another image in the diagnosis, and other mixes of twins.
+    """The demo's entries, with other mixes of twins (`digits_image` has the paper's alone), and a longer diagnosis.
 
     Args:
         info: the demo's `dataset_info.json`.
     """
-    held_out = [{"name": "misleading_text", "families": [family]} for family in HELD_OUT]
     block = info["digits_image_test"]["twins"]
-    block["perturbations"] += [*held_out, {"name": "misleading_text", "positions": ["after"]}]
+    entry, paper = info["digits_image"], block["perturbations"][:2]
+    mixes = {"": paper, "_families": texts(TRAINABLE), "_diverse": entry["twins"]["perturbations"], "_clean": []}
+    for mix, perturbations in mixes.items():
+        info[f"digits_image{mix}"] = entry | {"twins": entry["twins"] | {"perturbations": perturbations}}
+
+    block["perturbations"] = [*block["perturbations"], {"name": "misleading_text", "positions": ["after"]}]
     block["counterfactuals"] = [*block["counterfactuals"], {"name": "irrelevant_image", "pool": "images/test"}]
     info["digits_text_test"]["twins"]["perturbations"].append({"name": "typographic_image", "size": [32, 32]})
-    for kind in ("image", "text"):
-        entry = info[f"digits_{kind}"]
-        info[f"digits_{kind}_clean"] = entry | {"twins": entry["twins"] | {"perturbations": []}}
-
-    entry = info["digits_image"]
-    info["digits_image_families"] = entry | {"twins": entry["twins"] | {"perturbations": texts(TRAINABLE)}}
+    entry = info["digits_text"]
+    info["digits_text_clean"] = entry | {"twins": entry["twins"] | {"perturbations": []}}
     return info
 
 

@@ -67,7 +67,7 @@ class Study:
     """What is run.
 
     Attributes:
-        folder: has `work`, `data` and `results.jsonl`.
+        folder: has `work` and `data`, and what was published.
         tune: the recipe of a cell.
         evaluate: the recipe of a diagnosis.
         cells: all of them; `BASE` is diagnosed only.
@@ -84,7 +84,12 @@ class Study:
 
     @property
     def results(self) -> Path:
-        """A line for each cell of a seed."""
+        """What was run here: a line for each cell of a seed."""
+        return self.folder / "work" / "results.jsonl"
+
+    @property
+    def published(self) -> Path:
+        """The results that the documentation shows."""
         return self.folder / "results.jsonl"
 
 
@@ -225,6 +230,7 @@ def read_results(file: Path) -> Iterator[dict[str, Any]]:
 def append_result(file: Path, line: dict[str, Any]) -> None:
     """Write a line of the results; after half a line, on a new one."""
     text = file.read_text(encoding="utf-8") if file.exists() else ""
+    file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("a", encoding="utf-8") as stream:
         stream.write(("\n" if text and not text.endswith("\n") else "") + json.dumps(line) + "\n")
 

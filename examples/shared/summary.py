@@ -1,4 +1,4 @@
-"""A study's tables and plots, out of its `results.jsonl`.
+"""A study's tables and plots, out of a `results.jsonl`.
 
 Of one seed, intervals are those of the diagnosis, over rows. Of several, what is compared are seeds: means, standard deviations,
 and paired t tests with Holm's correction.
@@ -18,6 +18,8 @@ from .study import BASE, Study, read_results
 
 
 Lines = Sequence[dict]
+ECES = ("ECE", "ECE, held-out texts")  # of questions about the image
+TABLES = ("overview", "families", "costs", "grounding", "tests")
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Summary:
         unseen = table[(table.dataset == self.images) & table.perturbation.isin(self.unseen)]
         columns["worst held-out text"] = unseen.groupby(["cell", "seed"], sort=False).value.min()
         clean = table[(table.dataset == self.images) & (table.perturbation == "clean")]
-        for name, rows in (("ECE", clean), ("ECE, held-out texts", unseen)):
+        for name, rows in zip(ECES, (clean, unseen)):
             columns[name] = rows.groupby(["cell", "seed"], sort=False).ece.mean()
 
         return pd.DataFrame(columns)
@@ -101,19 +103,26 @@ class Summary:
         return {str(cell): own.value for cell, own in table.groupby("cell")}
 
     def overview(self, lines: Lines) -> str:
-        """The main table, as Markdown: every cell's accuracies in per cent, over seeds, and what its training took."""
-        means, blind = self.means(lines), self.blindness(lines)
-        costs = pd.DataFrame([{"cell": line["cell"], **line["training"]} for line in lines]).groupby("cell")
-        head = ["cell", "seeds", *means.columns, "unchanged without the image", "training, core-minutes", "GiB"]
+        """The main table, as Markdown: every cell's accuracies in per cent, over seeds."""
+        means = self.means(lines).drop(columns=list(ECES))
+        rows = [
+            [self.titles[str(cell)], str(len(own)), *(_percent(own[name]) for name in means)]
+            for cell, own in means.groupby("cell", sort=False)
+        ]
+        return _markdown(["cell", "seeds", *means], rows)
+
+    def costs(self, lines: Lines) -> str:
+        """What every cell's training took, its calibration, and answers that stay without the image, as Markdown."""
+        means, blind = self.means(lines)[list(ECES)], self.blindness(lines)
+        trained = pd.DataFrame([{"cell": line["cell"], **line["training"]} for line in lines]).groupby("cell")
         rows = []
         for cell, own in means.groupby("cell", sort=False):
-            cost = costs.get_group(cell)
-            took = [f"{cost.core_seconds.mean() / 60:.0f}", f"{cost.peak_gib.max():.1f}"] if cell != BASE else ["", ""]
+            cost = trained.get_group(cell)
+            took = [f"{cost.core_seconds.mean() / 60:.1f}", f"{cost.peak_gib.max():.1f}"] if cell != BASE else ["", ""]
             stays = _percent(blind[str(cell)]) if cell in blind else ""
-            figures = (_percent(own[name]) for name in means.columns)
-            rows.append([self.titles[str(cell)], str(len(own)), *figures, stays, *took])
+            rows.append([self.titles[str(cell)], *took, *(_percent(own[name]) for name in means), stays])
 
-        return _markdown(head, rows)
+        return _markdown(["cell", "training, core-minutes", "GiB", *means, "unchanged without the image"], rows)
 
     def families(self, lines: Lines) -> str:
         """Accuracy on questions about the image under each text, as Markdown, in per cent."""
@@ -251,21 +260,23 @@ class Summary:
 
 
 def write_summary(summary: Summary, description: str | None) -> None:
-    """Write the tables and plots of a study's results into its folder, and print the tables.
+    """Write the tables and plots of a study's results beside them, and print the tables.
 
     Args:
         summary: what is shown.
         description: of `--help`.
     """
+    own, published = summary.study.results, summary.study.published
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--output", type=Path, default=summary.study.folder / "summary")
-    output = parser.parse_args().output
-    lines = list(read_results(summary.study.results))
+    parser.add_argument("--results", type=Path, help="by default what was run here, else what was published")
+    file = parser.parse_args().results or (own if own.exists() else published)
+    lines = list(read_results(file))
     if not lines:
-        parser.error(f"{summary.study.results} has no results yet; run study.py first")
+        parser.error(f"{file} has no results; run study.py first")
 
+    output = file.parent / "summary"
     output.mkdir(parents=True, exist_ok=True)
-    for name in ("overview", "families", "grounding", "tests"):
+    for name in TABLES:
         text = getattr(summary, name)(lines)
         (output / f"{name}.md").write_text(text, encoding="utf-8")
         print(text)

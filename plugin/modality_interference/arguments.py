@@ -133,7 +133,7 @@ class PluginArguments:
         metadata={"help": "Temperature T that softens both answer distributions; the loss is scaled by T^2."},
     )
     adversarial_method: Literal["none", "gaussian", "fgsm", "pgd", "freelb"] = field(
-        default="pgd",
+        default="none",
         metadata={"help": "How adversarial copies of a row are made, on the embeddings of its irrelevant modalities."},
     )
     adversarial_steps: Annotated[

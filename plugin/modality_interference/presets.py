@@ -9,7 +9,7 @@ from .errors import ModalityInterferenceError
 from .messages import shown, suggestion
 
 
-# What `preset: recommended` means stands here alone. `make evidence` decides it: change it when its results are in.
+# What `preset: recommended` means stands here alone; docs/evidence.md says why.
 RECOMMENDED = {
     "consistency_method": "js",
     "consistency_weight": 1.0,

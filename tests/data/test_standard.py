@@ -6,6 +6,7 @@ import pytest
 from helpers.runs import COLUMNS, write_datasets
 
 from modality_interference.cli import main
+from modality_interference.data.perturbations.registers import FAMILY_NAMES
 from modality_interference.data.registry import perturbations
 from modality_interference.data.spec import TwinsSpec
 from modality_interference.data.standard import STANDARD_SET
@@ -15,7 +16,9 @@ from modality_interference.integration.extensions import known_formats
 from modality_interference.integration.offline import open_dataset
 
 
-TEXTS, IMAGES = ["misleading_text", "unrelated_text"], ["irrelevant_image", "random_pixels"]
+FAMILIES = ("statement", "dialogue", "headline", "note", "metadata", "table_row", "code_comment", "ocr_noise")
+TEXTS = [{"name": name, "families": FAMILIES} for name in ("misleading_text", "unrelated_text")]
+IMAGES = ["irrelevant_image", "random_pixels"]
 CHOICE, CLIPS = "multiple_choice_twins", "audio_visual_twins"
 
 
@@ -36,7 +39,8 @@ CHOICE, CLIPS = "multiple_choice_twins", "audio_visual_twins"
 )
 def test_the_set_fits_the_rows(formatting, block, columns, expected):
     spec = TwinsSpec.parse(block | {"perturbations": "standard"}, "pets", formatting, columns)
-    assert [item.name for item in spec.perturbations] == expected
+    names = [item if isinstance(item, str) else item["name"] for item in expected]
+    assert [item.name for item in spec.perturbations] == names
     assert spec == TwinsSpec.parse(block | {"perturbations": expected}, "pets", formatting)
 
 
@@ -50,7 +54,14 @@ def test_where_nothing_may_change_it_is_refused(relevant, columns):
 
 def test_the_set_changes_what_it_says():
     known = perturbations()
-    assert all(known[name].changes is modality for modality, names in STANDARD_SET.items() for name in names)
+    for modality, items in STANDARD_SET.items():
+        names = [item if isinstance(item, str) else item["name"] for item in items]
+        assert names and all(known[name].changes is modality for name in names)
+
+
+def test_some_families_are_left_for_the_diagnosis():
+    """Those that the studies hold out, so that what they found is said of the set."""
+    assert set(FAMILY_NAMES) - set(FAMILIES) == {"quotation", "instruction", "other_language", "search_snippet"}
 
 
 @pytest.mark.parametrize("name", ["pictures", "sums", "both"])
@@ -68,7 +79,8 @@ def test_the_check_and_runs_take_it(tmp_path, name):
     with open_dataset(name, entry, folder, seed=7) as dataset:
         labels = [variant.perturbation for variant in next(dataset.examples([0])).twins]
 
-    assert labels == (TEXTS if name == "pictures" else ["random_pixels"])  # no row of `sums` has an image to lend
+    texts = ["misleading_text_8_families", "unrelated_text_8_families"]
+    assert labels == (texts if name == "pictures" else ["random_pixels"])  # no row of `sums` has an image to lend
 
 
 def test_a_diagnosis_of_an_entry_names_what_it_stands_for(tmp_path):
@@ -83,9 +95,22 @@ def test_a_diagnosis_of_an_entry_names_what_it_stands_for(tmp_path):
         assert twins_entry(data, None, ["ocr_text"])["twins"]["perturbations"] == ["ocr_text"]
 
 
+def test_a_perturbation_that_is_named_twice_is_diagnosed_twice(tmp_path):
+    from modality_interference.integration.prepare import open_entry, twins_entry
+
+    folder = write_datasets(tmp_path, rows=2)
+    info = json.loads((folder / "dataset_info.json").read_text())
+    written = [{"name": "misleading_text", "families": [family]} for family in ("note", "headline")]
+    info["pictures"]["twins"]["perturbations"] = [*written, "unrelated_text"]
+    (folder / "dataset_info.json").write_text(json.dumps(info))
+    with open_entry(folder, "pictures", info["pictures"], None) as data:
+        assert twins_entry(data, None, None)["twins"]["perturbations"] == [*written, "unrelated_text"]
+        assert twins_entry(data, None, ["misleading_text"])["twins"]["perturbations"] == written
+
+
 def test_list_shows_it(capsys):
     assert main(["list"]) == 0
-    assert (
-        "  text: misleading_text, unrelated_text\n  image: irrelevant_image, random_pixels\n"
-        in capsys.readouterr().out.replace("\n\n", "\n")
-    )
+    said = " ".join(capsys.readouterr().out.split())
+    families = ", ".join(FAMILIES)
+    texts = f"misleading_text (families: {families}), unrelated_text (families: {families})"
+    assert f" text: {texts} image: irrelevant_image, random_pixels " in said

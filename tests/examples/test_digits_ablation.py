@@ -26,9 +26,10 @@ def study(monkeypatch):
 
 def test_held_out_texts_are_tested_and_never_trained_on(study):
     info = study.more_tests(runpy.run_path(str(EXAMPLES / "digits" / "make_data.py"))["dataset_info"]())
+    families = importlib.import_module("shared.families")
     tested = json.dumps(info["digits_image_test"])
     trained = json.dumps([entry.get("twins") for name, entry in info.items() if not name.endswith("_test")])
-    for name in (*study.HELD_OUT, "after", "ocr_text", "counterfactuals"):
+    for name in (*families.HELD_OUT, "after", "ocr_text", "counterfactuals"):
         assert name in tested
         assert f'"{name}"' not in trained
 

@@ -90,13 +90,7 @@ def test_recipes_parse_and_differ_in_the_plugin_only():
 
     plain, plugin = recipes["finetune_plain"], recipes["finetune_interference"]
     differing = {key for key in plugin if plugin[key] != plain.get(key)}
-    keys = {
-        "plugin",
-        "consistency_method",
-        "adversarial_method",
-        "adversarial_steps",
-        "batch_mix",
-    }
+    keys = {"plugin", "preset", "batch_mix"}
     assert differing == keys | {"dataset", "output_dir"}
 
 

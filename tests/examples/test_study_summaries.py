@@ -53,19 +53,21 @@ def cells_of(row):
 
 def test_the_overview_has_means_and_spreads_over_seeds_and_the_worst_family(summary):
     lines = [line(summary, "base", 0, 0.3), line(summary, "js", 1, 0.5), line(summary, "js", 3, 0.7)]
-    head, _, base, js = [
-        [cell.strip() for cell in row.split("|")[1:-1]] for row in summary.overview(lines).splitlines()
-    ]
+    head, _, base, js = map(cells_of, summary.overview(lines).splitlines())
     base, js = dict(zip(head, base)), dict(zip(head, js))
     assert base["image"] == "80.0"
-    assert base["unchanged without the image"] == "60.0"
     held_out = 100 * (0.3 - 0.1 / len(summary.unseen))
     assert base["image, held-out texts"] == f"{held_out:.1f}"
     assert base["worst held-out text"] == "20.0"
+    assert js["worst held-out text"] == f"50.0 ± {100 * math.sqrt(0.02):.1f}"
+    assert js["seeds"] == "2"
+    head, _, base, js = map(cells_of, summary.costs(lines).splitlines())
+    base, js = dict(zip(head, base)), dict(zip(head, js))
+    assert base["unchanged without the image"] == "60.0"
     assert base["ECE"] == "20.0"
     assert base["ECE, held-out texts"] == f"{100 - held_out:.1f}"
-    assert js["worst held-out text"] == f"50.0 ± {100 * math.sqrt(0.02):.1f}"
-    assert (js["seeds"], js["training, core-minutes"], js["GiB"]) == ("2", "2", "1.5")
+    assert (js["training, core-minutes"], js["GiB"]) == ("2.0", "1.5")
+    assert base["GiB"] == ""  # not trained
 
 
 def test_differences_over_seeds_are_paired_and_corrected(summary):
@@ -99,6 +101,14 @@ def test_answers_without_evidence_are_told_by_what_took_it(summary):
     dataset = summary.images.removesuffix("_test")
     assert head == ["cell", f"{dataset}, black_image: unchanged", f"{dataset}, black_image: margin"]
     assert js == [summary.titles["js"], f"30.0 ± {100 * math.sqrt(0.005):.1f}", "1.50"]
+
+
+def test_what_is_published_is_a_summary_of_the_results(summary):
+    lines = list(importlib.import_module("shared.study").read_results(summary.study.published))
+    written = summary.study.folder / "summary"
+    assert written.is_dir() == bool(lines)
+    for name in importlib.import_module("shared.summary").TABLES if lines else ():
+        assert (written / f"{name}.md").read_text() == getattr(summary, name)(lines)
 
 
 def test_plots_are_written_from_one_seed(summary, tmp_path):

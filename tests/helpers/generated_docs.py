@@ -14,6 +14,7 @@ import types
 import typing
 from collections.abc import Callable
 from dataclasses import MISSING, fields
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -140,6 +141,11 @@ def fuzz_table() -> str:
     return (ROOT / "tests" / "faults" / "fuzz_table.md").read_text(encoding="utf-8").strip()
 
 
+def study_table(study: str, name: str) -> str:
+    """A table of a study's published results, which `examples/<study>/summary.py` makes."""
+    return (ROOT / "examples" / study / "summary" / f"{name}.md").read_text(encoding="utf-8").strip()
+
+
 def versions_table() -> str:
     """What `python tests/compat/cells.py` found."""
     cells = json.loads((ROOT / "tests" / "compat" / "versions.json").read_text(encoding="utf-8")).values()
@@ -163,6 +169,10 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {  # by the word after which a
     "engines": ("engines.md", engines_table),
     "versions": ("compatibility.md", versions_table),
     "fuzz": ("troubleshooting.md", fuzz_table),
+    **{
+        f"ablation's {name}": ("evidence.md", partial(study_table, "digits_ablation", name))
+        for name in ("overview", "families", "costs", "grounding", "tests")
+    },
 }
 
 

@@ -188,4 +188,7 @@ def recipe(checkpoint: Path, template: str, dataset_dir: Path, output_dir: Path,
         "seed": 7,
         "plugin": "modality_interference",
     }
+    if {"plugin", "preset"}.isdisjoint(overrides):
+        keys["adversarial_method"] = "pgd"  # every term of the loss
+
     return {key: value for key, value in {**keys, **overrides}.items() if value is not None}

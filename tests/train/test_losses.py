@@ -92,7 +92,8 @@ def batch_of(rows: list[int], gone: list[Counterfactual]) -> TwinBatch:
 
 def measured(values: torch.Tensor, rows: list[int], gone: list[Counterfactual], **keys):
     """Loss, its gradient, and what is logged, with a copy of the first clean row and of its twin; half of the step's totals."""
-    batch, arguments, means = batch_of(rows, gone), PluginArguments(**keys), RunningMeans()
+    batch, means = batch_of(rows, gone), RunningMeans()
+    arguments = PluginArguments(adversarial_method="pgd", **keys)
     copies_of = batch.masked_rows[:2]
     totals = Totals(*(2 * Totals.count(batch, arguments)))
     logits = values.clone().requires_grad_()

@@ -189,7 +189,7 @@ def test_a_copy_that_is_not_finite_is_left_out_of_the_loss(broken, value):
     logits = torch.randn(6, 5, generator=torch.Generator().manual_seed(1), requires_grad=True)
     labels = torch.cat([batch.labels, batch.labels[copies_of]])
     totals = Totals(*torch.tensor([4, 2, 1, 2]))
-    arguments = PluginArguments(consistency_weight=0.5)
+    arguments = PluginArguments(adversarial_method="pgd", consistency_weight=0.5)
     means = RunningMeans()
     spoiled = logits.masked_fill((torch.arange(6) == broken)[:, None], value)
     loss = objective(Answers.of(spoiled, labels), batch, copies_of, totals, arguments, means)

@@ -81,7 +81,7 @@ def test_the_table_names_the_preset(data, tokens):
 
 
 def warned(kinds, **keys):
-    terms = loss_terms(kinds, PluginArguments(plugin=PLUGIN_NAME, **keys))
+    terms = loss_terms(kinds, PluginArguments(**{"plugin": PLUGIN_NAME, "adversarial_method": "pgd"} | keys))
     return [term.warning for term in terms if term.warning]
 
 
@@ -144,7 +144,8 @@ def test_abstention_without_its_control_is_warned_of(tokens, answers, said):
 
 
 def test_of_a_stream_nothing_is_known(data, tokens):
-    text, warnings = overview(data.train.to_iterable_dataset(), tokens, PluginArguments(alignment_weight=1.0), seed=0)
+    everything = {"adversarial_method": "pgd", "alignment_weight": 1.0}
+    text, warnings = overview(data.train.to_iterable_dataset(), tokens, PluginArguments(**everything), seed=0)
     assert text.startswith("Trains on a stream") and text.count("unknown") == 3
     assert warnings == []
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from ..modality import Modality
 from .registry import Format, Parameters, Perturbation, formats, perturbations
 from .spec import TwinsSpec, twins_keys
-from .standard import STANDARD_SET
+from .standard import STANDARD_SET, WrittenPerturbation
 
 
 _SECTION = re.compile(r"^Attributes:\n((?:[ ]{4}.*\n?|\n(?=[ ]{4}))+)", re.MULTILINE)
@@ -152,7 +152,16 @@ class DescribedSet:
 
 def described_standard() -> list[DescribedSet]:
     """The standard set by what it changes."""
-    return [DescribedSet(modality.value, list(names)) for modality, names in STANDARD_SET.items()]
+    return [DescribedSet(modality.value, list(map(_written, items))) for modality, items in STANDARD_SET.items()]
+
+
+def _written(item: WrittenPerturbation) -> str:
+    """A perturbation as a text: its name, and its parameters."""
+    if isinstance(item, str):
+        return item
+
+    parameters = (f"{key}: {', '.join(value)}" for key, value in item.items() if key != "name")
+    return f"{item['name']} ({'; '.join(parameters)})"
 
 
 def described_keys() -> list[Described]:

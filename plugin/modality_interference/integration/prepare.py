@@ -284,8 +284,14 @@ def _changed(
 
 def _chosen(items: Sequence[Any], names: Sequence[str] | None) -> list[Any]:
     """Perturbations by their names, with the parameters that an entry gives them; None for all of the entry's."""
-    own = {item["name"] if isinstance(item, Mapping) else item: item for item in items}
-    return [own.get(name, name) for name in (own if names is None else checked(names))]
+    if names is None:
+        return list(items)
+
+    own: dict[str, list[Any]] = {}
+    for item in items:
+        own.setdefault(item["name"] if isinstance(item, Mapping) else item, []).append(item)
+
+    return [item for name in checked(names) for item in own.get(name, [name])]
 
 
 def write_folder(data: OpenData, keys: Mapping[str, Any], folder: Path, most: int, seed: int) -> int:
