@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from shared.families import HELD_OUT, TRAINABLE, Perturbation, texts  # noqa: E402
 
 
-CURVE = (1, 2, 4, 8)  # numbers of families
+CURVE = (1, 2, 4, 7)  # numbers of families
 WIDEST = "positions"  # the mix with the most texts
 GROUNDED = "grounded"  # the same, and rows without their image
 

@@ -64,9 +64,9 @@ CELLS = (
         Cell(f"families{number}", f"{number} families", _twins(f"families{number}"), reduced=number == CURVE[-1])
         for number in CURVE[1:]
     ),
-    Cell("families8_js", "8 families + JS", _twins("families8", "js")),
-    Cell("positions", "8 families, 2 positions", _twins(WIDEST), reduced=False),
-    Cell("positions_js", "8 families, 2 positions + JS", _twins(WIDEST, "js")),
+    Cell("families7_js", "7 families + JS", _twins("families7", "js")),
+    Cell("positions", "7 families, 2 positions", _twins(WIDEST), reduced=False),
+    Cell("positions_js", "7 families, 2 positions + JS", _twins(WIDEST, "js")),
     Cell("positions_js_pgd1", "the same + PGD (K=1)", _twins(WIDEST, "js", "pgd", adversarial_steps=1)),
     *(
         Cell(

@@ -98,7 +98,7 @@ def test_the_folder_passes_the_check(pairs, capsys):
     assert main(["check", str(pairs)]) == 0
     said = capsys.readouterr().out
     count = len(read(pairs / "pairs_twins.jsonl"))
-    twins = f"{count} misleading_text_8_families, {count} unrelated_text_8_families"
+    twins = f"{count} misleading_text_7_families, {count} unrelated_text_7_families"
     assert f"{count} of {count} rows tried are good ({count} in all); twins: {twins}" in said
 
 
