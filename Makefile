@@ -16,7 +16,7 @@ install: .venv/.installed  ## the package, its tests' and demos' packages
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[demo,test]'
 	touch $@
 
-demo: install  ## the digits demo: diagnose, fine-tune, compare (about 12 minutes on two CPU cores)
+demo: install  ## the digits demo: diagnose, fine-tune, compare (about 11 minutes on two CPU cores)
 	$(BIN)/python examples/digits/demo.py
 
 demo-av: install  ## the audio-visual demo
