@@ -249,7 +249,7 @@ def test_a_tokenized_dataset_of_another_layout_is_refused(keys, tmp_path):
 
 def test_a_tokenized_dataset_belongs_to_the_plugin_or_not(keys, tmp_path):
     paths = {plugin: str(tmp_path / str(plugin)) for plugin in ("modality_interference", None)}
-    recipes = {plugin: {**keys("few", tokenized_path=path), "plugin": plugin} for plugin, path in paths.items()}
+    recipes = {plugin: keys("few", tokenized_path=path, plugin=plugin) for plugin, path in paths.items()}
     for recipe_keys in recipes.values():
         load_data(recipe_keys)
 
