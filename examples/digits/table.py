@@ -6,11 +6,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from shared.families import HELD_OUT  # noqa: E402
+from shared.families import HELD_OUT_LABELS  # noqa: E402
 
 
 KINDS = {"image": "digit in the image", "text": "sum in the text", "both": "digit plus number"}
-UNSEEN = (*(f"misleading_text_{family}" for family in HELD_OUT), "ocr_text")  # held out of training
+UNSEEN = (*HELD_OUT_LABELS, "ocr_text")  # held out of training
 REMOVED = "counterfactual_"  # begins the labels of rows whose evidence is gone
 MODELS = {"base": "base", "plain": "plain tuning", "plugin": "with the plugin"}
 

@@ -20,8 +20,8 @@ from shared.study import BASE, Cell, Keys, Seed, Study, run_study  # noqa: E402
 
 STEPS = 200
 # What a step costs in decoder passes of a row (docs/performance.md): a device batch has 14 clean rows, 10 twins and 13 rows
-# that an attack can change. So many passes are a step of plain tuning, of one with twins, and of PGD with K = 1 and 2.
-PASSES = {"plain": 3 * 14, "twins": 3 * 24, "pgd1": 3 * 24 + 5 * 13, "pgd2": 3 * 24 + 7 * 13}
+# that an attack can change. So many passes are a step of plain tuning, of one with twins, and of PGD with K = 2.
+PASSES = {"plain": 3 * 14, "twins": 3 * 24, "pgd2": 3 * 24 + 7 * 13}
 
 
 def _equal(passes: str) -> int:

@@ -3,11 +3,11 @@
 from study import STUDY
 
 
-from shared.families import HELD_OUT  # isort: skip  (study.py makes it importable)
+from shared.families import HELD_OUT_LABELS  # isort: skip  (study.py makes it importable)
 from shared.summary import Summary, write_summary  # isort: skip  (study.py makes it importable)
 
 TRAINED = ("misleading_text", "unrelated_text")
-UNSEEN = ("ocr_text", *(f"misleading_text_{family}" for family in HELD_OUT), "misleading_text_after")
+UNSEEN = ("ocr_text", *HELD_OUT_LABELS, "misleading_text_after")
 SUMMARY = Summary(
     STUDY,
     conditions={

@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from shared.families import HELD_OUT, TRAINABLE, Perturbation, texts  # noqa: E402
+from shared.families import TRAINABLE, Perturbation, held_out_texts, texts  # noqa: E402
 
 
 CURVE = (1, 2, 4, 7)  # numbers of families
@@ -23,11 +23,10 @@ def tested(side: int) -> dict[str, list[Perturbation]]:
     Args:
         side: pixels of an image that stands beside a question about text.
     """
-    held_out: list[Perturbation] = [{"name": "misleading_text", "families": [family]} for family in HELD_OUT]
     return {
         "image": [
             *texts(("statement",)),
-            *held_out,
+            *held_out_texts(),
             {"name": "misleading_text", "positions": ["after"]},
             {"name": "ocr_text", "lines": 3},
         ],

@@ -4,11 +4,11 @@ from families import CURVE
 from study import STUDY
 
 
-from shared.families import HELD_OUT  # isort: skip  (study.py makes it importable)
+from shared.families import HELD_OUT_LABELS  # isort: skip  (study.py makes it importable)
 from shared.summary import Summary, write_summary  # isort: skip  (study.py makes it importable)
 
 TRAINED = ("misleading_text", "unrelated_text")  # in the words of the paper's pattern
-UNSEEN = (*(f"misleading_text_{family}" for family in HELD_OUT), "misleading_text_after", "ocr_text")
+UNSEEN = (*HELD_OUT_LABELS, "misleading_text_after", "ocr_text")
 SUMMARY = Summary(
     STUDY,
     conditions={

@@ -9,6 +9,12 @@ Perturbation = str | dict[str, Any]
 # that `ocr_text` is like nothing that was trained on.
 TRAINABLE = ("statement", "dialogue", "headline", "note", "metadata", "code_comment", "table_row")
 HELD_OUT = ("quotation", "instruction", "other_language", "search_snippet")
+HELD_OUT_LABELS = tuple(f"misleading_text_{family}" for family in HELD_OUT)  # of `held_out_texts` in results
+
+
+def held_out_texts() -> list[Perturbation]:
+    """Misleading texts of the families that nothing trains on, each apart."""
+    return [{"name": "misleading_text", "families": [family]} for family in HELD_OUT]
 
 
 def texts(families: tuple[str, ...], positions: tuple[str, ...] = ("before",)) -> list[Perturbation]:

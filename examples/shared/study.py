@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from heapq import heappop, heappush
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from rich.progress import Progress
@@ -235,8 +235,7 @@ def append_result(file: Path, line: dict[str, Any]) -> None:
         stream.write(("\n" if text and not text.endswith("\n") else "") + json.dumps(line) + "\n")
 
 
-@dataclass(order=True)
-class _Task:
+class _Task(NamedTuple):
     """What a worker takes next: a seed's base, its cells, then the next seed.
 
     Attributes:
@@ -262,14 +261,13 @@ def _run_tasks(study: Study, missing: dict[int, set[str]], jobs: int, done: Call
     """
     cores = os.cpu_count() or 1
     ready = [_Task(number, -1) for number, names in sorted(missing.items()) if names]
-    building = cores // max(1, min(jobs, len(ready)))  # a base alone has all cores
-
+    building = max(1, cores // max(1, min(jobs, len(ready))))  # a base alone has all cores
     bf16 = bfloat16_pays()
 
     def run(task: _Task) -> dict[str, Any] | None:
         seed = Seed(study, task.number, bf16)
         if task.order < 0:
-            return study.build(seed, max(1, building))
+            return study.build(seed, building)
 
         return run_cell(seed, study.cells[task.order], max(1, cores // jobs))
 

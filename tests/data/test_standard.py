@@ -22,6 +22,11 @@ IMAGES = ["irrelevant_image", "random_pixels"]
 CHOICE, CLIPS = "multiple_choice_twins", "audio_visual_twins"
 
 
+def name_of(item):
+    """Of a perturbation as a block writes it."""
+    return item if isinstance(item, str) else item["name"]
+
+
 @pytest.mark.parametrize(
     ("formatting", "block", "columns", "expected"),
     [
@@ -39,8 +44,7 @@ CHOICE, CLIPS = "multiple_choice_twins", "audio_visual_twins"
 )
 def test_the_set_fits_the_rows(formatting, block, columns, expected):
     spec = TwinsSpec.parse(block | {"perturbations": "standard"}, "pets", formatting, columns)
-    names = [item if isinstance(item, str) else item["name"] for item in expected]
-    assert [item.name for item in spec.perturbations] == names
+    assert [item.name for item in spec.perturbations] == list(map(name_of, expected))
     assert spec == TwinsSpec.parse(block | {"perturbations": expected}, "pets", formatting)
 
 
@@ -55,7 +59,7 @@ def test_where_nothing_may_change_it_is_refused(relevant, columns):
 def test_the_set_changes_what_it_says():
     known = perturbations()
     for modality, items in STANDARD_SET.items():
-        names = [item if isinstance(item, str) else item["name"] for item in items]
+        names = list(map(name_of, items))
         assert names and all(known[name].changes is modality for name in names)
 
 

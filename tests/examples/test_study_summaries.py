@@ -130,3 +130,26 @@ def test_half_a_line_of_a_killed_study_counts_for_nothing(summary, tmp_path):
 
     shared.append_result(file, {"cell": "kl", "seed": 1})
     assert [line["cell"] for line in shared.read_results(file)] == ["plain", "kl"]
+
+
+def test_a_seed_is_done_before_the_next_and_a_base_that_fails_costs_its_own_cells_only(tmp_path, monkeypatch):
+    """What a cell takes is minutes, so only what is run, in which order, is looked at here."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    shared = importlib.import_module("shared.study")
+
+    def build(seed, threads):
+        if seed.number == 1:
+            raise RuntimeError("no base")
+
+    def run_cell(seed, cell, threads):
+        return {"cell": cell.name, "seed": seed.number}
+
+    monkeypatch.setattr(shared, "run_cell", run_cell)
+    cells = [shared.Cell(name, name) for name in ("base", "plain", "js")]
+    study = shared.Study(tmp_path, tmp_path, tmp_path, cells, seeds=3, build=build)
+    missing = {0: {"js", "plain"}, 1: {"base"}, 2: {"base", "js"}}
+    said = []
+    assert list(shared._run_tasks(study, missing, 1, said.append)) == ["no base"]
+    lines = [(line["seed"], line["cell"]) for line in shared.read_results(study.results)]
+    assert lines == [(0, "plain"), (0, "js"), (2, "base"), (2, "js")]
+    assert len(said) == 6  # two bases, four cells

@@ -171,7 +171,7 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {  # by the word after which a
     "fuzz": ("troubleshooting.md", fuzz_table),
     **{
         f"ablation's {name}": ("evidence.md", partial(study_table, "digits_ablation", name))
-        for name in ("overview", "families", "costs", "grounding", "tests")
+        for name in sorted(path.stem for path in (ROOT / "examples" / "digits_ablation" / "summary").glob("*.md"))
     },
 }
 

@@ -14,7 +14,7 @@ WrittenPerturbation: TypeAlias = str | Mapping[str, Any]
 # The other five families are left for diagnosis, as texts that were never trained on.
 FAMILIES = ("statement", "dialogue", "headline", "note", "metadata", "table_row", "code_comment")
 # What the set is stands here alone, by what is changed: the texts of arXiv 2505.19616 in the words of many families, as what is
-# learned from one hardly carries over to others (docs/evidence.md); two of its images, and the clips of arXiv 2511.22826.
+# learned from one carries over to others in part only (docs/evidence.md); two of its images, and the clips of arXiv 2511.22826.
 STANDARD_SET: Mapping[Modality, tuple[WrittenPerturbation, ...]] = MappingProxyType(
     {
         Modality.TEXT: tuple({"name": name, "families": FAMILIES} for name in ("misleading_text", "unrelated_text")),
