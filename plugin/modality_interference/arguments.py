@@ -110,13 +110,13 @@ class PluginArguments:
 
     plugin: str | None = field(
         default=None,
-        metadata={"help": "Name of the plugin to train with. `modality_interference` turns on all keys below."},
+        metadata={"help": "`modality_interference`; without it the keys below are refused."},
     )
     preset: Annotated[str | None, Field(description="the name of a preset")] = field(
         default=None,
         metadata={
-            "help": "A set of values for the keys below, which are then its own in place of their defaults: `recommended`, `paper`, "
-            "`alignment_tuning`, or a published configuration. A key that the recipe writes wins."
+            "help": "A named set of values in place of the defaults of the keys below: `recommended`, `paper`, `alignment_tuning`, or a "
+            "published configuration. A key that the recipe writes wins."
         },
     )
     consistency_method: Literal["none", "kl", "reverse_kl", "js", "mse"] = field(
@@ -134,7 +134,9 @@ class PluginArguments:
     )
     adversarial_method: Literal["none", "gaussian", "fgsm", "pgd", "freelb"] = field(
         default="none",
-        metadata={"help": "How adversarial copies of a row are made, on the embeddings of its irrelevant modalities."},
+        metadata={
+            "help": "How adversarial copies of a row are made, on the embeddings of its irrelevant modalities; `none`: there are none."
+        },
     )
     adversarial_steps: Annotated[
         Steps, Field(description="a whole number of at least 1 (for no attack, use `adversarial_method: none`)")
@@ -232,7 +234,9 @@ class PluginArguments:
     )
     counterfactual_margin: Weight = field(
         default=1.0,
-        metadata={"help": "Margin of `contrast`: how far, times beta, the two likelihoods shall be apart."},
+        metadata={
+            "help": "Margin of `contrast`: beta times the difference of the two log-likelihoods is pushed above it."
+        },
     )
     counterfactual_beta: Positive = field(
         default=2.0, metadata={"help": "Beta of `contrast`: the factor on the difference of the two log-likelihoods."}

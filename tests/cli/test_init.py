@@ -41,14 +41,15 @@ def test_the_recipe_starts_as_it_is(folder, checkpoint, tmp_path, monkeypatch, c
     assert init("data/shapes.jsonl", model=checkpoint("qwen2_5_vl")) == 0
     entries = json.loads((folder / "dataset_info.json").read_text())
     shipped = json.loads((DATA / "dataset_info.json").read_text())
-    assert entries == {"other": {"file_name": "other.json"}, **shipped}
+    assert entries == {"other": {"file_name": "other.json"}, "shapes": shipped["shapes_train"]}
     assert problems(folder) == []
     assert "llamafactory-cli train data/shapes_finetune.yaml" in capsys.readouterr().out
 
     run_exp(yaml.safe_load((folder / "shapes_finetune.yaml").read_text()) | {"max_steps": 1, "plot_loss": False})
     assert (tmp_path / "saves" / "shapes" / "adapter_config.json").exists()
     found = json.loads((tmp_path / "saves" / "shapes" / "interference.json").read_text())
-    assert set(found["datasets"]["shapes"]["perturbations"]) == {"clean", "misleading_text", "unrelated_text"}
+    texts = {"misleading_text_7_families", "unrelated_text_7_families"}
+    assert set(found["datasets"]["shapes"]["perturbations"]) == {"clean"} | texts
 
 
 def test_every_key_of_the_plugin_is_explained_in_a_line(folder):
@@ -67,7 +68,7 @@ def test_the_shipped_recipe_is_what_it_writes(folder):
     written, shipped = (
         yaml.safe_load(path.read_text()) for path in (folder / "shapes_finetune.yaml", DATA.parent / "finetune.yaml")
     )
-    differ = {"dataset_dir": "examples/own_data/data", "output_dir": "saves/shapes/tuned"}
+    differ = {"dataset_dir": "examples/own_data/data", "dataset": "shapes_train", "output_dir": "saves/shapes/tuned"}
     assert written | differ == shipped
 
 

@@ -48,10 +48,19 @@ def test_the_set_fits_the_rows(formatting, block, columns, expected):
     assert spec == TwinsSpec.parse(block | {"perturbations": expected}, "pets", formatting)
 
 
+def test_the_set_stands_among_others():
+    own = {"name": "misleading_text", "template": "I see a {option}."}
+    block = {"relevant": ["image"], "perturbations": [own, "standard", "ocr_text"]}
+    spec = TwinsSpec.parse(block, "pets", CHOICE, ["images"])
+    assert spec == TwinsSpec.parse(block | {"perturbations": [own, *TEXTS, "ocr_text"]}, "pets", CHOICE)
+    with pytest.raises(ModalityInterferenceError, match=r"`twins.perturbations\[2\]` names the unknown .*'ocr_txt'"):
+        TwinsSpec.parse(block | {"perturbations": [own, "standard", "ocr_txt"]}, "pets", CHOICE, ["images"])
+
+
 @pytest.mark.parametrize(("relevant", "columns"), [(["image", "text"], ["images"]), (["text", "video"], ["videos"])])
 def test_where_nothing_may_change_it_is_refused(relevant, columns):
     with pytest.raises(
-        ModalityInterferenceError, match=r"`twins.perturbations` is \"standard\", and nothing .* is irrelevant"
+        ModalityInterferenceError, match=r"`twins.perturbations` has \"standard\", and nothing .* is irrelevant"
     ):
         TwinsSpec.parse({"relevant": relevant, "perturbations": "standard"}, "pets", CHOICE, columns)
 
@@ -74,12 +83,13 @@ def test_some_families_are_left_for_the_diagnosis():
     }
 
 
+@pytest.mark.parametrize("written", ["standard", ["standard"]], ids=["alone", "listed"])
 @pytest.mark.parametrize("name", ["pictures", "sums", "both"])
-def test_the_check_and_runs_take_it(tmp_path, name):
+def test_the_check_and_runs_take_it(tmp_path, name, written):
     folder = write_datasets(tmp_path, rows=2)
     info = json.loads((folder / "dataset_info.json").read_text())
     entry = info[name]
-    entry["twins"]["perturbations"] = "standard"
+    entry["twins"]["perturbations"] = written
     problems = dataset_problems(name, entry, folder, known_formats())
     if name == "both":
         assert len(problems) == 1 and "nothing of what the rows have is irrelevant" in problems[0]
@@ -98,10 +108,10 @@ def test_a_diagnosis_of_an_entry_names_what_it_stands_for(tmp_path):
 
     folder = write_datasets(tmp_path, rows=2)
     info = json.loads((folder / "dataset_info.json").read_text())
-    info["pictures"]["twins"]["perturbations"] = "standard"
+    info["pictures"]["twins"]["perturbations"] = ["standard", "ocr_text"]
     (folder / "dataset_info.json").write_text(json.dumps(info))
     with open_entry(folder, "pictures", info["pictures"], None) as data:
-        assert twins_entry(data, None, None)["twins"]["perturbations"] == TEXTS
+        assert twins_entry(data, None, None)["twins"]["perturbations"] == [*TEXTS, "ocr_text"]
         assert twins_entry(data, None, ["ocr_text"])["twins"]["perturbations"] == ["ocr_text"]
 
 

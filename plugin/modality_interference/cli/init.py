@@ -66,7 +66,7 @@ def run(
     folder = output or data.parent
     with open_file(data, media_dir, name) as opened:
         confirm(opened, yes)
-        keys = twins_entry(opened, parsed_relevant(relevant), parsed_perturbations(perturb))
+        keys = twins_entry(opened, parsed_relevant(relevant), parsed_perturbations(perturb), to_train=True)
         elsewhere = opened.media_dir if opened.media_dir.resolve() != folder.resolve() else None
         recipe = folder / f"{opened.name}_finetune.yaml"
         text = _recipe_text(recipe, model, template, folder, elsewhere, opened.name)

@@ -1,7 +1,7 @@
 """The `twins` block of `dataset_info.json`: its model, and errors that say how to fix it."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, StringConstraints, ValidationError
@@ -11,7 +11,7 @@ from ..messages import explain, listed, shown, suggestion, unknown_key
 from ..modality import Modality, counterfactual_label
 from .options import MAX_OPTIONS
 from .registry import Format, Parameters, formats, perturbations
-from .standard import STANDARD, standard_perturbations
+from .standard import STANDARD, written_out
 
 
 MAX_PERTURBATIONS = 64
@@ -57,8 +57,8 @@ class TwinsSpec(BaseModel):
     Attributes:
         relevant: the modalities that the answer depends on, or the name of a column that says so row by row; None for
             formats that ask about one modality after the other.
-        perturbations: what makes the twins: names or objects, or `standard` for a set that fits the rows; empty for rows that only
-            bring `relevant` (for the adversarial attack).
+        perturbations: what makes the twins: names or objects; `standard`, alone or among them, is a set that fits the rows; empty for rows that only
+            bring `relevant` (for `batch_mix`, the alignment loss and an attack).
         counterfactuals: perturbations of a relevant modality that take away what the answer rests on. The answer is not to be
             kept then, so such rows are no twins: the diagnosis uses them, and trainings that ask for it.
         answer: what the model shall answer: an option's letter or its text.
@@ -128,14 +128,13 @@ class TwinsSpec(BaseModel):
             raise ModalityInterferenceError(f"{where}` must be an object such as {_EXAMPLE}, found {shown(block)}.")
 
         _check_keys(block, layout, where)
-        if block.get("perturbations") == STANDARD:
-            block = {**block, "perturbations": standard_perturbations(block, layout, columns, where)}
-
-        items = {key: _parse_perturbations(block.get(key, []), f"{where}.{key}") for key in PERTURBATION_KEYS}
-        plain = {key: value for key, value in block.items() if key not in items}
-        spec = _validate(cls, plain, where).model_copy(
-            update={**items, COUNTERFACTUALS: _gone(items[COUNTERFACTUALS])}
+        twins = _parse_perturbations(block, "perturbations", written_out(block, layout, columns, where), where)
+        written = block.get(COUNTERFACTUALS, [])
+        gone = _parse_perturbations(
+            block, COUNTERFACTUALS, list(enumerate(written)) if isinstance(written, (list, tuple)) else None, where
         )
+        plain = {key: value for key, value in block.items() if key not in PERTURBATION_KEYS}
+        spec = _validate(cls, plain, where).model_copy(update={"perturbations": twins, COUNTERFACTUALS: _gone(gone)})
         _check_question(spec, layout, where)
         if layout.asks_per_modality:
             _check_ask_about(spec, where)
@@ -218,23 +217,30 @@ def _check_keys(block: Mapping[str, Any], layout: Format, where: str) -> None:
         )
 
 
-def _parse_perturbations(items: Any, where: str) -> tuple[PerturbationSpec, ...]:
-    if not isinstance(items, (list, tuple)) or len(items) > MAX_PERTURBATIONS:
+def _parse_perturbations(
+    block: Mapping[str, Any], key: str, items: Sequence[tuple[int, Any]] | None, where: str
+) -> tuple[PerturbationSpec, ...]:
+    """The perturbations under a key.
+
+    Args:
+        block: that it is in.
+        key: one of PERTURBATION_KEYS.
+        items: with their places in the list; None where it is none.
+        where: begins the message, up to the key.
+    """
+    if items is None or len(items) > MAX_PERTURBATIONS:
+        standard = f', or "{STANDARD}"' if key != COUNTERFACTUALS else ""
         raise ModalityInterferenceError(
-            f"{where}` must be a list of at most {MAX_PERTURBATIONS} names or objects{_or_standard(where)}, found {shown(items)}."
+            f"{where}.{key}` must be a list of at most {MAX_PERTURBATIONS} names or objects{standard}, found {shown(block[key])}."
         )
 
     specs: list[PerturbationSpec] = []
-    for index, item in enumerate(items):
-        name, parameters = _parse_perturbation(item, f"{where}[{index}]")
+    for index, item in items:
+        name, parameters = _parse_perturbation(item, f"{where}.{key}[{index}]")
         label = _free_label(f"{name}{parameters.label_suffix}", {spec.label for spec in specs})
         specs.append(PerturbationSpec(name=name, parameters=parameters, label=label))
 
     return tuple(specs)
-
-
-def _or_standard(where: str) -> str:
-    return f', or "{STANDARD}"' if where.endswith(".perturbations") else ""
 
 
 def _parse_perturbation(item: Any, where: str) -> tuple[str, Parameters]:

@@ -1,6 +1,6 @@
-"""`"perturbations": "standard"` in a `twins` block: a set that fits what the rows have and what is relevant."""
+"""`standard` among the `perturbations` of a `twins` block, or in their place: a set that fits the rows and what is relevant."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -26,7 +26,33 @@ STANDARD_SET: Mapping[Modality, tuple[WrittenPerturbation, ...]] = MappingProxyT
 _BESIDE_TEXT = ("random_pixels",)  # of images, what rows without media can get
 
 
-def standard_perturbations(
+def written_out(
+    block: Mapping[str, Any], layout: Format, columns: Collection[str], where: str
+) -> list[tuple[int, Any]] | None:
+    """The items of `perturbations` with their places in it; the set's in place of its name.
+
+    Args:
+        block: of the dataset; its keys need not be right.
+        layout: the dataset's format.
+        columns: keys that its `columns` name: media that no row can have are not changed.
+        where: begins the message, up to the key.
+
+    Returns:
+        None where it is no list.
+
+    Raises:
+        ModalityInterferenceError: the set is named, and nothing is irrelevant of what the rows have.
+    """
+    items = block.get("perturbations", [])
+    items = [items] if items == STANDARD else items
+    if not isinstance(items, Sequence) or isinstance(items, str):
+        return None
+
+    standard = _standard_perturbations(block, layout, columns, where) if STANDARD in items else []
+    return [(index, one) for index, item in enumerate(items) for one in (standard if item == STANDARD else [item])]
+
+
+def _standard_perturbations(
     block: Mapping[str, Any], layout: Format, columns: Collection[str], where: str
 ) -> list[WrittenPerturbation]:
     """The perturbations that `standard` stands for.
@@ -45,7 +71,7 @@ def standard_perturbations(
         return names
 
     raise ModalityInterferenceError(
-        f'{where}.perturbations` is "{STANDARD}", and nothing of what the rows have is irrelevant, so that nothing may change. Write '
+        f'{where}.perturbations` has "{STANDARD}", and nothing of what the rows have is irrelevant, so that nothing may change. Write '
         "[] for rows without twins, correct `relevant`, or name the columns of the media (`images`, `videos`, `audios`)."
     )
 

@@ -261,6 +261,9 @@ def twins_problems(name: str, entry: dict[str, Any], folder: Path | None) -> lis
             continue
 
         for index, item in enumerate(items):
+            if item == STANDARD and wrong and key == "perturbations":
+                continue  # what it stands for depends on what is wrong
+
             problem = _problem(name, entry, (anything if wrong else relevant) | {key: [item]}, folder)
             problems.append(problem and problem.replace(f"twins.{key}[0]", f"twins.{key}[{index}]", 1))
 

@@ -76,7 +76,9 @@ def _twins(layout: Format | None, items: list[DescribedPerturbation]) -> dict[st
 
     named = properties["perturbations"]
     help_text = named.pop("description")
-    properties["perturbations"] = {"anyOf": [named, {"const": STANDARD}], "default": [], "description": help_text}
+    standard = {"const": STANDARD}
+    listed = named | {"items": {"anyOf": [named["items"], standard]}}
+    properties["perturbations"] = {"anyOf": [listed, standard], "default": [], "description": help_text}
     evidence = _named([item.name for item in items if item.removes_evidence])
     properties[COUNTERFACTUALS]["items"] = {"allOf": [properties[COUNTERFACTUALS]["items"], evidence]}
     schema = _CLOSED | {"properties": properties}

@@ -6,6 +6,7 @@ from typing import Any
 from ..data import formats as _formats  # noqa: F401  (registers what entries name)
 from ..data import perturbations as _perturbations  # noqa: F401
 from ..data.registry import formats, perturbations
+from ..data.standard import STANDARD
 from ..errors import ModalityInterferenceError
 from ..messages import listed, suggestion
 from ..modality import MEDIA, Modality
@@ -22,7 +23,7 @@ _DEFAULTS = {
 
 
 def twins_of(
-    recognised: Recognised, relevant: Sequence[Modality] | None, names: Sequence[str] | None
+    recognised: Recognised, relevant: Sequence[Modality] | None, names: Sequence[str] | None, to_train: bool = False
 ) -> dict[str, Any]:
     """The keys `formatting`, `columns`, `tags` and `twins` of an entry.
 
@@ -30,15 +31,17 @@ def twins_of(
         recognised: what the file is.
         relevant: what the answers depend on; None where only one modality can be meant.
         names: the perturbations; None for those that fit.
+        to_train: take the standard set in place of those that fit, where it has them all.
 
     Raises:
         ModalityInterferenceError: what is relevant is not clear, or nothing else can be perturbed.
     """
     relevant = guessed_relevant(recognised) if relevant is None else tuple(relevant)
-    block = {
-        "relevant": [modality.value for modality in relevant],
-        "perturbations": list(fitting_perturbations(recognised, relevant) if names is None else checked(names)),
-    }
+    chosen: list[str] | str = fitting_perturbations(recognised, relevant) if names is None else checked(names)
+    if to_train and names is None and "given_text" not in chosen:
+        chosen = STANDARD
+
+    block = {"relevant": [modality.value for modality in relevant], "perturbations": chosen}
     entry: dict[str, Any] = {"formatting": recognised.formatting, "columns": recognised.columns}
     if recognised.tags:
         entry["tags"] = recognised.tags

@@ -25,7 +25,7 @@ from ..data.formats.audio_visual import ASKED
 from ..data.records import INVALID_TEXT, ROW
 from ..data.registry import formats
 from ..data.spec import COUNTERFACTUALS, PERTURBATION_KEYS
-from ..data.standard import STANDARD, standard_perturbations
+from ..data.standard import STANDARD, written_out
 from ..dataset_dir.cells import is_image_index
 from ..dataset_dir.entry import absent_column_problems, dataset_problems, twins_problems
 from ..dataset_dir.info import INFO_FILE, read_info
@@ -234,6 +234,7 @@ def twins_entry(
     relevant: Sequence[Modality] | None,
     names: Sequence[str] | None,
     counterfactuals: Sequence[str] | None = None,
+    to_train: bool = False,
 ) -> dict[str, Any]:
     """The entry of the data that is to be written, all but `file_name`.
 
@@ -242,12 +243,13 @@ def twins_entry(
         relevant: what the answers depend on; None for what the entry says, or where only one modality can be meant.
         names: the perturbations; None for the entry's own, or those that fit.
         counterfactuals: what takes the evidence away; None for the entry's own, or none.
+        to_train: of a file, what fits is what to train on; see `twins_of`.
 
     Raises:
         ModalityInterferenceError: see `twins_of`; or a perturbation needs a pool of the user's folder.
     """
     block = (data.entry or {}).get("twins")
-    keys = _changed(data, block, relevant, names) if block else twins_of(data.recognised, relevant, names)
+    keys = _changed(data, block, relevant, names) if block else twins_of(data.recognised, relevant, names, to_train)
     if counterfactuals is not None:
         gone = _chosen(keys["twins"].get(COUNTERFACTUALS, []), counterfactuals)
         keys = {**keys, "twins": {**keys["twins"], COUNTERFACTUALS: gone}}
@@ -264,12 +266,13 @@ def _changed(
     if relevant is not None:
         block["relevant"] = [modality.value for modality in relevant]
 
-    own = block.get("perturbations", [])
-    if own == STANDARD:
+    if names is None:
         layout, where = formats()[(data.entry or {})["formatting"]], f"dataset `{data.name}`: `twins"
-        own = [] if names is not None else standard_perturbations(block, layout, data.recognised.columns, where)
+        block["perturbations"] = [item for _, item in written_out(block, layout, data.recognised.columns, where) or ()]
+    else:
+        own = block.get("perturbations", [])
+        block["perturbations"] = _chosen([] if own == STANDARD else own, names)
 
-    block["perturbations"] = _chosen(own, names)
     items = [item for key in PERTURBATION_KEYS for item in block.get(key, [])]
     if any(isinstance(item, Mapping) and "pool" in item for item in items):
         raise ModalityInterferenceError(

@@ -55,7 +55,7 @@ per_device_eval_batch_size: 4
 def training_recipe(
     recipe: Path, model: str, template: str, dataset_dir: Path, media_dir: Path | None, dataset: str, output_dir: Path
 ) -> str:
-    """The text of a recipe that trains a LoRA adapter with everything on, and diagnoses held-out rows after each epoch.
+    """The text of a recipe that trains a LoRA adapter with the plugin's defaults, and diagnoses held-out rows after each epoch.
 
     Args:
         recipe: where it will be.
