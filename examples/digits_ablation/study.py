@@ -52,25 +52,28 @@ CELLS = (
         "PGD, no twins",
         _plugin("js", "pgd", dataset="digits_image_clean,digits_text_clean,digits_both"),
     ),
-    Cell("js_gaussian", "twins + JS + gaussian", _plugin("js", "gaussian"), reduced=False),
-    Cell("js_fgsm", "twins + JS + FGSM", _plugin("js", "fgsm"), reduced=False),
-    Cell("js_pgd1", "twins + JS + PGD (K=1)", _plugin("js", "pgd", adversarial_steps=1)),
+    Cell("js_gaussian", "twins + JS + gaussian", _plugin("js", "gaussian"), reduced=False, against="js"),
+    Cell("js_fgsm", "twins + JS + FGSM", _plugin("js", "fgsm"), reduced=False, against="js"),
+    Cell("js_pgd1", "twins + JS + PGD (K=1)", _plugin("js", "pgd", adversarial_steps=1), against="js"),
     *(
         Cell(
             f"js_pgd1_{name}",
             f"twins + JS + PGD (K=1, epsilon {epsilon})",
             _plugin("js", "pgd", adversarial_steps=1, adversarial_epsilon=epsilon),
             reduced=False,
+            against="js",
         )
         for name, epsilon in (("medium", 0.01), ("wide", 0.1))
     ),
-    Cell("js_pgd2", "twins + JS + PGD (K=2)", _plugin("js", "pgd", adversarial_steps=2)),
-    Cell("js_freelb", "twins + JS + FreeLB", _plugin("js", "freelb", adversarial_steps=2), reduced=False),
+    Cell("js_pgd2", "twins + JS + PGD (K=2)", _plugin("js", "pgd", adversarial_steps=2), against="js"),
+    Cell(
+        "js_freelb", "twins + JS + FreeLB", _plugin("js", "freelb", adversarial_steps=2), reduced=False, against="js"
+    ),
     Cell("families7", "twins of 7 families", _plugin(image="families")),
-    Cell("families7_js", "twins of 7 families + JS", _plugin("js", image="families")),
-    Cell("diverse_js", "twins of both + JS", _plugin("js", image="diverse")),
-    Cell("plain_equal", "plain tuning, equal compute", {"max_steps": _equal("plain")}, reduced=False),
-    Cell("js_equal", "twins + JS, equal compute", _plugin("js", max_steps=_equal("twins"))),
+    Cell("families7_js", "twins of 7 families + JS", _plugin("js", image="families"), against="families7"),
+    Cell("diverse_js", "twins of both + JS", _plugin("js", image="diverse"), against="js"),
+    Cell("plain_equal", "plain tuning, equal compute", {"max_steps": _equal("plain")}, reduced=False, against="plain"),
+    Cell("js_equal", "twins + JS, equal compute", _plugin("js", max_steps=_equal("twins")), against="js_pgd2"),
 )
 
 

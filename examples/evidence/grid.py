@@ -49,33 +49,63 @@ CELLS = (
     Cell("js", "twins + JS", _twins("paper", "js")),
     Cell("kl", "twins + KL", _twins("paper", "kl"), reduced=False),
     Cell("attack_only", "PGD, no twins", _twins("clean", "js", "pgd", adversarial_steps=1), reduced=False),
-    Cell("js_gaussian", "twins + JS + gaussian", _twins("paper", "js", "gaussian"), reduced=False),
-    Cell("js_fgsm", "twins + JS + FGSM", _twins("paper", "js", "fgsm"), reduced=False),
-    Cell("js_pgd1", "twins + JS + PGD (K=1)", _twins("paper", "js", "pgd", adversarial_steps=1)),
-    Cell("js_pgd2", "twins + JS + PGD (K=2)", _twins("paper", "js", "pgd", adversarial_steps=2), reduced=False),
+    Cell("js_gaussian", "twins + JS + gaussian", _twins("paper", "js", "gaussian"), reduced=False, against="js"),
+    Cell("js_fgsm", "twins + JS + FGSM", _twins("paper", "js", "fgsm"), reduced=False, against="js"),
+    Cell("js_pgd1", "twins + JS + PGD (K=1)", _twins("paper", "js", "pgd", adversarial_steps=1), against="js"),
+    Cell(
+        "js_pgd2",
+        "twins + JS + PGD (K=2)",
+        _twins("paper", "js", "pgd", adversarial_steps=2),
+        reduced=False,
+        against="js",
+    ),
     Cell(
         "js_pgd1_wide",
         "twins + JS + PGD (K=1, epsilon 0.1)",
         _twins("paper", "js", "pgd", adversarial_steps=1, adversarial_epsilon=0.1),
         reduced=False,
+        against="js",
     ),
-    Cell("js_freelb", "twins + JS + FreeLB", _twins("paper", "js", "freelb", adversarial_steps=2), reduced=False),
+    Cell(
+        "js_freelb",
+        "twins + JS + FreeLB",
+        _twins("paper", "js", "freelb", adversarial_steps=2),
+        reduced=False,
+        against="js",
+    ),
     *(
         Cell(f"families{number}", f"{number} families", _twins(f"families{number}"), reduced=number == CURVE[-1])
         for number in CURVE[1:]
     ),
-    Cell("families7_js", "7 families + JS", _twins("families7", "js")),
-    Cell("positions", "7 families, 2 positions", _twins(WIDEST), reduced=False),
-    Cell("positions_js", "7 families, 2 positions + JS", _twins(WIDEST, "js")),
-    Cell("positions_js_pgd1", "the same + PGD (K=1)", _twins(WIDEST, "js", "pgd", adversarial_steps=1)),
+    Cell("families7_js", "7 families + JS", _twins("families7", "js"), against="families7"),
+    Cell("positions", "7 families, 2 positions", _twins(WIDEST), reduced=False, against="families7"),
+    Cell("positions_js", "7 families, 2 positions + JS", _twins(WIDEST, "js"), against="families7_js"),
+    Cell(
+        "positions_js_pgd1",
+        "7 families, 2 positions + JS + PGD (K=1)",
+        _twins(WIDEST, "js", "pgd", adversarial_steps=1),
+        against="positions_js",
+    ),
     *(
         Cell(
             f"grounded_{method}",
-            f"the same + {method} on counterfactuals",
+            f"7 families, 2 positions + JS + {method} on counterfactuals",
             _twins(GROUNDED, "js", counterfactual_weight=0.5, counterfactual_method=method),
+            against="positions_js",
         )
         for method in ("contrast", "uniform")
     ),
-    Cell("preferences", f"preferences with these twins, {DPO_STEPS} steps: equal compute", _preferences(DPO_STEPS)),
-    Cell("preferences_long", "preferences with these twins, equal steps", _preferences(STEPS), reduced=False),
+    Cell(
+        "preferences",
+        f"preferences with 7 families, 2 positions + JS, {DPO_STEPS} steps: equal compute",
+        _preferences(DPO_STEPS),
+        against="positions_js",
+    ),
+    Cell(
+        "preferences_long",
+        "preferences with 7 families, 2 positions + JS, equal steps",
+        _preferences(STEPS),
+        reduced=False,
+        against="positions_js",
+    ),
 )

@@ -41,12 +41,14 @@ class Cell:
         title: as the table calls it.
         keys: of the recipe, beside those of the study's `tune.yaml`.
         reduced: whether the short run has it.
+        against: the cell that it is compared with, which differs from it by one thing; "" for the study's own reference.
     """
 
     name: str
     title: str
     keys: Keys = field(default_factory=dict)
     reduced: bool = True
+    against: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,16 +135,16 @@ class Seed:
 
     def python(self, name: str, script: Path, *words: str, threads: int) -> None:
         """Run a script with the seed; its output goes to `<name>.log`."""
-        self._run(name, [sys.executable, str(script), *words, "--seed", str(self.number)], threads)
+        self.run(name, [sys.executable, str(script), *words, "--seed", str(self.number)], threads)
 
     def train(self, name: str, recipe: Path, keys: Keys, threads: int) -> Cost:
         """Run `llamafactory-cli train`; its output goes to `<name>.log`."""
         words = [f"{key}={value}" for key, value in keys.items()]
         command = [str(EXECUTABLES / "llamafactory-cli"), "train", str(recipe.relative_to(ROOT)), *words]
-        return self._run(name, command, threads)
+        return self.run(name, command, threads)
 
-    def _run(self, name: str, command: list[str], threads: int) -> Cost:
-        """Run a command in the repository's root.
+    def run(self, name: str, command: list[str], threads: int) -> Cost:
+        """Run a command in the repository's root; its output goes to `<name>.log`.
 
         Raises:
             RuntimeError: with the end of the log, where it fails.

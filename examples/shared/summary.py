@@ -32,7 +32,9 @@ class Summary:
         images: the dataset whose answers depend on the image.
         trained: perturbations of `images` that cells train on.
         unseen: perturbations of `images` that no cell trains on.
-        reference: the cell that others are compared with.
+        reference: the cell that others are compared with where they name none.
+        tables: which are made.
+        chance: accuracy of guessing on `images`.
         curve: numbers of families of texts, by the cell that trains on so many; empty for no plot.
     """
 
@@ -42,6 +44,8 @@ class Summary:
     trained: tuple[str, ...]
     unseen: tuple[str, ...]
     reference: str
+    tables: Sequence[str] = TABLES
+    chance: float = 0.25
     curve: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -85,7 +89,9 @@ class Summary:
             columns[name] = chosen.groupby(["cell", "seed"], sort=False).value.mean()
 
         unseen = table[(table.dataset == self.images) & table.perturbation.isin(self.unseen)]
-        columns["worst held-out text"] = unseen.groupby(["cell", "seed"], sort=False).value.min()
+        if len(self.unseen) > 1:
+            columns["worst held-out text"] = unseen.groupby(["cell", "seed"], sort=False).value.min()
+
         clean = table[(table.dataset == self.images) & (table.perturbation == "clean")]
         for name, rows in zip(ECES, (clean, unseen)):
             columns[name] = rows.groupby(["cell", "seed"], sort=False).ece.mean()
@@ -171,14 +177,16 @@ class Summary:
         return _markdown(["cell", *head], rows)
 
     def tests(self, lines: Lines) -> str:
-        """Differences to the reference over seeds, as Markdown: in points, with standard deviation and p value.
+        """Differences to what each cell is compared with, over seeds, as Markdown: in points, with 95 % interval and p value.
 
-        The p values are of paired t tests, after Holm's correction over the cells that are compared under one condition. Cells that
-        have not two seeds in common with the reference are left out; where none has, there is no table.
+        Both are of paired t tests, the p values after Holm's correction over the cells under one condition. Cells that have not two
+        seeds in common with their reference are left out; where none has, there is no table.
         """
         means = self.means(lines)
-        compared = [name for name in means.index.unique("cell") if name != self.reference]
-        pairs = {name: self._paired(means, name) for name in compared if self.reference in means.index.levels[0]}
+        done = set(means.index.unique("cell"))
+        against = {cell.name: cell.against or self.reference for cell in self.study.cells}
+        compared = {name: other for name, other in against.items() if name != other and {name, other} <= done}
+        pairs = {name: _paired(means.loc[name], means.loc[other]) for name, other in compared.items()}
         pairs = {name: pair for name, pair in pairs.items() if len(pair[0]) > 1}
         if not pairs:
             return "One seed: nothing can be said over seeds.\n"
@@ -187,16 +195,15 @@ class Summary:
             condition: _differences([(a[condition], b[condition]) for a, b in pairs.values()]) for condition in means
         }
         rows = [
-            [self.titles[name], str(len(pair[0])), *(column[number] for column in columns.values())]
+            [
+                self.titles[name],
+                self.titles[against[name]],
+                str(len(pair[0])),
+                *(column[number] for column in columns.values()),
+            ]
             for number, (name, pair) in enumerate(pairs.items())
         ]
-        return _markdown([f"against {self.titles[self.reference]}", "seeds", *columns], rows)
-
-    def _paired(self, means: pd.DataFrame, name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Of the seeds that a cell and the reference have in common, both one's means."""
-        own, reference = means.loc[name], means.loc[self.reference]
-        seeds = own.index.intersection(reference.index)
-        return own.loc[seeds], reference.loc[seeds]
+        return _markdown(["cell", "against", "seeds", *columns], rows, texts=2)
 
     def plot_conditions(self, lines: Lines, path: Path) -> None:
         """One panel a text: every cell's accuracy on questions about the image, with the interval over rows of each seed.
@@ -221,7 +228,7 @@ class Summary:
                 colour = "tab:orange" if name in self.unseen else "tab:blue"
                 axis.errorbar(of_seed.value, places, xerr=errors, fmt="o", markersize=4, color=colour)
 
-            axis.axvline(0.25, color="grey", linestyle=":", linewidth=1)  # chance
+            axis.axvline(self.chance, color="grey", linestyle=":", linewidth=1)  # chance
             axis.set_title(f"{name}, held out" if name in self.unseen else name, fontsize=9)
             axis.set_yticks(range(len(cells)), [self.titles[cell] for cell in cells], fontsize=8)
             axis.set(xlim=(0, 1), ylim=(-0.6, len(cells) - 0.4))
@@ -276,7 +283,7 @@ def write_summary(summary: Summary, description: str | None) -> None:
 
     output = file.parent / "summary"
     output.mkdir(parents=True, exist_ok=True)
-    for name in TABLES:
+    for name in summary.tables:
         text = getattr(summary, name)(lines)
         (output / f"{name}.md").write_text(text, encoding="utf-8")
         print(text)
@@ -286,16 +293,31 @@ def write_summary(summary: Summary, description: str | None) -> None:
         summary.plot_curve(lines, output / "curve.png")
 
 
+def _paired(own: pd.DataFrame, reference: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Two cells' means of the seeds that they have in common."""
+    seeds = own.index.intersection(reference.index)
+    return own.loc[seeds], reference.loc[seeds]
+
+
 def _differences(pairs: Sequence[tuple[pd.Series, pd.Series]]) -> list[str]:
-    """Of each pair over seeds: the mean difference in points, its standard deviation, and p after Holm's correction."""
+    """Of each pair over seeds: the mean difference in points, its 95 % interval, and p after Holm's correction."""
     differences = [100 * (own - reference) for own, reference in pairs]
-    known = [number for number, values in enumerate(differences) if values.std() > 1e-10]
-    found = [ttest_rel(*pairs[number]).pvalue for number in known]
-    p = dict(zip(known, multipletests(found, method="holm")[1])) if known else {}
-    return [
-        f"{values.mean():+.1f} ± {values.std():.1f}" + (f" (p {p[number]:.3f})" if number in p else "")
+    found = {
+        number: ttest_rel(*(100 * side for side in pairs[number]))
         for number, values in enumerate(differences)
-    ]
+        if values.std() > 1e-10
+    }
+    p = dict(zip(found, multipletests([test.pvalue for test in found.values()], method="holm")[1])) if found else {}
+    texts = []
+    for number, values in enumerate(differences):
+        interval = ""
+        if number in found:
+            low, high = found[number].confidence_interval(0.95)
+            interval = f" ({low:+.1f} to {high:+.1f}, p {p[number]:.3f})"
+
+        texts.append(f"{values.mean():+.1f}{interval}")
+
+    return texts
 
 
 def _save(figure: plt.Figure, path: Path) -> None:
@@ -309,6 +331,7 @@ def _percent(values: pd.Series) -> str:
     return f"{mean:.1f}" if len(values) == 1 else f"{mean:.1f} ± {spread:.1f}"
 
 
-def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]], texts: int = 1) -> str:
+    """A table whose first columns, so many, are texts."""
+    lines = [head, ["---"] * texts + ["---:"] * (len(head) - texts), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

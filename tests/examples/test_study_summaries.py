@@ -10,12 +10,16 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 STUDIES = ("evidence", "digits_ablation")
+WITH_TABLES = (*STUDIES, "clips_ablation")
 MODULES = ("summary", "study", "grid", "families", "sources")  # of the studies, which import each other by their names
+
+
+every_study = pytest.mark.parametrize("summary", WITH_TABLES, indirect=True)
 
 
 @pytest.fixture(params=STUDIES)
 def summary(request, monkeypatch):
-    """A study's summary."""
+    """A study's summary; by default of those on images."""
     monkeypatch.setattr(sys, "path", [str(EXAMPLES / request.param), *sys.path])
     for name in MODULES:
         sys.modules.pop(name, None)
@@ -73,7 +77,7 @@ def test_the_overview_has_means_and_spreads_over_seeds_and_the_worst_family(summ
 def test_differences_over_seeds_are_paired_and_corrected(summary):
     """Differences 0.1, 0.2, 0.3: t = 2 sqrt(3) with two degrees of freedom, p = 1 - t / sqrt(t^2 + 2).
 
-    Two cells are compared; the other's differences are farther from 0 for their spread, so Holm doubles only its p.
+    So 95 % of t lie within 0.95 sqrt(2 / (1 - 0.95^2)). Two cells are compared; the other's differences are farther from 0 for their spread, so Holm doubles only its p.
     """
     reference, near, far = 0.4, (0.1, 0.2, 0.3), (0.2, 0.21, 0.22)
     lines = [line(summary, summary.reference, seed, reference) for seed in range(3)]
@@ -84,10 +88,27 @@ def test_differences_over_seeds_are_paired_and_corrected(summary):
     js, kl = dict(zip(head, js)), dict(zip(head, kl))
     t_near, t_far = 2 * math.sqrt(3), 0.21 / (0.01 / math.sqrt(3))
     p_near, p_far = (1 - t / math.sqrt(t**2 + 2) for t in (t_near, t_far))
-    assert js["image, held-out texts"] == f"+20.0 ± 10.0 (p {p_near:.3f})"
-    assert kl["image, held-out texts"] == f"+21.0 ± 1.0 (p {2 * p_far:.3f})"
-    assert js["seeds"] == "3"
-    assert js["image"] == "+0.0 ± 0.0"  # no seed differs: no test
+    errors = 0.95 * math.sqrt(2 / (1 - 0.95**2)) / math.sqrt(3)
+    near, far = (f"{20 - 10 * errors:+.1f} to {20 + 10 * errors:+.1f}", f"{21 - errors:+.1f} to {21 + errors:+.1f}")
+    assert js["image, held-out texts"] == f"+20.0 ({near}, p {p_near:.3f})"
+    assert kl["image, held-out texts"] == f"+21.0 ({far}, p {2 * p_far:.3f})"
+    assert (js["seeds"], js["against"]) == ("3", summary.titles[summary.reference])
+    assert js["image"] == "+0.0"  # no seed differs: no test
+
+
+def test_a_cell_is_compared_with_the_one_that_it_adds_to(summary):
+    lines = [line(summary, cell, seed, 0.3) for cell in ("augmentation", "js", "js_pgd1") for seed in range(2)]
+    head, _, js, attacked = map(cells_of, summary.tests(lines).splitlines())
+    assert head[:3] == ["cell", "against", "seeds"]
+    assert js[:2] == [summary.titles["js"], summary.titles["augmentation"]]
+    assert attacked[:2] == [summary.titles["js_pgd1"], summary.titles["js"]]
+
+
+@every_study
+def test_cells_are_compared_with_cells(summary):
+    against = {cell.name: cell.against or summary.reference for cell in summary.study.cells}
+    assert set(against.values()) <= against.keys()
+    assert [name for name, other in against.items() if name == other] == [summary.reference]
 
 
 def test_answers_without_evidence_are_told_by_what_took_it(summary):
@@ -103,16 +124,18 @@ def test_answers_without_evidence_are_told_by_what_took_it(summary):
     assert js == [summary.titles["js"], f"30.0 ± {100 * math.sqrt(0.005):.1f}", "1.50"]
 
 
+@every_study
 def test_what_is_published_is_a_summary_of_the_results(summary):
     lines = list(importlib.import_module("shared.study").read_results(summary.study.published))
     written = summary.study.folder / "summary"
     assert written.is_dir() == bool(lines)
-    for name in importlib.import_module("shared.summary").TABLES if lines else ():
+    for name in summary.tables if lines else ():
         assert (written / f"{name}.md").read_text() == getattr(summary, name)(lines)
 
 
+@every_study
 def test_plots_are_written_from_one_seed(summary, tmp_path):
-    lines = [line(summary, cell, 0, 0.4) for cell in ("base", "augmentation", "js")]
+    lines = [line(summary, cell, 0, 0.4) for cell in list(summary.titles)[:3]]
     summary.plot_conditions(lines, tmp_path / "conditions.png")
     assert (tmp_path / "conditions.png").stat().st_size > 10_000
     if summary.curve:

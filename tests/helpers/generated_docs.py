@@ -170,8 +170,9 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {  # by the word after which a
     "versions": ("compatibility.md", versions_table),
     "fuzz": ("troubleshooting.md", fuzz_table),
     **{
-        f"ablation's {name}": ("evidence.md", partial(study_table, "digits_ablation", name))
-        for name in sorted(path.stem for path in (ROOT / "examples" / "digits_ablation" / "summary").glob("*.md"))
+        f"{title}'s {table.stem}": ("evidence.md", partial(study_table, study, table.stem))
+        for study, title in {"digits_ablation": "ablation", "evidence": "study", "clips_ablation": "clips"}.items()
+        for table in sorted((ROOT / "examples" / study / "summary").glob("*.md"))
     },
 }
 
