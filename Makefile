@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-av evidence ablation test test-engines fuzz lint docs clean
+.PHONY: help install demo demo-av evidence ablation ablation-av test test-engines fuzz lint docs clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ evidence: install  ## the evidence study on SmolLM2-135M; hours; goes on where i
 ablation: install  ## every part of the method on the digits demo's model, over seeds; hours; goes on likewise (ARGS=--full)
 	$(BIN)/python examples/digits_ablation/study.py $(ARGS)
 
+ablation-av: install  ## alignment tuning, twins and the alignment loss on the audio-visual demo's model, over seeds; likewise
+	$(BIN)/python examples/clips_ablation/study.py $(ARGS)
+
 lint: install  ## ruff, mypy, and the layers of the packages (import-linter)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -52,4 +55,5 @@ docs: install  ## rewrites the generated parts of docs/
 	$(BIN)/python tests/helpers/generated_docs.py
 
 clean:  ## removes .venv, what the demos wrote, and caches
-	rm -rf .venv examples/digits/data examples/digits/work examples/clips/data examples/clips/work examples/evidence/data examples/evidence/work examples/digits_ablation/data examples/digits_ablation/work examples/notebook/work build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	git clean -fdXq examples

@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from string import ascii_uppercase
 
 import torch
 from transformers import (
@@ -50,7 +51,7 @@ def training_texts(data: Path) -> Iterator[str]:
     for name in ("clips_seen", "clips_heard"):
         for line in (data / f"{name}.jsonl").read_text(encoding="utf-8").splitlines():
             row = json.loads(line)
-            options = "\n".join(f"{letter}: {choice}" for letter, choice in zip("ABCDEF", row["choices"], strict=True))
+            options = "\n".join(f"{letter}: {choice}" for letter, choice in zip(ascii_uppercase, row["choices"]))
             question = f"Question:\n{row['question']}\nOption:\n{options}\nAnswer with the text of the right option."
             yield f"user\nVideo_caption: {row['answer']}.\n{question}\nassistant\n{row['answer']}"
 

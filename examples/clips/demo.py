@@ -2,7 +2,8 @@
 
     make demo-av        (or: python examples/clips/demo.py, in an environment with the package installed)
 
-Runs offline on clips that it draws itself. Everything is trained by `llamafactory-cli train` with the recipes beside this file;
+Runs offline on clips that it makes itself: of real pictures with their own sounds where Debian's package of them is installed,
+else of shapes and tones. Everything is trained by `llamafactory-cli train` with the recipes beside this file;
 what it prints goes to `work/<step>.log`.
 """
 
@@ -10,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import stamps
 from table import MODELS, write_tables
 
 from modality_interference.results import read_diagnosis
@@ -24,7 +26,7 @@ from shared.steps import EXECUTABLES, ROOT, Step, compare, evaluate, run_all, tr
 
 
 def clips(title: str, command: str, *words: str) -> Step:
-    """A `modality-interference clips` step; one second, two frames of 32x32 pixels are enough for shapes and tones."""
+    """A `modality-interference clips` step; one second, two frames of 32x32 pixels."""
     return Step(title, command, (str(EXECUTABLES / "modality-interference"), "clips", command, *words))
 
 
@@ -38,19 +40,27 @@ def tune(name: str, title: str) -> Step:
     return train(title, name, HERE / f"finetune_{name}.yaml", WORK / name)
 
 
+def _source() -> str:
+    """What the clips are made of."""
+    if stamps.missing():
+        return f"Drawing clips (apt-get install {stamps.PACKAGE}: real pictures with their own sounds)"
+
+    return "Making clips of real pictures with their own sounds"
+
+
 def steps() -> list[Step | tuple[Step, ...]]:
     """All steps, in order."""
     data = str(DATA.relative_to(ROOT))
     small = ("--seconds", "1", "--fps", "2", "--size", "32")
     return [
-        script("Drawing clips", "make_clips"),
+        script(_source(), "make_clips"),
         clips("Preparing them", "prepare", f"{data}/raw", data, *small),
         clips("Pairing them", "pair", f"{data}/clips.jsonl", "--name", "clips", "--split", "train=0.8,test=0.2"),
         script("Writing the datasets", "make_datasets"),
         script("Building a tiny Qwen2.5-Omni", "build_base"),
         train("Pretraining the base model", "pretrain", HERE / "pretrain.yaml", WORK / "base"),
         (tune("plain", "Fine-tuning plainly"), tune("alignment", "Alignment tuning")),
-        (tune("twins", "Twins, attack, consistency"), tune("everything", "The same with the alignment loss")),
+        (tune("twins", "Twins and consistency"), tune("everything", "The same with the alignment loss")),
         evaluate("Diagnosing the five models", HERE / "evaluate.yaml", WORK, tuple(MODELS)),
         compare("Comparing the five models", WORK, tuple(MODELS)),
     ]

@@ -10,7 +10,7 @@ MODELS = {
     "base": "base",
     "plain": "plain tuning",
     "alignment": "alignment tuning",
-    "twins": "twins, attack, consistency",
+    "twins": "twins and consistency",
     "everything": "and alignment loss",
 }
 DATASET = "clips_test"

@@ -1,7 +1,8 @@
 """The audio-visual demo's clips are what they are labelled as, its datasets fit the plugin, and its recipes parse."""
 
-import importlib.util
+import importlib
 import json
+import random
 import sys
 from pathlib import Path
 
@@ -24,23 +25,33 @@ from modality_interference.results import AttentionContrast, AttentionProfile, A
 CLIPS = Path(__file__).parents[2] / "examples" / "clips"
 
 
-def load(name):
-    spec = importlib.util.spec_from_file_location(f"clips_demo_{name}", CLIPS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+MODULES = ("clip_file", "drawn", "stamps", "make_clips", "make_datasets", "table")
 
 
-make_clips, make_datasets, table = load("make_clips"), load("make_datasets"), load("table")
+def load():
+    """The demo's modules, which import each other by their names."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(CLIPS)
+        for name in MODULES:
+            patch.delitem(sys.modules, name, raising=False)
+
+        found = [importlib.import_module(name) for name in MODULES]
+        for name in MODULES:
+            del sys.modules[name]
+
+    return found
+
+
+clip_file, drawn, stamps, make_clips, make_datasets, table = load()
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A few clips of every class, prepared and paired as the demo does."""
+    """A few drawn clips of every class, prepared and paired as the demo does."""
     folder = tmp_path_factory.mktemp("clips_demo")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["make_clips", "--output", str(folder / "raw"), "--per-class", "4"])
+        words = ["--output", str(folder / "raw"), "--clips", "24", "--source", "drawn"]
+        patch.setattr(sys, "argv", ["make_clips", *words])
         make_clips.main()
         small = ["--seconds", "1", "--fps", "2", "--size", "32", "--workers", "1"]
         assert main(["clips", "prepare", str(folder / "raw"), str(folder), *small]) == 0
@@ -60,24 +71,83 @@ def test_prepared_clips_have_the_colour_and_the_tone_of_their_class(data):
     rows = read(data / "clips_train.jsonl") + read(data / "clips_test.jsonl")
     assert len(rows) == 24
     for row in rows:
-        known = make_clips.CLASSES[row["visual_label"]]
+        known = drawn.CLASSES[row["visual_label"]]
         assert row["audio_label"] == row["visual_label"]
         frames, times = read_frames(data / row["video"])
         assert frames.shape == (2, 32, 32, 3)
         assert times == [0, 0.5]
         brightest = frames.reshape(-1, 3)[np.argmax(frames.max(axis=-1))].astype(float)
-        colours = {name: np.array(other.colour, float) for name, other in make_clips.CLASSES.items()}
+        colours = {name: np.array(other.colour, float) for name, other in drawn.CLASSES.items()}
         nearest = {name: np.linalg.norm(brightest / brightest.max() - c / c.max()) for name, c in colours.items()}
         assert min(nearest, key=nearest.get) == row["visual_label"]
         samples, rate = read_audio(data / row["audio"])
         assert (len(samples), rate) == (16000, 16000)
-        assert dominant_frequency(samples, rate) == pytest.approx(known.frequency, rel=make_clips.DETUNING + 0.01)
+        assert dominant_frequency(samples, rate) == pytest.approx(known.frequency, rel=drawn.DETUNING + 0.01)
 
 
 def test_pitches_of_classes_do_not_overlap():
-    pitches = sorted(known.frequency for known in make_clips.CLASSES.values())
+    pitches = sorted(known.frequency for known in drawn.CLASSES.values())
     for lower, higher in zip(pitches, pitches[1:], strict=False):
-        assert lower * (1 + make_clips.DETUNING) < higher * (1 - make_clips.DETUNING)
+        assert lower * (1 + drawn.DETUNING) < higher * (1 - drawn.DETUNING)
+
+
+@pytest.fixture(scope="module")
+def stamp_clips():
+    """Clips of every class of stamps: frames, and samples."""
+    if stamps.missing():
+        pytest.skip(f"needs pictures and sounds: apt-get install {stamps.PACKAGE}")
+
+    return {
+        name: [(stamps.make_frames(name, rng), stamps.make_audio(name, rng)) for rng in map(random.Random, range(12))]
+        for name in stamps.CLASSES
+    }
+
+
+def test_stamps_are_varied_in_every_clip(stamp_clips):
+    for clips in stamp_clips.values():
+        for frames, samples in clips:
+            assert np.stack(frames).shape == (clip_file.FRAMES, clip_file.SIZE[1], clip_file.SIZE[0], 3)
+            assert samples.shape == (clip_file.SAMPLES,)
+            loudness = np.sqrt((samples**2).mean())
+            assert stamps.LOUDNESS[0] * 0.99 < loudness < np.hypot(stamps.LOUDNESS[1], stamps.NOISE[1]) * 1.01
+
+        assert len({frames[0].tobytes() for frames, _ in clips}) == len({s.tobytes() for _, s in clips}) == 12
+
+
+def test_stamps_are_told_apart_by_their_sounds_and_their_looks(stamp_clips):
+    """A nearest-neighbour classifier of plain features, which knows 8 clips of a class, names the other 4 well above 1 in 8."""
+
+    def spectrum(samples):
+        power = np.abs(np.fft.rfft(samples * np.hanning(len(samples)))) ** 2
+        edges = np.geomspace(20, len(power) - 1, 24).astype(int)
+        return np.log(np.add.reduceat(power, edges) / power.sum() + 1e-6)
+
+    def colours(frames):
+        middle = frames[0].astype(float)
+        ground = middle[0, 0]  # a corner, where the picture is not
+        picture = middle[np.abs(middle - ground).sum(axis=-1) > 30]
+        return np.concatenate([picture.mean(axis=0), picture.std(axis=0)])
+
+    for feature in (lambda clip: spectrum(clip[1]), lambda clip: colours(clip[0])):
+        points = {name: np.stack([feature(clip) for clip in clips]) for name, clips in stamp_clips.items()}
+        names = [name for name in points for _ in range(8)]
+        known = np.concatenate([own[:8] for own in points.values()])
+        spread = known.std(axis=0)
+        right = [
+            names[np.argmin(np.linalg.norm((known - point) / spread, axis=1))] == name
+            for name, own in points.items()
+            for point in own[8:]
+        ]
+        assert np.mean(right) > 0.6
+
+
+def test_no_stamps_is_said_with_what_to_install(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(stamps, "STAMPS", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["make_clips", "--source", "stamps"])
+    with pytest.raises(SystemExit):
+        make_clips.main()
+
+    assert "apt-get install tuxpaint-stamps-default, or --source drawn" in capsys.readouterr().err
 
 
 def test_no_test_clip_is_trained_on(data):
@@ -122,7 +192,7 @@ def test_rows_of_one_modality_ask_as_rows_of_both_do(data):
     both = questions(info, "clips_aligned", read(data / "clips_train.jsonl")[:1])
     for name, modality in make_datasets.ALONE.items():
         (row, *_) = read(data / f"{name}.jsonl")
-        assert sorted(row["choices"]) == sorted(make_clips.CLASSES)
+        assert sorted(row["choices"]) == sorted(drawn.CLASSES)
         bit = Modality(modality).bit
         assert questions(info, name, [row]) == {bit: both[bit]}
 
@@ -154,8 +224,6 @@ def test_recipes_parse_and_differ_only_where_they_should():
         "dataset",
         "output_dir",
         "consistency_method",
-        "adversarial_method",
-        "adversarial_steps",
         "twins_per_example",
     }
 
