@@ -81,6 +81,13 @@ CELLS = (
     Cell("positions", "7 families, 2 positions", _twins(WIDEST), reduced=False, against="families7"),
     Cell("positions_js", "7 families, 2 positions + JS", _twins(WIDEST, "js"), against="families7_js"),
     Cell(
+        "families7_js_slow",
+        f"7 families + JS, {2 * STEPS} steps at 2e-4",
+        _twins("families7", "js", max_steps=2 * STEPS, learning_rate=2e-4),
+        reduced=False,
+        against="families7_js",
+    ),
+    Cell(
         "positions_js_pgd1",
         "7 families, 2 positions + JS + PGD (K=1)",
         _twins(WIDEST, "js", "pgd", adversarial_steps=1),

@@ -20,6 +20,7 @@ from shared.study import BASE, Seed, Study, run_study  # noqa: E402
 
 def build_base(seed: Seed, threads: int) -> None:
     """Data, tower and base of a seed, as far as they are not there."""
+    require_sources()
     tower = seed.work / "tower"
     if not (seed.data / "dataset_info.json").exists():
         seed.python("data", HERE / "make_data.py", "--output", str(seed.data), threads=threads)
@@ -36,5 +37,4 @@ def build_base(seed: Seed, threads: int) -> None:
 STUDY = Study(HERE, HERE / "tune.yaml", HERE / "evaluate.yaml", CELLS, seeds=3, build=build_base)
 
 if __name__ == "__main__":
-    require_sources()
     run_study(STUDY, __doc__)

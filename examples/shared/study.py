@@ -307,6 +307,7 @@ def run_study(study: Study, description: str | None) -> None:
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="all cells and seeds, not the reduced grid of one seed")
+    parser.add_argument("--cells", help="these cells only, with commas", metavar="A,B,...")
     parser.add_argument("--seeds", type=int, help=f"so many seeds: 1, or {study.seeds} with --full", metavar="N")
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="cells that run side by side", metavar="N"
@@ -314,6 +315,11 @@ def run_study(study: Study, description: str | None) -> None:
     arguments = parser.parse_args()
     seeds = arguments.seeds or (study.seeds if arguments.full else 1)
     names = {cell.name for cell in study.cells if arguments.full or cell.reduced}
+    if arguments.cells:
+        known, names = {cell.name for cell in study.cells}, set(arguments.cells.split(","))
+        if names - known:
+            parser.error(f"--cells: no {', '.join(sorted(names - known))}. There are {', '.join(sorted(known))}.")
+
     finished = {(line["cell"], line["seed"]) for line in read_results(study.results)}
     missing = {number: {name for name in names if (name, number) not in finished} for number in range(seeds)}
     with Progress() as progress:

@@ -155,6 +155,27 @@ def test_half_a_line_of_a_killed_study_counts_for_nothing(summary, tmp_path):
     assert [line["cell"] for line in shared.read_results(file)] == ["plain", "kl"]
 
 
+def test_the_command_line_says_which_cells_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    shared = importlib.import_module("shared.study")
+    cells = [shared.Cell("base", "base"), shared.Cell("js", "JS"), shared.Cell("kl", "KL", reduced=False)]
+    study = shared.Study(tmp_path, tmp_path, tmp_path, cells, seeds=2, build=lambda seed, threads: None)
+    shared.append_result(study.results, {"cell": "js", "seed": 0})
+    asked = []
+    monkeypatch.setattr(shared, "_run_tasks", lambda study, missing, jobs, done: asked.append(missing) or iter(()))
+    for words in ([], ["--full"], ["--seeds", "2", "--cells", "kl,js"]):
+        monkeypatch.setattr(sys, "argv", ["study", *words])
+        shared.run_study(study, None)
+
+    everything = {0: {"base", "kl"}, 1: {"base", "js", "kl"}}
+    assert asked == [{0: {"base"}}, everything, {0: {"kl"}, 1: {"js", "kl"}}]
+    monkeypatch.setattr(sys, "argv", ["study", "--cells", "mse"])
+    with pytest.raises(SystemExit):
+        shared.run_study(study, None)
+
+    assert "no mse. There are base, js, kl." in capsys.readouterr().err
+
+
 def test_a_seed_is_done_before_the_next_and_a_base_that_fails_costs_its_own_cells_only(tmp_path, monkeypatch):
     """What a cell takes is minutes, so only what is run, in which order, is looked at here."""
     monkeypatch.syspath_prepend(EXAMPLES)
