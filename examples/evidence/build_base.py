@@ -139,8 +139,8 @@ def _check_equal(
 
 
 def build_processor(tokenizer: PreTrainedTokenizerBase) -> Qwen2_5_VLProcessor:
-    """A processor that turns an image into 16 image tokens."""
-    size = {"shortest_edge": SIDE * SIDE, "longest_edge": SIDE * SIDE}
+    """A processor that turns an image into 16 image tokens, and two side by side into 32."""
+    size = {"shortest_edge": SIDE * SIDE, "longest_edge": 2 * SIDE * SIDE}
     return Qwen2_5_VLProcessor(
         image_processor=Qwen2VLImageProcessor(size=size, **PATCHES),
         tokenizer=tokenizer,

@@ -42,7 +42,7 @@ def tested(side: int) -> dict[str, list[Perturbation]]:
 def removed(split: str) -> dict[str, list[Perturbation]]:
     """What takes a question's image away, in training and diagnosis, by kind of question.
 
-    Beside another image a question about both still has an answer, which is mostly "no".
+    Beside another image of one thing a question about both still has an answer every second time.
 
     Args:
         split: of the images that others are taken from, `train` or `test`.

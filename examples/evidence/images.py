@@ -16,7 +16,7 @@ from sources import stamps
 
 SIDE = 32  # pixels, which make 16 image tokens
 TEST_SHARE = 0.3
-DIGIT_VERSIONS, STAMP_VERSIONS = 2, 12
+DIGIT_VERSIONS, STAMP_VERSIONS = 2, 16
 MAX_ANGLE, MAX_SHIFT, MAX_CROP = 12.0, 2.0, 0.15  # degrees, pixels, share of the side
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
@@ -42,6 +42,29 @@ def write_images(folder: Path, seed: int) -> Paths:
             )
 
     return paths
+
+
+def beside(folder: Path, left: str, right: str) -> str:
+    """Write an image of two images side by side.
+
+    Args:
+        folder: the dataset folder.
+        left: path of an image below it.
+        right: of another of the same split.
+
+    Returns:
+        Its path below the dataset folder: `images/<split>_beside/<left>__<right>.png`.
+    """
+    split = Path(left).parent.name
+    path = f"images/{split}_beside/{Path(left).stem}__{Path(right).stem}.png"
+    (folder / path).parent.mkdir(exist_ok=True)
+    both = Image.new("RGB", (2 * SIDE, SIDE))
+    for number, one in enumerate((left, right)):
+        with Image.open(folder / one) as image:
+            both.paste(image, (number * SIDE, 0))
+
+    both.save(folder / path)
+    return path
 
 
 def _write(

@@ -1,7 +1,7 @@
 """Write the evidence study's dataset folder: real images, real words, questions whose answers are told apart by likelihood.
 
 Image-heavy: digits and stamps, with held-out images. Text-heavy: capitals, elements and kinds of things, which the language model
-knows. Both: whether the image shows what the text names.
+knows. Both: a digit and a thing side by side, and the question says which of the two is asked about.
 
 Options are not listed in the question: of four options that are, a language model of 135 million parameters finds the right one no
 more often than by guessing, though it knows the answer.
@@ -18,33 +18,36 @@ from pathlib import Path
 from typing import Any
 
 from families import GROUNDED, WIDEST, Perturbation, removed, tested, trained
-from images import DIGITS, SIDE, write_images
+from images import DIGITS, SIDE, beside, write_images
 from sources import STAMP_CLASSES, capitals, elements, kinds_of_things, require_sources
 
 
 OPTIONS = 4
 COLUMNS = {"prompt": "instruction", "query": "input", "response": "output", "images": "images"}
 ROWS = {  # by kind: to pretrain the tower on, to tune on, to test on
-    "image": (5200, 800, 240),
+    "image": (4000, 800, 200),
     "text": (0, 400, 120),
-    "both": (2800, 600, 120),
+    "both": (4000, 600, 120),
 }
 Row = dict[str, Any]
 Maker = Callable[[dict[str, list[str]], random.Random], Row]
 
 
-def _row(question: str, right: str, others: Sequence[str], rng: random.Random, image: str | None = None) -> Row:
-    """A row in LLaMA-Factory's Alpaca layout with its options; `others` are wrong ones to draw from."""
-    choices = [*rng.sample(others, min(OPTIONS - 1, len(others))), right]
+def _row(question: str, right: str, others: Sequence[str], rng: random.Random, images: Sequence[str] = ()) -> Row:
+    """A row in LLaMA-Factory's Alpaca layout with its options; `others` are wrong ones to draw from.
+
+    Two images will be one, side by side.
+    """
+    choices = [*rng.sample(others, OPTIONS - 1), right]
     rng.shuffle(choices)
-    prompt = f"<image>{question}" if image else question
+    prompt = f"<image>{question}" if images else question
     return {
         "instruction": prompt,
         "input": "",
         "output": right,
         "choices": choices,
         "rejected": next(choice for choice in choices if choice != right),
-        "images": [image] if image else [],
+        "images": list(images),
     }
 
 
@@ -52,23 +55,29 @@ def digit(paths: dict[str, list[str]], rng: random.Random) -> Row:
     """Which digit it is."""
     name = rng.choice(DIGITS)
     others = [other for other in DIGITS if other != name]
-    return _row("Which digit is shown?", name, others, rng, rng.choice(paths[name]))
+    return _row("Which digit is shown?", name, others, rng, [rng.choice(paths[name])])
 
 
 def stamp(paths: dict[str, list[str]], rng: random.Random) -> Row:
     """What kind of thing it is."""
     name = rng.choice(list(STAMP_CLASSES))
     others = [other for other in STAMP_CLASSES if other != name]
-    return _row("What is shown?", name, others, rng, rng.choice(paths[name]))
+    return _row("What is shown?", name, others, rng, [rng.choice(paths[name])])
 
 
-def verification(names: Sequence[str]) -> Maker:
-    """Whether the image shows what the text names; every second time it does."""
+def digit_or_stamp(asked: str) -> Maker:
+    """A digit and a thing side by side, of which the question names one. The other one is an option, too.
+
+    Args:
+        asked: `digit` or `thing`.
+    """
 
     def make(paths: dict[str, list[str]], rng: random.Random) -> Row:
-        shown, other = rng.sample(names, 2)
-        named, right, wrong = (shown, "yes", "no") if rng.random() < 0.5 else (other, "no", "yes")
-        return _row(f"Does the image show this: {named}?", right, [wrong], rng, rng.choice(paths[shown]))
+        (digit, *digits), (thing, *things) = rng.sample(DIGITS, 2), rng.sample(list(STAMP_CLASSES), 2)
+        right, other = (digit, thing) if asked == "digit" else (thing, digit)
+        shown = [rng.choice(paths[name]) for name in (digit, thing)]
+        rng.shuffle(shown)
+        return _row(f"Which {asked} is shown?", right, [other, *digits, *things], rng, shown)
 
     return make
 
@@ -106,7 +115,7 @@ def kind_of_thing(paths: dict[str, list[str]], rng: random.Random) -> Row:
 MAKERS: dict[str, tuple[Maker, ...]] = {
     "image": (digit, stamp),
     "text": (capital, element, kind_of_thing),
-    "both": (verification(DIGITS), verification(list(STAMP_CLASSES))),
+    "both": (digit_or_stamp("digit"), digit_or_stamp("thing")),
 }
 _CAPITALS: dict[str, dict[str, str]] = {}
 _ELEMENTS: dict[str, str] = {}
@@ -154,10 +163,10 @@ def write_dataset(folder: Path, seed: int) -> None:
     for kind, (pretrain, tune, test) in ROWS.items():
         rows = list(make_rows(kind, test, paths["test"], rng))
         without = {identity(row) for row in rows} if kind == "text" else frozenset()
-        _write(folder / f"{kind}_test.jsonl", rows)
-        _write(folder / f"{kind}_train.jsonl", make_rows(kind, tune, paths["train"], rng, without))
+        _write(folder, f"{kind}_test", rows)
+        _write(folder, f"{kind}_train", make_rows(kind, tune, paths["train"], rng, without))
         if pretrain:
-            _write(folder / f"{kind}_pretrain.jsonl", make_rows(kind, pretrain, paths["train"], rng))
+            _write(folder, f"{kind}_pretrain", make_rows(kind, pretrain, paths["train"], rng))
 
     (folder / "dataset_info.json").write_text(json.dumps(dataset_info(), indent=2) + "\n", encoding="utf-8")
     shutil.copy(Path(__file__).parent / "card.md", folder / "README.md")
@@ -197,8 +206,14 @@ def _twins(
     }
 
 
-def _write(file: Path, rows: Iterable[Row]) -> None:
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+def _write(folder: Path, name: str, rows: Iterable[Row]) -> None:
+    """Write rows, and their images of two images."""
+    lines = []
+    for row in rows:
+        images = [beside(folder, *row["images"])] if len(row["images"]) == 2 else row["images"]
+        lines.append(json.dumps(row | {"images": images}) + "\n")
+
+    (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from modality_interference.cli.check import check_dataset_folder
 
@@ -79,20 +80,24 @@ def test_nothing_to_test_on_is_trained_on(data):
     assert not asked & {(row["instruction"], row["output"]) for row in rows(data, "text_train")}
     for kind in ("image", "both"):
         for row in rows(data, f"{kind}_test"):
-            assert all(image.startswith("images/test/") for image in row["images"])
+            assert all(image.startswith(("images/test/", "images/test_beside/")) for image in row["images"])
 
 
 def test_questions_about_both_need_both(data):
-    """The text alone leaves the options as they are, and what it asks for is decided by the image."""
-    answers = {"yes": 0, "no": 0}
+    """The image leaves two of the options, which it shows side by side; the text says which of them is asked about."""
+    digits = importlib.import_module("images").DIGITS
+    left = 0
     for row in rows(data, "both_test"):
-        shown = row["images"][0].split("/")[-1].split("_")[0]
-        asked = row["instruction"].removeprefix("<image>")
-        named = re.fullmatch(r"Does the image show this: (\w+)\?", asked)[1]
-        assert row["output"] == ("yes" if named == shown else "no")
-        answers[row["output"]] += 1
+        shown = [part.split("_")[0] for part in Path(row["images"][0]).name.split("__")]
+        asked = re.fullmatch(r"<image>Which (digit|thing) is shown\?", row["instruction"])[1]
+        assert len(row["choices"]) == 4 and set(shown) <= set(row["choices"])
+        assert [name for name in shown if (name in digits) == (asked == "digit")] == [row["output"]]
+        with Image.open(data / row["images"][0]) as image:
+            assert image.size == (64, 32)
 
-    assert 0.3 < answers["yes"] / sum(answers.values()) < 0.7
+        left += row["output"] == shown[0]
+
+    assert 0.3 < left / 120 < 0.7
 
 
 @pytest.mark.slow
