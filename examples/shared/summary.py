@@ -255,7 +255,7 @@ class Summary:
             over_seeds = chosen.groupby("number")[name].agg(["mean", "std"]).fillna(0)
             axis.errorbar(over_seeds.index, over_seeds["mean"], yerr=over_seeds["std"], marker="o", label=name)
 
-        numbers = sorted(self.curve.values())
+        numbers = sorted(chosen.number.unique())
         axis.set_xscale("log", base=2)
         axis.set_xticks(numbers, [str(number) for number in numbers])
         axis.set_xlabel("families of texts that are trained on")

