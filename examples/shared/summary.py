@@ -146,15 +146,16 @@ class Summary:
         return _markdown(["cell", *self.texts], rows)
 
     def grounding(self, lines: Lines) -> str:
-        """What answers do when their evidence is gone, as Markdown: which stay, in per cent, and the margin of the evidence.
+        """What answers do when their evidence is gone, as Markdown: which stay, how sure they are, and the margin of the evidence.
 
-        The margin is how much likelier the right answer is with its evidence, as a difference of mean log-likelihoods of a token.
+        The first two are in per cent; the margin is how much likelier the right answer is with its evidence, as a difference of mean log-likelihoods of a token.
         """
         found = [
             {
                 "cell": line["cell"],
                 "condition": f"{dataset.removesuffix('_test')}, {name.removeprefix('counterfactual_')}",
                 "unchanged": condition["rates"]["unchanged_rate"]["value"],
+                "confidence": condition["rates"]["confidence"]["value"],
                 "margin": condition["rates"]["evidence_margin"]["value"],
             }
             for line in lines
@@ -170,10 +171,11 @@ class Summary:
         for name, title in self.titles.items():
             own = [table[(table.cell == name) & (table.condition == condition)] for condition in conditions]
             if len(own[0]):
-                figures = [(_percent(of.unchanged), f"{of.margin.mean():.2f}") for of in own]
-                rows.append([title, *(figure for pair in figures for figure in pair)])
+                figures = [(_percent(of.unchanged), _percent(of.confidence), f"{of.margin.mean():.2f}") for of in own]
+                rows.append([title, *(figure for each in figures for figure in each)])
 
-        head = [f"{condition}{figure}" for condition in conditions for figure in (": unchanged", ": margin")]
+        names = ("unchanged", "confidence", "margin")
+        head = [f"{condition}: {name}" for condition in conditions for name in names]
         return _markdown(["cell", *head], rows)
 
     def tests(self, lines: Lines) -> str:

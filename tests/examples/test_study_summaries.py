@@ -113,15 +113,17 @@ def test_cells_are_compared_with_cells(summary):
 
 def test_answers_without_evidence_are_told_by_what_took_it(summary):
     def gone(unchanged, margin):
-        return {"rates": {"unchanged_rate": {"value": unchanged}, "evidence_margin": {"value": margin}}}
+        rates = {"unchanged_rate": unchanged, "confidence": unchanged + 0.1, "evidence_margin": margin}
+        return {"rates": {name: {"value": value} for name, value in rates.items()}}
 
     first, second = line(summary, "js", 0, 0.5), line(summary, "js", 1, 0.5)
     first["datasets"][summary.images]["counterfactuals"] = {"counterfactual_black_image": gone(0.25, 1.0)}
     second["datasets"][summary.images]["counterfactuals"] = {"counterfactual_black_image": gone(0.35, 2.0)}
     head, _, js = map(cells_of, summary.grounding([first, second]).splitlines())
     dataset = summary.images.removesuffix("_test")
-    assert head == ["cell", f"{dataset}, black_image: unchanged", f"{dataset}, black_image: margin"]
-    assert js == [summary.titles["js"], f"30.0 ± {100 * math.sqrt(0.005):.1f}", "1.50"]
+    assert head == ["cell", *(f"{dataset}, black_image: {name}" for name in ("unchanged", "confidence", "margin"))]
+    spread = f"{100 * math.sqrt(0.005):.1f}"
+    assert js == [summary.titles["js"], f"30.0 ± {spread}", f"40.0 ± {spread}", "1.50"]
 
 
 @every_study
