@@ -1,6 +1,7 @@
 # `make` lists the commands. Everything is installed into .venv.
 PYTHON ?= python3.11
 BIN := .venv/bin
+MADE := $(foreach name,clips clips_ablation digits digits_ablation evidence,examples/$(name)/data examples/$(name)/work) examples/notebook/work
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo demo-av evidence ablation ablation-av test test-engines fuzz lint docs clean
@@ -55,5 +56,4 @@ docs: install  ## rewrites the generated parts of docs/
 	$(BIN)/python tests/helpers/generated_docs.py
 
 clean:  ## removes .venv, what the demos wrote, and caches
-	rm -rf .venv build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
-	git clean -fdXq examples
+	rm -rf .venv $(MADE) build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

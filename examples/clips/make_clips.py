@@ -31,6 +31,13 @@ def main() -> None:
         parser.error(f"the stamps are not installed: apt-get install {stamps.PACKAGE}, or --source drawn")
 
     source = SOURCES[arguments.source]
+    others = [name for other in SOURCES.values() if other is not source for name in other.CLASSES]
+    mixed = [name for name in others if (arguments.output / name).exists()]
+    if mixed:
+        parser.error(
+            f"{arguments.output} has clips of another source: {', '.join(mixed)}. Remove {arguments.output.parent} first."
+        )
+
     rng = random.Random(arguments.seed)
     each = arguments.clips // len(source.CLASSES)
     for name in source.CLASSES:

@@ -128,13 +128,14 @@ class TwinsSpec(BaseModel):
             raise ModalityInterferenceError(f"{where}` must be an object such as {_EXAMPLE}, found {shown(block)}.")
 
         _check_keys(block, layout, where)
-        twins = _parse_perturbations(block, "perturbations", written_out(block, layout, columns, where), where)
-        written = block.get(COUNTERFACTUALS, [])
-        gone = _parse_perturbations(
-            block, COUNTERFACTUALS, list(enumerate(written)) if isinstance(written, (list, tuple)) else None, where
+        items = {
+            key: _parse_perturbations(block, key, written_out(key, block, layout, columns, where), where)
+            for key in PERTURBATION_KEYS
+        }
+        plain = {key: value for key, value in block.items() if key not in items}
+        spec = _validate(cls, plain, where).model_copy(
+            update={**items, COUNTERFACTUALS: _gone(items[COUNTERFACTUALS])}
         )
-        plain = {key: value for key, value in block.items() if key not in PERTURBATION_KEYS}
-        spec = _validate(cls, plain, where).model_copy(update={"perturbations": twins, COUNTERFACTUALS: _gone(gone)})
         _check_question(spec, layout, where)
         if layout.asks_per_modality:
             _check_ask_about(spec, where)

@@ -1,6 +1,6 @@
 """`standard` among the `perturbations` of a `twins` block, or in their place: a set that fits the rows and what is relevant."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -27,11 +27,12 @@ _BESIDE_TEXT = ("random_pixels",)  # of images, what rows without media can get
 
 
 def written_out(
-    block: Mapping[str, Any], layout: Format, columns: Collection[str], where: str
+    key: str, block: Mapping[str, Any], layout: Format, columns: Collection[str], where: str
 ) -> list[tuple[int, Any]] | None:
-    """The items of `perturbations` with their places in it; the set's in place of its name.
+    """The items under a key with their places in it; of `perturbations`, the set's in place of its name.
 
     Args:
+        key: `perturbations` or `counterfactuals`.
         block: of the dataset; its keys need not be right.
         layout: the dataset's format.
         columns: keys that its `columns` name: media that no row can have are not changed.
@@ -43,12 +44,13 @@ def written_out(
     Raises:
         ModalityInterferenceError: the set is named, and nothing is irrelevant of what the rows have.
     """
-    items = block.get("perturbations", [])
-    items = [items] if items == STANDARD else items
-    if not isinstance(items, Sequence) or isinstance(items, str):
+    items, may_name = block.get(key, []), key == "perturbations"
+    items = [items] if may_name and items == STANDARD else items
+    if not isinstance(items, (list, tuple)):
         return None
 
-    standard = _standard_perturbations(block, layout, columns, where) if STANDARD in items else []
+    named = may_name and STANDARD in items
+    standard = _standard_perturbations(block, layout, columns, where) if named else [STANDARD]
     return [(index, one) for index, item in enumerate(items) for one in (standard if item == STANDARD else [item])]
 
 

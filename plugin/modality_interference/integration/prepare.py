@@ -268,7 +268,8 @@ def _changed(
 
     if names is None:
         layout, where = formats()[(data.entry or {})["formatting"]], f"dataset `{data.name}`: `twins"
-        block["perturbations"] = [item for _, item in written_out(block, layout, data.recognised.columns, where) or ()]
+        items = written_out("perturbations", block, layout, data.recognised.columns, where)
+        block["perturbations"] = [item for _, item in items or ()]
     else:
         own = block.get("perturbations", [])
         block["perturbations"] = _chosen([] if own == STANDARD else own, names)
