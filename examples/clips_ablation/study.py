@@ -63,9 +63,7 @@ def build_base(seed: Seed, threads: int) -> None:
         words = ("--data", data, "--output", str(random))
         seed.python("random", CLIPS / "build_base.py", *words, threads=threads)
 
-    if not (seed.work / BASE / "train_results.json").exists():
-        keys = seed.keys(seed.work / BASE) | {"model_name_or_path": str(random.relative_to(ROOT))}
-        seed.train(BASE, CLIPS / "pretrain.yaml", keys, threads)
+    seed.pretrain(CLIPS / "pretrain.yaml", random, threads)
 
 
 STUDY = Study(HERE, CLIPS / "finetune_plain.yaml", CLIPS / "evaluate.yaml", CELLS, seeds=3, build=build_base)

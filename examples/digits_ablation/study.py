@@ -14,7 +14,6 @@ DIGITS = HERE.parent / "digits"
 sys.path.insert(0, str(HERE.parent))
 
 from shared.families import TRAINABLE, texts  # noqa: E402
-from shared.steps import ROOT  # noqa: E402
 from shared.study import BASE, Cell, Keys, Seed, Study, run_study  # noqa: E402
 
 
@@ -90,9 +89,7 @@ def build_base(seed: Seed, threads: int) -> None:
         words = ("--data", str(seed.data), "--output", str(random))
         seed.python("random", DIGITS / "build_base.py", *words, threads=threads)
 
-    if not (seed.work / BASE / "train_results.json").exists():
-        keys = seed.keys(seed.work / BASE) | {"model_name_or_path": str(random.relative_to(ROOT))}
-        seed.train(BASE, DIGITS / "pretrain.yaml", keys, threads)
+    seed.pretrain(DIGITS / "pretrain.yaml", random, threads)
 
 
 def more_tests(info: dict) -> dict:

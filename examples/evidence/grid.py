@@ -36,6 +36,11 @@ def _twins(mix: str, consistency: str = "none", attack: str = "none", **keys: st
     }
 
 
+def _attacked(name: str, title: str, attack: str, reduced: bool = False, **keys: int | float) -> Cell:
+    """Twins of the paper's mix and JS, and an attack."""
+    return Cell(f"js_{name}", f"twins + JS + {title}", _twins("paper", "js", attack, **keys), reduced, against="js")
+
+
 def _preferences(steps: int) -> Keys:
     """DPO on pairs of a right and a wrong answer, and on their twins."""
     keys = _twins("pairs", "js")
@@ -49,30 +54,12 @@ CELLS = (
     Cell("js", "twins + JS", _twins("paper", "js")),
     Cell("kl", "twins + KL", _twins("paper", "kl"), reduced=False),
     Cell("attack_only", "PGD, no twins", _twins("clean", "js", "pgd", adversarial_steps=1), reduced=False),
-    Cell("js_gaussian", "twins + JS + gaussian", _twins("paper", "js", "gaussian"), reduced=False, against="js"),
-    Cell("js_fgsm", "twins + JS + FGSM", _twins("paper", "js", "fgsm"), reduced=False, against="js"),
-    Cell("js_pgd1", "twins + JS + PGD (K=1)", _twins("paper", "js", "pgd", adversarial_steps=1), against="js"),
-    Cell(
-        "js_pgd2",
-        "twins + JS + PGD (K=2)",
-        _twins("paper", "js", "pgd", adversarial_steps=2),
-        reduced=False,
-        against="js",
-    ),
-    Cell(
-        "js_pgd1_wide",
-        "twins + JS + PGD (K=1, epsilon 0.1)",
-        _twins("paper", "js", "pgd", adversarial_steps=1, adversarial_epsilon=0.1),
-        reduced=False,
-        against="js",
-    ),
-    Cell(
-        "js_freelb",
-        "twins + JS + FreeLB",
-        _twins("paper", "js", "freelb", adversarial_steps=2),
-        reduced=False,
-        against="js",
-    ),
+    _attacked("gaussian", "gaussian", "gaussian"),
+    _attacked("fgsm", "FGSM", "fgsm"),
+    _attacked("pgd1", "PGD (K=1)", "pgd", reduced=True, adversarial_steps=1),
+    _attacked("pgd2", "PGD (K=2)", "pgd", adversarial_steps=2),
+    _attacked("pgd1_wide", "PGD (K=1, epsilon 0.1)", "pgd", adversarial_steps=1, adversarial_epsilon=0.1),
+    _attacked("freelb", "FreeLB", "freelb", adversarial_steps=2),
     *(
         Cell(f"families{number}", f"{number} families", _twins(f"families{number}"), reduced=number == CURVE[-1])
         for number in CURVE[1:]

@@ -14,8 +14,7 @@ from sources import require_sources
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from shared.steps import ROOT  # noqa: E402
-from shared.study import BASE, Seed, Study, run_study  # noqa: E402
+from shared.study import Seed, Study, run_study  # noqa: E402
 
 
 def build_base(seed: Seed, threads: int) -> None:
@@ -29,9 +28,7 @@ def build_base(seed: Seed, threads: int) -> None:
         words = ("--data", str(seed.data), "--output", str(tower))
         seed.python("tower", HERE / "build_base.py", *words, threads=threads)
 
-    if not (seed.work / BASE / "train_results.json").exists():
-        keys = seed.keys(seed.work / BASE) | {"model_name_or_path": str(tower.relative_to(ROOT))}
-        seed.train(BASE, HERE / "pretrain.yaml", keys, threads)
+    seed.pretrain(HERE / "pretrain.yaml", tower, threads)
 
 
 STUDY = Study(HERE, HERE / "tune.yaml", HERE / "evaluate.yaml", CELLS, seeds=3, build=build_base)

@@ -143,6 +143,12 @@ class Seed:
         command = [str(EXECUTABLES / "llamafactory-cli"), "train", str(recipe.relative_to(ROOT)), *words]
         return self.run(name, command, threads)
 
+    def pretrain(self, recipe: Path, model: Path, threads: int) -> None:
+        """Train the base from a model, if it is not there."""
+        if not (self.work / BASE / "train_results.json").exists():
+            keys = self.keys(self.work / BASE) | {"model_name_or_path": str(model.relative_to(ROOT))}
+            self.train(BASE, recipe, keys, threads)
+
     def run(self, name: str, command: list[str], threads: int) -> Cost:
         """Run a command in the repository's root; its output goes to `<name>.log`.
 
