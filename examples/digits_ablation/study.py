@@ -13,14 +13,14 @@ HERE = Path(__file__).resolve().parent
 DIGITS = HERE.parent / "digits"
 sys.path.insert(0, str(HERE.parent))
 
-from shared.families import TRAINABLE, texts  # noqa: E402
+from shared.families import CURVE, TRAINABLE, texts  # noqa: E402
 from shared.study import BASE, Cell, Keys, Seed, Study, run_study  # noqa: E402
 
 
 STEPS = 200
 # What a step costs in decoder passes of a row (docs/performance.md): a device batch has 14 clean rows, 10 twins and 13 rows
-# that an attack can change. So many passes are a step of plain tuning, of one with twins, and of PGD with K = 2.
-PASSES = {"plain": 3 * 14, "twins": 3 * 24, "pgd2": 3 * 24 + 7 * 13}
+# that an attack can change. So many passes are a step of plain tuning, of one with twins, and of PGD with K = 1 and 2.
+PASSES = {"plain": 3 * 14, "twins": 3 * 24, "pgd1": 3 * 24 + 5 * 13, "pgd2": 3 * 24 + 7 * 13}
 
 
 def _equal(passes: str) -> int:
@@ -68,11 +68,42 @@ CELLS = (
     Cell(
         "js_freelb", "twins + JS + FreeLB", _plugin("js", "freelb", adversarial_steps=2), reduced=False, against="js"
     ),
-    Cell("families7", "twins of 7 families", _plugin(image="families")),
-    Cell("families7_js", "twins of 7 families + JS", _plugin("js", image="families"), against="families7"),
+    Cell("families7", "twins of 7 families", _plugin(image="families7")),
+    Cell("families7_js", "twins of 7 families + JS", _plugin("js", image="families7"), against="families7"),
+    *(
+        Cell(
+            f"families{number}_js",
+            f"twins of {number} {'family' if number == 1 else 'families'} + JS",
+            _plugin("js", image=f"families{number}"),
+            reduced=False,
+            against="families7_js",
+        )
+        for number in CURVE[:-1]
+    ),
     Cell("diverse_js", "twins of both + JS", _plugin("js", image="diverse"), against="js"),
     Cell("plain_equal", "plain tuning, equal compute", {"max_steps": _equal("plain")}, reduced=False, against="plain"),
+    Cell(
+        "augmentation_equal",
+        "twins, equal compute",
+        _plugin(max_steps=_equal("twins")),
+        reduced=False,
+        against="js_equal",
+    ),
     Cell("js_equal", "twins + JS, equal compute", _plugin("js", max_steps=_equal("twins")), against="js_pgd2"),
+    Cell(
+        "js_pgd1_equal",
+        "twins + JS + PGD (K=1), equal compute",
+        _plugin("js", "pgd", adversarial_steps=1, max_steps=_equal("pgd1")),
+        reduced=False,
+        against="js_equal",
+    ),
+    Cell(
+        "families7_js_equal",
+        "twins of 7 families + JS, equal compute",
+        _plugin("js", image="families7", max_steps=_equal("twins")),
+        reduced=False,
+        against="js_equal",
+    ),
 )
 
 
@@ -100,7 +131,8 @@ def more_tests(info: dict) -> dict:
     """
     block = info["digits_image_test"]["twins"]
     entry, paper = info["digits_image"], block["perturbations"][:2]
-    mixes = {"": paper, "_families": texts(TRAINABLE), "_diverse": entry["twins"]["perturbations"], "_clean": []}
+    mixes = {"": paper, "_diverse": entry["twins"]["perturbations"], "_clean": []}
+    mixes |= {f"_families{number}": texts(TRAINABLE[:number]) for number in CURVE}
     for mix, perturbations in mixes.items():
         info[f"digits_image{mix}"] = entry | {"twins": entry["twins"] | {"perturbations": perturbations}}
 

@@ -3,7 +3,7 @@
 from study import STUDY
 
 
-from shared.families import HELD_OUT_LABELS  # isort: skip  (study.py makes it importable)
+from shared.families import CURVE, HELD_OUT_LABELS  # isort: skip  (study.py makes it importable)
 from shared.summary import Summary, write_summary  # isort: skip  (study.py makes it importable)
 
 TRAINED = ("misleading_text", "unrelated_text")
@@ -23,6 +23,7 @@ SUMMARY = Summary(
     trained=TRAINED,
     unseen=UNSEEN,
     reference="augmentation",
+    curve={f"families{number}_js": number for number in CURVE},
 )
 
 if __name__ == "__main__":

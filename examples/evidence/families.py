@@ -9,10 +9,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from shared.families import TRAINABLE, Perturbation, held_out_texts, texts  # noqa: E402
+from shared.families import CURVE, TRAINABLE, Perturbation, held_out_texts, texts  # noqa: E402
 
 
-CURVE = (1, 2, 4, 7)  # numbers of families
 WIDEST = "positions"  # the mix with the most texts
 GROUNDED = "grounded"  # the same, and rows without their image
 

@@ -1,10 +1,9 @@
 """The evidence study's tables and plots: `python examples/evidence/summary.py`."""
 
-from families import CURVE
 from study import STUDY
 
 
-from shared.families import HELD_OUT_LABELS  # isort: skip  (study.py makes it importable)
+from shared.families import CURVE, HELD_OUT_LABELS  # isort: skip  (study.py makes it importable)
 from shared.summary import Summary, write_summary  # isort: skip  (study.py makes it importable)
 
 TRAINED = ("misleading_text", "unrelated_text")  # in the words of the paper's pattern

@@ -8,6 +8,7 @@ Perturbation = str | dict[str, Any]
 # In the order in which the curve over the number of families takes them; the first is the paper's. `ocr_noise` is not among them, so
 # that `ocr_text` is like nothing that was trained on.
 TRAINABLE = ("statement", "dialogue", "headline", "note", "metadata", "code_comment", "table_row")
+CURVE = (1, 2, 4, 7)  # numbers of them
 HELD_OUT = ("quotation", "instruction", "other_language", "search_snippet")
 HELD_OUT_LABELS = tuple(f"misleading_text_{family}" for family in HELD_OUT)  # of `held_out_texts` in results
 
