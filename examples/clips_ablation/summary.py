@@ -5,18 +5,19 @@ from study import STUDY
 
 from shared.summary import Summary, write_summary  # isort: skip  (study.py makes it importable)
 
-SWAPPED, REMOVED = ("swapped_audio", "swapped_video"), ("silence", "black_frames")
 SUMMARY = Summary(
     STUDY,
     conditions={
         "whole clips": ("clips_test", ("clean",)),
-        "another clip's": ("clips_test", SWAPPED),
-        "one removed": ("clips_test", REMOVED),
+        "what is seen, another clip's sound": ("clips_test", ("swapped_audio",)),
+        "what is heard, another clip's pictures": ("clips_test", ("swapped_video",)),
+        "what is seen, silence": ("clips_test", ("silence",)),
+        "what is heard, black frames": ("clips_test", ("black_frames",)),
         "misleading caption": ("clips_test", ("misleading_caption",)),
         "long context (held out)": ("clips_test", ("long_context",)),
     },
-    images="clips_test",
-    trained=(*SWAPPED, *REMOVED, "misleading_caption"),
+    dataset="clips_test",
+    trained=("swapped_audio", "swapped_video", "silence", "black_frames", "misleading_caption"),
     unseen=("long_context",),
     reference="plain",
     tables=("overview", "costs", "tests"),

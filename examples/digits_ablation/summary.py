@@ -19,7 +19,7 @@ SUMMARY = Summary(
         "text, words in an image (held out)": ("digits_text_test", ("typographic_image",)),
         "both": ("digits_both_test", ("clean",)),
     },
-    images="digits_image_test",
+    dataset="digits_image_test",
     trained=TRAINED,
     unseen=UNSEEN,
     reference="augmentation",

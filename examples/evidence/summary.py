@@ -19,7 +19,7 @@ SUMMARY = Summary(
         "text, words in an image (held out)": ("text_test", ("typographic_image",)),
         "both": ("both_test", ("clean",)),
     },
-    images="image_test",
+    dataset="image_test",
     trained=TRAINED,
     unseen=UNSEEN,
     reference="augmentation",

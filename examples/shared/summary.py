@@ -29,18 +29,18 @@ class Summary:
     Attributes:
         study: whose results.
         conditions: columns of the overview: a dataset and the perturbations over which accuracies are averaged, by title.
-        images: the dataset whose answers depend on the image.
-        trained: perturbations of `images` that cells train on.
-        unseen: perturbations of `images` that no cell trains on.
+        dataset: the one whose perturbations the study is about, and whose evidence is taken away.
+        trained: perturbations of `dataset` that cells train on.
+        unseen: perturbations of `dataset` that no cell trains on.
         reference: the cell that others are compared with where they name none.
         tables: which are made.
-        chance: accuracy of guessing on `images`.
+        chance: accuracy of guessing on `dataset`.
         curve: numbers of families of texts, by the cell that trains on so many; empty for no plot.
     """
 
     study: Study
     conditions: Mapping[str, tuple[str, tuple[str, ...]]]
-    images: str
+    dataset: str
     trained: tuple[str, ...]
     unseen: tuple[str, ...]
     reference: str
@@ -88,11 +88,11 @@ class Summary:
             chosen = table[(table.dataset == dataset) & table.perturbation.isin(perturbations)]
             columns[name] = chosen.groupby(["cell", "seed"], sort=False).value.mean()
 
-        unseen = table[(table.dataset == self.images) & table.perturbation.isin(self.unseen)]
+        unseen = table[(table.dataset == self.dataset) & table.perturbation.isin(self.unseen)]
         if len(self.unseen) > 1:
             columns["worst held-out text"] = unseen.groupby(["cell", "seed"], sort=False).value.min()
 
-        clean = table[(table.dataset == self.images) & (table.perturbation == "clean")]
+        clean = table[(table.dataset == self.dataset) & (table.perturbation == "clean")]
         for name, rows in zip(ECES, (clean, unseen)):
             columns[name] = rows.groupby(["cell", "seed"], sort=False).ece.mean()
 
@@ -103,7 +103,7 @@ class Summary:
         found = [
             {"cell": line["cell"], "value": grounding["blindness"]["value"]}
             for line in lines
-            if (grounding := line["datasets"].get(self.images, {}).get("grounding"))
+            if (grounding := line["datasets"].get(self.dataset, {}).get("grounding"))
         ]
         table = pd.DataFrame(found, columns=["cell", "value"])
         return {str(cell): own.value for cell, own in table.groupby("cell")}
@@ -118,17 +118,18 @@ class Summary:
         return _markdown(["cell", "seeds", *means], rows)
 
     def costs(self, lines: Lines) -> str:
-        """What every cell's training took, its calibration, and answers that stay without the image, as Markdown."""
+        """What every cell's training took, its calibration, and answers that stay without the image (where asked), as Markdown."""
         means, blind = self.means(lines)[list(ECES)], self.blindness(lines)
         trained = pd.DataFrame([{"cell": line["cell"], **line["training"]} for line in lines]).groupby("cell")
         rows = []
         for cell, own in means.groupby("cell", sort=False):
             cost = trained.get_group(cell)
             took = [f"{cost.core_seconds.mean() / 60:.1f}", f"{cost.peak_gib.max():.1f}"] if cell != BASE else ["", ""]
-            stays = _percent(blind[str(cell)]) if cell in blind else ""
-            rows.append([self.titles[str(cell)], *took, *(_percent(own[name]) for name in means), stays])
+            stays = [_percent(blind[str(cell)]) if cell in blind else ""] if blind else []
+            rows.append([self.titles[str(cell)], *took, *(_percent(own[name]) for name in means), *stays])
 
-        return _markdown(["cell", "training, core-minutes", "GiB", *means, "unchanged without the image"], rows)
+        asked = ["unchanged without the image"] if blind else []
+        return _markdown(["cell", "training, core-minutes", "GiB", *means, *asked], rows)
 
     def families(self, lines: Lines) -> str:
         """Accuracy on questions about the image under each text, as Markdown, in per cent."""
@@ -141,7 +142,7 @@ class Summary:
                     for name in self.texts
                 ),
             ]
-            for cell, own in table[table.dataset == self.images].groupby("cell", sort=False)
+            for cell, own in table[table.dataset == self.dataset].groupby("cell", sort=False)
         ]
         return _markdown(["cell", *self.texts], rows)
 
@@ -215,7 +216,7 @@ class Summary:
             path: of the PNG.
         """
         table = self.accuracies(lines)
-        table = table[table.dataset == self.images]
+        table = table[table.dataset == self.dataset]
         cells = list(dict.fromkeys(table.cell))[::-1]
         rows = -(-len(self.texts) // 3)
         figure, axes = plt.subplots(
@@ -252,7 +253,7 @@ class Summary:
         means = self.means(lines).reset_index()
         chosen = means[means.cell.isin(self.curve)].assign(number=lambda frame: frame.cell.map(self.curve))
         figure, axis = plt.subplots(figsize=(5.5, 3.6))
-        texts = [name for name, (dataset, _) in self.conditions.items() if dataset == self.images]
+        texts = [name for name, (dataset, _) in self.conditions.items() if dataset == self.dataset]
         for name in (*texts, "worst held-out text"):
             over_seeds = chosen.groupby("number")[name].agg(["mean", "std"]).fillna(0)
             axis.errorbar(over_seeds.index, over_seeds["mean"], yerr=over_seeds["std"], marker="o", label=name)

@@ -45,8 +45,8 @@ def line(summary, cell, seed, held_out):
         found = datasets.setdefault(dataset, {"perturbations": {}})["perturbations"]
         found |= {name: accuracy(held_out if name in summary.unseen else 0.8) for name in perturbations}
 
-    datasets[summary.images]["perturbations"][summary.unseen[0]] = accuracy(held_out - 0.1)
-    datasets[summary.images]["grounding"] = {"blindness": {"value": 0.6}}
+    datasets[summary.dataset]["perturbations"][summary.unseen[0]] = accuracy(held_out - 0.1)
+    datasets[summary.dataset]["grounding"] = {"blindness": {"value": 0.6}}
     training = {"core_seconds": 60.0 * seed, "peak_gib": 1.5}
     return {"cell": cell, "seed": seed, "training": training, "datasets": datasets}
 
@@ -117,10 +117,10 @@ def test_answers_without_evidence_are_told_by_what_took_it(summary):
         return {"rates": {name: {"value": value} for name, value in rates.items()}}
 
     first, second = line(summary, "js", 0, 0.5), line(summary, "js", 1, 0.5)
-    first["datasets"][summary.images]["counterfactuals"] = {"counterfactual_black_image": gone(0.25, 1.0)}
-    second["datasets"][summary.images]["counterfactuals"] = {"counterfactual_black_image": gone(0.35, 2.0)}
+    first["datasets"][summary.dataset]["counterfactuals"] = {"counterfactual_black_image": gone(0.25, 1.0)}
+    second["datasets"][summary.dataset]["counterfactuals"] = {"counterfactual_black_image": gone(0.35, 2.0)}
     head, _, js = map(cells_of, summary.grounding([first, second]).splitlines())
-    dataset = summary.images.removesuffix("_test")
+    dataset = summary.dataset.removesuffix("_test")
     assert head == ["cell", *(f"{dataset}, black_image: {name}" for name in ("unchanged", "confidence", "margin"))]
     spread = f"{100 * math.sqrt(0.005):.1f}"
     assert js == [summary.titles["js"], f"30.0 ± {spread}", f"40.0 ± {spread}", "1.50"]
