@@ -395,5 +395,5 @@ def test_the_tuning_with_everything_differs_in_the_method_only():
     everything = read("qwen2_5omni_lora_sft_interference")
     changed = {key for key in plain | everything if plain.get(key) != everything.get(key)}
     method = {"twins_per_example", "alignment_weight", "alignment_layers"}
-    method |= {key for key in everything if key.startswith(("consistency_", "adversarial_"))}
+    method |= {key for key in everything if key.startswith("consistency_")}
     assert changed == method | {"dataset", "output_dir"}
