@@ -80,6 +80,13 @@ CELLS = (
         )
         for number in CURVE[:-1]
     ),
+    Cell(
+        "families7_js_one",
+        "twins of 7 families + JS, one twin a row, drawn anew",
+        _plugin("js", image="families7", twins_per_example=1),
+        reduced=False,
+        against="families7_js",
+    ),
     Cell("diverse_js", "twins of both + JS", _plugin("js", image="diverse"), against="js"),
     Cell("plain_equal", "plain tuning, equal compute", {"max_steps": _equal("plain")}, reduced=False, against="plain"),
     Cell(
