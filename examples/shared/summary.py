@@ -234,11 +234,15 @@ class Summary:
             axis.axvline(self.chance, color="grey", linestyle=":", linewidth=1)  # chance
             axis.set_title(f"{name}, held out" if name in self.unseen else name, fontsize=9)
             axis.set_yticks(range(len(cells)), [self.titles[cell] for cell in cells], fontsize=8)
-            axis.set(xlim=(0, 1), ylim=(-0.6, len(cells) - 0.4))
+            axis.set(xlim=(-0.02, 1.02), ylim=(-0.6, len(cells) - 0.4))
+            axis.tick_params(axis="x", labelsize=8)
             axis.grid(axis="x", alpha=0.3)
 
         for axis in axes.flat[len(self.texts) :]:
             axis.axis("off")
+
+        for axis in axes.flat[max(len(self.texts) - 3, 0) : len(self.texts)]:
+            axis.tick_params(labelbottom=True)  # the lowest panel of its column, also above an empty one
 
         figure.supxlabel("accuracy (dotted: guessing)", fontsize=9)
         _save(figure, path)
