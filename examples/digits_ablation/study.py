@@ -87,6 +87,16 @@ CELLS = (
         reduced=False,
         against="families7_js",
     ),
+    *(
+        Cell(
+            f"grounded_{method}",
+            f"twins of 7 families + JS + {method} on counterfactuals",
+            _plugin("js", image="grounded", counterfactual_weight=0.5, counterfactual_method=method),
+            reduced=False,
+            against="families7_js",
+        )
+        for method in ("contrast", "uniform")
+    ),
     Cell("diverse_js", "twins of both + JS", _plugin("js", image="diverse"), against="js"),
     Cell("plain_equal", "plain tuning, equal compute", {"max_steps": _equal("plain")}, reduced=False, against="plain"),
     Cell(
@@ -143,6 +153,10 @@ def more_tests(info: dict) -> dict:
     for mix, perturbations in mixes.items():
         info[f"digits_image{mix}"] = entry | {"twins": entry["twins"] | {"perturbations": perturbations}}
 
+    gone = ["black_image", {"name": "irrelevant_image", "pool": "images/train"}]
+    info["digits_image_grounded"] = entry | {
+        "twins": info[f"digits_image_families{CURVE[-1]}"]["twins"] | {"counterfactuals": gone}
+    }
     block["perturbations"] = [*block["perturbations"], {"name": "misleading_text", "positions": ["after"]}]
     block["counterfactuals"] = [*block["counterfactuals"], {"name": "irrelevant_image", "pool": "images/test"}]
     info["digits_text_test"]["twins"]["perturbations"].append({"name": "typographic_image", "size": [32, 32]})

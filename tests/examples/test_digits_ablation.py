@@ -29,10 +29,14 @@ def test_held_out_texts_are_tested_and_never_trained_on(study):
     families = importlib.import_module("shared.families")
     tested = json.dumps(info["digits_image_test"])
     trained = json.dumps([entry.get("twins") for name, entry in info.items() if not name.endswith("_test")])
-    for name in (*families.HELD_OUT, "after", "ocr_text", "counterfactuals"):
+    for name in (*families.HELD_OUT, "after", "ocr_text", "images/test"):
         assert name in tested
         assert f'"{name}"' not in trained
 
+    assert [name for name, entry in info.items() if "counterfactuals" in entry.get("twins", {})] == [
+        "digits_image_test",
+        "digits_image_grounded",
+    ]
     assert "typographic_image" in json.dumps(info["digits_text_test"])
     assert "typographic_image" not in trained
     for cell in study.CELLS[2:]:
