@@ -20,7 +20,7 @@ SUMMARY = Summary(
     trained=("swapped_audio", "swapped_video", "silence", "black_frames", "misleading_caption"),
     unseen=("long_context",),
     reference="plain",
-    tables=("overview", "costs", "tests"),
+    tables=("overview", "costs", "attention", "tests"),
     chance=1 / 8,
 )
 

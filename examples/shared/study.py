@@ -208,6 +208,7 @@ def run_cell(seed: Seed, cell: Cell, threads: int) -> dict[str, Any]:
         "threads": threads,
         "bf16": seed.bf16,
         "datasets": found["datasets"],
+        "attention": (found["attention"] or {}).get("contrasts", []),
         "machine": _machine(),
         "versions": {name: version(name) for name in PACKAGES},
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -179,6 +179,25 @@ class Summary:
         head = [f"{condition}: {name}" for condition in conditions for name in names]
         return _markdown(["cell", *head], rows)
 
+    def attention(self, lines: Lines) -> str:
+        """How far questions about a modality draw attention to it, as Markdown: Cohen's d on clean rows, of the layer where it is farthest from 0."""
+        found = [
+            {"cell": line["cell"], "modality": contrast["modality"], "d": max(values, key=abs)}
+            for line in sorted(lines, key=lambda line: line["seed"])
+            for contrast in line["attention"]
+            if contrast["condition"] == "clean"
+            and (values := [layer["value"] for layer in contrast["layers"] if layer["value"] is not None])
+        ]
+        table = pd.DataFrame(found)
+        modalities = list(dict.fromkeys(table.modality))
+        rows = []
+        for name, title in self.titles.items():
+            own = [table[(table.cell == name) & (table.modality == modality)].d for modality in modalities]
+            if len(own[0]):
+                rows.append([title, *(", ".join(f"{value:.2f}" for value in values) for values in own)])
+
+        return _markdown(["cell", *(f"attention to {modality}, a number per seed" for modality in modalities)], rows)
+
     def tests(self, lines: Lines) -> str:
         """Differences to what each cell is compared with, over seeds, as Markdown: in points, with 95 % interval and p value.
 

@@ -126,6 +126,21 @@ def test_answers_without_evidence_are_told_by_what_took_it(summary):
     assert js == [summary.titles["js"], f"30.0 ± {spread}", f"40.0 ± {spread}", "1.50"]
 
 
+@pytest.mark.parametrize("summary", ["clips_ablation"], indirect=True)
+def test_attention_is_told_by_the_layer_that_differs_most(summary):
+    def contrast(modality, condition, *layers):
+        return {"modality": modality, "condition": condition, "layers": [{"value": value} for value in layers]}
+
+    def attention(largest):
+        video = contrast("video", "clean", 0.1, largest, None)
+        return [video, contrast("audio", "clean", 0.0, 0.5), contrast("audio", "misaligned", 9.0)]
+
+    lines = [line(summary, "plain", seed, 0.5) | {"attention": attention(d)} for seed, d in ((1, 2.0), (0, -1.5))]
+    head, _, plain = map(cells_of, summary.attention(lines).splitlines())
+    assert head == ["cell", *(f"attention to {modality}, a number per seed" for modality in ("video", "audio"))]
+    assert plain == [summary.titles["plain"], "-1.50, 2.00", "0.50, 0.50"]
+
+
 @every_study
 def test_what_is_published_is_a_summary_of_the_results(summary):
     lines = list(importlib.import_module("shared.study").read_results(summary.study.published))
