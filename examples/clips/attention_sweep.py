@@ -16,6 +16,7 @@ import argparse
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ CONSTANTS = (-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0)
 RATES = {"accuracy": "accuracy", "flip_rate": "flip rate"}
 TITLE = "Attention's share on the modality that is asked about, and the answers"
 PANEL = (4.6, 3.0)  # inches
+OTHERS = "*PX"  # markers of diagnoses beside the sweep
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def draw(points: Sequence[Point], width: float) -> Figure:
     """A column for each kind of question, accuracy above and flip rate below; a line for each condition.
 
     Args:
-        points: of the sweep, joined by lines in the order of their constants; and of other diagnoses, as stars.
+        points: of the sweep, joined by lines in the order of their constants; and of other diagnoses, with a marker each.
         width: in inches.
     """
     kinds, conditions = (
@@ -136,6 +138,7 @@ def draw(points: Sequence[Point], width: float) -> Figure:
     styles = {
         condition: line_style(twins.index(condition)) if condition in twins else _clean() for condition in conditions
     }
+    looks = _looks(points)
     figure = Figure(figsize=(min(width, PANEL[0] * len(kinds)), PANEL[1] * len(RATES)))
     panels = figure.subplots(len(RATES), len(kinds), squeeze=False, sharex="col", sharey="row")
     for row, (rate, title) in zip(panels, RATES.items(), strict=True):
@@ -143,7 +146,7 @@ def draw(points: Sequence[Point], width: float) -> Figure:
         for axes, kind in zip(row, kinds, strict=True):
             own = [point for point in points if point.kind == kind and rate in point.rates]
             for condition, style in styles.items():
-                _line(axes, [point for point in own if point.condition == condition], rate, style)
+                _line(axes, [point for point in own if point.condition == condition], rate, style, looks)
 
     for axes, kind in zip(panels[0], kinds, strict=True):
         axes.set_title(f"questions about {kind}")
@@ -156,22 +159,25 @@ def draw(points: Sequence[Point], width: float) -> Figure:
         for condition in conditions
     }
     handles = [Line2D([], [], label=label(named[condition], 40), **style) for condition, style in styles.items()]
-    others = list(dict.fromkeys(point.run for point in points if point.constant is None))
-    star = Line2D(
-        [], [], marker="*", markersize=11, linestyle="none", color=MUTED, label=label(f"star: {', '.join(others)}", 60)
-    )
-    add_legend(figure, handles + ([star] if others else []))
+    handles += [Line2D([], [], color=MUTED, label=label(run, 40), **look) for run, look in looks.items()]
+    add_legend(figure, handles)
     return figure
+
+
+def _looks(points: Sequence[Point]) -> dict[str, dict[str, Any]]:
+    """How each diagnosis beside the sweep is drawn: as a marker of its own."""
+    runs = dict.fromkeys(point.run for point in points if point.constant is None)
+    return {run: {"marker": mark, "markersize": 10, "linestyle": "none"} for run, mark in zip(runs, cycle(OTHERS))}
 
 
 def _clean() -> dict[str, Any]:
     return {**line_style(0), "color": GREY}
 
 
-def _line(axes: Axes, points: Sequence[Point], rate: str, style: Mapping[str, Any]) -> None:
+def _line(axes: Axes, points: Sequence[Point], rate: str, style: Mapping[str, Any], looks: Mapping[str, Any]) -> None:
     swept = sorted((point for point in points if point.constant is not None), key=lambda point: point.constant or 0)
     others = [point for point in points if point.constant is None]
-    for part, look in ((swept, style), (others, {**style, "marker": "*", "markersize": 11, "linestyle": "none"})):
+    for part, look in ((swept, style), *(([one], {**style, **looks[one.run]}) for one in others)):
         if part:
             values = [100 * point.rates[rate].value for point in part]
             bounds = [

@@ -96,7 +96,7 @@ def test_the_plot_joins_the_constants_and_marks_other_models(swept):
     low, high = (getattr(clean[0].rates["accuracy"], end) for end in ("low", "high"))
     assert accuracy.containers[0].lines[2][0].get_segments()[0][:, 1] == pytest.approx([100 * low, 100 * high])
     assert {line.get_marker() for line in accuracy.get_lines()} >= {"*"} and len(flips.containers) == 2
-    assert figure.legends[0].get_texts()[-1].get_text() == "star: tuned"
+    assert figure.legends[0].get_texts()[-1].get_text() == "tuned"
 
 
 def test_a_diagnosis_without_attention_is_refused(swept):
