@@ -315,7 +315,7 @@ def write_summary(summary: Summary, description: str | None) -> None:
         print(text)
 
     summary.plot_conditions(lines, output / "conditions.png")
-    if summary.curve:
+    if len(summary.curve.keys() & {line["cell"] for line in lines}) > 2:  # two points are no curve
         summary.plot_curve(lines, output / "curve.png")
 
 
