@@ -57,4 +57,4 @@ def test_equal_compute_is_that_of_pgd_with_two_steps(study):
     cells = {cell.name.removesuffix("_equal"): cell for cell in study.CELLS if cell.name.endswith("_equal")}
     assert cells.keys() == of_a_step.keys()
     for name, passes in of_a_step.items():
-        assert cells[name].keys["max_steps"] * passes == pytest.approx(whole, rel=2e-3)
+        assert cells[name].keys["max_steps"] * passes == pytest.approx(whole, rel=1e-3)
