@@ -165,7 +165,7 @@ def test_image_classification():
     assert row["_prompt"][0]["content"].startswith("<image>Question:\nWhat does this picture show?\nOption:\nA: ")
 
 
-@pytest.mark.parametrize("label", [3, "3", "owl"])
+@pytest.mark.parametrize("label", [3, 3.0, "3", "owl"])
 def test_ways_to_write_a_label(label: object):
     record = twins(classification()({"image": "x.png", "label": label}, 0))
     assert record["choices"][record["answer"]] == "owl"

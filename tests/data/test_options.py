@@ -95,6 +95,13 @@ def test_a_number_among_texts_is_an_index():
     assert parse_answer("1", parse_options(["3", "7", "1"])) == 2
 
 
+def test_whole_numbers_that_became_fractions():
+    """As in a column of a table in which another cell has a fraction, or nothing."""
+    options = parse_options([4.0, 2.5, 10.0])
+    assert options.texts == ("4", "2.5", "10")
+    assert [parse_answer(answer, options) for answer in (10.0, 10, "10", "10.0", 2.5, "2.5")] == [2, 2, 2, 2, 1, 1]
+
+
 def test_truth_values():
     assert parse_answer(False, parse_options(["True", "False"])) == 1
     assert parse_answer(False, parse_options([True, False])) == 1

@@ -108,6 +108,11 @@ def present(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
+def whole(value: Any) -> Any:
+    """The value of a cell, 4.0 as 4: Arrow and pandas make it so where another cell has a fraction, or nothing."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def parse_answer(value: Any, options: Options) -> int:
     """Find which option is the right one.
 
@@ -125,9 +130,7 @@ def parse_answer(value: Any, options: Options) -> int:
     Raises:
         Unusable: `answer not among the options`.
     """
-    if isinstance(value, float) and value.is_integer() and value not in options.values:
-        value = int(value)  # pandas makes integers with gaps into floats
-
+    value = whole(value)
     if isinstance(value, (int, float)):
         index = _find_number(value, options)
     else:
@@ -146,7 +149,7 @@ def _checked(values: list[Any], labels: list[str]) -> Options:
     if len(values) > MAX_OPTIONS:
         raise Unusable(f"more than {MAX_OPTIONS} options", f"found {len(values)}")
 
-    texts = tuple(str(option).strip() for option in values if isinstance(option, (str, int, float)))
+    texts = tuple(str(whole(option)).strip() for option in values if isinstance(option, (str, int, float)))
     if len(texts) < len(values) or not all(texts):
         raise Unusable("options not understood", f"an option is empty or neither text nor a number: {shown(values)}")
 
@@ -174,7 +177,7 @@ def _find_number(value: float, options: Options) -> int | None:
 
 def _find_text(value: str, options: Options) -> int | None:
     value = value.strip()
-    for names in (options.labels, options.texts):
+    for names in (options.labels, options.texts, tuple(map(str, options.values))):
         if value in names:
             return names.index(value)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..files import is_inside, path_problem
 from ..messages import listed, shown
-from .faults import invalid_arrow, repeated_header
+from .faults import header_problem, invalid_arrow
 
 
 # Code, and data that runs code when it is loaded.
@@ -131,8 +131,9 @@ def _data_problem(folder: Path, file: Path) -> str | None:
         if file.suffix in _JSON and _is_deep(file):
             return f"`file_name` {shown(name)} is nested more than {MAX_DEPTH} levels deep"
 
-        if file.suffix == ".csv" and (twice := repeated_header(file)) is not None:
-            return f"`file_name` {shown(name)} has two columns {shown(twice)} in its first line; rename one of them"
+        if file.suffix == ".csv" and (problem := header_problem(file)) is not None:
+            return f"`file_name` {shown(name)} {problem}"
+
         if file.suffix == ".arrow" and (fault := invalid_arrow(file)) is not None:
             return f"`file_name` {shown(name)} is damaged ({fault}); write or download it again"
     except OSError as error:

@@ -21,7 +21,8 @@ from ..messages import listed, shown
 MAX_REASON = 300  # characters of what a library says
 _NAMED = 5  # files, whose paths are never shortened: they must be found
 _DEEPEST = 8  # levels of a row in which types are compared
-_CSV_ROWS = 10_000  # as `datasets` reads them: each part gets types of its own
+CSV: dict[str, Any] = {"keep_default_na": False, "na_values": [""], "skipinitialspace": True}  # how pandas reads them
+_CSV_ROWS = 10_000
 _BOM = b"\xef\xbb\xbf"  # of UTF-8
 
 
@@ -83,10 +84,6 @@ class _Types:
         """Note rows of the file that is open."""
         self.columns[self._file].update(columns)
         self.rows += number
-
-    def kind(self, column: str) -> str | None:
-        """The type that was seen first in a column."""
-        return self._kinds[column][0] if column in self._kinds else None
 
     def add(self, column: str, kind: str, where: str, value: Any) -> None:
         """Note the type of a cell; refuse another one than was seen before."""
@@ -221,7 +218,7 @@ def _kind(value: Any) -> str:
 
 
 def _csv(file: Path, types: _Types) -> None:
-    """Look at the text, at the number of cells, and at the types that pandas gives to parts of the file."""
+    """Look at the text and at the number of cells; all of them are read as texts."""
     types.open(file)
     with file.open("rb") as stream:
         _check_text(stream.read(4))
@@ -230,43 +227,13 @@ def _csv(file: Path, types: _Types) -> None:
             _decoded(line, f"line {number}, ")
 
     try:
-        for part in pd.read_csv(file, chunksize=_CSV_ROWS):
+        for part in pd.read_csv(file, chunksize=_CSV_ROWS, dtype=str, **CSV):
             types.row(map(str, part.columns), len(part))
-            for column in part.columns:
-                _csv_column(str(column), part[column], types)
     except pd.errors.EmptyDataError as error:
         raise _Fault("it is empty") from error
     except pd.errors.ParserError as error:
         reason = str(error).rpartition("C error: ")[2].strip()
         raise _Fault(f"{reason}. Put cells with commas or line breaks into double quotes, and close these") from error
-
-
-def _csv_column(column: str, cells: "pd.Series[Any]", types: _Types) -> None:
-    filled = cells.dropna()
-    if filled.empty:
-        return
-
-    kind = next(kind for kind, fits in _CSV_KINDS.items() if fits(filled))
-    seen = types.kind(column) or kind
-    if (
-        seen in list(_CSV_KINDS)[list(_CSV_KINDS).index(kind) :]
-    ):  # what fits into the type of the first part is cast to it
-        types.add(column, seen, f"row {filled.index[0]}", None)
-        return
-
-    odd = next(index for index, cell in filled.items() if not _CSV_KINDS[seen](pd.Series([cell])))
-    types.add(column, kind, f"row {odd}", filled.loc[[odd]].tolist()[0])  # as Python has it
-
-
-def _is_number(cells: "pd.Series[Any]") -> bool:
-    return bool(pd.to_numeric(cells, errors="coerce").notna().all())
-
-
-_CSV_KINDS: dict[str, Callable[["pd.Series[Any]"], bool]] = {  # the narrowest first
-    "whole numbers": lambda cells: _is_number(cells) and bool((pd.to_numeric(cells) % 1 == 0).all()),
-    "numbers": _is_number,
-    "text": lambda cells: True,
-}
 
 
 def _parquet(file: Path, types: _Types) -> None:
@@ -351,12 +318,26 @@ _READERS: dict[str, Callable[[Path, _Types], None]] = {
 }
 
 
-def repeated_header(file: Path) -> str | None:
-    """A name that the header of a CSV file has twice, which pandas would read as `name` and `name.1`."""
+def header_problem(file: Path) -> str | None:
+    """What the first lines of a CSV file have that pandas would read otherwise than it is meant, and the fix.
+
+    It reads a name that is there twice as `name` and `name.1`, and takes the first cell of a row that is longer than the header
+    for the row's name, as R writes it, also where the last cell is the nothing behind a comma.
+    """
     with file.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
         try:
-            header = next(csv.reader(stream), [])
+            lines = csv.reader(stream, skipinitialspace=True)
+            header, first = next(lines, []), next(filter(None, lines), [])
         except csv.Error:  # a cell of a hundred thousand characters; the reader of the data reports it
             return None
 
-    return next((name for name, number in Counter(header).items() if number > 1), None)
+    twice = next((name for name, number in Counter(header).items() if number > 1), None)
+    if twice is not None:
+        return f"has two columns {shown(twice)} in its first line; rename one of them"
+
+    if len(first) > len(header) and not first[-1]:
+        return (
+            "has a comma at the end of its rows and none at the end of its first line; add one there, or remove them"
+        )
+
+    return None

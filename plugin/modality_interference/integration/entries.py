@@ -4,19 +4,22 @@ Each function takes LLaMA-Factory's own and returns its replacement. `modality-i
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, IterableDataset
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasets import Dataset, Features, IterableDataset, Value
 
 from ..data.registry import formats
 from ..data.sample import WITHHELD
 from ..data.schema import numbered
 from ..data.spec import TwinsSpec
 from ..dataset_dir.entry import dataset_problem
-from ..dataset_dir.faults import MAX_REASON, explain_fault
+from ..dataset_dir.faults import CSV, MAX_REASON, explain_fault
 from ..errors import ModalityInterferenceError
 from ..messages import shown
 from ..modality import MEDIA
@@ -31,6 +34,9 @@ _FIXES = {
     "ms_hub": _HUB.format("`modelscope` (with its extra `modelscope[dataset]`)"),
     "om_hub": _HUB.format("`openmind`"),
 }
+
+
+_WHOLE_NUMBER = "^(0|-?[1-9][0-9]{0,17})$"  # as Python writes it, of 64 bits
 
 
 class UnreadableData(ModalityInterferenceError):
@@ -159,13 +165,15 @@ def _not_loaded(attribute: Any, error: Exception) -> str:
 def load_dataset(stock: Callable[..., Dataset | IterableDataset]) -> Callable[..., Dataset | IterableDataset]:
     """`load_dataset`, whose rows also say which rows of the file they are: `num_samples` and the like take some of them.
 
-    Files that cannot be read are named, with row and column as far as they can be found.
+    Cells of CSV files stay what is written in them. Files that cannot be read are named, with row and column as far as they can
+    be found.
     """
 
     @wraps(stock)
     def load(*args: Any, **keys: Any) -> Dataset | IterableDataset:
         try:
-            return numbered(stock(*args, **keys))
+            is_csv = keys.get("path") == "csv" and keys.get("data_files")
+            return numbered(_csv(stock, *args, **keys) if is_csv else stock(*args, **keys))
         except Exception as error:  # from pyarrow, pandas, json, datasets, the file system
             files = keys.get("data_files") or ()
             if not files or isinstance(error, MemoryError) or disk_error(error) is not None:
@@ -180,3 +188,33 @@ def load_dataset(stock: Callable[..., Dataset | IterableDataset]) -> Callable[..
             raise UnreadableData(explain_fault([Path(file) for file in files], error.__cause__ or error)) from error
 
     return load
+
+
+def _csv(stock: Callable[..., Any], *args: Any, **keys: Any) -> Any:
+    """Load CSV files as texts; columns of whole numbers alone become numbers.
+
+    pandas would read the option "None" as no option, "1.50" as 1.5, "007" as 7, and 4 as 4.0 where another row has none.
+    """
+    columns = _header(keys["data_files"])
+    if columns is None:  # the reader says what is wrong
+        return stock(*args, **keys)
+
+    texts = Features({column: Value("string") for column in columns})
+    rows = stock(*args, **keys, **CSV, features=texts)
+    numbers = {column: Value("int64") for column in columns if _are_whole_numbers(rows.data.column(column))}
+    return rows.cast(Features({**texts, **numbers})) if numbers else rows
+
+
+def _header(files: Sequence[str]) -> list[str] | None:
+    """The columns of CSV files; None where they differ or cannot be read."""
+    try:
+        headers = [list(pd.read_csv(file, nrows=0, **CSV).columns) for file in files]
+    except (OSError, ValueError):  # pandas' own errors, and text that is not UTF-8
+        return None
+
+    return headers[0] if all(header == headers[0] for header in headers) else None
+
+
+def _are_whole_numbers(cells: pa.ChunkedArray) -> bool:
+    """Whether all texts are; not where there are none."""
+    return cells.null_count < len(cells) and pc.all(pc.match_substring_regex(cells, _WHOLE_NUMBER)).as_py()

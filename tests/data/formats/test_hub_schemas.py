@@ -56,7 +56,7 @@ def test_missing_options_are_left_out(missing: object):
     assert asked(row) == (f"Question:\nRound?\nOption:\nA: yes\nB: no\n{ASKED}", "B")
 
 
-@pytest.mark.parametrize("answer", ["C", 2])  # 2: a class label's number
+@pytest.mark.parametrize("answer", ["C", 2, 2.0])  # 2: a class label's number; 2.0: of a column with gaps
 def test_an_answer_names_its_column_where_one_before_is_missing(answer: object):
     row = converter("lettered_choice_twins", LETTERED)(ROW | {"A": "nan", "answer": answer}, 0)
     assert asked(row) == (f"Question:\nRound?\nOption:\nA: no\nB: maybe\nC: never\n{ASKED}", "B")

@@ -9,7 +9,7 @@ from ...messages import shown
 from ...modality import MEDIA, Modality
 from ..dataset import RawDataset
 from ..evidence import find_evidence
-from ..options import LETTERS, MAX_OPTIONS, Options, letter, lettered, parse_answer, parse_options, present
+from ..options import LETTERS, MAX_OPTIONS, Options, letter, lettered, parse_answer, parse_options, present, whole
 from ..registry import register_format
 from ..sample import ParsedRow, Partner, Sample, own_references, without_placeholders
 
@@ -46,7 +46,7 @@ def read_lettered_choice(example: Mapping[str, Any], dataset: RawDataset, rng: r
     """The same with a column for every option, as MMBench and SEED-Bench have; `columns` names them by letter."""
     named = [column for column in LETTERS if dataset.columns.get(column)]
     options = parse_options({column: present(dataset.cell(example, column)) for column in named})
-    answer = dataset.cell(example, "answer")
+    answer = whole(dataset.cell(example, "answer"))
     if isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(named):
         answer = named[answer]  # a number counts the columns, empty ones too
 
@@ -248,6 +248,7 @@ def find_class(label: Any, classes: Sequence[str]) -> int:
     Raises:
         Unusable: `label outside the class list`.
     """
+    label = whole(label)
     if isinstance(label, str) and label.strip() in classes:
         return classes.index(label.strip())
 
