@@ -1,4 +1,4 @@
-"""The audio-visual demo: a small model that answers from the video when asked what it hears, and four ways to tune it.
+"""The audio-visual demo: a small model that mixes up what it sees and what it hears, and four ways to tune it.
 
     make demo-av        (or: python examples/clips/demo.py, in an environment with the package installed)
 

@@ -40,6 +40,11 @@ def _plugin(consistency: str = "none", attack: str = "none", image: str = "", **
     }
 
 
+def _attacked(name: str, title: str, attack: str, reduced: bool = False, **keys: int | float) -> Cell:
+    """Twins of the paper's mix and JS, and an attack."""
+    return Cell(f"js_{name}", f"twins + JS + {title}", _plugin("js", attack, **keys), reduced, against="js")
+
+
 CELLS = (
     Cell(BASE, "base"),
     Cell("plain", "plain tuning"),
@@ -51,23 +56,17 @@ CELLS = (
         "PGD, no twins",
         _plugin("js", "pgd", dataset="digits_image_clean,digits_text_clean,digits_both"),
     ),
-    Cell("js_gaussian", "twins + JS + gaussian", _plugin("js", "gaussian"), reduced=False, against="js"),
-    Cell("js_fgsm", "twins + JS + FGSM", _plugin("js", "fgsm"), reduced=False, against="js"),
-    Cell("js_pgd1", "twins + JS + PGD (K=1)", _plugin("js", "pgd", adversarial_steps=1), against="js"),
+    _attacked("gaussian", "gaussian", "gaussian"),
+    _attacked("fgsm", "FGSM", "fgsm"),
+    _attacked("pgd1", "PGD (K=1)", "pgd", reduced=True, adversarial_steps=1),
     *(
-        Cell(
-            f"js_pgd1_{name}",
-            f"twins + JS + PGD (K=1, epsilon {epsilon})",
-            _plugin("js", "pgd", adversarial_steps=1, adversarial_epsilon=epsilon),
-            reduced=False,
-            against="js",
+        _attacked(
+            f"pgd1_{name}", f"PGD (K=1, epsilon {epsilon})", "pgd", adversarial_steps=1, adversarial_epsilon=epsilon
         )
         for name, epsilon in (("medium", 0.01), ("wide", 0.1))
     ),
-    Cell("js_pgd2", "twins + JS + PGD (K=2)", _plugin("js", "pgd", adversarial_steps=2), against="js"),
-    Cell(
-        "js_freelb", "twins + JS + FreeLB", _plugin("js", "freelb", adversarial_steps=2), reduced=False, against="js"
-    ),
+    _attacked("pgd2", "PGD (K=2)", "pgd", reduced=True, adversarial_steps=2),
+    _attacked("freelb", "FreeLB", "freelb", adversarial_steps=2),
     Cell("families7", "twins of 7 families", _plugin(image="families7")),
     Cell("families7_js", "twins of 7 families + JS", _plugin("js", image="families7"), against="families7"),
     *(
