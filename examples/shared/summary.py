@@ -19,6 +19,7 @@ from .study import BASE, Study, read_results
 
 Lines = Sequence[dict]
 ECES = ("ECE", "ECE, held-out texts")  # of questions about the image
+PLAIN = "plain"  # the cell that times are related to
 TABLES = ("overview", "families", "costs", "grounding", "tests")
 
 
@@ -118,18 +119,26 @@ class Summary:
         return _markdown(["cell", "seeds", *means], rows)
 
     def costs(self, lines: Lines) -> str:
-        """What every cell's training took, its calibration, and answers that stay without the image (where asked), as Markdown."""
+        """What every cell's training took, its calibration, and answers that stay without the image (where asked), as Markdown.
+
+        Seeds may have been run on several machines: times are a range, and in relation to plain tuning of the same seed a mean.
+        """
         means, blind = self.means(lines)[list(ECES)], self.blindness(lines)
-        trained = pd.DataFrame([{"cell": line["cell"], **line["training"]} for line in lines]).groupby("cell")
+        trained = pd.DataFrame([{"cell": line["cell"], "seed": line["seed"], **line["training"]} for line in lines])
+        seconds = trained.set_index(["cell", "seed"]).core_seconds
+        plain = seconds.xs(PLAIN) if PLAIN in seconds.index else pd.Series(dtype=float)
         rows = []
         for cell, own in means.groupby("cell", sort=False):
-            cost = trained.get_group(cell)
-            took = [f"{cost.core_seconds.mean() / 60:.1f}", f"{cost.peak_gib.max():.1f}"] if cell != BASE else ["", ""]
+            took = ["", "", ""]
+            if cell != BASE:
+                peak = trained[trained.cell == cell].peak_gib.max()
+                took = [_range(seconds.xs(cell) / 60), _mean(seconds.xs(cell) / plain), f"{peak:.1f}"]
+
             stays = [_percent(blind[str(cell)]) if cell in blind else ""] if blind else []
             rows.append([self.titles[str(cell)], *took, *(_percent(own[name]) for name in means), *stays])
 
         asked = ["unchanged without the image"] if blind else []
-        return _markdown(["cell", "training, core-minutes", "GiB", *means, *asked], rows)
+        return _markdown(["cell", "training, core-minutes", "times plain tuning", "GiB", *means, *asked], rows)
 
     def families(self, lines: Lines) -> str:
         """Accuracy on questions about the image under each text, as Markdown, in per cent."""
@@ -350,6 +359,16 @@ def _save(figure: plt.Figure, path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=130)
     plt.close(figure)
+
+
+def _range(values: pd.Series) -> str:
+    """The least and the greatest."""
+    return " to ".join(dict.fromkeys(f"{value:.1f}" for value in (values.min(), values.max())))
+
+
+def _mean(values: pd.Series) -> str:
+    """The mean of what is known; nothing where nothing is."""
+    return f"{values.mean():.1f}" if values.notna().any() else ""
 
 
 def _percent(values: pd.Series) -> str:

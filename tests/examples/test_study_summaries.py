@@ -57,6 +57,8 @@ def cells_of(row):
 
 def test_the_overview_has_means_and_spreads_over_seeds_and_the_worst_family(summary):
     lines = [line(summary, "base", 0, 0.3), line(summary, "js", 1, 0.5), line(summary, "js", 3, 0.7)]
+    plain = [line(summary, "plain", seed, 0.3) for seed in (2, 3)]
+    plain[1]["training"]["core_seconds"] = 30.0  # a faster machine than that of the cell
     head, _, base, js = map(cells_of, summary.overview(lines).splitlines())
     base, js = dict(zip(head, base)), dict(zip(head, js))
     assert base["image"] == "80.0"
@@ -65,12 +67,12 @@ def test_the_overview_has_means_and_spreads_over_seeds_and_the_worst_family(summ
     assert base["worst held-out text"] == "20.0"
     assert js["worst held-out text"] == f"50.0 ± {100 * math.sqrt(0.02):.1f}"
     assert js["seeds"] == "2"
-    head, _, base, js = map(cells_of, summary.costs(lines).splitlines())
+    head, _, base, _, js = map(cells_of, summary.costs(lines + plain).splitlines())
     base, js = dict(zip(head, base)), dict(zip(head, js))
     assert base["unchanged without the image"] == "60.0"
     assert base["ECE"] == "20.0"
     assert base["ECE, held-out texts"] == f"{100 - held_out:.1f}"
-    assert (js["training, core-minutes"], js["GiB"]) == ("2.0", "1.5")
+    assert (js["training, core-minutes"], js["times plain tuning"], js["GiB"]) == ("1.0 to 3.0", "6.0", "1.5")
     assert base["GiB"] == ""  # not trained
 
 
