@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..data.options import LETTERS, MAX_OPTIONS, parse_answer, parse_options, present
+from ..data.options import LETTERS, MAX_OPTIONS, parse_answer, parse_options, present, whole
 from ..errors import Unusable
 from ..files import check_is_path
 
@@ -155,10 +155,8 @@ def _from_one(cell: Any) -> int | None:
 
 
 def _number(value: Any) -> int | None:
+    value = whole(value)
     if isinstance(value, str) and value.strip().isascii() and value.strip().isdecimal() and len(value) < 6:
-        return int(value)
-
-    if isinstance(value, float) and value.is_integer():
         return int(value)
 
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_OPTIONS else None
