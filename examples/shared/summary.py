@@ -260,7 +260,7 @@ class Summary:
                 axis.errorbar(of_seed.value, places, xerr=errors, fmt="o", markersize=4, color=colour)
 
             axis.axvline(self.chance, color="grey", linestyle=":", linewidth=1)  # chance
-            axis.set_title(f"{name}, held out" if name in self.unseen else name, fontsize=9)
+            axis.set_title(f"{name}\n(held out)" if name in self.unseen else name, fontsize=9)
             axis.set_yticks(range(len(cells)), [self.titles[cell] for cell in cells], fontsize=8)
             axis.set(xlim=(-0.02, 1.02), ylim=(-0.6, len(cells) - 0.4))
             axis.tick_params(axis="x", labelsize=8)
