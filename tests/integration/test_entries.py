@@ -72,8 +72,7 @@ def test_any_table_is_read_as_pythons_csv_reads_it(table):
     rows, types = read(a=text.getvalue())
     for column in "AB":
         cells = [row[column] for row in expected]
-        assert [cell if cell is None else str(cell) for cell in (row[column] for row in rows)] == [
-            cell or None for cell in cells
-        ]
+        found = [row[column] for row in rows]
+        assert [cell if cell is None else str(cell) for cell in found] == [cell or None for cell in cells]
         whole = all(re.fullmatch("0|-?[1-9][0-9]{0,17}", cell) for cell in cells if cell) and any(cells)
         assert types[column] == Value("int64" if whole else "string")

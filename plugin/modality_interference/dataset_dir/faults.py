@@ -21,7 +21,7 @@ from ..messages import listed, shown
 MAX_REASON = 300  # characters of what a library says
 _NAMED = 5  # files, whose paths are never shortened: they must be found
 _DEEPEST = 8  # levels of a row in which types are compared
-CSV: dict[str, Any] = {"keep_default_na": False, "na_values": [""], "skipinitialspace": True}  # how pandas reads them
+CSV: dict[str, Any] = {"keep_default_na": False, "na_values": [""], "skipinitialspace": True}  # read_csv's keys
 _CSV_ROWS = 10_000
 _BOM = b"\xef\xbb\xbf"  # of UTF-8
 

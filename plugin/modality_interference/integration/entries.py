@@ -34,8 +34,6 @@ _FIXES = {
     "ms_hub": _HUB.format("`modelscope` (with its extra `modelscope[dataset]`)"),
     "om_hub": _HUB.format("`openmind`"),
 }
-
-
 _WHOLE_NUMBER = "^(0|-?[1-9][0-9]{0,17})$"  # as Python writes it, of 64 bits
 
 
