@@ -65,6 +65,20 @@ CELLS = (
         )
         for name, epsilon in (("medium", 0.01), ("wide", 0.1))
     ),
+    *(
+        Cell(
+            f"js_pgd1_{radius}",
+            f"twins + JS + PGD (K=1, {title})",
+            _plugin("js", "pgd", adversarial_steps=1, adversarial_epsilon=epsilon),
+            reduced=False,
+            against="js_pgd1_medium",
+            script=("radius.py", radius),
+        )
+        for radius, title, epsilon in (
+            ("annealed", "epsilon rising to 0.01", 0.01),
+            ("of_each_row", "epsilon 5 % of a row's embeddings", 0.05),
+        )
+    ),
     _attacked("pgd2", "PGD (K=2)", "pgd", reduced=True, adversarial_steps=2),
     _attacked("freelb", "FreeLB", "freelb", adversarial_steps=2),
     Cell("families7", "twins of 7 families", _plugin(image="families7")),

@@ -42,6 +42,7 @@ class Cell:
         keys: of the recipe, beside those of the study's `tune.yaml`.
         reduced: whether the short run has it.
         against: the cell that it is compared with, which differs from it by one thing; "" for the study's own reference.
+        script: in place of `llamafactory-cli train`: a script of the study's folder and the words before the recipe.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Cell:
     keys: Keys = field(default_factory=dict)
     reduced: bool = True
     against: str = ""
+    script: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -137,11 +139,14 @@ class Seed:
         """Run a script with the seed; its output goes to `<name>.log`."""
         self.run(name, [sys.executable, str(script), *words, "--seed", str(self.number)], threads)
 
-    def train(self, name: str, recipe: Path, keys: Keys, threads: int) -> Cost:
-        """Run `llamafactory-cli train`; its output goes to `<name>.log`."""
+    def train(self, name: str, recipe: Path, keys: Keys, threads: int, script: Sequence[str] = ()) -> Cost:
+        """Run `llamafactory-cli train`, or a script of the study in its place; its output goes to `<name>.log`."""
+        command = [str(EXECUTABLES / "llamafactory-cli"), "train"]
+        if script:
+            command = [sys.executable, str(self.study.folder / script[0]), *script[1:]]
+
         words = [f"{key}={value}" for key, value in keys.items()]
-        command = [str(EXECUTABLES / "llamafactory-cli"), "train", str(recipe.relative_to(ROOT)), *words]
-        return self.run(name, command, threads)
+        return self.run(name, [*command, str(recipe.relative_to(ROOT)), *words], threads)
 
     def pretrain(self, recipe: Path, model: Path, threads: int) -> None:
         """Train the base from a model, if it is not there."""
@@ -188,7 +193,7 @@ def run_cell(seed: Seed, cell: Cell, threads: int) -> dict[str, Any]:
     evaluate = seed.keys(diagnosis)
     training = Cost()
     if cell.name != BASE:
-        training = seed.train(cell.name, seed.study.tune, seed.keys(tuned) | cell.keys, threads)
+        training = seed.train(cell.name, seed.study.tune, seed.keys(tuned) | cell.keys, threads, cell.script)
         adapter = (tuned / "adapter_config.json").exists()
         evaluate["adapter_name_or_path" if adapter else "model_name_or_path"] = str(tuned.relative_to(ROOT))
 
@@ -256,13 +261,16 @@ class _Task(NamedTuple):
     order: int
 
 
-def _run_tasks(study: Study, missing: dict[int, set[str]], jobs: int, done: Callable[[str], None]) -> Iterator[str]:
+def _run_tasks(
+    study: Study, missing: dict[int, set[str]], jobs: int, bf16: bool, done: Callable[[str], None]
+) -> Iterator[str]:
     """Build bases and run cells side by side, and write each cell as it ends.
 
     Args:
         study: what they are of.
         missing: by seed, the names of the cells to run.
         jobs: how many run at once.
+        bf16: whether they compute in bfloat16.
         done: is told what has ended.
 
     Yields:
@@ -271,7 +279,6 @@ def _run_tasks(study: Study, missing: dict[int, set[str]], jobs: int, done: Call
     cores = os.cpu_count() or 1
     ready = [_Task(number, -1) for number, names in sorted(missing.items()) if names]
     building = max(1, cores // max(1, min(jobs, len(ready))))  # a base alone has all cores
-    bf16 = bfloat16_pays()
 
     def run(task: _Task) -> dict[str, Any] | None:
         seed = Seed(study, task.number, bf16)
@@ -319,7 +326,13 @@ def run_study(study: Study, description: str | None) -> None:
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="cells that run side by side", metavar="N"
     )
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        help="that processes compute in, such as a published seed's; else what is faster here",
+    )
     arguments = parser.parse_args()
+    bf16 = arguments.precision == "bfloat16" if arguments.precision else bfloat16_pays()
     seeds = arguments.seeds or (study.seeds if arguments.full else 1)
     names = {cell.name for cell in study.cells if arguments.full or cell.reduced}
     if arguments.cells:
@@ -333,7 +346,13 @@ def run_study(study: Study, description: str | None) -> None:
         total, left = seeds * len(names), sum(map(len, missing.values()))
         bar = progress.add_task("Study", total=total + sum(map(bool, missing.values())), completed=total - left)
         failed = list(
-            _run_tasks(study, missing, arguments.jobs, lambda said: progress.update(bar, advance=1, description=said))
+            _run_tasks(
+                study,
+                missing,
+                arguments.jobs,
+                bf16,
+                lambda said: progress.update(bar, advance=1, description=said),
+            )
         )
 
     if failed:

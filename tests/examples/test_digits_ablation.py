@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from helpers.runs import recipe
+from llamafactory.train.tuner import run_exp
 
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -58,3 +60,31 @@ def test_equal_compute_is_that_of_pgd_with_two_steps(study):
     assert cells.keys() == of_a_step.keys()
     for name, passes in of_a_step.items():
         assert cells[name].keys["max_steps"] * passes == pytest.approx(whole, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["annealed", "of_each_row"])
+def test_an_attack_reaches_the_radius_of_its_experiment(name, checkpoint, datasets, tmp_path, monkeypatch):
+    """With signs of gradients as steps, far longer than the radius, a perturbation ends at plus or minus the radius."""
+    share, reached = 0.5, []
+    radius = runpy.run_path(str(EXAMPLES / "digits_ablation" / "radius.py"))
+
+    class Measured(radius["ATTACKS"][name]):
+        def find(self, batch, *rest):
+            found = super().find(batch, *rest)
+            table = self.parts.decoder.get_input_embeddings().weight
+            for index, row in enumerate(found.rows.tolist()):
+                embeds = table[batch.inputs["input_ids"][row, batch.perturbation_mask[row]]]
+                delta = found.delta[found.token_rows.index == index]
+                reached.append((self.seed[1], delta.abs().max().item(), embeds.square().mean().sqrt().item()))
+
+            return found
+
+    monkeypatch.setattr("modality_interference.train.trainer.Attack", Measured)
+    keys = dict(dataset="pictures", max_steps=2, adversarial_method="pgd", adversarial_steps=1)
+    keys |= dict(adversarial_update="sign", adversarial_step_size=100.0, adversarial_epsilon=share)
+    run_exp(recipe(checkpoint("qwen2_5_vl"), "qwen2_vl", datasets, tmp_path / "out", **keys))
+
+    assert {step for step, _, _ in reached} == {0, 1}
+    for step, found, size in reached:
+        expected = share * (step / radius["RISING"] if name == "annealed" else size)
+        assert found == pytest.approx(expected, rel=1e-3)
