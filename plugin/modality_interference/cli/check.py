@@ -35,7 +35,9 @@ SEED = 42  # any: a check looks at whether twins can be made
 # rather a mistake in the entry or the data than a lost file.
 LABEL_KINDS = frozenset(
     {
+        "answer contradicts the response",
         "answer not among the options",
+        "context not understood",
         "duplicated options",
         "fewer than two options",
         "label outside the class list",

@@ -11,6 +11,7 @@ from ..messages import listed, shown, suggestion
 from ..modality import MEDIA, Modality, to_bits
 from .dataset import RawDataset, RowContext, folded, present_media
 from .formats.audio_visual import ASKED, CLIP
+from .formats.choice import find_what_answers_are
 from .records import INVALID_TEXT, LAYOUT, ROW, Reason, TwinRecord, Variant
 from .registry import Format, Perturbation, formats, perturbations
 from .row_key import row_key, seeded
@@ -218,6 +219,7 @@ def make_converter(
     )
     layout = known[formatting]
     _check_columns(dataset, layout, column_names)
+    dataset.answers = find_what_answers_are(dataset)
     if layout.check is not None:
         layout.check(dataset)
 

@@ -12,6 +12,7 @@ from ..media.reference import extra_reference
 from ..messages import shown
 from ..modality import MEDIA, Modality
 from .evidence import evidence_texts
+from .options import AnswersAre, whole
 from .registry import formats
 from .sample import Sample
 
@@ -39,6 +40,7 @@ class RawDataset:
         find_media: LLaMA-Factory's `_find_medias`: joins paths with `media_dir`; None for an empty list.
         media_folders: where media may be opened; None where the caller checks their paths itself.
         ranking: whether its rows are pairs of a chosen and a rejected answer.
+        answers: whether its answers are texts or places of options, where its rows tell.
     """
 
     name: str
@@ -53,6 +55,7 @@ class RawDataset:
     find_media: Callable[[list[Any]], list[Any] | None] | None = None
     media_folders: MediaFolders | None = None
     ranking: bool = False
+    answers: AnswersAre | None = None
     _pools: dict[str, tuple[str, ...]] = field(default_factory=dict)
     _texts: Any = None  # `other_rows` without their media, which are large; made where it is first needed
 
@@ -63,6 +66,14 @@ class RawDataset:
         """The value of a format's column in a raw row; None where the dataset has no such column."""
         name = self.columns.get(column)
         return None if name is None else example.get(name)
+
+    def answer(self, example: Mapping[str, Any]) -> Any:
+        """The answer of a raw row with options; of a ClassLabel its name, as the number says nothing about the row's options."""
+        value, names = whole(self.cell(example, "answer")), self.class_names.get(self.columns.get("answer", ""))
+        if names and isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(names):
+            return names[value]
+
+        return value
 
     def media(self, example: Mapping[str, Any], modality: Modality, column: str | None = None) -> list[Any]:
         """The raw media of a row, found as LLaMA-Factory finds them.
@@ -75,7 +86,7 @@ class RawDataset:
         Raises:
             Unusable: see `checked_media`.
         """
-        found = present_media(self.cell(example, column or MEDIA[modality]))
+        found = as_paths(present_media(self.cell(example, column or MEDIA[modality])))
         if self.find_media is not None and found:
             try:
                 found = self.find_media(found) or []
@@ -168,8 +179,7 @@ class RowContext:
             other = rows[rng.randrange(len(rows))]
             media = self._media(other, modality)
             medium = rng.choice(media) if media else None
-            # so never one of this row
-            if medium is not None and medium not in self.media[modality] and self._may_lend(other):
+            if medium is not None and not self.is_own(medium, modality) and self._may_lend(other):
                 return self.borrow(medium, modality)
 
         return None
@@ -206,6 +216,10 @@ class RowContext:
 
         return None
 
+    def is_own(self, medium: Any, modality: Modality) -> bool:
+        """Whether a medium is one of this row, by another path or under another name, too."""
+        return _identity(medium) in map(_identity, self.media[modality])
+
     def borrow(self, medium: Any, modality: Modality) -> str:
         """Let twins of this row use a medium of another row; returns its reference."""
         borrowed = self.borrowed[modality]
@@ -233,6 +247,27 @@ def present_media(value: Any) -> list[Any]:
     """A cell of a media column as a list: a lone medium becomes one item, missing ones (None, "") are left out."""
     items = value if isinstance(value, (list, tuple)) else [value]
     return [item for item in items if not _is_missing(item)]
+
+
+def as_paths(media: list[Any]) -> list[Any]:
+    """The same media, those that are a path alone as a text: LLaMA-Factory joins no others with `media_dir`."""
+    return [
+        item["path"]
+        if isinstance(item, Mapping) and item.get("bytes") is None and isinstance(item.get("path"), str)
+        else item
+        for item in media
+    ]
+
+
+def _identity(medium: Any) -> Any:
+    """What is the same of two media that are the same file, or hold the same bytes."""
+    if isinstance(medium, Mapping):
+        medium = medium.get("path") if medium.get("bytes") is None else medium["bytes"]
+
+    if isinstance(medium, (list, tuple)):
+        return tuple(map(_identity, medium))
+
+    return os.path.realpath(medium) if isinstance(medium, str) else medium
 
 
 def _is_image(item: Any) -> bool:

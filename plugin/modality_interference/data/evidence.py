@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from ..errors import Unusable
 from ..messages import shown
+from .matching import UNSPACED
 from .options import lettered, options_at
 from .sample import Sample, Span, without_placeholders
 
@@ -113,9 +114,15 @@ def _options_start(content: str, sample: Sample) -> int:
 
 
 def _places(text: str, sample: Sample, part: Span) -> list[Span]:
-    """Where a text stands in a part of the prompt, whatever the spaces between its words; never within a word."""
+    """Where a text stands in a part of the prompt, whatever the spaces between its words; never within a word.
+
+    Chinese, say, has no spaces between words.
+    """
     words = r"\s+".join(map(re.escape, text.split()))
-    before, after = (r"\b" if re.match(r"\w", letter) else "" for letter in (text[0], text[-1]))
+    before, after = (
+        r"\b" if re.match(r"\w", letter) and not re.match(f"[{UNSPACED}]", letter) else ""
+        for letter in (text[0], text[-1])
+    )
     content = _content(sample, part)[: part.end]
     return [Span(part.message, *match.span()) for match in re.finditer(f"{before}{words}{after}", content)]
 

@@ -14,8 +14,10 @@ _NUMBER_WORDS = dict(
     zip("none zero one two three four five six seven eight nine ten".split(), "0 0 1 2 3 4 5 6 7 8 9 10".split())
 )
 _ARTICLES = ("a", "an", "the")
-_CJK = "\u0e00-\u0eff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # scripts that put no spaces between words
-_TOKEN = re.compile(rf"-?\d+(?:[.,:/]\d+)*|[{_CJK}]|[^\W_{_CJK}]+|[%#]|[^\w\s]", re.UNICODE)
+UNSPACED = (
+    "\u0e00-\u0eff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # scripts that put no spaces between words
+)
+_TOKEN = re.compile(rf"-?\d+(?:[.,:/]\d+)*|[{UNSPACED}]|[^\W_{UNSPACED}]+|[%#]|[^\w\s]", re.UNICODE)
 _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _ZEROS = re.compile(r"(?<![\d.,:/])(-?\d+)(?:\.0+|(\.\d*?[1-9])0+)(?![\d.,:/])")
 

@@ -1,10 +1,12 @@
 """Options and answers, in the ways that benchmarks write them."""
 
+import datetime
 import json
 import math
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import cache
 from typing import Any
 
@@ -14,6 +16,7 @@ from ..messages import shown
 
 LETTERS = string.ascii_uppercase  # of the columns of `lettered_choice_twins`; `letter` names any option
 MAX_OPTIONS = 1000
+_AROUND = "().: "  # what stands around a letter
 
 
 def letter(index: int) -> str:
@@ -68,7 +71,8 @@ def parse_options(value: Any) -> Options:
 
     Args:
         value: a list of options; a dict from letter to option; a dict `{"text": [...], "label": [...]}` as ARC and
-            OpenBookQA have; or one of these as JSON. None counts as absent at the end of a list and in a dict.
+            OpenBookQA have; or one of these as JSON. None and NaN count as absent at the end of a list, and in a dict what
+            `present` finds missing.
 
     Returns:
         The options.
@@ -83,7 +87,7 @@ def parse_options(value: Any) -> Options:
         values = _as_list(value["text"])
         labels = [str(label) for label in _as_list(value.get("label") or [])]
     elif isinstance(value, Mapping):
-        pairs = [(str(label), option) for label, option in value.items() if option is not None]
+        pairs = [(str(label), option) for label, option in value.items() if present(option) is not None]
         if all(len(label) == 1 or label in letters(MAX_OPTIONS) for label, _ in pairs):
             pairs.sort(key=lambda pair: (len(pair[0]), pair[0]))  # Arrow keeps the first row's order, not the letters'
 
@@ -91,7 +95,9 @@ def parse_options(value: Any) -> Options:
     else:
         labels, values = [], _as_list(value if value is not None else [])
 
-    while values and values[-1] is None:  # rows with fewer options than others, filled up
+    while (
+        values and not isinstance(values[-1], str) and present(values[-1]) is None
+    ):  # rows with fewer options, filled up
         values.pop()
 
     return _checked(values, labels[: len(values)])
@@ -113,16 +119,35 @@ def whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def parse_answer(value: Any, options: Options) -> int:
+def cell_text(value: Any) -> str | None:
+    """A cell as text: tables have numbers, truth values and dates where a text looks like one; None of anything else."""
+    if isinstance(value, datetime.datetime) and value.time() == datetime.time():
+        return value.date().isoformat()  # Arrow makes times of dates
+
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+
+    return str(whole(value)) if isinstance(value, (str, int, float)) else None
+
+
+class AnswersAre(StrEnum):
+    """What the answers of a dataset are, where a row alone does not tell: "B" or 1 may be an option's text, too."""
+
+    TEXTS = "texts"
+    PLACES = "places"  # letters, or indices from 0
+
+
+def parse_answer(value: Any, options: Options, answers: AnswersAre | None = None) -> int:
     """Find which option is the right one.
 
-    A label that the dataset gives its options wins, then the exact text of an option, then a letter ("B", "(b)",
-    "B."), then an index that starts at 0 (a number, or digits in a string), then the text in other case or spacing.
-    A number is an option's text only where the options are numbers too.
+    A label that the dataset gives its options wins. Then come the exact text of an option and its place: a letter ("B", "(b)",
+    "B.") or an index that starts at 0 (a number, or digits in a string). Then the text in other case or spacing.
 
     Args:
         value: the cell of the answer column.
         options: the row's options.
+        answers: whether texts or places win. Where nobody knows, texts do, but a number is an option's text only where
+            options are numbers too.
 
     Returns:
         The index of the right option.
@@ -131,15 +156,45 @@ def parse_answer(value: Any, options: Options) -> int:
         Unusable: `answer not among the options`.
     """
     value = whole(value)
-    if isinstance(value, (int, float)):
-        index = _find_number(value, options)
-    else:
-        index = _find_text(value, options) if isinstance(value, str) else None
+    by_label, by_text, by_place = _by_label(value, options), _by_text(value, options), _by_place(value, options)
+    if answers is None and isinstance(value, (int, float)) and not isinstance(value, bool):
+        numbers = any(isinstance(option, (int, float)) and not isinstance(option, bool) for option in options.values)
+        by_text, by_place = (by_text, None) if numbers else (None, by_place)
 
-    if index is None:
+    first, second = (by_place, by_text) if answers is AnswersAre.PLACES else (by_text, by_place)
+    found = [index for index in (by_label, first, second, _loosely(value, options)) if index is not None]
+    if not found:
         raise Unusable("answer not among the options", f"answer {shown(value)}, options {shown(list(options.texts))}")
 
-    return index
+    return found[0]
+
+
+def possible_answers(value: str, options: Options) -> set[int]:
+    """The options that a response may mean: by label, text or letter. As an index it means none: a prompt may count from 1."""
+    ways = (_by_label, _by_text, _loosely) if value.strip().isdecimal() else (_by_label, _by_text, _by_place, _loosely)
+    return {index for way in ways if (index := way(value, options)) is not None}
+
+
+def what_answers_are(rows: Iterable[tuple[Any, Options]]) -> AnswersAre | None:
+    """Tell from the rows that can be read in one way only whether a dataset's answers are texts or places.
+
+    Args:
+        rows: the cell of the answer column, and the options.
+
+    Returns:
+        None where no row tells, or as many tell the one as the other.
+    """
+    texts = places = 0
+    for cell, options in rows:
+        value = whole(cell)
+        by_text, by_place = _by_text(value, options), _by_place(value, options)
+        if _by_label(value, options) is None and (by_text is None) != (by_place is None):
+            texts, places = texts + (by_place is None), places + (by_text is None)
+
+    if texts == places:
+        return None
+
+    return AnswersAre.TEXTS if texts > places else AnswersAre.PLACES
 
 
 def _checked(values: list[Any], labels: list[str]) -> Options:
@@ -149,8 +204,8 @@ def _checked(values: list[Any], labels: list[str]) -> Options:
     if len(values) > MAX_OPTIONS:
         raise Unusable(f"more than {MAX_OPTIONS} options", f"found {len(values)}")
 
-    texts = tuple(str(whole(option)).strip() for option in values if isinstance(option, (str, int, float)))
-    if len(texts) < len(values) or not all(texts):
+    texts = tuple((cell_text(option) or "").strip() for option in values)
+    if not all(texts):
         raise Unusable("options not understood", f"an option is empty or neither text nor a number: {shown(values)}")
 
     if len(set(texts)) < len(texts):  # nobody could tell which of them is meant
@@ -162,35 +217,52 @@ def _checked(values: list[Any], labels: list[str]) -> Options:
     return Options(texts, tuple(labels), tuple(values))
 
 
-def _find_number(value: float, options: Options) -> int | None:
-    if str(value) in options.labels:
-        return options.labels.index(str(value))
+def _by_label(value: Any, options: Options) -> int | None:
+    """The option that the dataset's own label names, in other case and with punctuation where that is no other label."""
+    name = (cell_text(value) or "").strip()
+    if name in options.labels:
+        return options.labels.index(name)
 
-    if any(isinstance(option, (int, float)) and not isinstance(option, bool) for option in options.values):
-        return options.values.index(value) if value in options.values else None
-
-    if isinstance(value, bool):  # "True or false?"; as an index it would always be A or B
-        return _position(str(value).casefold(), [text.casefold() for text in options.texts])
-
-    return value if isinstance(value, int) and 0 <= value < len(options.texts) else None
+    return _position(_bare(name), [label.casefold() for label in options.labels]) if isinstance(value, str) else None
 
 
-def _find_text(value: str, options: Options) -> int | None:
-    value = value.strip()
-    for names in (options.labels, options.texts, tuple(map(str, options.values))):
-        if value in names:
-            return names.index(value)
+def _by_text(value: Any, options: Options) -> int | None:
+    text = (cell_text(value) or "").strip()
+    values = [str(option) for option in options.values]  # 10.0, where the text is 10
+    return next((names.index(text) for names in (list(options.texts), values) if text in names), None)
 
-    name = value.strip("().: ")
+
+def _by_place(value: Any, options: Options) -> int | None:
+    """The option with a letter or an index; the dataset's own labels, where it has any, leave neither."""
+    count = len(options.texts)
+    if options.labels or isinstance(value, bool):
+        return None
+
+    if isinstance(value, int):
+        return value if 0 <= value < count else None
+
+    if not isinstance(value, str):
+        return None
+
+    text = value.strip()
+    if text.isascii() and text.isdecimal() and len(text) <= 3:
+        return int(text) if int(text) < count else None
+
+    name = text.strip(_AROUND)
     name = name.upper() if len(name) == 1 else name  # "as" may be a word
-    if name in letters(len(options.texts)):
-        # The dataset's own letters have been looked at: where it has any, another letter names no option.
-        return None if options.labels else letters(len(options.texts)).index(name)
+    return letters(count).index(name) if name in letters(count) else None
 
-    if value.isascii() and value.isdecimal() and len(value) <= 3 and not options.labels:
-        return int(value) if int(value) < len(options.texts) else None
 
-    return _position(_loose(value), [_loose(text) for text in options.texts])
+def _loosely(value: Any, options: Options) -> int | None:
+    """The option with a text in other case or spacing. Of a truth value, which as an index would always be A or B, too."""
+    if not isinstance(value, (str, bool)):
+        return None
+
+    return _position(_loose(str(value)), [_loose(text) for text in options.texts])
+
+
+def _bare(name: str) -> str:
+    return name.strip(_AROUND).casefold()
 
 
 def _loose(text: str) -> str:

@@ -78,6 +78,7 @@ class Sample:
         abstention: the option that says that one cannot tell, where the row offers one.
         rejected: of a pair, the answer that is worse than `response`; None of other rows.
         withheld: of a pair, the answer that withholds, where the dataset brings one.
+        references: all right answers of a row without options that brings several, `response` among them.
         evidence: where the prompt, as it was parsed, says what the answer is read from, in order; empty where the row does not
             name it.
     """
@@ -96,6 +97,7 @@ class Sample:
     abstention: str | None = None
     rejected: Message | None = None
     withheld: Message | None = None
+    references: tuple[str, ...] = ()
     evidence: tuple[Span, ...] = ()
 
     @property
@@ -114,14 +116,14 @@ class Sample:
     def wrong_choices(self) -> tuple[str, ...]:
         """The options that a perturbation can claim to be right: none that says the same as the right one, nor abstention.
 
-        Empty where nobody knows which is right.
+        Nor an option "A" where A is the right one's letter. Empty where nobody knows which is right.
         """
         if self.choices is None or self.answer is None:
             return ()
 
-        right = self.choices[self.answer].strip().casefold()
+        right = {text.strip().casefold() for text in (self.choices[self.answer], self.response[0]["content"])}
         return tuple(
-            choice for choice in self.choices if choice != self.abstention and choice.strip().casefold() != right
+            choice for choice in self.choices if choice != self.abstention and choice.strip().casefold() not in right
         )
 
     def before_question(self, text: str) -> "Sample | None":

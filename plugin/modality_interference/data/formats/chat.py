@@ -6,9 +6,9 @@ from typing import Any
 
 from ...errors import Unusable
 from ...messages import shown
-from ...modality import MEDIA
-from ..dataset import RawDataset, present_media
-from ..options import parse_answer, parse_options
+from ...modality import MEDIA, Modality
+from ..dataset import RawDataset, as_paths, present_media
+from ..options import Options, cell_text, letter, parse_answer, parse_options, possible_answers
 from ..registry import register_format
 from ..sample import CHOSEN, REJECTED, WITHHELD, Message, ParsedRow, Sample, without_placeholders
 from .choice import with_media
@@ -48,7 +48,7 @@ def read_chat(example: Mapping[str, Any], dataset: RawDataset, rng: random.Rando
         raise dataset.error(f"the format `{dataset.formatting}` needs LLaMA-Factory's converter, and none was given.")
 
     try:
-        aligned = dataset.base_converter(_one_response(example, dataset, rng))
+        aligned = dataset.base_converter(_readable(example, dataset, rng))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise Unusable("unreadable row", f"LLaMA-Factory's converter: {type(error).__name__}: {error}") from error
 
@@ -60,11 +60,13 @@ def read_chat(example: Mapping[str, Any], dataset: RawDataset, rng: random.Rando
 
     rejected, withheld = _other_answers(response, dataset.cell(example, WITHHELD)) if dataset.ranking else (None, None)
     sample = Sample(prompt, response[:1], system=_text(aligned, "_system"), tools=_text(aligned, "_tools"))
-    sample = sample.changed(rejected=rejected, withheld=withheld)
+    references = tuple(_responses(example, dataset))
+    sample = sample.changed(rejected=rejected, withheld=withheld, references=references if references[1:] else ())
     choices = dataset.cell(example, "choices")
     if choices is not None:
         options = parse_options(choices)
-        answer = parse_answer(dataset.cell(example, "answer"), options)
+        answer = parse_answer(dataset.answer(example), options, dataset.answers)
+        _check_agrees(response[0]["content"], answer, options)
         sample = sample.changed(choices=options.texts, answer=answer)
 
     media = {
@@ -73,6 +75,21 @@ def read_chat(example: Mapping[str, Any], dataset: RawDataset, rng: random.Rando
     }
     # unlike a chat, an instruction need not say where its image belongs: captions have no placeholder at all
     return with_media(sample, media, example, dataset, fill_placeholders="prompt" in dataset.columns)
+
+
+def _check_agrees(response: str, answer: int, options: Options) -> None:
+    """Refuse a row whose response is an option, or its letter, and not the one that `answer` names.
+
+    Raises:
+        Unusable: `answer contradicts the response`.
+    """
+    said = possible_answers(response, options)
+    if said and answer not in said:
+        raise Unusable(
+            "answer contradicts the response",
+            f"the response is {shown(response)}, and `answer` names option {letter(answer)}, {shown(options.texts[answer])}; "
+            "indices count from 0",
+        )
 
 
 def _other_answers(response: list[Message], withheld: Any) -> tuple[Message, Message | None]:
@@ -112,14 +129,27 @@ def _other_answers(response: list[Message], withheld: Any) -> tuple[Message, Mes
     return rejected, answers[2] if len(answers) > 2 else None
 
 
-def _one_response(example: Mapping[str, Any], dataset: RawDataset, rng: random.Random) -> dict[str, Any]:
-    """The row; where its response is a list of texts (captions, references), with one of them, chosen at random."""
-    texts = dataset.cell(example, "response")
-    if not isinstance(texts, (list, tuple)):
-        return dict(example)
+def _readable(example: Mapping[str, Any], dataset: RawDataset, rng: random.Random) -> dict[str, Any]:
+    """The row as LLaMA-Factory's converter reads it.
 
-    texts = [text for text in texts if isinstance(text, str) and text.strip()]
-    return {**example, dataset.columns["response"]: rng.choice(texts) if texts else None}
+    A response that is a number or a date becomes text, and one of several (captions, references) is chosen at random.
+    """
+    found, responses = dict(example), _responses(example, dataset)
+    if responses or isinstance(dataset.cell(example, "response"), (list, tuple)):
+        found[dataset.columns["response"]] = rng.choice(responses) if responses else None
+
+    images = dataset.columns.get(MEDIA[Modality.IMAGE])
+    if images is not None and isinstance(found.get(images), (list, tuple, Mapping)):
+        found[images] = as_paths(present_media(found[images]))
+
+    return found
+
+
+def _responses(example: Mapping[str, Any], dataset: RawDataset) -> list[str]:
+    """All right answers of a row whose format has a column of them."""
+    value = dataset.cell(example, "response")
+    texts = [cell_text(item) for item in (value if isinstance(value, (list, tuple)) else [value])]
+    return [text for text in texts if text is not None and text.strip()]
 
 
 def _text(aligned: Mapping[str, Any], key: str) -> str:

@@ -1,7 +1,8 @@
 """Formats of questions with options: multiple choice, lettered columns, image classification."""
 
 import random
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ...errors import Unusable
@@ -9,11 +10,29 @@ from ...messages import shown
 from ...modality import MEDIA, Modality
 from ..dataset import RawDataset
 from ..evidence import find_evidence
-from ..options import LETTERS, MAX_OPTIONS, Options, letter, lettered, parse_answer, parse_options, present, whole
+from ..options import (
+    LETTERS,
+    MAX_OPTIONS,
+    AnswersAre,
+    Options,
+    cell_text,
+    letter,
+    lettered,
+    parse_answer,
+    parse_options,
+    present,
+    what_answers_are,
+    whole,
+)
 from ..registry import register_format
-from ..sample import ParsedRow, Partner, Sample, own_references, without_placeholders
+from ..sample import ParsedRow, Partner, Sample, own_references, placeholder_spans, without_placeholders
 
 
+LOOKED_AT = 10_000  # rows of a dataset, evenly spaced, that tell what its answers are
+_REFERS = re.compile(
+    r"(?i:(?:all|any|both|either|neither|none|some)\b.*\b(?:above|below)\b)"
+    r"|(?i:(?:all|both|either|neither|only|options?)\b[ (]*)*[A-H]\)?(?:, ?\(?[A-H]\)?)*,? ?(?:and|or|nor|&|/) ?\(?[A-H]\b"
+)
 _QUESTION = "What does this picture show?"
 SWAPPED = {Modality.VIDEO: "swapped_video", Modality.AUDIO: "swapped_audio"}  # columns, called as the perturbations
 OPTIONS = "{options}"  # in a question of a `twins` block
@@ -31,8 +50,9 @@ _INSTRUCTIONS = {
 )
 def read_multiple_choice(example: Mapping[str, Any], dataset: RawDataset, rng: random.Random) -> ParsedRow:
     """Question, options, answer and media: the form of most benchmarks."""
+    options = parse_options(dataset.cell(example, "choices"))
     return _read_question(
-        example, dataset, rng, parse_options(dataset.cell(example, "choices")), dataset.cell(example, "answer")
+        example, dataset, rng, options, parse_answer(dataset.answer(example), options, dataset.answers)
     )
 
 
@@ -44,13 +64,55 @@ def read_multiple_choice(example: Mapping[str, Any], dataset: RawDataset, rng: r
 )
 def read_lettered_choice(example: Mapping[str, Any], dataset: RawDataset, rng: random.Random) -> ParsedRow:
     """The same with a column for every option, as MMBench and SEED-Bench have; `columns` names them by letter."""
-    named = [column for column in LETTERS if dataset.columns.get(column)]
-    options = parse_options({column: present(dataset.cell(example, column)) for column in named})
-    answer = whole(dataset.cell(example, "answer"))
-    if isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(named):
-        answer = named[answer]  # a number counts the columns, empty ones too
+    options, answer = _lettered_options(example, dataset), dataset.answer(example)
+    column = _counted_column(answer, dataset)
+    is_text = dataset.answers is AnswersAre.TEXTS and cell_text(answer) in options.texts
+    right = parse_answer(answer if column is None or is_text else column, options, dataset.answers)
+    return _read_question(example, dataset, rng, options, right)
 
-    return _read_question(example, dataset, rng, options, answer)
+
+def _lettered_options(example: Mapping[str, Any], dataset: RawDataset) -> Options:
+    return parse_options({column: dataset.cell(example, column) for column in _lettered_columns(dataset)})
+
+
+def _lettered_columns(dataset: RawDataset) -> list[str]:
+    return [column for column in LETTERS if dataset.columns.get(column)]
+
+
+def _counted_column(answer: Any, dataset: RawDataset) -> str | None:
+    """The column that a number counts, empty ones too; None of other answers."""
+    named, answer = _lettered_columns(dataset), whole(answer)
+    is_number = isinstance(answer, int) and not isinstance(answer, bool)
+    return named[answer] if is_number and 0 <= answer < len(named) else None
+
+
+def find_what_answers_are(dataset: RawDataset) -> AnswersAre | None:
+    """Tell from its rows whether a dataset's answers are texts or places of options; None where they, or a stream, do not tell."""
+    named = {key: dataset.columns.get(key) for key in ("choices", "answer", *LETTERS)}
+    columns = [column for column in named.values() if column]
+    rows = dataset.other_rows
+    if rows is None or named["answer"] is None or not (named["choices"] or named["A"]):
+        return None
+
+    if hasattr(rows, "select_columns"):
+        rows = rows.select_columns(list(dict.fromkeys(columns)))
+
+    return what_answers_are(_answers_of(dataset, rows))
+
+
+def _answers_of(dataset: RawDataset, rows: Any) -> Iterator[tuple[Any, Options]]:
+    for index in range(0, len(rows), -(-len(rows) // LOOKED_AT) or 1):
+        row = rows[index]
+        answer = dataset.answer(row)
+        try:
+            if dataset.columns.get("choices"):
+                yield answer, parse_options(dataset.cell(row, "choices"))
+            else:
+                options = _lettered_options(row, dataset)
+                unlabelled = Options(options.texts, (), options.values)
+                yield answer if _counted_column(answer, dataset) in (None, *options.labels) else None, unlabelled
+        except Unusable:  # it will be dropped where its own turn comes
+            continue
 
 
 def check_classes(dataset: RawDataset, column: str = "label") -> None:
@@ -109,7 +171,7 @@ def read_image_classification(example: Mapping[str, Any], dataset: RawDataset, r
 
 
 def _read_question(
-    example: Mapping[str, Any], dataset: RawDataset, rng: random.Random, options: Options, answer: Any
+    example: Mapping[str, Any], dataset: RawDataset, rng: random.Random, options: Options, answer: int
 ) -> ParsedRow:
     question = dataset.cell(example, "question")
     if question is not None and not isinstance(question, str):
@@ -118,17 +180,32 @@ def _read_question(
     if question is None or not without_placeholders(question).strip():
         raise Unusable("empty question", f"found {shown(question)}")
 
-    context = present(dataset.cell(example, "context"))
-    asked = f"{context}\n{question}" if isinstance(context, str) else question
+    context = _context(dataset.cell(example, "context"))
+    asked = question if context is None else f"{context}\n{question}"
     order = list(range(len(options.texts)))
-    if dataset.spec.shuffle_options:
+    if dataset.spec.shuffle_options and not any(map(_needs_its_place, options.texts)):
         rng.shuffle(order)
 
-    right = order.index(parse_answer(answer, options))
+    right = order.index(answer)
     sample = ask_options(asked, [options.texts[index] for index in order], right, dataset.spec.answer)
     sample = sample.changed(partner=_other_clip(example, dataset))
     media = {modality: dataset.media(example, modality) for modality in MEDIA}
     return with_media(sample, media, example, dataset)
+
+
+def _context(value: Any) -> str | None:
+    """A row's context: a text, or a list of texts one below the other; None where it has none."""
+    items = [item for item in (value if isinstance(value, (list, tuple)) else [value]) if present(item) is not None]
+    texts = [cell_text(item) for item in items]
+    if None in texts:
+        raise Unusable("context not understood", f"a context is a text or a list of texts, found {shown(value)}")
+
+    return "\n".join(map(str, texts)) or None
+
+
+def _needs_its_place(option: str) -> bool:
+    """Whether an option is about others, "Both A and B" or "All of the above", or shows a medium, which come in order."""
+    return bool(_REFERS.match(option) or placeholder_spans(option))
 
 
 def _other_clip(example: Mapping[str, Any], dataset: RawDataset) -> Partner | None:

@@ -52,9 +52,9 @@ def claim(option: str, siblings: Sequence[str] = ()) -> str:
 
 
 def bare(option: str) -> str:
-    """An option without spaces around it and a full stop at its end, but for an abbreviation's."""
+    """An option without spaces around it and a full stop at its end, but for an abbreviation's and where it is nothing else."""
     option = option.strip()
-    return option if _ABBREVIATION.search(option) else option.rstrip(".")
+    return option if _ABBREVIATION.search(option) else option.rstrip(".") or option
 
 
 # the rules, from what is sure to what is left

@@ -18,7 +18,7 @@ from ...media.reference import (
     parse,
 )
 from ...modality import Modality
-from ..dataset import RawDataset, RowContext
+from ..dataset import TRIES, RawDataset, RowContext
 from ..registry import Parameters, register_perturbation
 from ..sample import Sample
 from .targets import TargetAnswer, draw_target
@@ -210,6 +210,13 @@ def _canvas(kind: CanvasKind, seed: int, size: tuple[int, int] | str) -> str:
 
 
 def _from_pool(sample: Sample, rng: random.Random, context: RowContext, pool: str) -> Sample | None:
-    files = context.dataset.pool(pool)
-    references = tuple(str(FileReference(rng.choice(files))) for _ in sample.media[Modality.IMAGE] or (None,))
-    return sample.with_media(Modality.IMAGE, references)
+    files, drawn = context.dataset.pool(pool), list[str]()
+    for _ in sample.media[Modality.IMAGE] or (None,):
+        tries = (rng.choice(files) for _ in range(TRIES))
+        file = next((file for file in tries if not context.is_own(file, Modality.IMAGE)), None)
+        if file is None:  # the pool has the row's own images alone, or as good as alone
+            return None
+
+        drawn.append(str(FileReference(file)))
+
+    return sample.with_media(Modality.IMAGE, tuple(drawn))

@@ -99,20 +99,25 @@ def draw_target(
     if right is None:
         return None
 
+    references = [one for one in map(answer_of, sample.references) if one is not None]
+
+    def is_wrong(found: str) -> bool:
+        return all(distinct(found, one) for one in (right, *references))
+
     rejected = answer_of(sample.rejected["content"]) if sample.rejected is not None and answers is None else None
-    if rejected is not None and distinct(rejected, right):
+    if rejected is not None and is_wrong(rejected):
         return rejected
 
     opposite = _OPPOSITES.get(" ".join(words_of(right)))
     if opposite is not None:
-        return _in_case_of(right, opposite)
+        return _in_case_of(right, opposite) if is_wrong(opposite) else None
 
     sought, kind, spare = _counterpart(right), kind_of(right), None
     for tried, found in enumerate(_candidates(rng, context, answers)):
         if spare is not None and tried >= ENOUGH_TRIES:
             break
 
-        if found is None or answer_class(found) != sought or not distinct(found, right):
+        if found is None or answer_class(found) != sought or not is_wrong(found):
             continue
 
         if kind_of(found) is kind:
