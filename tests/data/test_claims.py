@@ -2,7 +2,7 @@
 
 import pytest
 
-from modality_interference.data.perturbations.claims import claim
+from modality_interference.data.perturbations.claims import bare, claim
 
 
 NOUN, BARE = "This picture seems to depict {article} {option}.", "This picture seems to depict {option}."
@@ -76,3 +76,9 @@ def test_the_sentence_fits_the_option(option: str, sentence: str):
 )
 def test_what_the_option_stands_beside(option: str, siblings: tuple[str, ...], sentence: str):
     assert claim(option, siblings) == sentence
+
+
+@pytest.mark.parametrize("option", [".", "..", "..."])
+def test_an_option_of_full_stops_alone_is_claimed(option: str):
+    assert bare(option) == option
+    assert f'"{option}"' in claim(option)

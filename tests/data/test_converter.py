@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,90 @@ def test_bad_multiple_choice_rows_are_dropped_with_a_reason(change: dict[str, An
     assert dropped(converter(), PET | change).startswith(reason)
 
 
+@pytest.mark.parametrize(
+    ("rows", "right"),
+    [
+        ([PET | {"a": "2"}, PET | {"options": ["1", "0", "2"], "a": "0"}], "A"),  # indices
+        ([PET | {"a": "cat"}, PET | {"options": ["1", "0", "2"], "a": "0"}], "B"),  # texts
+        ([PET | {"a": "cat"}, PET | {"options": '["1", "0", "2"]', "a": 0}], "B"),  # a number, as a CSV file has it
+        ([PET | {"options": ["1", "0", "2"], "a": "0"}] * 2, "B"),  # nobody knows
+    ],
+)
+def test_answers_that_could_be_read_in_two_ways_are_read_as_the_others_are(rows: list[dict[str, Any]], right: str):
+    assert converter(other_rows=rows)(rows[1], 1)["_response"][0]["content"] == right
+
+
+LETTERED = {"question": "q", "A": "A", "B": "B", "C": "C", "D": "D", "answer": "a"}
+
+
+@pytest.mark.parametrize(
+    ("table", "answers", "right"),
+    [
+        ([(1, 2, 3, 4), (2, 3, 4, 5), (10, 11, 12, 13)], [2, 3, 12], ["B", "B", "C"]),  # texts: no index is 12
+        ([(1, 2, 3, 4), (2, 3, 4, 5), (10, 11, 12, 13)], [2, 3, 1], ["C", "D", "B"]),  # indices: no option is 1
+        ([(7, 8, None, 9), (7, 8, None, 9)], [3, 0], ["C", "A"]),  # which count the empty column
+    ],
+)
+def test_numbers_among_lettered_columns_of_numbers(table: list[tuple], answers: list[int], right: list[str]):
+    rows = [dict(zip("ABCD", cells), q="How many?", a=answer) for cells, answer in zip(table, answers)]
+    convert = converter("lettered_choice_twins", {"relevant": ["text"]}, LETTERED, other_rows=Dataset.from_list(rows))
+    assert [convert(row, 0)["_response"][0]["content"] for row in rows] == right
+
+
+def test_a_class_label_is_its_name_not_an_option_s_index():
+    rows = [{"q": "Is it?", "options": ["yes", "no"], "a": answer, "image": "x.png"} for answer in ("yes", "no", "no")]
+    dataset = Dataset.from_list(rows).class_encode_column("a")
+    assert dataset["a"][:] == [1, 0, 0]  # names in the order of the alphabet
+    convert = converter(class_names=features.class_names(dataset), other_rows=dataset)
+    assert [convert(row, 0)["_response"][0]["content"] for row in dataset] == ["A", "B", "B"]
+
+
+@pytest.mark.parametrize(
+    ("context", "found"),
+    [
+        ("Ann won.", "Ann won.\nWhich pet?"),
+        (["Ann won.", "It rained.", None], "Ann won.\nIt rained.\nWhich pet?"),
+        (1998, "1998\nWhich pet?"),
+        ([], "Which pet?"),
+        (float("nan"), "Which pet?"),
+    ],
+)
+def test_contexts(context: object, found: str):
+    row = converter(columns=CHOICE_COLUMNS | {"context": "c"})(PET | {"c": context}, 0)
+    assert f"Question:\n{found}\nOption:" in row["_prompt"][0]["content"]
+
+
+def test_a_context_that_is_no_text_is_not_left_out_in_silence():
+    convert = converter(columns=CHOICE_COLUMNS | {"context": "c"})
+    assert dropped(convert, PET | {"c": {"title": ["Ann"]}}).startswith("context not understood: a context is a text")
+
+
+@pytest.mark.parametrize(
+    ("options", "stay"),
+    [
+        (["dog", "cat", "fly", "Both A and B"], True),
+        (["dog", "cat", "fly", "all of the above"], True),
+        (["dog", "cat", "fly", "(A), (B) or C"], True),
+        (["<image>", "<image>", "no", "yes"], True),
+        (["A cat and a dog", "above the tree", "Vitamin A and D", "all"], False),
+    ],
+)
+def test_options_that_refer_to_others_keep_their_places(options: list[str], stay: bool):
+    columns = {**CHOICE_COLUMNS, "images": "images"}
+    images = ["x.png"] * (1 + sum("<image>" in option for option in options))
+    found = set()
+    for number in range(8):
+        row = {"q": f"<image>Which, {number}?", "options": options, "a": "D", "images": images}
+        if "<image>" in options:  # the same text twice would be a duplicated option
+            row["options"] = ["first <image>", "second <image>", *options[2:]]
+
+        stored = converter(block=IMAGE | {"shuffle_options": True}, columns=columns)(row, 0)
+        assert stored["_twins"]["dropped"] is None
+        found.add(tuple(stored["_twins"]["choices"]))
+
+    assert (len(found) == 1) is stay
+
+
 # image classification
 
 
@@ -271,6 +356,36 @@ def test_alpaca_default_columns():
     assert row["_prompt"] == [{"role": "user", "content": "Which pet barks?"}]
 
 
+@pytest.mark.parametrize(
+    ("say", "found"), [(3, "3"), (2.5, "2.5"), (datetime(2020, 1, 1), "2020-01-01"), ([3, None], "3")]
+)
+def test_responses_that_are_numbers_or_dates(say: object, found: str):
+    convert = chat("alpaca", {"prompt": "ask", "response": "say", "images": "image"})
+    row = convert({"ask": "How many?", "say": say, "image": ["x.png"]}, 0)
+    assert row["_response"] == [{"role": "assistant", "content": found}]
+
+
+@pytest.mark.parametrize(
+    ("say", "answer", "fits"),
+    [
+        ("dog", "A", True),
+        ("Dog.", 0, True),
+        ("A", 0, True),
+        ("It is a cat.", 0, True),  # nobody can tell
+        ("dog", 1, False),  # counted from 1
+        ("B", 0, False),
+        ("2", 1, True),  # a prompt may count from 1
+    ],
+)
+def test_an_answer_must_not_contradict_the_response(say: str, answer: object, fits: bool):
+    convert = chat("alpaca", {"prompt": "ask", "response": "say", "images": "i", "choices": "c", "answer": "a"})
+    example = {"ask": "Which pet?", "say": say, "c": ["dog", "cat"], "a": answer, "i": ["x.png"]}
+    if fits:
+        assert twins(convert(example, 0))["dropped"] is None
+    else:
+        assert dropped(convert, example).startswith("answer contradicts the response: the response is ")
+
+
 def test_sharegpt_with_several_turns():
     turns = [("human", "<image>Look."), ("gpt", "I do."), ("human", "Which pet?"), ("gpt", "A cat.")]
     messages = [{"from": role, "value": text} for role, text in turns]
@@ -327,6 +442,61 @@ def test_paths_are_found_in_media_dir(tmp_path: Path):
     assert row["_images"] == [str(tmp_path / "cat.png")]
     assert row["_twin_images"] == [{"bytes": None, "path": str(tmp_path / "dog.png")}]
     assert twins(row)["variants"][0]["images"] == ["extra:0"]
+
+
+@pytest.mark.parametrize("formatting", ["multiple_choice", "alpaca"])
+def test_paths_in_dicts_are_found_in_media_dir(tmp_path: Path, formatting: str):
+    Image.new("RGB", (4, 4)).save(tmp_path / "cat.png")
+    find = llama_factory("alpaca", {}, str(tmp_path))._find_medias
+    row = PET | {"image": [{"bytes": None, "path": "cat.png"}], "say": "A cat."}
+    if formatting == "alpaca":
+        columns = {"prompt": "q", "response": "say", "images": "image"}
+        base = llama_factory("alpaca", columns, str(tmp_path))
+        convert = converter("alpaca_twins", columns=columns, base_converter=base, find_media=find)
+    else:
+        convert = converter(find_media=find)
+
+    assert convert(row, 0)["_images"] == [str(tmp_path / "cat.png")]
+
+
+@pytest.mark.parametrize("how", ["bytes", "path", "pool"])
+def test_an_irrelevant_image_is_never_the_rows_own(tmp_path: Path, how: str):
+    """Not under another name, by another path, or out of a pool of the dataset's own images."""
+    (tmp_path / "imgs").mkdir()
+    for name in ("a", "b"):
+        Image.new("RGB", (4, 4), "red" if name == "a" else "blue").save(tmp_path / "imgs" / f"{name}.png")
+
+    data = [(tmp_path / "imgs" / f"{name}.png").read_bytes() for name in "aab"]
+    images: dict[str, list[Any]] = {
+        "bytes": [{"bytes": image, "path": f"{index}.png"} for index, image in enumerate(data)],
+        "path": ["imgs/a.png", "./imgs/../imgs/a.png", "imgs/b.png"],
+        "pool": ["imgs/a.png", "imgs/a.png", "imgs/b.png"],
+    }
+    rows = [PET | {"image": [image], "q": f"{index}?"} for index, image in enumerate(images[how])]
+    perturbation = {"name": "irrelevant_image", "pool": "imgs"} if how == "pool" else "irrelevant_image"
+    convert = converter(
+        block={"relevant": ["text"], "perturbations": [perturbation]},
+        other_rows=rows,
+        dataset_dir=str(tmp_path),
+        find_media=llama_factory("alpaca", {}, str(tmp_path))._find_medias,
+    )
+    for number in range(8):
+        stored = convert(rows[0] | {"q": f"{number}?"}, 0)
+        (variant,) = twins(stored)["variants"]
+        if how == "pool":
+            assert variant["images"] == [f"file:{os.path.realpath(tmp_path / 'imgs' / 'b.png')}"]
+        else:
+            (borrowed,) = stored["_twin_images"]
+            assert (borrowed["bytes"] or Path(borrowed["path"]).read_bytes()) == data[2]
+
+
+def test_a_pool_of_the_rows_own_image_alone_gives_no_twin(tmp_path: Path):
+    (tmp_path / "imgs").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "imgs" / "a.png")
+    block = {"relevant": ["text"], "perturbations": [{"name": "irrelevant_image", "pool": "imgs"}]}
+    find = llama_factory("alpaca", {}, str(tmp_path))._find_medias
+    convert = converter(block=block, dataset_dir=str(tmp_path), find_media=find)
+    assert twins(convert(PET | {"image": ["imgs/a.png"]}, 0))["variants"] == []
 
 
 # what is checked before any row

@@ -86,6 +86,10 @@ class TestFinding:
         with pytest.raises(Unusable, match="word for word"):
             find_evidence(user("The cathedral is old."), "The cat")
 
+    def test_scripts_without_spaces_between_words(self):
+        sample = user("\u56e0\u4e3a\u5e3d\u5b50\u4e94\u5143\u6240\u4ee5\u5f88\u4fbf\u5b9c")
+        assert find_evidence(sample, "\u5e3d\u5b50\u4e94\u5143") == (Span(0, 2, 6),)
+
     @pytest.mark.parametrize(
         "listed", ["A: red\nB: blue", "A: red, B: blue", "red, blue", "(A) red (B) blue", "1. red\n2. blue"]
     )

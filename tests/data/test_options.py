@@ -1,5 +1,6 @@
 """Options and answers, however a benchmark writes them."""
 
+import datetime
 import itertools
 import json
 
@@ -7,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modality_interference.data.options import LETTERS, letter, letters, parse_answer, parse_options
+from modality_interference.data.options import (
+    LETTERS,
+    AnswersAre,
+    cell_text,
+    letter,
+    letters,
+    parse_answer,
+    parse_options,
+    possible_answers,
+    what_answers_are,
+)
 from modality_interference.data.sample import Unusable
 
 
@@ -100,6 +111,91 @@ def test_whole_numbers_that_became_fractions():
     options = parse_options([4.0, 2.5, 10.0])
     assert options.texts == ("4", "2.5", "10")
     assert [parse_answer(answer, options) for answer in (10.0, 10, "10", "10.0", 2.5, "2.5")] == [2, 2, 2, 2, 1, 1]
+
+
+COUNTED = [["3", "2", "4", "1"], ["1", "2", "3", "0"]]  # texts that are places of others
+
+
+@pytest.mark.parametrize(
+    ("answers", "choices", "found"),
+    [
+        (["3", "1", 0], [["mouth", "gill", "fin", "tail"], *COUNTED], AnswersAre.PLACES),  # "3" is the tail
+        (["dog", "1", 3], [["dog", "cat"], *COUNTED], AnswersAre.TEXTS),
+        (["7", "1"], [["7", "8"], COUNTED[0]], AnswersAre.TEXTS),
+        (["B", "B"], [["dog", "cat"], ["B", "A", "D", "C"]], AnswersAre.PLACES),
+        (["D", "B"], [["D", "E"], ["B", "A", "D", "C"]], AnswersAre.TEXTS),
+        (["1", "2", 0], [*COUNTED, ["2", "0"]], None),  # no row tells
+        (["dog", "B"], [["dog", "cat"], ["dog", "cat"]], None),  # as many tell the one as the other
+        (["dog", "dog", "B"], [["dog", "cat"]] * 3, AnswersAre.TEXTS),
+        (["lion", None], [["dog", "cat"]] * 2, None),
+    ],
+)
+def test_the_rows_of_a_dataset_tell_what_its_answers_are(answers: list, choices: list, found: AnswersAre | None):
+    assert what_answers_are(zip(answers, map(parse_options, choices))) is found
+
+
+@given(st.permutations(["0", "1", "2", "3"]), st.integers(0, 3))
+def test_where_a_dataset_tells_texts_or_places_win(words: list[str], index: int):
+    options = parse_options(words)
+    for answer in (index, str(index), float(index)):
+        assert parse_answer(answer, options, AnswersAre.PLACES) == index
+        assert parse_answer(answer, options, AnswersAre.TEXTS) == words.index(str(index))
+
+    lettered = parse_options(["BADC"[int(word)] for word in words])
+    assert parse_answer("ABCD"[index], lettered, AnswersAre.PLACES) == index
+    assert (
+        parse_answer("dog", parse_options(["cat", "dog"]), AnswersAre.PLACES) == 1
+    )  # what can be read in one way only
+
+
+@pytest.mark.parametrize("answer", ["b", "(B)", "B.", " b) "])
+def test_the_datasets_own_letters_with_punctuation_and_in_small_letters(answer: str):
+    assert parse_answer(answer, parse_options({"A": "cat", "B": "dog"})) == 1
+
+
+@pytest.mark.parametrize("missing", [None, "", " ", "nan", float("nan")])
+def test_missing_options_of_a_dict(missing: object):
+    assert parse_options({"A": "cat", "B": missing, "C": "dog"}).texts == ("cat", "dog")
+
+
+def test_missing_options_at_the_end_of_a_list():
+    assert parse_options(["cat", "dog", None, float("nan")]).texts == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        ("3 cm", "3 cm"),
+        (3, "3"),
+        (3.0, "3"),
+        (2.5, "2.5"),
+        (True, "True"),
+        (datetime.date(2020, 1, 2), "2020-01-02"),
+        (datetime.datetime(2020, 1, 2), "2020-01-02"),  # a date, of which Arrow made a time
+        (datetime.datetime(2020, 1, 2, 3, 4), "2020-01-02T03:04:00"),
+        (datetime.time(3, 4), "03:04:00"),
+        (None, None),
+        (["a"], None),
+        ({}, None),
+    ],
+)
+def test_cells_as_texts(cell: object, text: str | None):
+    assert cell_text(cell) == text
+
+
+def test_dates_among_options():
+    options = parse_options([datetime.datetime(2020, 1, 2), datetime.datetime(2021, 1, 2)])
+    assert options.texts == ("2020-01-02", "2021-01-02")
+    assert parse_answer(datetime.datetime(2021, 1, 2), options) == parse_answer("2021-01-02", options) == 1
+
+
+@pytest.mark.parametrize(
+    ("response", "found"),
+    [("dog", {0}), ("Dog.", {0}), ("B", {1}), ("(b)", {1}), ("1", set()), ("It is a dog.", set()), ("", set())],
+)
+def test_what_a_response_may_mean(response: str, found: set[int]):
+    """No index: a prompt may count its options from 1."""
+    assert possible_answers(response, parse_options(["dog", "cat"])) == found
 
 
 def test_truth_values():

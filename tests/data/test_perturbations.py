@@ -284,3 +284,12 @@ def test_sentences_are_many_and_never_hint():
     assert len(set(SENTENCES)) == len(SENTENCES) >= 150
     assert [sentence for sentence in SENTENCES if HINT.search(sentence)] == []
     assert all(sentence == sentence.strip() and len(sentence) < 120 for sentence in SENTENCES)
+
+
+@pytest.mark.parametrize("name", ["misleading_text", "typographic_image", "misleading_caption"])
+def test_an_option_that_is_the_right_ones_letter_is_not_claimed(name: str):
+    """The twin would state the response."""
+    row = replace(ROW, response=[assistant("A")], choices=("C", "A", "B", "D"), answer=0)
+    row = replace(row, prompt=[user("Which letter?")], media=no_media()) if name == "typographic_image" else row
+    targets = {twin.target for seed in range(30) if (twin := apply(name, row, seed=seed)) is not None}
+    assert targets == {"B", "D"}

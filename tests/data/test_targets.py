@@ -7,6 +7,7 @@ import pytest
 from modality_interference.data.converter import make_converter
 from modality_interference.data.dataset import TRIES, RawDataset, RowContext
 from modality_interference.data.perturbations.targets import answer_class, answer_of, draw_target
+from modality_interference.data.records import TwinRecord
 from modality_interference.data.sample import Sample
 from modality_interference.data.spec import TwinsSpec
 from modality_interference.modality import MEDIA
@@ -177,3 +178,24 @@ def test_answer_classes_differ_where_answers_do():
     texts = ["7", "1998", "yes, it is", "no, it is not", "q", "3 cm", "10:30", "dog", "a dog under a big tree"]
     assert len(set(map(answer_class, texts))) == len(texts)
     assert answer_of(" The dog. ") == "The dog"
+
+
+@pytest.mark.parametrize(
+    ("references", "others", "target"),
+    [
+        (["sofa", "couch", "settee"], ["couch", "Settee."], None),
+        (["sofa", "couch", "settee"], ["couch", "chair"], "chair"),
+        (["yes", "no", "yes"], ["no"], None),  # the references disagree
+        (["yes", "yes"], ["red"], "no"),
+    ],
+)
+def test_no_other_reference_of_the_row_is_a_target(references: list[str], others: list[str], target: str | None):
+    rows = [{"ask": "<image>What is it?", "say": [other], "image": ["x.png"]} for other in others]
+    row = {"ask": "<image>What is this?", "say": references, "image": ["x.png"]}
+    converter = convert(rows, ["misleading_text"])
+    found = {
+        variant.target
+        for number in range(6)
+        for variant in TwinRecord.from_arrow(converter(row | {"image": [f"{number}.png"]}, 0)["_twins"]).variants
+    }
+    assert found == ({target} if target else set())

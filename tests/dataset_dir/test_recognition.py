@@ -162,6 +162,56 @@ def test_an_apostrophe_does_not_end_an_option():
     assert options_reading([text], ["A"]).convert(text) == ["it's", 'a "dog"', "both ' and \""]
 
 
+@pytest.mark.parametrize(
+    "items",
+    [
+        ["caf\u00e9", "5\xa0km", "x\ny", "C:\\dir", "\\frac{1}{2}"],
+        ["cat", 3, "cow", None],
+        [1.5, 2.5],
+        ["None", "He said 'True'", 'a "b"'],
+        ["\u4e2d\u6587", "\U0001f600 \x00"],
+        {"A": "cat", "B": "don't"},
+    ],
+)
+def test_what_python_prints_is_read_back(items):
+    texts = [None if item is None else str(item) for item in (items.values() if isinstance(items, dict) else items)]
+    for printed in (repr(items), ascii(items)):
+        reading = options_reading([printed, "['cat', 'dog']"] * 5, [texts[1], "dog"] * 5)
+        found = reading.convert(printed)
+        assert found == (texts if isinstance(items, list) else {"text": texts, "label": list(items)})
+
+
+@given(
+    st.lists(st.text(), min_size=2, max_size=6, unique_by=str.strip).filter(lambda items: all(map(str.strip, items)))
+)
+def test_any_list_of_texts_that_python_prints(items):
+    reading = options_reading([ascii(items)], [items[0].strip()])
+    if reading is not None:  # None: it is JSON, or its answer is not found for another reason
+        found = reading.convert(ascii(items))
+        assert found == items or any("\ud800" <= letter <= "\udfff" for letter in "".join(items))
+
+
+@pytest.mark.parametrize("text", ["['cat', dog]", "[['cat'], ['dog']]", "{'A': ['cat']}", "['cat', 'dog'"])
+def test_a_list_that_cannot_be_read_is_not_split_at_commas(text):
+    assert options_reading([text] * 3, ["dog"] * 3) is None
+
+
+def test_media_in_columns_of_their_own_are_not_left_out_in_silence():
+    row = {"question": "Which?", "choices": ["w", "x"], "answer": "A"}
+    for media in (
+        {"image_1": {"bytes": PNG, "path": None}, "image_2": None},
+        {"img1": "a.png"},
+        {"image": "a", "video_2": "b.mp4"},
+    ):
+        with pytest.raises(ModalityInterferenceError, match="hold media, and formats read those of one column each"):
+            recognised(row | media)
+
+    with pytest.raises(ModalityInterferenceError, match="`screenshot`"):
+        recognised(row | {"screenshot": {"bytes": PNG, "path": None}})
+
+    assert recognised(row | {"image_1": None, "image": "a.png", "thumbnail": {"bytes": PNG, "path": None}}).media
+
+
 @pytest.mark.parametrize("cell", [["cat", "dog"], '["cat", "dog"]', '{"A": "cat", "B": "dog"}'])
 def test_options_that_formats_read_stay_as_they_are(cell):
     assert options_reading([cell], ["dog"]) is None

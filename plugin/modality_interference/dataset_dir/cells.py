@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..data.options import LETTERS, MAX_OPTIONS, parse_answer, parse_options, present, whole
+from ..data.options import LETTERS, MAX_OPTIONS, cell_text, parse_answer, parse_options, present, whole
 from ..errors import Unusable
 from ..files import check_is_path
 
@@ -20,6 +20,11 @@ _DATA_URI = re.compile(r"data:[\w.+/-]*(?:;[\w.+=-]*)*?;base64,", re.ASCII)
 _QUOTED = re.compile(r"'((?:[^'\\]|\\.)*+)'|\"((?:[^\"\\]|\\.)*+)\"", re.DOTALL)
 # possessive, so that the time is linear also where a quote is not closed
 _LIST = re.compile(rf"\[(?:[ ,\t\r\n]*+(?:{_QUOTED.pattern}))*+[ ,\t\r\n]*+\]", re.DOTALL)
+_CLOSED = re.compile(
+    rf"(?:[^'\"]++|{_QUOTED.pattern})*+", re.DOTALL
+)  # every quote is; first, as `_TOKEN` alone takes long else
+_WORDS = {"None": "null", "True": "true", "False": "false"}  # of Python, as JSON has them
+_TOKEN = re.compile(rf"{_QUOTED.pattern}|\b(?:{'|'.join(_WORDS)})\b", re.DOTALL)
 _LETTER = re.compile(r"(?:^|(?<=[\s;,|]))\(?([A-Z])[.):]\s")
 
 
@@ -40,12 +45,41 @@ class Reading:
 
 
 def _quoted_items(text: str) -> list[str] | None:
-    """The items of a list as Python or numpy print it: `['cat', 'dog']`, `["cat" 'dog']`."""
+    """The items of a list of texts as Python or numpy print it: `['cat', 'dog']`, `["cat" 'dog']`."""
     text = text.strip()
     if not _LIST.fullmatch(text):
         return None
 
-    return [re.sub(r"\\(.)", r"\1", one or other, flags=re.DOTALL) for one, other in _QUOTED.findall(text)]
+    return [_unescaped(one or other) for one, other in _QUOTED.findall(text)]
+
+
+def _printed(text: str) -> list[str | None] | dict[str, list[Any]] | None:
+    """Options as Python or numpy print a list or a dict of them, in types that all rows can share; None of anything else."""
+    text = text.strip()
+    if not text.startswith(("[", "{")) or not _CLOSED.fullmatch(text):
+        return None
+
+    found = _as_json(_TOKEN.sub(lambda token: _WORDS.get(token[0]) or json.dumps(_unescaped(token[0][1:-1])), text))
+    found = _quoted_items(text) if found is None else found
+    if not isinstance(found, (list, dict)):
+        return None
+
+    values = list(found.values() if isinstance(found, dict) else found)
+    if any(isinstance(value, (list, dict)) for value in values):
+        return None
+
+    texts = [cell_text(value) for value in values]
+    return texts if isinstance(found, list) else {"text": texts, "label": list(found)}
+
+
+def _unescaped(text: str) -> str:
+    """What a text stands for that Python has quoted and escaped."""
+    try:
+        found = text.encode("latin-1", "backslashreplace").decode("unicode_escape") if "\\" in text else text
+        found.encode()
+        return found
+    except UnicodeError:  # half of an escape, or of a surrogate pair
+        return re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
 
 
 def _lettered_items(text: str) -> list[str] | None:
@@ -62,11 +96,16 @@ def _lettered_items(text: str) -> list[str] | None:
 
 
 def _at(separator: str) -> Callable[[str], list[str] | None]:
-    return lambda text: [item.strip() for item in text.split(separator) if item.strip()]
+    """Splits a text; one that begins as a list or a dict is none that a separator splits."""
+    return lambda text: (
+        None
+        if text.lstrip().startswith(("[", "{"))
+        else [item.strip() for item in text.split(separator) if item.strip()]
+    )
 
 
-_SPLITS: dict[str, Callable[[str], list[str] | None]] = {
-    "a list written as text": _quoted_items,
+_SPLITS: dict[str, Callable[[str], Any]] = {
+    "a list written as text": _printed,
     "split at A., B., ...": _lettered_items,
     "split at line breaks": _at("\n"),
     "split at `|`": _at("|"),
@@ -96,7 +135,7 @@ def options_reading(cells: Sequence[Any], answers: Sequence[Any]) -> Reading | N
     return None
 
 
-def _split(split: Callable[[str], list[str] | None], cell: Any) -> list[str] | None:
+def _split(split: Callable[[str], Any], cell: Any) -> Any:
     return split(cell) if isinstance(cell, str) else None
 
 

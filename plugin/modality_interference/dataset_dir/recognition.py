@@ -44,6 +44,7 @@ _SUFFIXES = {
 }
 _LETTERED = re.compile(r"(?:(?:option|choice|opt|op|answer|ans)_?)?([a-z])", re.ASCII)
 _NUMBERED = re.compile(r"(?:option|choice|opt|op|answer|ans)_?([0-9]{1,2})", re.ASCII)
+_NUMBERED_MEDIUM = re.compile(r"(?:image|img|picture|photo|video|clip|audio|sound)_?[0-9]{1,2}", re.ASCII)
 _TAGS = {
     ("role", "content"): {
         "role_tag": "role",
@@ -87,9 +88,11 @@ def recognise(
         media_dir: from where paths of media start.
 
     Raises:
-        ModalityInterferenceError: the columns are no questions with answers; says what is missing.
+        ModalityInterferenceError: the columns are no questions with answers, or media are in columns that no format reads; says
+            what is missing.
     """
     found = _by_name(columns, rows)
+    _check_all_media_named(columns, rows, found)
     lettered = _lettered_columns(columns)
     media = {key: found[key] for key in MEDIA.values() if key in found}
     label = next((name for name in classes if found.get("label") == name or found.get("answer") == name), None)
@@ -142,6 +145,30 @@ def _by_name(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> dict[
             found.setdefault(kind, column)
 
     return found
+
+
+def _check_all_media_named(
+    columns: Sequence[str], rows: Sequence[Mapping[str, Any]], found: Mapping[str, str]
+) -> None:
+    """Refuse media in columns that would be left out: `image_1`, `image_2`, ..., or images under a name of their own."""
+    others = [column for column in columns if column not in found.values()]
+    numbered = [
+        column
+        for column in others
+        if _NUMBERED_MEDIUM.fullmatch(_plain(column)) and any(_is_filled(cell) for cell in _cells(rows, column))
+    ]
+    unnamed = [column for column in others if "images" not in found and any(map(_holds_image, _cells(rows, column)))]
+    if numbered or unnamed:
+        raise ModalityInterferenceError(
+            f"the columns {listed(numbered or unnamed)} hold media, and formats read those of one column each: `images`, `videos` or "
+            "`audios`. Put all images of a row as a list into the column `images`, with a placeholder `<image>` in the question "
+            "where each belongs, or write an entry in a dataset_info.json that names the column (docs/data.md)."
+        )
+
+
+def _holds_image(cell: Any) -> bool:
+    items = cell if isinstance(cell, (list, tuple)) else [cell]
+    return any(isinstance(item, Mapping) and set(item) == {"bytes", "path"} and any(item.values()) for item in items)
 
 
 def _kind_of_files(cells: Sequence[Any]) -> str | None:

@@ -31,7 +31,7 @@ from ..sample import ParsedRow, Partner, Sample, own_references, placeholder_spa
 LOOKED_AT = 10_000  # rows of a dataset, evenly spaced, that tell what its answers are
 _REFERS = re.compile(
     r"(?i:(?:all|any|both|either|neither|none|some)\b.*\b(?:above|below)\b)"
-    r"|(?i:(?:all|both|either|neither|only|options?)\b[ (]*)*[A-H]\)?(?:, ?\(?[A-H]\)?)*,? ?(?:and|or|nor|&|/) ?\(?[A-H]\b"
+    r"|(?i:(?:all|both|either|neither|only|options?)\b ?)*\(?[A-H]\)?(?:, ?\(?[A-H]\)?)*,? ?(?:and|or|nor|&|/) ?\(?[A-H]\b"
 )
 _QUESTION = "What does this picture show?"
 SWAPPED = {Modality.VIDEO: "swapped_video", Modality.AUDIO: "swapped_audio"}  # columns, called as the perturbations
