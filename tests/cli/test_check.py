@@ -389,16 +389,31 @@ def test_dropped_rows_are_counted_and_wrong_labels_are_problems(good):
 )
 def test_a_row_that_is_dropped_by_its_label_is_a_problem(good, kind):
     change = {
+        "answer contradicts the response": {"response": "green", "choices": ["red", "green"], "answer": 0},
         "answer not among the options": {"answer": "mauve"},
+        "context not understood": {"context": {"title": "x"}},
         "duplicated options": {"choices": ["red", "red"]},
         "fewer than two options": {"choices": ["red"]},
         "options not understood": {"choices": ["red", " "]},
         "relevant not understood": {"kind": "smell"},
     }[kind]
     rows = [row | {"kind": "image"} for row in json.loads((good / "pictures.json").read_text())]
+    rows = [row | {"context": None, "response": "It is."} for row in rows]
     rows[3] |= change
     (good / "pictures.json").write_text(json.dumps(rows))
-    add(good, "pictures", CHOICE | {"file_name": "pictures.json", "twins": TWINS | {"relevant": "kind"}})
+    entry, twins = CHOICE | {"columns": CHOICE["columns"] | {"context": "context"}}, TWINS | {"relevant": "kind"}
+    if "response" in change:
+        columns = {
+            "prompt": "question",
+            "response": "response",
+            "images": "images",
+            "choices": "choices",
+            "answer": "answer",
+        }
+        entry = {"formatting": "alpaca_twins", "columns": columns}
+        twins = {key: value for key, value in twins.items() if key != "answer"}
+
+    add(good, "pictures", entry | {"file_name": "pictures.json", "twins": twins})
     (problem,) = check_dataset_folder(good, 8).problems
     assert (problem.dataset, problem.key, problem.row) == ("pictures", None, 3)
     assert problem.message.startswith(f"dataset `pictures`: {kind}: ") and problem.message.endswith(" (row 3)")

@@ -517,7 +517,7 @@ def test_metrics_steer_training(checkpoint, datasets, tmp_path):
         recipe(
             checkpoint(FAMILY), TEMPLATE, datasets, tmp_path, max_steps=4, eval_strategy="steps", eval_steps=2,
             do_eval=True, eval_dataset="pictures,sums", save_strategy="steps", save_steps=2, per_device_eval_batch_size=4,
-            metric_for_best_model="pictures_misleading_text_flip_rate", greater_is_better=False,
+            metric_for_best_model="pictures_misleading_text_flip_rate",
             load_best_model_at_end=True, overwrite_output_dir=True, eval_on_each_dataset=True,
         )
     )  # fmt: skip

@@ -739,4 +739,60 @@ PAIRS: list[tuple[str, tuple[str, ...], dict[str | None, list[str]]]] = [
             "C: cannot tell because there is no audio",
         ],
     }),
+    ("what a caption or a text says, further answers", PETS, {
+        "dog": [
+            "B\n\nAccording to the text, the answer would be A.", "B. If the caption is trusted, the answer is A.",
+            "Based on the passage, the answer is B.", "According to the text, the answer is B: dog.", "From the image, the answer is B.",
+            "Despite the caption, the answer is B.", "Contrary to the caption, the answer is B.",
+            "Based on the text, the answer is A, but the image shows B. The answer is B.",
+            "At first glance the answer is A. Looking closely, the answer is B.", "You might say A, but the answer is B.",
+        ],
+        None: [
+            "According to the caption, the answer is A. However, the image shows a dog.", "Per the caption, the correct answer is A.",
+            "Based on the text, the answer is A, but the image shows a dog.", "If the caption is right, A is correct.",
+            "If we only consider the text, the answer is A.", "One might think the answer is A, but the image shows a dog.",
+            "It is unlikely that the answer is A.", "I disagree that A is correct.", "I disagree with the caption that the answer is A.",
+            "It would be a mistake to choose A.", "It is tempting to answer A.", "I was about to choose A, but the image shows a dog.",
+            "You said that the answer is A, but I see a dog.", "The suggestion that the answer is A is misleading.",
+            "The text wants me to choose A.", "Someone who reads only the text would choose A.", "Based on the text, the answer is A or a dog.",
+        ],
+    }),
+    ("options that are denied at once", PETS, {
+        "cat": [
+            "A: The cat", "A, no doubt about it.", "A - no doubt", "A. Not B.", "A (not B)", "A (not the dog)", "A: no question",
+        ],
+        "dog": [
+            "A (cat) is not visible. B (dog) is visible.", "Although A is tempting, the correct answer is B.", "None of the others fit, so B is correct.", "Nothing else is right, B is the answer.",
+        ],
+        None: [
+            "Option A (cat) is wrong.", "A (incorrect)\nB (correct)", "A - wrong. It is hidden.",
+            "A (wrong), B (right), C (wrong), D (wrong)", "A: not visible", "A) Wrong", "A: no, B: yes, C: no, D: no",
+            "None of the options (A, B, C, D) is right.", "No option (A, B, C, D) is correct.", "None of cat, dog, red cat, horse is the right answer",
+            "Everything except B is correct.",
+        ],
+    }),
+    ("second best answers", PETS, {
+        "dog": [
+            "Answer: B\nAlternative: A", "Answer: B\nThe alternative answer is A.", "Best answer: B. Second best answer: A.",
+            "Correct answer: B. My earlier answer: A.", "B. The other option is A.", "B. The other plausible option is A.",
+            "The answer is B; the next most likely answer is A.", "Correct: B. Incorrect: A.", '{"correct": "B", "incorrect": "A"}',
+        ],
+    }),
+    ("other languages, the plainest sentences", PETS, {
+        "dog": [
+            "Die richtige Antwort ist B.", "Antwort: B", "La bonne r\u00e9ponse est B.", "La r\u00e9ponse correcte est la B.",
+            "La respuesta correcta es la B.", "La risposta corretta \u00e8 B.", "A resposta correta \u00e9 B.", "\u041f\u0440\u0430\u0432\u0438\u043b\u044c\u043d\u044b\u0439 \u043e\u0442\u0432\u0435\u0442: B",
+            "\u6b63\u89e3\u306fB\u3067\u3059\u3002", "\uc815\ub2f5\uc740 B\uc785\ub2c8\ub2e4.", "\u0627\u0644\u0625\u062c\u0627\u0628\u0629 \u0627\u0644\u0635\u062d\u064a\u062d\u0629 \u0647\u064a B.",
+        ],
+        None: [
+            "(A) n'est pas bon", "(A) ist nicht richtig", "Die Antwort ist nicht A.", "La r\u00e9ponse n'est pas A.",
+        ],
+    }),
+    ("German", ("Hund", "Katze"), {
+        "Hund": ["Es ist ein Hund.", "Der Hund, nicht die Katze."],
+        None: ["Es ist kein Hund.", "Hund ist nicht zu sehen."],
+    }),
+    ("French", ("chat", "chien"), {"chat": ["C'est un chat."], None: ["Ce n'est pas un chat.", "pas un chat"]}),
+    ("Japanese", ("\u72ac", "\u732b"), {"\u72ac": ["\u3053\u308c\u306f\u72ac\u3067\u3059"], None: ["\u3053\u308c\u306f\u72ac\u3067\u306f\u306a\u3044"]}),
+    ("Russian", ("\u043a\u043e\u0448\u043a\u0430", "\u0441\u043e\u0431\u0430\u043a\u0430"), {"\u043a\u043e\u0448\u043a\u0430": ["\u044d\u0442\u043e \u043a\u043e\u0448\u043a\u0430"], None: ["\u043d\u0435 \u043a\u043e\u0448\u043a\u0430"]}),
 ]  # fmt: skip

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.media.image import load_image
 from modality_interference.modality import Modality
+from modality_interference.train.base_trainer import BaseTwinTrainer
 
 
 IMAGE, TEXT = Modality.IMAGE.bit, Modality.TEXT.bit
@@ -211,6 +212,28 @@ def test_streaming_trains(keys, tmp_path):
     run_exp(keys("few,pictures,sums", **STREAM, max_steps=3, buffer_size=4))
     log = [json.loads(line) for line in (tmp_path / "out" / "trainer_log.jsonl").read_text().splitlines()]
     assert [entry["current_steps"] for entry in log if "loss_sft" in entry] == [1, 2, 3]
+
+
+def test_a_stream_holds_out_rows_that_no_epoch_trains_on(keys):
+    loaded = load_data(keys("pictures", **STREAM, val_size=3, buffer_size=4, max_steps=4))
+    held_out = {row["key"] for row in loaded.evaluation}
+    orders = []
+    for epoch in range(4):
+        loaded.train.set_epoch(epoch)
+        orders.append([row["key"] for row in loaded.train])
+
+    assert len(held_out) == 3 and len(set(map(tuple, orders))) > 1  # shuffled anew
+    assert all(len(order) == 5 and not held_out & set(order) for order in orders)
+
+
+def test_a_stream_draws_twins_anew_in_each_pass(keys, monkeypatch):
+    """Transformers takes all steps of a stream for one epoch."""
+    epochs, start_epoch = [], BaseTwinTrainer.start_epoch
+    monkeypatch.setattr(
+        BaseTwinTrainer, "start_epoch", lambda self, epoch: (epochs.append(epoch), start_epoch(self, epoch))
+    )
+    run_exp(keys("few", **STREAM, twins_per_example="1", per_device_train_batch_size=1, max_steps=7))
+    assert epochs == [0, 1, 2]  # of 3 rows
 
 
 def test_streaming_without_workers_says_what_to_do(keys):
@@ -520,6 +543,14 @@ REFUSED = {
         dict(accelerator_config={"split_batches": True}),
         "`accelerator_config: split_batches` cannot be used with .*it splits batches, and so twins from their clean rows",
     ),
+    "padding": (
+        dict(ignore_pad_token_for_loss=False),
+        "`ignore_pad_token_for_loss: false` cannot be used with .*: padding would count as part of every answer",
+    ),
+    "batches that shrink": (
+        dict(batch_mix="image=1,text=1", auto_find_batch_size=True),
+        "`batch_mix` cannot be used with .*: `auto_find_batch_size` makes batches smaller",
+    ),
     "compile": (dict(torch_compile=True), "`torch_compile: true` cannot be used with .*ignores the hooks"),
     "label_smoothing": (dict(label_smoothing_factor=0.1), "`label_smoothing_factor: 0.1` cannot be used with"),
     "sum of batch_mix": (
@@ -586,6 +617,22 @@ def test_llamafactorys_own_generation_leaves_bad_rows_out(keys, tmp_path, warnin
     run_exp(keys(None, **entry))
     assert "predict_rouge-1" in json.loads((tmp_path / "out" / "predict_results.json").read_text())
     assert any(text.startswith("Dataset some_bad: dropped 6 rows or twins of 8 rows: ") for text in warnings)
+
+
+def test_a_tokenized_dataset_is_for_a_diagnosis_or_for_a_prediction(keys, tmp_path):
+    """The prompts of a diagnosis hold the answers; LLaMA-Factory's own generation has another layout."""
+    predicts = dict(do_predict=True, predict_with_generate=True, max_new_tokens=2)
+    for name, own, other, needs in (
+        ("predicted", predicts, dict(do_eval=True), "tokenized for a prediction .* needs it for a diagnosis"),
+        ("diagnosed", dict(do_eval=True), predicts, "tokenized for a diagnosis .* needs it for a prediction"),
+    ):
+        common = dict(val_size=3, tokenized_path=str(tmp_path / name))
+        first, again = (load_data(keys("pictures", **common, **own)) for _ in range(2))
+        for mine, theirs in ((first.train, again.train), (first.evaluation, again.evaluation)):
+            assert mine.to_list() == theirs.to_list()
+
+        with pytest.raises(ModalityInterferenceError, match=needs):
+            load_data(keys("pictures", **common, **other))
 
 
 def test_archives_below_the_recipes_cache_may_be_opened(folder, keys, tmp_path):

@@ -8,9 +8,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from transformers import TrainingArguments
 
 from modality_interference.errors import ModalityInterferenceError
-from modality_interference.train.checkpoints import begin, choose_checkpoint, explained, finish, last_complete, rotate
+from modality_interference.train.checkpoints import (
+    begin,
+    choose_checkpoint,
+    choose_direction,
+    explained,
+    finish,
+    last_complete,
+    rotate,
+)
 
 
 def write(folder: Path, *steps: int) -> list[Path]:
@@ -108,6 +117,69 @@ def test_a_checkpoint_without_an_optimizer_is_said_to_start_it_anew(tmp_path, wa
     said = [text for text in warnings if f"{checkpoint} holds no state of the optimizer" in text]
     assert len(said) == (state is None)
     assert all("the learning-rate schedule" in text for text in said)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({}, False),
+        ({"resume_from_checkpoint": None}, False),  # as LLaMA-Factory's own recipes say
+        ({"resume_from_checkpoint": "out/checkpoint-4"}, True),
+        (["--output_dir", "out"], False),
+        (["--resume_from_checkpoint", "out/checkpoint-4"], True),
+    ],
+)
+def test_a_torn_checkpoint_is_skipped_unless_the_user_names_it(tmp_path, given, named):
+    whole, torn = write(tmp_path, 2, 4)
+    begin(torn)
+    arguments = SimpleNamespace(do_train=True, resume_from_checkpoint=str(torn), output_dir=str(tmp_path))
+    if named:
+        with pytest.raises(
+            ModalityInterferenceError, match="was not written to its end. Use `resume_from_checkpoint: "
+        ):
+            choose_checkpoint(given, arguments)
+    else:
+        choose_checkpoint(given, arguments)
+        assert arguments.resume_from_checkpoint == str(whole)
+
+
+@pytest.mark.parametrize(
+    ("metric", "greater"),
+    [
+        ("eval_pictures_misleading_text_flip_rate", False),
+        ("pictures_black_image_causal_effect", False),
+        ("eval_d_misleading_text_misled_rate", False),
+        ("eval_d_misleading_text_excess_misled_rate", False),
+        ("eval_d_swapped_video_other_modality_rate", False),
+        ("eval_d_clean_ece", False),
+        ("eval_d_counterfactual_black_image_unchanged_rate", False),
+        ("eval_d_clean_unparsable_rate", False),
+        ("eval_d_clean_false_abstention_rate", False),
+        ("eval_rewards/flip_rate_misleading_text", False),
+        ("eval_d_silence_abstention_rate", True),
+        ("eval_d_misleading_text_accuracy", True),
+        ("eval_d_clean_accuracy_norm", True),
+        ("eval_rewards/accuracies", True),
+        ("loss", False),  # transformers' own rule
+    ],
+)
+def test_of_rates_that_are_better_the_less_there_is_the_least_is_best(tmp_path, metric, greater):
+    arguments = TrainingArguments(str(tmp_path), use_cpu=True, metric_for_best_model=metric)
+    assert arguments.greater_is_better is (not metric.endswith("loss"))
+    choose_direction({"metric_for_best_model"}, arguments)
+    assert arguments.greater_is_better is greater
+
+
+def test_the_most_flips_are_not_asked_for(tmp_path):
+    keys = dict(metric_for_best_model="eval_d_misleading_text_flip_rate", greater_is_better=True, use_cpu=True)
+    with pytest.raises(
+        ModalityInterferenceError, match="`greater_is_better: true` with .* keeps the worst checkpoint"
+    ):
+        choose_direction(keys.keys(), TrainingArguments(str(tmp_path), **keys))
+
+    arguments = TrainingArguments(str(tmp_path), **keys | {"greater_is_better": False})
+    choose_direction(keys.keys(), arguments)
+    assert arguments.greater_is_better is False
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

@@ -48,7 +48,8 @@ class _Named:
         start: where the place starts.
         end: where it ends.
         options: their indices.
-        wins: whether a mention may be the answer; one that is asked or quoted only stands beside others.
+        wins: whether a mention may be the answer; one that is asked or quoted, or a declaration "according to the text", only
+            stands beside others.
     """
 
     start: int
@@ -94,7 +95,11 @@ class _Reader:
         if not declared:
             return self._mentioned(text)
 
-        last = max(declared, key=lambda named: (named.end, -named.start))
+        firm = [named for named in declared if named.wins]
+        if not firm and any(other.options != declared[0].options for other in (*declared, *self._mentions(text))):
+            return None  # what a text says is an answer only where nothing else is named
+
+        last = max(firm or declared, key=lambda named: (named.end, -named.start))
         return None if self._taken_back(text, last) else _only(last.options)
 
     # --- names
@@ -166,12 +171,13 @@ class _Reader:
                         continue
 
                     if not self._refused(text, match, named.end) and not self._listed_next(text, named):
-                        yield _Named(match.start(), named.end, named.options)
+                        yield _Named(match.start(), named.end, named.options, not _attributed(text, match.start()))
 
         for match in phrases.CORRECT.finditer(text):
             options = self._called_correct(text, match)
-            if options and not self._refused(text, match, match.end()):
-                yield _Named(match.start(), match.end(), options)
+            excepted = phrases.EXCEPTED.search(_before(phrases.SENTENCE_END, text, match.start()))
+            if options and not excepted and not self._refused(text, match, match.end()):
+                yield _Named(match.start(), match.end(), options, not _attributed(text, match.start()))
 
     def _listed_next(self, text: str, named: _Named) -> bool:
         """Whether the next line lists the next option, so that the statement was the head of a list."""
@@ -194,12 +200,16 @@ class _Reader:
     def _refused(self, text: str, match: re.Match[str], end: int) -> bool:
         """Whether a statement is denied, quoted, asked, supposed, or one of several alternatives."""
         starts_clause = phrases.CLAUSE.match(match[0])  # "but"
-        clause = "" if starts_clause else _before(phrases.CLAUSE, text, match.start())
+        head = _before(phrases.CLAUSE, text, match.start())
+        clause = "" if starts_clause else head
         sentence = _before(phrases.SENTENCE_END, text, match.start())
         own = re.split(r"[,:]", match[0].rstrip(" :,"))[-1]
         return bool(
             phrases.DENIED_LETTER.match(text, end)
             or phrases.NOT_DECLARING.search(phrases.AFFIRMED.sub("", f"{clause} {own}"))
+            or phrases.HYPOTHETICAL.search(clause)
+            or phrases.BY_CAPTION.search(sentence)
+            or phrases.SECOND.search(head if match[0].startswith(":") else clause)
             or phrases.QUOTED.search(f"{clause} {match[0]}")
             or phrases.JOINED.search(clause)
             or (phrases.SUPPOSED.search(match[0]) and phrases.CONDITION.search(sentence))
@@ -265,7 +275,8 @@ class _Reader:
             mark, name = match["mark"].strip(), match[1]
             small = name.isupper() or mark[:1] in (")", ".", ":")
             options = self._letter(name, text, match.end(1), small) if mark or name != "I" else None
-            if options is not None and not phrases.DENIED_LETTER.match(text, match.end(1)):
+            behind = (phrases.DENIED_LETTER, phrases.DENIED_AT_ONCE)
+            if options is not None and not any(denial.match(text, match.end(1)) for denial in behind):
                 named = _Named(start, match.end("mark"), options)
         elif named is None:
             named = self._leading_verdict(text, start)
@@ -322,17 +333,23 @@ class _Reader:
             if match[2]:
                 options, marked = self.texts.of(match[2]), True
                 denied = phrases.DENIED.match(_after(phrases.CLAUSE, text, match.end()))
+                if text[match.end() : match.end() + 1] == ")":  # "A (cat) is wrong"
+                    denied = denied or phrases.DENIED_LETTER.match(text, match.end())
             else:
                 marked = bool(phrases.MARKED.search(before))
                 options = self._letter(match[1], text, match.end(), small=marked)
-                denied = phrases.DENIED_LETTER.match(text, match.end())
+                denied = phrases.DENIED_LETTER.match(text, match.end()) or phrases.DENIED_AT_ONCE.match(
+                    text, match.end()
+                )
 
             if options is None or denied or phrases.DENYING.search(clause):
                 continue
 
             end = phrases.SENTENCE_END.search(text, match.end(), match.end() + _CONTEXT)
             asked = end is not None and end[0] == "?"
-            quoted = phrases.QUOTED.search(clause) or phrases.CAPTION.search(before)
+            quoted = (
+                phrases.QUOTED.search(clause) or phrases.CAPTION.search(before) or phrases.HYPOTHETICAL.search(clause)
+            )
             yield _Named(match.start(), match.end(), options, marked and not asked and not quoted)
 
     def _others(self, text: str, named: _Named) -> bool:
@@ -360,6 +377,11 @@ class _Reader:
 
 def _only(options: frozenset[int]) -> int | None:
     return next(iter(options)) if len(options) == 1 and _UNREADABLE not in options else None
+
+
+def _attributed(text: str, start: int) -> bool:
+    """Whether a declaration is what a text says: "According to the text, the answer is A"."""
+    return phrases.BY_TEXT.search(_before(phrases.SENTENCE_END, text, start)) is not None
 
 
 def _parts(separator: re.Pattern[str], text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -5,6 +5,7 @@ Each function takes LLaMA-Factory's own and returns its replacement. Plain datas
 
 import os
 from collections.abc import Callable, Mapping
+from copy import copy
 from functools import wraps
 from typing import Any, TypeAlias
 
@@ -307,10 +308,20 @@ def check_split(name: str, data_args: Any) -> None:
 
 
 def split_dataset(stock: Callable[..., tuple[dict, dict]]) -> Callable[..., tuple[dict, dict]]:
-    """`split_dataset`, which splits clips where a clip is asked several questions; `val_size` counts clips then."""
+    """`split_dataset`, which splits clips where a clip is asked several questions; `val_size` counts clips then.
+
+    Of a stream it holds out the first rows, before the others are shuffled: LLaMA-Factory shuffles first, and anew in each epoch, so
+    that from the second one on rows that were held out are trained on.
+    """
 
     @wraps(stock)
     def split(dataset: Any, eval_dataset: Any, data_args: Any, seed: int) -> tuple[dict, dict]:
+        if isinstance(dataset, IterableDataset) and eval_dataset is None and data_args.val_size > 0:
+            held_out, changed = int(data_args.val_size), copy(data_args)
+            changed.val_size = 0.0
+            train, _ = stock(dataset.skip(held_out), None, changed, seed)
+            return train, {"validation": dataset.take(held_out)}
+
         groups = _groups(dataset) if isinstance(dataset, Dataset) and data_args.val_size > 0 else None
         if groups is None:
             return stock(dataset, eval_dataset, data_args, seed)

@@ -90,11 +90,12 @@ def install(parser: ModuleType) -> None:
             apply_preset(finetuning_args, _written_keys(module, args))
             validate(finetuning_args)
             check_recipe(model_args, data_args, training_args, finetuning_args)
-            from ..train.checkpoints import choose_checkpoint
+            from ..train.checkpoints import choose_checkpoint, choose_direction
             from .disk_errors import check_folders
 
             check_folders(data_args, training_args)
             choose_checkpoint(module.read_args(args), training_args)
+            choose_direction(_written_keys(module, args), training_args)
             activate(model_args, data_args, training_args, finetuning_args)
             if not training_args.do_train:  # the overview at the start of training says it otherwise
                 _log_preset(finetuning_args)

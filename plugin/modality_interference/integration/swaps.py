@@ -46,11 +46,15 @@ class Swap:
     stage: str | None = None
 
 
+def _predicts(run: Run) -> bool:
+    """Whether LLaMA-Factory itself generates answers to the evaluation dataset."""
+    return run.training_args.predict_with_generate and run.finetuning_args.diagnosis_scoring != "generate"
+
+
 def _preprocess(stock: Any, run: Run) -> Any:
-    generates = run.training_args.predict_with_generate and run.finetuning_args.diagnosis_scoring != "generate"
     keys = run.finetuning_args
     return loading.preprocess_dataset(
-        stock, generates, keys.diagnosis_prompt, keys.counterfactual_on, keys.preference_counterfactual
+        stock, _predicts(run), keys.diagnosis_prompt, keys.counterfactual_on, keys.preference_counterfactual
     )
 
 
@@ -148,13 +152,13 @@ SWAPS = (
         _LOADER,
         "split_dataset",
         lambda stock, run: loading.split_dataset(stock),
-        "hold out all questions of a clip together (`val_size`)",
+        "hold out all questions of a clip together, and of a stream rows that are never trained on (`val_size`)",
     ),
     Swap(
         _LOADER,
         "load_from_disk",
-        lambda stock, run: tokenized_path.load_from_disk(stock, run.finetuning_args.stage),
-        "refuse a `tokenized_path` that was written without the plugin, by another version, or not to its end",
+        lambda stock, run: tokenized_path.load_from_disk(stock, run.finetuning_args.stage, _predicts(run)),
+        "refuse a `tokenized_path` that was written without the plugin, by another version, for another purpose, or not to its end",
     ),
     Swap(
         _LOADER,

@@ -27,12 +27,13 @@ def dataset_dict(stock: type[DatasetDict]) -> type[DatasetDict]:
     return WholeDatasetDict
 
 
-def load_from_disk(stock: Callable[..., Any], stage: str) -> Callable[..., Any]:
+def load_from_disk(stock: Callable[..., Any], stage: str, predicts: bool) -> Callable[..., Any]:
     """`load_from_disk`, which refuses a `tokenized_path` that this version of the plugin has not written, or not whole.
 
     Args:
         stock: LLaMA-Factory's.
         stage: the recipe's; pairs are for `dpo` alone.
+        predicts: whether LLaMA-Factory generates answers to the evaluation dataset, which it tokenizes in a layout of its own.
     """
 
     @wraps(stock)
@@ -45,7 +46,10 @@ def load_from_disk(stock: Callable[..., Any], stage: str) -> Callable[..., Any]:
                 "folder, and run again."
             ) from error
 
-        for dataset in found.values() if isinstance(found, DatasetDict) else [found]:
+        for name, dataset in found.items() if isinstance(found, DatasetDict) else [("train", found)]:
+            if name != "train" and _is_for_prediction(dataset, predicts, str(path)):
+                continue
+
             schema.check_tokenized(dataset, str(path))
             if len(dataset) and bool(dataset[0]["rejected_ids"]) != (stage == "dpo"):
                 kind = "single answers" if stage == "dpo" else "pairs of answers"
@@ -56,6 +60,23 @@ def load_from_disk(stock: Callable[..., Any], stage: str) -> Callable[..., Any]:
         return found
 
     return load
+
+
+def _is_for_prediction(dataset: Any, predicts: bool, path: str) -> bool:
+    """Whether an evaluation dataset is in LLaMA-Factory's layout, where that is what the run needs.
+
+    Raises:
+        ModalityInterferenceError: it is in the other one: rows for a diagnosis end with their answers, which a prediction would see.
+    """
+    stock_layout = "input_ids" in dataset.column_names and "variants" not in dataset.column_names
+    if stock_layout == predicts:
+        return stock_layout
+
+    written, needed = ("a prediction", "a diagnosis") if stock_layout else ("a diagnosis", "a prediction")
+    raise ModalityInterferenceError(
+        f"`tokenized_path` ({path}) holds an evaluation dataset that was tokenized for {written} (`predict_with_generate` with "
+        f"`do_predict` predicts), and this run needs it for {needed}. Name another folder, and run again."
+    )
 
 
 def refuse_tokenized_twins(path: str | None) -> None:

@@ -100,6 +100,13 @@ def check_recipe(model_args: Any, data_args: Any, training_args: Any, finetuning
         if getattr(training_args.accelerator_config, key, None):
             _refuse(f"accelerator_config: {key}", "it splits batches, and so twins from their clean rows", "remove it")
 
+    if not data_args.ignore_pad_token_for_loss:
+        _refuse(
+            "ignore_pad_token_for_loss: false",
+            "padding would count as part of every answer, and a twin's answer could not be compared with its clean row's",
+            "remove it",
+        )
+
     _check_fsdp(training_args)
     if finetuning_args.diagnosis_scoring == "generate":
         _check_generation(training_args, finetuning_args)
@@ -245,6 +252,12 @@ def _check_batch_mix(data_args: Any, training_args: Any, finetuning_args: Any) -
             f"`per_device_train_batch_size` is {training_args.per_device_train_batch_size}. Make them equal "
             f"(twins and adversarial copies come on top){_or_leave_out(finetuning_args)}."
         )
+
+    if training_args.auto_find_batch_size:
+        _refuse(
+            "batch_mix", "`auto_find_batch_size` makes batches smaller, whose composition would be another one",
+            "remove one of the two",
+        )  # fmt: skip
 
     if getattr(training_args, "train_sampling_strategy", "random") != "random":
         _refuse("batch_mix", "`train_sampling_strategy` also sets the order of the examples", "remove one of the two")

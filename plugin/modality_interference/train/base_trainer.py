@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 from transformers import PreTrainedModel, Trainer, TrainerCallback
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, has_length
 from typing_extensions import override
 
 from ..attention.packing import shares_prefixes
@@ -199,6 +199,7 @@ class BaseTwinTrainer(_Trainer):
 class _TrainingCallback(TrainerCallback):
     def __init__(self, trainer: BaseTwinTrainer) -> None:
         self.trainer = trainer
+        self.passes = 0  # of a stream, whose length transformers does not know: to it, all steps are one epoch
 
     def on_train_begin(self, args: Any, state: "TrainerState", control: "TrainerControl", **kwargs: Any) -> None:
         self.trainer.log_overview()
@@ -207,4 +208,6 @@ class _TrainingCallback(TrainerCallback):
 
     def on_epoch_begin(self, args: Any, state: "TrainerState", control: "TrainerControl", **kwargs: Any) -> None:
         # with a tolerance, because a checkpoint at the end of an epoch may hold 0.9999...
-        self.trainer.start_epoch(int((state.epoch or 0) + 1e-6))
+        epoch = int((state.epoch or 0) + 1e-6) if has_length(kwargs["train_dataloader"]) else self.passes
+        self.trainer.start_epoch(epoch)
+        self.passes += 1

@@ -1,7 +1,8 @@
 """Complete checkpoints: a run never resumes from one that was being written or deleted when the process was killed."""
 
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -146,7 +147,7 @@ def _correct(given: dict[str, Any] | list[str], training_args: Any) -> None:
     if str(chosen).lower() == "true":
         found = last_complete(Path(training_args.output_dir))
         training_args.resume_from_checkpoint = None if found is None else str(found)
-    elif any("resume_from_checkpoint" in str(word) for word in given):
+    elif _is_named(given):
         check_complete(Path(chosen))
     elif not is_complete(Path(chosen)):
         found = last_complete(Path(training_args.output_dir))
@@ -154,6 +155,48 @@ def _correct(given: dict[str, Any] | list[str], training_args: Any) -> None:
         logger.warning_rank0(
             f"{chosen} was not written to its end; resuming from {found if found else 'the start'} instead."
         )
+
+
+def _is_named(given: dict[str, Any] | list[str]) -> bool:
+    """Whether the user names the checkpoint; LLaMA-Factory's own recipes say `resume_from_checkpoint: null`."""
+    if isinstance(given, dict):
+        return given.get("resume_from_checkpoint") is not None
+
+    return any("resume_from_checkpoint" in str(word) for word in given)
+
+
+_LESS_IS_BETTER = re.compile(
+    r"(?:flip_rate|causal_effect|misled_rate|other_modality_rate|_ece|unparsable_rate|unchanged_rate|false_abstention_rate)$"
+    r"|rewards/flip_rate"
+)
+
+
+def choose_direction(written: Collection[str], training_args: Any) -> None:
+    """Correct `greater_is_better`, which transformers makes true of all names that do not end in `loss`.
+
+    Otherwise the checkpoint with the most flips would be kept, and `save_total_limit` would delete the best one.
+
+    Args:
+        written: the keys that the user wrote.
+        training_args: parsed from it, changed in place.
+
+    Raises:
+        ModalityInterferenceError: the user asks for the most of what is better the less there is.
+    """
+    metric = training_args.metric_for_best_model
+    if metric is None or not training_args.greater_is_better or not _LESS_IS_BETTER.search(metric):
+        return
+
+    if "greater_is_better" in written:
+        raise ModalityInterferenceError(
+            f"`greater_is_better: true` with `metric_for_best_model: {metric}` keeps the worst checkpoint: of this rate, less is "
+            "better. Remove `greater_is_better`, or set it to false."
+        )
+
+    training_args.greater_is_better = False
+    logger.info_rank0(
+        f"`metric_for_best_model: {metric}`: less is better, so the checkpoint with the least is the best one."
+    )
 
 
 def _warn_of_new_optimizer(checkpoint: str | None) -> None:
