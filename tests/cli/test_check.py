@@ -389,7 +389,7 @@ def test_dropped_rows_are_counted_and_wrong_labels_are_problems(good):
 )
 def test_a_row_that_is_dropped_by_its_label_is_a_problem(good, kind):
     change = {
-        "answer contradicts the response": {"response": "green", "choices": ["red", "green"], "answer": 0},
+        "answer contradicts the response": {"response": "green", "choices": ["red", "green"], "answer": "A"},
         "answer not among the options": {"answer": "mauve"},
         "context not understood": {"context": {"title": "x"}},
         "duplicated options": {"choices": ["red", "red"]},

@@ -25,6 +25,8 @@ from modality_interference.data.matching import agree, contains, distinct, match
         ("A", "the", False),
         ("vitamin A", "vitamin", False),
         ("-5", "5", False),
+        ("−5", "5", False),
+        ("−5", "-5", True),
         ("1/2", "12", False),
         ("10:30", "1030", False),
         ("50%", "50", False),
@@ -47,6 +49,8 @@ def test_exact(one: str, other: str, equal: bool):
         ("これは犬です", "犬", True),
         ("dog", "a big dog", False),
         ("anything", "!", False),
+        ("The result is −5.", "5", False),
+        ("The result is −5.", "-5", True),
     ],
 )
 def test_contained(answer: str, right: str, found: bool):

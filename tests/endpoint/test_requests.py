@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 
 import pytest
 from hypothesis import given
@@ -151,7 +152,7 @@ def test_the_first_token_that_says_something():
     lists = [
         token("**"),
         token("\n", top_logprobs=[token("x")]),
-        token("▁B", bytes=[32, 66], top_logprobs=[token("A", -3), token("C", -9999.0)]),
+        token("▁B", bytes=[32, 66], top_logprobs=[token("A", -3), token("C", -9999.0), token("D", -math.inf)]),
     ]
     answer = read_reply(body("**\n B", {"content": lists}), 8)
     assert (answer.first, answer.top) == (" B", {" B": -1.0, "A": -3.0, "C": -9999.0})
@@ -177,6 +178,8 @@ def test_probabilities_that_cannot_be_read_are_none(logprobs):
 
 def test_texts_of_all_kinds():
     assert read_reply(body([{"type": "thinking"}, {"type": "text", "text": "B"}]), 8).text == "B"
+    parts = [{"type": "thinking", "text": "A?"}, {"type": "reasoning", "text": "A"}, {"type": "text", "text": "B"}]
+    assert read_reply(body(parts), 8).text == "B"
     assert read_reply(body(None), 8).text == ""
     assert read_reply(body("\ud800 B"), 8).text == "? B"
     assert read_reply(body(None, message={"content": None, "refusal": "No."}), 8).text == "No."

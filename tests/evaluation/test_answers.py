@@ -17,6 +17,16 @@ from modality_interference.evaluation.answers import parse_choice
 quick = settings(max_examples=40, deadline=None)
 
 
+@pytest.mark.parametrize(
+    "words", [("<think>", "</think>"), ("◁think▷", "◁/think▷"), ("[THINK]", "[/THINK]"), ("<thinking>", "</thinking>")]
+)
+def test_thoughts_of_models_whose_template_nobody_knows(words):
+    opening, closing = words
+    assert parse_choice(f"{opening}The answer is A.{closing}dog", ("cat", "dog")) == 1
+    assert parse_choice(f"The answer is A.{closing}B", ("cat", "dog")) == 1  # opened in the prompt
+    assert parse_choice(f"{opening}The answer is A. The answer", ("cat", "dog")) is None  # cut off
+
+
 @pytest.mark.parametrize(("choices", "expected"), [pytest.param(*row[1:], id=row[0]) for row in PAIRS])
 def test_parsing(choices, expected):
     wrong = [

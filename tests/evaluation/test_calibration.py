@@ -7,6 +7,7 @@ import pytest
 from helpers.diagnoses import scored
 from scipy.stats import binom
 from sklearn.calibration import calibration_curve
+from statsmodels.stats.proportion import proportion_confint
 
 from modality_interference.evaluation.calibration import SureAnswers, calibration_difference, calibration_errors
 from modality_interference.evaluation.metrics import named_metrics
@@ -125,3 +126,30 @@ def test_runs_are_compared_on_the_rows_whose_confidences_both_have():
     assert difference.value == pytest.approx(errors[1] - errors[0])
     assert difference.low > 0 and difference.p < 0.01
     assert differences(pair(scored(correct=[True]), scored(correct=[True])), ["ece"], 0) == {}
+
+
+@pytest.mark.parametrize(
+    ("rows", "confidence", "share"), [(30, 0.99, 0.95), (100, 0.999, 0.98), (30, 0.97, 0.9), (100, 0.8, 0.8)]
+)
+def test_intervals_of_models_that_are_equally_sure_of_all(rows, confidence, share):
+    """Where most samples are right in all rows, and resamples do not differ."""
+    rng = np.random.default_rng(3)
+    samples = [sure(np.full(rows, confidence), rng.random(rows) < share) for _ in range(100)]
+    intervals = [interval for interval, _ in calibration_errors(samples, 0)]
+    held = np.mean(
+        [
+            low <= abs(confidence - share) + 1e-9 and high >= abs(confidence - share) - 1e-9
+            for _, low, high in intervals
+        ]
+    )
+    assert held >= 0.93
+
+
+def test_few_answers_that_are_all_wrong_or_all_right_leave_much_open():
+    """The interval of the accuracy is Agresti and Coull's."""
+    for right in (0.0, 1.0):
+        (value, low, high), _ = calibration_errors([sure([1.0] * 5, [right] * 5)], 0)[0]
+        least, most = proportion_confint(5 * right, 5, method="agresti_coull")
+        assert (value, low, high) == pytest.approx(
+            (1 - right, max(0, 1 - min(1, most)) if right == 0 else 0, 1 - max(0, least))
+        )

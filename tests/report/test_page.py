@@ -98,6 +98,17 @@ def test_how_many_of_the_flips_are_shown(tmp_path: Path, flips: int, said: str) 
     assert said in page.read_text().replace("\N{NO-BREAK SPACE}", " ")
 
 
+def test_a_right_free_answer_is_marked_right_whatever_its_words(tmp_path: Path) -> None:
+    rows = scored(perturbation="p", correct=[False], flipped=[True])
+    keys = dict(right_answer="cat", clean_answer="A cat.", perturbed_answer="cat")
+    for marks, expected in (
+        (dict(clean_correct=True, perturbed_correct=False), [("good", "A cat."), ("bad", "cat")]),
+        ({}, [("bad", "A cat."), ("good", "cat")]),  # of an earlier release
+    ):
+        page = write_report(tmp_path, diagnosis({"sums": {}}, gallery=[flip(**keys, **marks)]), rows)[0].read_text()
+        assert re.findall('<dd class="(good|bad)">(.*?)</dd>', page) == expected
+
+
 class TestSummary:
     def test_names_the_most_and_the_least_vulnerable_with_figures_and_intervals(self) -> None:
         words = plain(diagnosis_summary(tidy_table(diagnosis())))

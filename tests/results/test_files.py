@@ -6,12 +6,14 @@ import os
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.files import write_text
 from modality_interference.results import (
     JSON_FILE,
     ROWS_FILE,
+    CurvePoint,
     DatasetResult,
     Diagnosis,
     Flip,
@@ -195,3 +197,19 @@ def test_what_is_no_file_of_the_folder_stays_closed(tmp_path, name, kind):
         (read_diagnosis if name == JSON_FILE else read_rows)(folder)
 
     assert "secret" not in str(found.value).replace(str(tmp_path), "")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"options": 10**400}, {"confidence": 7.5}, {"causal_effect": 1e308}, {"options": -1}, {"confidence": -0.5}],
+)
+def test_a_row_with_numbers_that_cannot_be(change):
+    with pytest.raises(ValidationError):
+        ScoredRow.model_validate({**ROWS[1].model_dump(), **change})
+
+
+@pytest.mark.parametrize("model", [PerturbationResult, CurvePoint])
+def test_counts_without_end(model):
+    keys = dict(rows=10**400, rates={}, step=10**400, value=0.5, low=0.5, high=0.5)
+    with pytest.raises(ValidationError, match="less than or equal to"):
+        model.model_validate(keys)

@@ -29,7 +29,7 @@ def words_of(text: str) -> tuple[str, ...]:
     arXiv 1505.00468). Unlike there, an article at the end stays ("vitamin A"), and so do signs inside a number and before it
     ("1/2", "-5") and percent; 1,000 is 1000 and 2.0 is 2. Chinese, Japanese and Thai are compared by character.
     """
-    text = re.sub(r"(?<=\w)['’‘](?=\w)", "", unicodedata.normalize("NFKC", text).casefold())
+    text = re.sub(r"(?<=\w)['’‘](?=\w)", "", unicodedata.normalize("NFKC", text).casefold()).replace("\u2212", "-")
     text = _THOUSANDS.sub(lambda match: match[0].replace(",", ""), text)
     text = _ZEROS.sub(lambda match: match[1] + (match[2] or ""), text)
     text = re.sub(r"(?<=\w)-(?=\w)", " ", text)

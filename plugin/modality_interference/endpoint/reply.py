@@ -3,9 +3,9 @@
 import json
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import ModalityInterferenceError
 from .letters import TokenProbabilities, holds_more_than_signs
@@ -73,10 +73,8 @@ class _Reply(BaseModel):
 
 
 class _Alternative(BaseModel):
-    model_config = ConfigDict(allow_inf_nan=False)
-
     token: str
-    logprob: float
+    logprob: Annotated[float, Field(le=math.inf)]  # -inf of an impossible token, but not NaN
     bytes: list[int] | None = None
 
     @property
@@ -140,10 +138,14 @@ def _sound(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
+_THOUGHTS = ("reasoning", "thinking", "redacted_thinking")  # types of parts that are no answer
+
+
 def _text(message: _Message) -> str:
     content = message.content
     if isinstance(content, list):  # parts, as some servers write thoughts and text
-        content = "".join(part["text"] for part in content if isinstance(part.get("text"), str))
+        texts = (part.get("text") for part in content if part.get("type") not in _THOUGHTS)
+        content = "".join(text for text in texts if isinstance(text, str))
 
     return _sound(content or message.refusal or "")
 

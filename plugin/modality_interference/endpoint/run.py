@@ -210,7 +210,7 @@ def _write(
 
     used = {digest: journal.find(digest) for line in asking.lines for digest in line.digests}
     known = [answer for answer in used.values() if answer is not None]
-    has_letters = any(answer.top for answer in known)
+    about_letters = _about_letters(asking.lines, answers)
     metadata = RunMetadata(
         model={
             "name_or_path": endpoint.model,
@@ -227,7 +227,7 @@ def _write(
         },
         run={"output_dir": str(plan.output_dir), **_spent(endpoint, known), "asked": asking.requests},
         seed=plan.seed,
-        scoring="top_logprobs" if has_letters else "generate",
+        scoring="top_logprobs" if about_letters else "generate",
         free_answers=plan.free_answers,
     )
     datasets = {dataset.name: dataset for dataset in opened}
@@ -235,7 +235,7 @@ def _write(
         (line.questions[0].dataset, line.questions[0].row): line.index for line in asking.lines if line.questions
     }
     gallery, unmoved = found_flips(rows, gone, lambda name, row: datasets[name].examples([indexes[name, row]]))
-    notes = [*_about_answers(rows, asking, answers), *_about_letters(asking.lines, answers)]
+    notes = [*_about_answers(rows, asking, answers), *about_letters]
     results = dataset_results(rows, plan.seed, generated=True)
     results = with_counterfactuals(results, rows, gone, plan.seed)
     diagnosis = diagnosis_of(rows, results, metadata, step=0, notes=notes, gallery=gallery, unmoved=unmoved)
@@ -259,13 +259,13 @@ def _spent(endpoint: Endpoint, answers: Sequence[Answer]) -> dict[str, Any]:
 
 def _about_answers(rows: list[ScoredRow], asking: Asking, answers: list[list[Answer | None]]) -> list[str]:
     notes = []
-    total = sum(map(len, answers))
+    total, unanswered = sum(map(len, answers)), sum(own.count(None) for own in answers)  # the same question asked once
     if asking.dropped:
         notes.append(f"{len(asking.dropped)} rows or twins could not be asked: {_counted(asking.dropped)}.")
 
     if asking.failures:
         notes.append(
-            f"{len(asking.failures)} of {total} questions were not answered, and are left out: {_counted(asking.failures)}. The same "
+            f"{unanswered} of {total} questions were not answered, and are left out: {_counted(asking.failures)}. The same "
             "command asks them again."
         )
 

@@ -57,6 +57,11 @@ def normalized(text: str) -> str:
 
 
 THOUGHT = ("<think>", "</think>")  # what most models open and close a thought with, where no template says otherwise
+_OTHER_THOUGHTS = (
+    ("◁think▷", "◁/think▷"),
+    ("[THINK]", "[/THINK]"),
+    ("<thinking>", "</thinking>"),
+)  # of Kimi-VL, Magistral, ...
 
 
 def without_thought(text: str, words: tuple[str, str]) -> str | None:
@@ -64,14 +69,19 @@ def without_thought(text: str, words: tuple[str, str]) -> str | None:
 
     Args:
         text: what the model wrote; the opening word may stand in its prompt instead.
-        words: what opens and what closes a thought; spaces and newlines around them do not matter.
+        words: what opens and what closes a thought; spaces and newlines around them do not matter. Where it is `THOUGHT`, that of
+            models whose template nobody knows, other words are looked for, too.
 
     Returns:
         what follows the last thought; None where a thought is not closed.
     """
-    opening, closing = (word.strip() for word in words)
-    answer = text.rpartition(closing)[2] if closing else text
-    return None if opening and opening in answer else answer
+    for pair in (words, *_OTHER_THOUGHTS) if words == THOUGHT else (words,):
+        opening, closing = (word.strip() for word in pair)
+        text = text.rpartition(closing)[2] if closing else text
+        if opening and opening in text:
+            return None
+
+    return text
 
 
 def plain(text: str) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from ..results import Reliability, ReliabilityBin
-from .statistics import ROUNDING, TAIL, Array, Interval, chunks, resample
+from .statistics import ROUNDING, TAIL, Array, Interval, UnitSums, chunks, resample, share
 
 
 BINS = 15  # of equal width, as in arXiv 1706.04599
@@ -92,7 +92,8 @@ def calibration_errors(samples: Sequence[SureAnswers], seed: int) -> list[tuple[
     """Expected calibration errors with their 95 % intervals, and what is behind them.
 
     The upper end is the quantile of a bootstrap over units, the lower one as far below the ECE, as resamples overstate it about as
-    much as the sample does. It is 0 where the ECE is one that a calibrated model shows by chance in 97.5 % of cases. In
+    much as the sample does. Where all answers of a bin are right, or wrong, resamples hardly differ; an ECE is never below
+    |accuracy - mean confidence|, so the interval reaches as far as that does within the interval of the accuracy. It is 0 where the ECE is one that a calibrated model shows by chance in 97.5 % of cases. In
     simulations of calibrated and overconfident models with 30, 100 and 500 rows it covers the model's own ECE in 90 % of cases or
     more; percentile intervals, which never reach 0, cover it in none where the model is calibrated.
 
@@ -105,7 +106,7 @@ def calibration_errors(samples: Sequence[SureAnswers], seed: int) -> list[tuple[
         part = samples[start : start + _TOGETHER]
         for one, resampled in zip(part, _resampled(part, seed)):
             by_chance = one.errors_by_chance(np.random.default_rng(abs(seed)))
-            found.append((_interval(one.error, resampled, by_chance), _behind(one, float(by_chance.mean()))))
+            found.append((_interval(one, resampled, by_chance), _behind(one, float(by_chance.mean()))))
 
     return found
 
@@ -123,10 +124,16 @@ def _resampled(samples: Sequence[SureAnswers], seed: int) -> list[Array]:
     return [np.concatenate(columns) for columns in zip(*parts)]
 
 
-def _interval(value: float, resampled: Array, by_chance: Array) -> Interval:
+def _interval(sample: SureAnswers, resampled: Array, by_chance: Array) -> Interval:
+    value, confidence = sample.error, float(sample.confidences.mean())
+    accuracy, *ends = share(UnitSums.of(sample.right, sample.units))
     high = float(np.quantile(resampled[np.isfinite(resampled)], 1 - TAIL))
     low = 0.0 if value <= np.quantile(by_chance, 1 - TAIL) else 2 * value - high
-    return value, max(0.0, min(low, value)), max(high, value)
+    if value - low < ROUNDING:  # resamples do not differ
+        nearest = min(max(confidence, ends[0]), ends[1])
+        low = value - (abs(accuracy - confidence) - abs(nearest - confidence))
+
+    return value, max(0.0, min(low, value)), max(high, value, *(abs(end - confidence) for end in ends))
 
 
 def _behind(sample: SureAnswers, by_chance: float) -> Reliability:

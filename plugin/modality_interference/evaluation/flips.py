@@ -85,6 +85,8 @@ class Gallery:
             perturbed_answer=row.answer,
             clean_response=clean.response,
             perturbed_response=row.response,
+            clean_correct=clean.correct,
+            perturbed_correct=row.correct,
             target=twin["target"] or None,
             causal_effect=row.causal_effect,
         )

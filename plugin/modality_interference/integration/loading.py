@@ -317,10 +317,10 @@ def split_dataset(stock: Callable[..., tuple[dict, dict]]) -> Callable[..., tupl
     @wraps(stock)
     def split(dataset: Any, eval_dataset: Any, data_args: Any, seed: int) -> tuple[dict, dict]:
         if isinstance(dataset, IterableDataset) and eval_dataset is None and data_args.val_size > 0:
-            held_out, changed = int(data_args.val_size), copy(data_args)
+            rows, changed = int(data_args.val_size), copy(data_args)
             changed.val_size = 0.0
-            train, _ = stock(dataset.skip(held_out), None, changed, seed)
-            return train, {"validation": dataset.take(held_out)}
+            train, _ = stock(dataset.skip(rows), None, changed, seed)
+            return train, {"validation": dataset.take(rows)}
 
         groups = _groups(dataset) if isinstance(dataset, Dataset) and data_args.val_size > 0 else None
         if groups is None:

@@ -80,12 +80,17 @@ def _calibration_difference(pairs: pd.DataFrame, seed: int) -> dict[RateName, Di
     return {"ece": Difference(value=value, low=low, high=high, examples=len(both), p=p)}
 
 
+def _largest(rate: RateName) -> float:
+    """The largest difference of a rate: an excess is between -1 and 1 itself."""
+    return 2.0 if rate == "excess_misled_rate" else 1.0
+
+
 def _difference(rate: RateName, sample: UnitSums, seed: int) -> Difference:
     if rate in ("causal_effect", "evidence_margin"):
         limits = (-1.0, 1.0) if rate == "causal_effect" else None
         (value, low, high), p = mean_intervals([sample], seed, limits)[0], mean_difference_p(sample)
     else:
-        largest = 2.0 if rate == "excess_misled_rate" else 1.0
+        largest = _largest(rate)
         (value, low, high), p = share_difference(sample, largest), difference_p(sample)
 
     return Difference(value=value, low=low, high=high, examples=int(sample.rows), p=p)
@@ -189,5 +194,6 @@ def _mean_difference(
     sizes = changes.groupby(on).change.transform("size")
     weights = (1 / sizes / (1 / sizes).sum()).to_numpy()
     sample = UnitSums.of(changes.change.to_numpy(), changes.unit.factorize()[0], weights=weights)
-    value, low, high = mean_intervals([sample], seed, (-1, 1))[0]
+    largest = _largest(rate)
+    value, low, high = mean_intervals([sample], seed, (-largest, largest))[0]
     return Estimate(value=value, low=low, high=high)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ModalityInterferenceError
+from ..evaluation.rates import unique_rows
 from ..results import COUNTERFACTUALS_FILE, Diagnosis, ScoredRow, read_diagnosis, read_rows
 from .compared import Run
 from .text import described, encodable, tuned
@@ -55,7 +56,7 @@ def load_runs(folders: Sequence[Path], names: Sequence[str] | None) -> list[Load
 
 def _loaded(name: str, folder: Path) -> LoadedRun:
     gone = read_rows(folder, COUNTERFACTUALS_FILE) if (folder / COUNTERFACTUALS_FILE).exists() else []
-    return LoadedRun(name, folder, read_diagnosis(folder), read_rows(folder), gone)
+    return LoadedRun(name, folder, read_diagnosis(folder), unique_rows(read_rows(folder)), unique_rows(gone))
 
 
 def _folder_names(folders: Sequence[Path]) -> list[str]:

@@ -38,6 +38,9 @@ class Flip(Result):
         perturbed_answer: what it said to the twin.
         clean_response: what it wrote to the clean row, where answers are generated.
         perturbed_response: what it wrote to the twin.
+        clean_correct: whether what it said to the clean row is right, which of a free answer its text does not tell; None in reports
+            of earlier releases.
+        perturbed_correct: likewise of the twin.
         target: the wrong option that the perturbation names.
         causal_effect: in bits.
     """
@@ -56,6 +59,8 @@ class Flip(Result):
     perturbed_answer: str | None
     clean_response: str | None = None
     perturbed_response: str | None = None
+    clean_correct: bool | None = None
+    perturbed_correct: bool | None = None
     target: str | None = None
     causal_effect: float | None = None
 

@@ -5,7 +5,7 @@ from typing import Annotated, Generic, TypeAlias, TypeVar
 
 from pydantic import Field, model_validator
 
-from .rows import ROUNDING, RateName, Result
+from .rows import MOST, ROUNDING, RateName, Result
 
 
 Number = TypeVar("Number", bound=float | None)
@@ -52,7 +52,7 @@ class ReliabilityBin(Result):
 
     low: Share
     high: Share
-    rows: int = Field(ge=1)
+    rows: int = Field(ge=1, le=MOST)
     confidence: Share
     accuracy: Share
 
@@ -94,7 +94,7 @@ class PerturbationResult(Result):
         reliability: behind the ece; None without one.
     """
 
-    rows: int = Field(ge=0)
+    rows: int = Field(ge=0, le=MOST)
     rates: dict[RateName, Rate]
     clean: dict[RateName, Rate] = {}
     chance: float | None = Field(default=None, ge=0, le=1)
@@ -159,7 +159,7 @@ class CurvePoint(Result):
         high: upper end.
     """
 
-    step: int
+    step: int = Field(ge=0, le=MOST)
     value: Share
     low: Share
     high: Share

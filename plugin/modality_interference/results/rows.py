@@ -3,12 +3,13 @@
 import re
 from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from ..modality import CLEAN
 
 
 ROUNDING = 1e-6
+MOST = 10**12  # of any count; Python's numbers out of a file know no end
 RateName = Literal[
     "accuracy",
     "accuracy_norm",
@@ -90,11 +91,11 @@ class ScoredRow(Result):
     answer: str | None = None
     correct_norm: bool | None = None
     flipped: bool | None = None
-    causal_effect: float | None = None
+    causal_effect: float | None = Field(default=None, ge=-ROUNDING, le=1 + ROUNDING)
     misled: bool | None = None
     clean_misled: bool | None = None
     clip: int | None = None
-    options: int | None = None
+    options: int | None = Field(default=None, ge=0, le=MOST)
     right: str | None = None
     target: str | None = None
     family: str | None = None
@@ -103,7 +104,7 @@ class ScoredRow(Result):
     removed: bool | None = None
     options_unread: bool | None = None
     medium: str | None = None
-    confidence: float | None = None
+    confidence: float | None = Field(default=None, ge=-ROUNDING, le=1 + ROUNDING)
     evidence_margin: float | None = None
 
     @property

@@ -167,6 +167,8 @@ def _shown(found: Sequence[ScoredRow], questions: Sequence[SuiteRow], rows: list
             perturbed_answer=flip.answer,
             clean_response=clean.response,
             perturbed_response=flip.response,
+            clean_correct=clean.correct,
+            perturbed_correct=flip.correct,
             target=flip.target,
         )
         for flip in found
