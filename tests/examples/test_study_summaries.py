@@ -181,13 +181,26 @@ def test_the_command_line_says_which_cells_run(tmp_path, monkeypatch, capsys):
     study = shared.Study(tmp_path, tmp_path, tmp_path, cells, seeds=2, build=lambda seed, threads: None)
     shared.append_result(study.results, {"cell": "js", "seed": 0})
     asked = []
-    monkeypatch.setattr(shared, "_run_tasks", lambda study, missing, jobs, done: asked.append(missing) or iter(()))
+    precisions = []
+
+    def run_tasks(study, missing, jobs, bf16, done):
+        asked.append(missing)
+        precisions.append(bf16)
+        return iter(())
+
+    monkeypatch.setattr(shared, "_run_tasks", run_tasks)
+    monkeypatch.setattr(shared, "bfloat16_pays", lambda: True)
     for words in ([], ["--full"], ["--seeds", "2", "--cells", "kl,js"]):
         monkeypatch.setattr(sys, "argv", ["study", *words])
         shared.run_study(study, None)
 
     everything = {0: {"base", "kl"}, 1: {"base", "js", "kl"}}
     assert asked == [{0: {"base"}}, everything, {0: {"kl"}, 1: {"js", "kl"}}]
+    for precision in ("float32", "bfloat16"):
+        monkeypatch.setattr(sys, "argv", ["study", "--precision", precision])
+        shared.run_study(study, None)
+
+    assert precisions == [True, True, True, False, True]  # what is faster here, or what was said
     monkeypatch.setattr(sys, "argv", ["study", "--cells", "mse"])
     with pytest.raises(SystemExit):
         shared.run_study(study, None)
@@ -212,7 +225,7 @@ def test_a_seed_is_done_before_the_next_and_a_base_that_fails_costs_its_own_cell
     study = shared.Study(tmp_path, tmp_path, tmp_path, cells, seeds=3, build=build)
     missing = {0: {"js", "plain"}, 1: {"base"}, 2: {"base", "js"}}
     said = []
-    assert list(shared._run_tasks(study, missing, 1, said.append)) == ["no base"]
+    assert list(shared._run_tasks(study, missing, 1, False, said.append)) == ["no base"]
     lines = [(line["seed"], line["cell"]) for line in shared.read_results(study.results)]
     assert lines == [(0, "plain"), (0, "js"), (2, "base"), (2, "js")]
     assert len(said) == 6  # two bases, four cells

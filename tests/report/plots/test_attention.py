@@ -9,7 +9,8 @@ from PIL import Image
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.report.comparison import compare_runs
 from modality_interference.report.page import write_report
-from modality_interference.report.plots.attention import contrast_plots
+from modality_interference.report.plots.attention import attention_plots, contrast_plots
+from modality_interference.report.table import MOST_DRAWN
 from modality_interference.results import (
     JSON_FILE,
     AttentionContrast,
@@ -123,3 +124,10 @@ def test_runs_are_compared(tmp_path):
     page = compare_runs([tmp_path / name for name in ("base", "plain", "all")], tmp_path / "out")
     assert "Does the prompt direct attention?" in page.read_text()
     assert (tmp_path / "out" / "comparison_attention_contrasts.png").stat().st_size > 5000
+
+
+def test_not_all_of_very_many_conditions_are_drawn():
+    few = profile()
+    many = few.model_copy(update={"conditions": [few.conditions[0]] * (2 * MOST_DRAWN)})
+    assert f"Of {2 * MOST_DRAWN}, the first {MOST_DRAWN} are drawn." in attention_plots(many)[0].caption
+    assert "are drawn." not in attention_plots(few)[0].caption

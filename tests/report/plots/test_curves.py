@@ -9,7 +9,8 @@ from PIL import Image
 
 from modality_interference.errors import ModalityInterferenceError
 from modality_interference.report.page import write_report
-from modality_interference.report.plots.curves import draw_curves, write_curves
+from modality_interference.report.plots.curves import curves_plot, draw_curves, write_curves
+from modality_interference.report.table import MOST_DRAWN
 from modality_interference.report.theme import CLEAN, PHONE, SERIES
 from modality_interference.results import CurvePoint, Curves
 
@@ -97,3 +98,14 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
     with pytest.raises(ModalityInterferenceError, match="cannot write .*interference_curves.png"):
         write_curves(tmp_path / "taken", CURVES)
+
+
+def test_not_all_of_very_many_are_drawn() -> None:
+    """A file may have thousands; each takes a while."""
+    many: Curves = {f"set_{number}": {"clean": {"accuracy": points(0.5, 0.6)}} for number in range(3 * MOST_DRAWN)}
+    plot = curves_plot(many)
+    assert (
+        plot is not None and f"Of {3 * MOST_DRAWN} datasets and perturbations, the first {MOST_DRAWN}" in plot.caption
+    )
+    few = curves_plot(dict(list(many.items())[:2]))
+    assert few is not None and "the first" not in few.caption

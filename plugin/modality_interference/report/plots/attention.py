@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from ...results import AttentionContrast, AttentionProfile, AttentionShares
-from ..table import PROMPTS
+from ..table import MOST_DRAWN, PROMPTS
 from ..theme import CLEAN, INK, MUTED, PAGE, Plot, add_legend, label, line_style, make_plot, paint
 
 
@@ -45,6 +45,10 @@ def attention_plots(profile: AttentionProfile | None) -> list[Plot]:
         "Share of its attention that the position which gives the answer pays to each kind of tokens, in %, averaged over "
         "heads and rows, by layer (0 is the first). A panel for every dataset, kind of prompt and perturbation."
     )
+    if len(profile.conditions) > MOST_DRAWN:
+        caption += f" Of {len(profile.conditions):,}, the first {MOST_DRAWN} are drawn."
+        profile = profile.model_copy(update={"conditions": profile.conditions[:MOST_DRAWN]})
+
     return [
         make_plot(
             SHARES_FILE, "Where the model looks, % of its attention", caption, lambda width: _heatmaps(profile, width)

@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from ... import modality
 from ...files import write_bytes
 from ...results import CurvePoint, Curves, RateName
+from ..table import MOST_DRAWN
 from ..theme import CLEAN, MUTED, PAGE, Plot, add_legend, draw_png, label, line_style, make_plot
 
 
@@ -61,6 +62,16 @@ def curves_plot(curves: Curves) -> Plot | None:
         "Every evaluation of the run. The vertical lines are 95 % intervals; lines are drawn beside each other, so that those "
         "that coincide can be seen."
     )
+    lines = [(dataset, name) for dataset, found in curves.items() for name in found]
+    if len(lines) > MOST_DRAWN:
+        caption += f" Of {len(lines):,} datasets and perturbations, the first {MOST_DRAWN} are drawn."
+        kept = set(lines[:MOST_DRAWN])
+        curves = {
+            dataset: {name: rates for name, rates in found.items() if (dataset, name) in kept}
+            for dataset, found in curves.items()
+            if any(own == dataset for own, _ in kept)
+        }
+
     return make_plot(CURVES_FILE, TITLE, caption, lambda width: draw_curves(curves, width))
 
 
