@@ -65,9 +65,7 @@ def _radar_plot(table: pd.DataFrame) -> Plot:
 
     colours = {run: series_colour(index) for index, run in enumerate(runs)}
     filled = runs if len(runs) <= _MOST_FILLED else []
-    caption = (
-        "Accuracy in % in every condition that all runs have; a larger shape is better, guessing is the dotted one."
-    )
+    caption = "Accuracy in % in every condition that all runs have; more is better, the dotted line is guessing."
     guessing = shared[shared.run == runs[0]].assign(run=GUESSING, value=shared.chance)
     if guessing.value.notna().all():
         shared, colours = pd.concat([shared, guessing]), {**colours, GUESSING: MUTED}

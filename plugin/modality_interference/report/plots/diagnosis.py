@@ -83,8 +83,8 @@ def radar_plot(table: pd.DataFrame) -> Plot:
     found = {"the same rows when clean": CLEAN, "perturbed rows": SERIES[1], GUESSING: MUTED}
     colours = {run: found[run] for run in shown.run.unique()}
     caption = (
-        "Accuracy in % on perturbed rows and on the same rows when clean. The further the inner shape shrinks from the "
-        "outer, the stronger the interference; at the dotted line of guessing nothing is left."
+        "Accuracy in % on perturbed rows and on the same rows when clean. The further the former falls behind the latter, the "
+        "stronger the interference; at the dotted line of guessing nothing is left."
     )
 
     def draw(width: float) -> Figure:
