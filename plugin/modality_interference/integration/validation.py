@@ -100,7 +100,7 @@ def check_recipe(model_args: Any, data_args: Any, training_args: Any, finetuning
         if getattr(training_args.accelerator_config, key, None):
             _refuse(f"accelerator_config: {key}", "it splits batches, and so twins from their clean rows", "remove it")
 
-    if not data_args.ignore_pad_token_for_loss:
+    if not getattr(data_args, "ignore_pad_token_for_loss", True):
         _refuse(
             "ignore_pad_token_for_loss: false",
             "padding would count as part of every answer, and a twin's answer could not be compared with its clean row's",
