@@ -159,6 +159,13 @@ def versions_table() -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
+_TABLES = ("overview", "families", "costs", "grounding", "tests")
+STUDIES = {  # in `examples`: the word before the names of their tables, and which of these the page shows
+    "digits_ablation": ("ablation", _TABLES),
+    "digits_ablation/second_run": ("second run", ("overview", "tests")),
+    "evidence": ("study", _TABLES),
+    "clips_ablation": ("clips", ("overview", "attention", "tests", "costs")),
+}
 PARTS: dict[str, tuple[str, Callable[[], str]]] = {  # by the word after which a part's marks are called
     "keys": ("configuration.md", keys_table),
     "presets": ("configuration.md", presets_table),
@@ -170,9 +177,9 @@ PARTS: dict[str, tuple[str, Callable[[], str]]] = {  # by the word after which a
     "versions": ("compatibility.md", versions_table),
     "fuzz": ("troubleshooting.md", fuzz_table),
     **{
-        f"{title}'s {table.stem}": ("evidence.md", partial(study_table, study, table.stem))
-        for study, title in {"digits_ablation": "ablation", "evidence": "study", "clips_ablation": "clips"}.items()
-        for table in sorted((ROOT / "examples" / study / "summary").glob("*.md"))
+        f"{title}'s {table}": ("evidence.md", partial(study_table, study, table))
+        for study, (title, tables) in STUDIES.items()
+        for table in tables
     },
 }
 
