@@ -86,7 +86,7 @@ class RawDataset:
         Raises:
             Unusable: see `checked_media`.
         """
-        found = as_paths(present_media(self.cell(example, column or MEDIA[modality])))
+        found = present_media(self.cell(example, column or MEDIA[modality]))
         if self.find_media is not None and found:
             try:
                 found = self.find_media(found) or []
@@ -246,17 +246,13 @@ def folded(answer: str) -> str:
 def present_media(value: Any) -> list[Any]:
     """A cell of a media column as a list: a lone medium becomes one item, missing ones (None, "") are left out."""
     items = value if isinstance(value, (list, tuple)) else [value]
-    return [item for item in items if not _is_missing(item)]
+    return [_as_path(item) for item in items if not _is_missing(item)]
 
 
-def as_paths(media: list[Any]) -> list[Any]:
-    """The same media, those that are a path alone as a text: LLaMA-Factory joins no others with `media_dir`."""
-    return [
-        item["path"]
-        if isinstance(item, Mapping) and item.get("bytes") is None and isinstance(item.get("path"), str)
-        else item
-        for item in media
-    ]
+def _as_path(item: Any) -> Any:
+    """The same medium, as a text where it is a path alone: LLaMA-Factory joins no others with `media_dir`."""
+    is_path = isinstance(item, Mapping) and item.get("bytes") is None and isinstance(item.get("path"), str)
+    return item["path"] if is_path else item
 
 
 def _identity(medium: Any) -> Any:

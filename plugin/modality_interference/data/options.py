@@ -95,9 +95,8 @@ def parse_options(value: Any) -> Options:
     else:
         labels, values = [], _as_list(value if value is not None else [])
 
-    while (
-        values and not isinstance(values[-1], str) and present(values[-1]) is None
-    ):  # rows with fewer options, filled up
+    # rows with fewer options than others are filled up
+    while values and not isinstance(values[-1], str) and present(values[-1]) is None:
         values.pop()
 
     return _checked(values, labels[: len(values)])

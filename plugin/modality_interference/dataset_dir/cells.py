@@ -20,9 +20,8 @@ _DATA_URI = re.compile(r"data:[\w.+/-]*(?:;[\w.+=-]*)*?;base64,", re.ASCII)
 _QUOTED = re.compile(r"'((?:[^'\\]|\\.)*+)'|\"((?:[^\"\\]|\\.)*+)\"", re.DOTALL)
 # possessive, so that the time is linear also where a quote is not closed
 _LIST = re.compile(rf"\[(?:[ ,\t\r\n]*+(?:{_QUOTED.pattern}))*+[ ,\t\r\n]*+\]", re.DOTALL)
-_CLOSED = re.compile(
-    rf"(?:[^'\"]++|{_QUOTED.pattern})*+", re.DOTALL
-)  # every quote is; first, as `_TOKEN` alone takes long else
+# text whose every quote is closed: in any other, `_TOKEN` would look from each quote to the end
+_CLOSED = re.compile(rf"(?:[^'\"]++|{_QUOTED.pattern})*+", re.DOTALL)
 _WORDS = {"None": "null", "True": "true", "False": "false"}  # of Python, as JSON has them
 _TOKEN = re.compile(rf"{_QUOTED.pattern}|\b(?:{'|'.join(_WORDS)})\b", re.DOTALL)
 _LETTER = re.compile(r"(?:^|(?<=[\s;,|]))\(?([A-Z])[.):]\s")

@@ -9,12 +9,6 @@ from .table import RATE_TITLES, ConditionName, condition_title
 
 SIGNIFICANCE = 0.05  # of all claims about one run together
 THRESHOLD = 0.01  # a percentage point, 0.01 bits or 0.01 nats: a smaller difference is of no practical use
-HIGHER_IS_BETTER = (
-    "accuracy",
-    "accuracy_norm",
-    "abstention_rate",
-    "evidence_margin",
-)  # of all other rates, less is better
 Verdict = Literal["better", "worse", "negligible", "unclear"]
 
 

@@ -14,9 +14,8 @@ from ..evaluation.statistics import (
     share_difference,
 )
 from ..modality import CLEAN
-from ..results import Estimate, RateName, ScoredRow
+from ..results import HIGHER_IS_BETTER, Estimate, RateName, ScoredRow
 from .compared import (
-    HIGHER_IS_BETTER,
     SIGNIFICANCE,
     THRESHOLD,
     ComparedCondition,

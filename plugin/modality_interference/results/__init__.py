@@ -31,6 +31,7 @@ from .rates import (
 )
 from .rows import (
     COUNTERFACTUAL_RATES,
+    HIGHER_IS_BETTER,
     RATES,
     ROUNDING,
     RateName,
@@ -44,6 +45,7 @@ __all__ = [
     "COUNTERFACTUALS_FILE",
     "COUNTERFACTUAL_RATES",
     "CURVE_RATES",
+    "HIGHER_IS_BETTER",
     "JSON_FILE",
     "PAGE_FILE",
     "RATES",

@@ -37,6 +37,12 @@ COUNTERFACTUAL_RATES: tuple[RateName, ...] = (
 RATES: tuple[RateName, ...] = tuple(  # of clean rows and twins
     name for name in get_args(RateName) if name not in ("unchanged_rate", "confidence", "evidence_margin")
 )
+HIGHER_IS_BETTER: tuple[RateName, ...] = (
+    "accuracy",
+    "accuracy_norm",
+    "abstention_rate",
+    "evidence_margin",
+)  # of all other rates, less is better
 _SWAPPED = re.compile(r"swapped_(video|audio)(_\d+)?")  # labels; a number where it is not the first of its name
 
 

@@ -5,12 +5,13 @@ import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from transformers.trainer_utils import sort_checkpoints
 
 from ..compat import get_logger
 from ..errors import ModalityInterferenceError
+from ..results import HIGHER_IS_BETTER, RateName
 
 
 MARK = ".incomplete"  # a file in a checkpoint that is being written
@@ -165,10 +166,9 @@ def _is_named(given: dict[str, Any] | list[str]) -> bool:
     return any("resume_from_checkpoint" in str(word) for word in given)
 
 
-_LESS_IS_BETTER = re.compile(
-    r"(?:flip_rate|causal_effect|misled_rate|other_modality_rate|_ece|unparsable_rate|unchanged_rate|false_abstention_rate)$"
-    r"|rewards/flip_rate"
-)
+# confidence is better the less there is without evidence only
+_LESS = "|".join(name for name in get_args(RateName) if name not in (*HIGHER_IS_BETTER, "confidence"))
+_LESS_IS_BETTER = re.compile(rf"_(?:{_LESS})$|rewards/flip_rate")
 
 
 def choose_direction(written: Collection[str], training_args: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from ...errors import Unusable
 from ...messages import shown
 from ...modality import MEDIA, Modality
-from ..dataset import RawDataset, as_paths, present_media
+from ..dataset import RawDataset, present_media
 from ..options import Options, cell_text, letter, parse_answer, parse_options, possible_answers
 from ..registry import register_format
 from ..sample import CHOSEN, REJECTED, WITHHELD, Message, ParsedRow, Sample, without_placeholders
@@ -140,7 +140,7 @@ def _readable(example: Mapping[str, Any], dataset: RawDataset, rng: random.Rando
 
     images = dataset.columns.get(MEDIA[Modality.IMAGE])
     if images is not None and isinstance(found.get(images), (list, tuple, Mapping)):
-        found[images] = as_paths(present_media(found[images]))
+        found[images] = present_media(found[images])
 
     return found
 

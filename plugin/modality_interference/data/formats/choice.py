@@ -28,7 +28,7 @@ from ..registry import register_format
 from ..sample import ParsedRow, Partner, Sample, own_references, placeholder_spans, without_placeholders
 
 
-LOOKED_AT = 10_000  # rows of a dataset, evenly spaced, that tell what its answers are
+_LOOKED_AT = 10_000  # rows of a dataset, evenly spaced, that tell what its answers are
 _REFERS = re.compile(
     r"(?i:(?:all|any|both|either|neither|none|some)\b.*\b(?:above|below)\b)"
     r"|(?i:(?:all|both|either|neither|only|options?)\b ?)*\(?[A-H]\)?(?:, ?\(?[A-H]\)?)*,? ?(?:and|or|nor|&|/) ?\(?[A-H]\b"
@@ -101,7 +101,7 @@ def find_what_answers_are(dataset: RawDataset) -> AnswersAre | None:
 
 
 def _answers_of(dataset: RawDataset, rows: Any) -> Iterator[tuple[Any, Options]]:
-    for index in range(0, len(rows), -(-len(rows) // LOOKED_AT) or 1):
+    for index in range(0, len(rows), -(-len(rows) // _LOOKED_AT) or 1):
         row = rows[index]
         answer = dataset.answer(row)
         try:
